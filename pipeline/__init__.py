@@ -1,0 +1,1 @@
+"""What a finding goes through: pure functions from report, policy and knowledge to an enriched finding."""

@@ -1,0 +1,1 @@
+"""Inference: tokens in, tokens out. Imports nothing of ours."""

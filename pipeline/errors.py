@@ -1,0 +1,86 @@
+"""What can go wrong on purpose.
+
+AgentError
+    ConfigError      a person must act: stop at start-up (exit 2)
+      KnowledgeError a knowledge file is bad: names file, line and reason
+    ReportError      a whole report cannot be used: quarantine it and go on
+      Incomplete     not whole yet: wait, and quarantine only when it stays so
+    LedgerError      the ledger cannot keep its promise: stop (exit 3)
+      LedgerLocked   another daemon owns this state directory
+      UnknownSchema  the ledger was written by a newer version
+    SinkError        full or failing just now: hold and offer again
+"""
+
+from typing import Literal
+
+QuarantineReason = Literal[
+    "empty",                # nothing but white space
+    "not_a_report",         # readable, but neither a report nor a line of one
+    "invalid_json",         # not JSON, however long we wait
+    "truncated",            # ends in the middle of a document or a line
+    "truncated_gzip",       # compressed data ends early
+    "corrupt_gzip",         # bad checksum or damaged stream
+    "too_large",            # past the size limit, or a decompression bomb
+    "line_too_long",        # one NDJSON line past the limit
+    "too_deep",             # nested past the limit
+    "control_character",    # raw control characters inside strings
+    "encoding",             # neither UTF-8 nor an escapable form of it
+    "no_results",           # a document without a usable list of results
+    "wrong_type",           # a field has a type that the format does not allow
+    "missing_field",        # a finding lacks scanner, id or severity
+    "duplicate_key",        # a key occurs twice with different values
+    "unknown_severity",     # a word outside the scanner's set
+    "invalid_number",       # NaN, infinity, or out of range
+    "unknown_record",       # an NDJSON line of unknown type
+    "log_line",             # the scanner's log mixed into its output
+    "trailing_data",        # bytes after a complete document
+    "not_regular",          # a FIFO, device, socket or a link out of the watched tree
+    "unreadable",           # permission denied, or an input/output error
+]
+
+
+class AgentError(Exception):
+    """Base of all errors that are raised on purpose."""
+
+
+class ConfigError(AgentError):
+    """Raised when a person must change something before the program can start."""
+
+
+class KnowledgeError(ConfigError):
+    """Raised when a knowledge file cannot be used; the message names file, line and reason."""
+
+
+class ReportError(AgentError):
+    """Raised when a whole report cannot be used.
+
+    Attributes:
+        reason: one of `QuarantineReason`.
+        offset: of the first byte at fault in the (decompressed) input, when known.
+    """
+
+    def __init__(self, reason: QuarantineReason, detail: str, offset: int | None = None) -> None:
+        super().__init__(detail)
+        self.reason: QuarantineReason = reason
+        self.detail = detail
+        self.offset = offset
+
+
+class Incomplete(ReportError):
+    """Raised when a report may still be being written; it is quarantined only if it stays so."""
+
+
+class LedgerError(AgentError):
+    """Raised when the ledger cannot be opened or cannot keep its promise."""
+
+
+class LedgerLocked(LedgerError):
+    """Raised when another daemon owns the state directory."""
+
+
+class UnknownSchema(LedgerError):
+    """Raised when the ledger was written by a version that this one does not know."""
+
+
+class SinkError(AgentError):
+    """Raised when a sink cannot take a record just now; it will be offered again."""

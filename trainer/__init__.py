@@ -1,0 +1,1 @@
+"""Offline work on the model: data, training, quantisation, evaluation, promotion."""
