@@ -130,7 +130,10 @@ class Batch:
 
 @dataclass(slots=True, frozen=True)
 class BaselineRow:
-    """What the host's earlier scans of the same profile said of one fingerprint."""
+    """What the host's earlier scans of the same profile said of one fingerprint.
+
+    `label` names the finding for people (its path, unit, parameter) when it is no longer in a report.
+    """
 
     fingerprint: str
     class_id: str
@@ -139,6 +142,7 @@ class BaselineRow:
     first_seen_at: str
     last_scan_no: int
     count: int
+    label: str = ""
 
 
 @dataclass(slots=True, frozen=True)

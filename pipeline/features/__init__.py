@@ -1,1 +1,13 @@
 """Closed-vocabulary values computed from slots: what a prompt may show and a rule may test."""
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+from pipeline.features.registry import FEATURES, Feature
+
+
+def load_features() -> dict[str, Feature]:
+    """Import every module of the room, each of which registers its functions, and return the table."""
+    for module in iter_modules(__path__):
+        import_module(f"{__name__}.{module.name}")
+    return FEATURES

@@ -1,0 +1,346 @@
+"""What a finding is: class, slots, features, status; a pure function of report, policy profile and knowledge."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from pipeline.features import load_features
+from pipeline.features.registry import Feature, FeatureContext
+from pipeline.finding import Classified, RawFinding, ScanHeader, Status, StatusBasis
+from pipeline.keys import canonical, digest, digest_bytes
+from pipeline.knowledge.predicates import Test, View, compile_all
+from pipeline.knowledge.schema import ClassSpec, Knowledge, SlotSpec
+
+_UNNAMED = re.compile(r"[^a-z0-9_]")
+_ANY_SCANNER = "*"
+
+
+class Classifier:
+    """Classifies the findings of one scan.
+
+    Findings that say the same (exact twins) are worked out once. Not for several scans: what it
+    remembers is bound to the header and the host.
+    """
+
+    def __init__(self, knowledge: Knowledge, profile: str, header: ScanHeader, host: str) -> None:
+        self._rules = compiled_classes(knowledge, profile)
+        self._context = FeatureContext(header=header, knowledge=knowledge, profile=profile)
+        self._header = header
+        self._host = host
+        self._known: dict[bytes, Classified] = {}
+
+    def classify(self, raw: RawFinding) -> Classified:
+        """Say what a finding is; never fails: what nobody knows is ``unknown.<scanner>``."""
+        said = canonical(
+            [
+                raw.scanner, raw.id, raw.severity, raw.title, raw.description, raw.score, raw.metadata,
+                raw.techniques, raw.extra,
+            ]
+        )  # fmt: skip
+        known = self._known.get(said)
+        if known is None:
+            known = self._known[said] = self._classify(raw, digest_bytes(said))
+        return known
+
+    def _classify(self, raw: RawFinding, content: str) -> Classified:
+        matching = [rule for rule in self._candidates(raw) if rule.matches(raw, self._header)]
+        if len(matching) > 1:
+            # A class of the scanner's own beats one that any scanner can emit.
+            matching = [rule for rule in matching if rule.spec.scanner != _ANY_SCANNER] or matching
+        readings = [rule.read(raw, self._context) for rule in matching]
+        if not readings:
+            return self._unknown(raw, content)
+        if len(readings) == 1:
+            rule, reading = matching[0], readings[0]
+            identity = [[name, reading.slots[name]] for name in rule.identity if name in reading.slots]
+            return Classified(
+                class_id=rule.class_id,
+                candidates=(),
+                scanner=raw.scanner or reading.slots.get("scanner") or rule.spec.scanner,
+                slots=reading.slots,
+                features=reading.features,
+                status=reading.status,
+                status_basis=reading.basis,
+                title=reading.title,
+                description=reading.description,
+                metadata=reading.metadata,
+                restored=reading.restored,
+                fingerprint=digest("fingerprint", self._host, rule.class_id, identity),
+                content=content,
+                situation=digest("situation", rule.class_id, reading.status, reading.features),
+            )
+        return self._ambiguous(raw, content, [rule.class_id for rule in matching], readings)
+
+    def _candidates(self, raw: RawFinding) -> Iterable["CompiledClass"]:
+        if raw.scanner is None:
+            return self._rules.all
+        return self._rules.by_scanner.get(raw.scanner, self._rules.any_scanner)
+
+    def _ambiguous(
+        self, raw: RawFinding, content: str, candidates: list[str], readings: list["_Reading"]
+    ) -> Classified:
+        first = readings[0]
+        slots = _shared(first.slots, [reading.slots for reading in readings])
+        features = _shared(first.features, [reading.features for reading in readings])
+        same_status = all(reading.status == first.status for reading in readings)
+        status: Status = first.status if same_status else "unknown"
+        scanner = raw.scanner or "unnamed"
+        names = sorted(candidates)
+        return Classified(
+            class_id="ambiguous",
+            candidates=tuple(names),
+            scanner=scanner,
+            slots=slots,
+            features=features,
+            status=status,
+            status_basis=first.basis if same_status else "none",
+            title=raw.title or _same(reading.title for reading in readings),
+            description=raw.description or _same(reading.description for reading in readings),
+            metadata=raw.metadata,
+            restored=tuple(
+                name
+                for name in ("description", "title")
+                if getattr(raw, name) is None and _same(getattr(reading, name) for reading in readings)
+            ),
+            fingerprint=digest("fingerprint", self._host, "ambiguous", scanner, raw.id, names),
+            content=content,
+            situation=digest("situation", names, status, features),
+        )
+
+    def _unknown(self, raw: RawFinding, content: str) -> Classified:
+        scanner = raw.scanner or "unnamed"
+        class_id = f"unknown.{_UNNAMED.sub('_', scanner.lower())[:40] or 'unnamed'}"
+        status: Status
+        basis: StatusBasis = "severity"
+        if self._header.rules_enabled:
+            status, basis = "unknown", "none"
+        else:
+            status = {"info": "info", "error": "error"}.get(raw.severity, "open")  # type: ignore[assignment]
+        return Classified(
+            class_id=class_id,
+            candidates=(),
+            scanner=scanner,
+            slots={},
+            features={},
+            status=status,
+            status_basis=basis,
+            title=raw.title or "",
+            description=raw.description or "",
+            metadata=raw.metadata,
+            restored=(),
+            fingerprint=digest("fingerprint", self._host, class_id, raw.id, raw.title),
+            content=content,
+            situation=digest("situation", class_id, status, {"severity": raw.severity}),
+        )
+
+
+@dataclass(slots=True)
+class _Reading:
+    """What one class makes of a finding."""
+
+    slots: dict[str, str]
+    features: dict[str, str]
+    status: Status
+    basis: StatusBasis
+    title: str
+    description: str
+    metadata: dict[str, Any]
+    restored: tuple[str, ...]
+
+
+class CompiledClass:
+    """A finding class made ready to match; patterns and tests are compiled when first needed."""
+
+    def __init__(self, class_id: str, spec: ClassSpec, knowledge: Knowledge, profile: str) -> None:
+        self.class_id = class_id
+        self.spec = spec
+        self.identity = sorted(name for name, slot in spec.slots.items() if slot.identity)
+        self._knowledge = knowledge
+        self._profile = profile
+
+    @cached_property
+    def _id(self) -> re.Pattern[str]:
+        return re.compile(self.spec.match.id)
+
+    @cached_property
+    def _title(self) -> re.Pattern[str] | None:
+        return re.compile(self.spec.match.title) if self.spec.match.title is not None else None
+
+    @cached_property
+    def _description(self) -> re.Pattern[str] | None:
+        return re.compile(self.spec.match.description) if self.spec.match.description is not None else None
+
+    @cached_property
+    def _severities(self) -> frozenset[str]:
+        return frozenset(self.spec.match.severities)
+
+    @cached_property
+    def _metadata(self) -> Test:
+        return compile_all(self.spec.match.metadata, self._knowledge.expected, self._profile)
+
+    @cached_property
+    def _status(self) -> list[tuple[Test, Status, StatusBasis]]:
+        return [
+            (compile_all(rule.when, self._knowledge.expected, self._profile), rule.status, rule.basis)
+            for rule in self.spec.status
+        ]
+
+    @cached_property
+    def _features(self) -> list[tuple[str, Feature, list[str], dict[str, str]]]:
+        table = load_features()
+        return [(name, table[use.fn], use.args, use.options) for name, use in sorted(self.spec.features.items())]
+
+    def matches(self, raw: RawFinding, header: ScanHeader) -> bool:
+        """Say whether the finding can be of this class, by all that the report carries."""
+        if self._id.search(raw.id) is None:
+            return False
+        if raw.title is not None and self._title is not None and self._title.search(raw.title) is None:
+            return False
+        if (
+            raw.description is not None
+            and self._description is not None
+            and self._description.search(raw.description) is None
+        ):
+            return False
+        if header.source_format == "ndjson":
+            # Severity is all that is left to tell classes apart, where no rule of the scanner's rewrote it.
+            return header.rules_enabled or raw.severity in self._severities
+        if self.spec.match.metadata and header.source_format == "json":
+            return self._metadata(View(header, metadata=raw.metadata, severity=raw.severity))
+        return True
+
+    def read(self, raw: RawFinding, context: FeatureContext) -> _Reading:
+        """Take slots, features and status out of a finding that matches."""
+        header = context.header
+        slots = self._slots(raw)
+        restore = self.spec.restore
+        restored: list[str] = []
+        title, description, metadata = raw.title, raw.description, raw.metadata
+        if title is None and restore.title is not None and (title := fill(restore.title, slots)) is not None:
+            restored.append("title")
+        if (
+            description is None
+            and restore.description is not None
+            and (description := fill(restore.description, slots)) is not None
+        ):
+            restored.append("description")
+        if header.source_format != "json" and restore.metadata:
+            metadata = dict(metadata)
+            for key, template in restore.metadata.items():
+                if key not in metadata and (text := fill(template, slots)) is not None:
+                    metadata[key] = text
+                    restored.append(f"metadata.{key}")
+        view = View(
+            header, slots=slots, metadata=metadata, severity=raw.severity, class_id=self.class_id,
+            title=title, description=description,
+        )  # fmt: skip
+        features: dict[str, str] = {}
+        for name, function, args, options in self._features:
+            values = (
+                _text(metadata.get(arg[9:])) if arg.startswith("metadata.") else slots.get(arg) for arg in args
+            )
+            value = function(context, *values, **options)
+            if value is not None:
+                features[name] = value
+        view.features = features
+        status: Status = "unknown"
+        basis: StatusBasis = "none"
+        for test, then, why in self._status:
+            if test(view):
+                status, basis = then, why
+                break
+        if description is None:
+            template_by_status = restore.description_by_status.get(status)
+            if template_by_status is not None and (description := fill(template_by_status, slots)) is not None:
+                restored.append("description")
+        return _Reading(
+            slots, features, status, basis, title or "", description or "", metadata, tuple(sorted(restored))
+        )
+
+    def _slots(self, raw: RawFinding) -> dict[str, str]:
+        groups: dict[str, Mapping[str, str | None]] = {}
+        slots: dict[str, str] = {}
+        for name, slot in self.spec.slots.items():
+            value = self._slot(name, slot, raw, groups)
+            if value is not None:
+                slots[name] = value
+        return slots
+
+    def _slot(
+        self, name: str, slot: SlotSpec, raw: RawFinding, groups: dict[str, Mapping[str, str | None]]
+    ) -> str | None:
+        source = slot.source
+        if source.startswith("metadata."):
+            return _text(raw.metadata.get(source[9:]))
+        if source not in groups:
+            text: str | None = getattr(raw, source)
+            pattern = {"id": self._id, "title": self._title, "description": self._description}[source]
+            found = pattern.search(text) if pattern is not None and text is not None else None
+            groups[source] = found.groupdict() if found else {}
+        return groups[source].get(name)
+
+
+class CompiledClasses:
+    """All classes of the knowledge, by scanner; built once for a knowledge and a profile."""
+
+    def __init__(self, knowledge: Knowledge, profile: str) -> None:
+        self.all = [CompiledClass(key, spec, knowledge, profile) for key, spec in sorted(knowledge.classes.items())]
+        self.any_scanner = [rule for rule in self.all if rule.spec.scanner == _ANY_SCANNER]
+        self.by_scanner: dict[str, list[CompiledClass]] = {}
+        for rule in self.all:
+            if rule.spec.scanner != _ANY_SCANNER:
+                self.by_scanner.setdefault(rule.spec.scanner, list(self.any_scanner)).append(rule)
+
+
+_COMPILED: dict[tuple[int, str], tuple[Knowledge, CompiledClasses]] = {}
+
+
+def compiled_classes(knowledge: Knowledge, profile: str) -> CompiledClasses:
+    """Give the compiled classes of a knowledge object, the same ones for the same object and profile."""
+    key = (id(knowledge), profile)
+    entry = _COMPILED.get(key)
+    if entry is None or entry[0] is not knowledge:
+        _COMPILED.clear()  # one knowledge is in use at a time; a reloaded one replaces it
+        entry = _COMPILED[key] = (knowledge, CompiledClasses(knowledge, profile))
+    return entry[1]
+
+
+_FIELD = re.compile(r"\{([a-z0-9_]+)\}")
+
+
+def fill(template: str, slots: Mapping[str, str]) -> str | None:
+    """Put slots into a template, or return None when one of them is missing."""
+    if "{" not in template:
+        return template
+    missing = False
+
+    def value(match: re.Match[str]) -> str:
+        nonlocal missing
+        text = slots.get(match[1])
+        missing = missing or text is None
+        return text or ""
+
+    text = _FIELD.sub(value, template)
+    return None if missing else text
+
+
+def _text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return str(value)
+    return canonical(value).decode()
+
+
+def _shared(first: Mapping[str, str], every: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    every = list(every)
+    return {name: value for name, value in first.items() if all(one.get(name) == value for one in every)}
+
+
+def _same(values: Iterable[str]) -> str:
+    found = set(values)
+    return found.pop() if len(found) == 1 else ""

@@ -1,0 +1,138 @@
+"""What must hold between entries of the knowledge, beyond the shape of each."""
+
+import re
+from collections.abc import Iterator
+
+from pipeline.features import load_features
+from pipeline.knowledge.schema import ClassSpec, Knowledge, Predicate
+
+Problem = tuple[tuple[str, ...], str]
+
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+
+
+def broken_references(knowledge: Knowledge) -> Iterator[Problem]:
+    """Yield place and reason of everything that names something which is not there."""
+    for class_id, spec in knowledge.classes.items():
+        for loc, reason in _class_problems(knowledge, spec):
+            yield ("classes", class_id, *loc), reason
+    for key, artefact in knowledge.artefacts.items():
+        yield from _classes_exist(knowledge, artefact.classes, ("artefacts", key, "classes"))
+        yield from _predicates(knowledge, artefact.when, ("artefacts", key, "when"))
+    for key, rule in knowledge.correlations.items():
+        where = ("correlations", key)
+        for name, member in rule.members.items():
+            yield from _classes_exist(knowledge, member.classes, (*where, "members", name))
+            yield from _predicates(knowledge, member.when, (*where, "members", name, "when"))
+        for member in rule.absent:
+            yield from _classes_exist(knowledge, member.classes, (*where, "absent"))
+        for name in rule.raise_members:
+            if name not in rule.members:
+                yield (*where, "raise_members"), f"no such member: {name}"
+        for join in rule.joins:
+            for side in (join.left, join.right):
+                if side.split(".")[0] not in rule.members or side.split(".")[1:2] not in (["slot"], ["feature"]):
+                    yield (*where, "joins"), f"not MEMBER.slot.NAME or MEMBER.feature.NAME: {side}"
+        for technique in rule.techniques:
+            if technique not in knowledge.techniques:
+                yield (*where, "techniques"), f"no such technique: {technique}"
+    for key, topic in knowledge.topics.items():
+        if topic.expected is not None and topic.expected not in knowledge.expected:
+            yield ("topics", key, "expected"), f"no such expected value: {topic.expected}"
+    for key, entry in knowledge.expected.items():
+        if "default" not in entry.accepted or "default" not in entry.preferred:
+            yield ("expected", key), "needs accepted.default and preferred.default"
+    for key, action in knowledge.remediations.items():
+        for text in (action.summary, action.command, action.check, action.rollback):
+            for name in _PLACEHOLDER.findall(text or ""):
+                if re.fullmatch(r"[a-z_]+", name) and name not in action.params:
+                    yield ("remediations", key), f"{{{name}}} is not one of params"
+    for key, unit in knowledge.units.items():
+        if unit.role not in knowledge.roles:
+            yield ("units", key, "role"), f"no such role: {unit.role}"
+    for key, module in knowledge.modules.items():
+        if module.family not in knowledge.families:
+            yield ("modules", key, "family"), f"no such family: {module.family}"
+
+
+def _class_problems(knowledge: Knowledge, spec: ClassSpec) -> Iterator[Problem]:
+    patterns = {}
+    for name in ("id", "title", "description"):
+        pattern = getattr(spec.match, name)
+        if pattern is not None:
+            try:
+                patterns[name] = re.compile(pattern)
+            except re.error as error:
+                yield ("match", name), f"not a regular expression: {error}"
+    for name, slot in spec.slots.items():
+        if slot.source in patterns and name not in patterns[slot.source].groupindex:
+            yield ("slots", name), f"the pattern of {slot.source} has no group {name!r}"
+    features = load_features()
+    for name, feature in spec.features.items():
+        if feature.fn not in features:
+            yield ("features", name, "fn"), f"no such feature function: {feature.fn}"
+        for argument in feature.args:
+            if argument not in spec.slots and not argument.startswith("metadata."):
+                yield ("features", name, "args"), f"no such slot: {argument}"
+    yield from _predicates(knowledge, spec.match.metadata, ("match", "metadata"))
+    for number, rule in enumerate(spec.status):
+        yield from _predicates(knowledge, rule.when, ("status", str(number)))
+    for number, text in enumerate(spec.analysis):
+        yield from _predicates(knowledge, text.when, ("analysis", str(number)))
+        yield from _placeholders(spec, text.assessment, ("analysis", str(number), "assessment"))
+        yield from _placeholders(spec, text.impact, ("analysis", str(number), "impact"))
+    for number, topic in enumerate(spec.topics):
+        yield from _predicates(knowledge, topic.when, ("topics", str(number)))
+        if topic.topic not in knowledge.topics:
+            yield ("topics", str(number), "topic"), f"no such topic: {topic.topic}"
+    for number, technique in enumerate(spec.attack):
+        yield from _predicates(knowledge, technique.when, ("attack", str(number)))
+        if technique.technique not in knowledge.techniques:
+            yield ("attack", str(number)), f"no such technique: {technique.technique}"
+    for number, ref in enumerate(spec.remediation):
+        where = ("remediation", str(number))
+        yield from _predicates(knowledge, ref.when, where)
+        action = knowledge.remediations.get(ref.use)
+        if action is None:
+            yield (*where, "use"), f"no such remediation: {ref.use}"
+            continue
+        if set(ref.with_) != set(action.params):
+            yield (*where, "with"), f"{ref.use} takes {sorted(action.params)}, not {sorted(ref.with_)}"
+        for template in ref.with_.values():
+            for name in _PLACEHOLDER.findall(template):
+                if name.startswith("expected:"):
+                    if name.removeprefix("expected:") not in knowledge.expected:
+                        yield (*where, "with"), f"no such expected value: {name}"
+                elif name not in spec.slots:
+                    yield (*where, "with"), f"no such slot: {name}"
+    restored = [spec.restore.title, spec.restore.description, *spec.restore.description_by_status.values()]
+    for restored_text in (*restored, *spec.restore.metadata.values()):
+        yield from _placeholders(spec, restored_text or "", ("restore",))
+    for name in spec.issue_by:
+        if name not in spec.features:
+            yield ("issue_by",), f"no such feature: {name}"
+    yield from _classes_exist(knowledge, spec.overlaps, ("overlaps",))
+
+
+def _predicates(knowledge: Knowledge, predicates: list[Predicate], loc: tuple[str, ...]) -> Iterator[Problem]:
+    for predicate in predicates:
+        key = predicate.accepted or predicate.not_accepted
+        if key is not None and key not in knowledge.expected:
+            yield loc, f"no such expected value: {key}"
+        if predicate.matches is not None:
+            try:
+                re.compile(predicate.matches)
+            except re.error as error:
+                yield loc, f"not a regular expression: {error}"
+
+
+def _placeholders(spec: ClassSpec, text: str, loc: tuple[str, ...]) -> Iterator[Problem]:
+    for name in _PLACEHOLDER.findall(text):
+        if name not in spec.slots:
+            yield loc, f"no such slot: {name}"
+
+
+def _classes_exist(knowledge: Knowledge, ids: list[str], loc: tuple[str, ...]) -> Iterator[Problem]:
+    for class_id in ids:
+        if class_id not in knowledge.classes:
+            yield loc, f"no such class: {class_id}"
