@@ -66,6 +66,7 @@ class SlotSpec(Fact):
     `source` is ``id``, ``title`` or ``description`` (the named group of that pattern with the slot's name) or
     ``metadata.KEY``. `show` says how a model's prompt may show it: ``literal`` (only when the value is in
     `literals`), ``bucket`` (a feature stands in), or ``omit``. Identity slots make up the fingerprint.
+    `pattern` takes a part out of a metadata value: the group with the slot's name; no match, no slot.
     """
 
     source: str = Field(pattern=r"^(id|title|description|metadata\.[A-Za-z0-9_]+)$")
@@ -73,6 +74,7 @@ class SlotSpec(Fact):
     identity: bool = False
     show: Literal["literal", "bucket", "omit"] = "omit"
     literals: list[str] = []
+    pattern: str | None = None
 
 
 class FeatureSpec(Fact):
@@ -147,15 +149,25 @@ class MatchSpec(Fact):
     metadata: list[Predicate] = []
 
 
+class RestoreCase(Fact):
+    """What one severity tells; plain text, no slots."""
+
+    description: str | None = None
+    metadata: dict[str, str] = {}
+
+
 class RestoreSpec(Fact):
     """What can be said about a field that the format left out; a template over slots, or per status.
 
-    Only what is certain: leave a field out where slots do not determine it.
+    Only what is certain: leave a field out where slots do not determine it. `by_severity` holds where no rule
+    of the scanner's rewrote severities and the report's own description does not say otherwise; metadata
+    restored by it feeds slots, so that a value which severity implies is known.
     """
 
     title: str | None = None
     description: str | None = None
     description_by_status: dict[Status, str] = {}
+    by_severity: dict[Severity, RestoreCase] = {}
     metadata: dict[str, str] = {}
 
 
@@ -327,13 +339,17 @@ class UnitRole(Fact):
 
 
 class PathFact(Fact):
-    """A well-known path: owning package (Debian name) and why it is as it is."""
+    """A well-known path: owning package (Debian name) and why it is as it is.
+
+    Paths are in merged-/usr form. `distros` are the families that have it so; empty means all of them.
+    """
 
     package: str
     role: str
     setuid: bool = False
     setgid: bool = False
     capability: str | None = None
+    distros: list[Literal["debian", "rhel", "suse", "arch"]] = []
     note: str | None = None
 
 
@@ -341,6 +357,8 @@ class ModuleFact(Fact):
     family: Id
     note: str | None = None
     blockable: bool = False  # listed by hardening benchmarks as one to block where unused
+    file: str | None = None  # name of the .ko without suffix, where it is not the module's (dashes)
+    large: bool = False  # more than 2 MiB once decompressed, or near it, in stock kernels
 
 
 class ToolFact(Fact):
