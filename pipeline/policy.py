@@ -1,0 +1,137 @@
+"""What the operator decides: the profile, severities, and which findings are accepted."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from pipeline.errors import ConfigError
+from pipeline.finding import Classified, Severity
+from pipeline.keys import canonical, digest_bytes
+from pipeline.knowledge.schema import Knowledge
+from pipeline.yaml_file import Places, read_mapping, refusal
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Selector(_Entry):
+    """Which findings an entry means; everything that is given must hold.
+
+    Values of `slots` and `host` are shell patterns (``*``, ``?``), case-sensitive.
+    """
+
+    class_: str | None = Field(default=None, alias="class")
+    fingerprint: str | None = None
+    host: str | None = None
+    slots: dict[str, str] = {}
+
+    def selects(self, host: str, finding: Classified) -> bool:
+        """Say whether a finding is meant."""
+        return (
+            (self.class_ is None or fnmatchcase(finding.class_id, self.class_))
+            and (self.fingerprint is None or finding.fingerprint.startswith(self.fingerprint))
+            and (self.host is None or fnmatchcase(host, self.host))
+            and all(
+                name in finding.slots and fnmatchcase(finding.slots[name], pattern)
+                for name, pattern in self.slots.items()
+            )
+        )
+
+
+class Allow(Selector):
+    """One entry of the allow-list: who takes responsibility, why, and until when (inclusive, UTC)."""
+
+    owner: Text
+    reason: Text
+    expires: date
+    status: Literal["accepted", "false_positive"] = "accepted"
+
+
+class Override(Selector):
+    """A severity that the operator sets, with the reason."""
+
+    severity: Severity
+    reason: Text
+
+
+class Policy(_Entry):
+    """All decisions of the operator. `digest` stands in every output."""
+
+    profile: str = "default"
+    allow: list[Allow] = []
+    overrides: list[Override] = []
+    digest: str = ""
+
+    def suppression(self, host: str, finding: Classified, as_of: str) -> Allow | None:
+        """Find the first entry of the allow-list that is valid at `as_of` (RFC 3339) and selects the finding."""
+        for entry in self.allow:
+            if entry.expires.isoformat() >= as_of[:10] and entry.selects(host, finding):
+                return entry
+        return None
+
+    def override(self, host: str, finding: Classified) -> Override | None:
+        """Find the first severity override that selects the finding."""
+        return next((entry for entry in self.overrides if entry.selects(host, finding)), None)
+
+    def expired(self, as_of: str) -> list[Allow]:
+        """List the entries of the allow-list that no longer hold."""
+        return [entry for entry in self.allow if entry.expires.isoformat() < as_of[:10]]
+
+
+def load_policy(paths: Sequence[Path], knowledge: Knowledge) -> Policy:
+    """Read policy files, in the order given; lists are joined, and a later profile replaces an earlier one.
+
+    Raises:
+        ConfigError: names file, line and reason.
+    """
+    policy = Policy()
+    for path in paths:
+        places: Places = {}
+        content = read_mapping(path, places)
+        try:
+            read = Policy.model_validate(content)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            loc = tuple(str(part) for part in first["loc"])
+            raise refusal(ConfigError, places, loc, f"{'.'.join(loc)}: {first['msg']}", path) from error
+        for loc, reason in _problems(read, knowledge):
+            raise refusal(ConfigError, places, loc, f"{'.'.join(loc)}: {reason}", path)
+        policy = Policy(
+            profile=read.profile if "profile" in content else policy.profile,
+            allow=[*policy.allow, *read.allow],
+            overrides=[*policy.overrides, *read.overrides],
+        )
+    body = canonical(policy.model_dump(mode="json", by_alias=True))
+    return policy.model_copy(update={"digest": digest_bytes(body)})
+
+
+def profiles(knowledge: Knowledge) -> list[str]:
+    """List the profiles that the knowledge tells apart."""
+    names: set[str] = {"default"}
+    for entry in knowledge.expected.values():
+        names.update(entry.accepted, entry.preferred)
+    return sorted(names)
+
+
+def _problems(policy: Policy, knowledge: Knowledge) -> Iterable[tuple[tuple[str, ...], str]]:
+    if policy.profile not in profiles(knowledge):
+        yield ("profile",), f"no such profile: {policy.profile} (there are: {', '.join(profiles(knowledge))})"
+    lists: Mapping[str, Sequence[Selector]] = {"allow": policy.allow, "overrides": policy.overrides}
+    for name, entries in lists.items():
+        for number, entry in enumerate(entries):
+            where = (name, str(number))
+            if entry.class_ is None and entry.fingerprint is None:
+                yield where, "needs a class or a fingerprint"
+            elif (
+                entry.class_ is not None
+                and not entry.class_.startswith(("unknown.", "ambiguous"))
+                and not any(fnmatchcase(class_id, entry.class_) for class_id in knowledge.classes)
+            ):
+                yield (*where, "class"), f"no such class: {entry.class_}"

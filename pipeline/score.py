@@ -1,0 +1,122 @@
+"""How bad it is: named factors that add up to a score from 0 to 100, and a level."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.finding import LEVELS, Level, Severity, Status
+
+# Middle of each level's band of twenty; a factor of 20 moves a finding by one level.
+_POINTS: dict[Severity, int] = {"info": 10, "low": 30, "medium": 50, "high": 70, "critical": 90, "error": 70}
+_BAND = 20
+_SCANNER_ERROR = 50
+_CORE_CONTROLS = 4
+_REGRESSED = 3
+
+
+@dataclass(slots=True, frozen=True)
+class Factor:
+    """One reason for the score; `points` may be negative."""
+
+    name: str
+    points: int
+    why: str
+
+    def as_json(self) -> dict[str, object]:
+        """Give the form of the output contract."""
+        return {"name": self.name, "points": self.points, "why": self.why}
+
+
+@dataclass(slots=True, frozen=True)
+class Risk:
+    """Attributes:
+    floor: the lowest level that an analysis may give; rules set it, a model can only raise.
+    """
+
+    score: int
+    level: Level
+    floor: Level
+    factors: tuple[Factor, ...]
+
+
+@dataclass(slots=True, frozen=True)
+class Evidence:
+    """What the score of one finding depends on.
+
+    Attributes:
+        severity: in effect, after the class's own level and the operator's override.
+        severity_why: where it comes from.
+        artefact: (degree, reason) when the scanner is probably wrong.
+        keep_medium: the reason for the artefact can be forged, so an indicator of compromise stays medium.
+        raised_by: (rule, least level) of correlations.
+        intel: names of matching threat indicators.
+        core_controls: how many controls at least two independent sources state for an open finding.
+    """
+
+    status: Status
+    severity: Severity
+    severity_why: str
+    artefact: tuple[str, str] | None = None
+    keep_medium: bool = False
+    raised_by: Sequence[tuple[str, Level]] = ()
+    intel: Sequence[str] = ()
+    core_controls: int = 0
+    regressed: bool = False
+
+
+def level_of(score: int) -> Level:
+    """Name the band that a score from 0 to 100 lies in."""
+    return LEVELS[min(score // _BAND, len(LEVELS) - 1)]
+
+
+def score(evidence: Evidence) -> Risk:
+    """Add up the factors; deterministic, and every point has a name and a reason."""
+    status = evidence.status
+    if status in ("passed", "info", "accepted", "false_positive"):
+        why = {
+            "passed": "the check found what it wants",
+            "info": "an inventory entry, not a weakness",
+            "accepted": "the operator accepted this finding",
+            "false_positive": "the operator judged this finding a false positive",
+        }[status]
+        points = 0 if status in ("passed", "false_positive") else _POINTS["info"]
+        return Risk(points, "info", "info", (Factor(f"status_{status}", points, why),))
+    if status == "error":
+        why = "a scanner failed, so part of the host was not looked at"
+        return Risk(_SCANNER_ERROR, "medium", "medium", (Factor("scanner_error", _SCANNER_ERROR, why),))
+    factors = [Factor("base_severity", _POINTS[evidence.severity], evidence.severity_why)]
+    if evidence.core_controls:
+        count = evidence.core_controls
+        noun = "control" if count == 1 else "controls"
+        why = f"{count} {noun} named for this by two or more independent sources"
+        factors.append(Factor("core_controls", _CORE_CONTROLS, why))
+    if evidence.regressed:
+        factors.append(Factor("regressed", _REGRESSED, "an earlier scan had found this in order"))
+    total = sum(factor.points for factor in factors)
+    for rule, least in evidence.raised_by:
+        total = _raise(factors, total, least, "correlation", f"part of a pattern: {rule}")
+    for indicator in evidence.intel:
+        total = _raise(factors, total, "high", "threat_intel", f"matches a local indicator: {indicator}")
+    if evidence.artefact is not None:
+        total = _lower(factors, total, evidence)
+    total = max(0, min(total, 100))
+    level = level_of(total)
+    return Risk(total, level, level, tuple(factors))
+
+
+def _raise(factors: list[Factor], total: int, least: Level, name: str, why: str) -> int:
+    wanted = LEVELS.index(least) * _BAND + _BAND // 2
+    points = max(wanted - total, 0)
+    factors.append(Factor(name, points, why))
+    return total + points
+
+
+def _lower(factors: list[Factor], total: int, evidence: Evidence) -> int:
+    degree, why = evidence.artefact or ("", "")
+    points = 0
+    if degree in ("certain", "likely") and not evidence.intel:
+        points = -min(_BAND, total)
+        least = LEVELS.index("medium") * _BAND
+        if evidence.keep_medium and total + points < least:
+            points = min(0, least - total)
+    factors.append(Factor("scanner_artefact", points, why))
+    return total + points
