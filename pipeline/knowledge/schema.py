@@ -235,12 +235,18 @@ class Topic(Fact):
 
 
 class FrameworkFact(Fact):
-    """A framework: name, version, licence note, and id → title of its controls."""
+    """A framework: name, version, licence note, and id → title of the controls that topics name.
+
+    `total`: how many controls the whole framework has, groups (families, categories, x.y requirements) not counted.
+    `groups`: id → title of the headings over those controls; a group that a source cites itself is in both.
+    """
 
     title: str
     version: str
     licence: str
     controls: dict[str, str]
+    total: int = 0
+    groups: dict[str, str] = {}
 
 
 class Expected(Fact):
