@@ -1,0 +1,39 @@
+"""What a whole file holds."""
+
+from dataclasses import dataclass, replace
+from hashlib import sha256
+
+from pipeline.finding import ParsedReport, Reject
+from pipeline.report.json_report import REPORT_KEYS, read_json_report
+from pipeline.report.limits import Limits
+from pipeline.report.load import Loaded
+from pipeline.report.sarif import read_sarif
+
+
+@dataclass(slots=True, frozen=True)
+class Document:
+    """The reports of a file in their order, and what of it belongs to none."""
+
+    reports: tuple[ParsedReport, ...]
+    rejects: tuple[Reject, ...]
+
+
+def is_report(loaded: Loaded) -> bool:
+    """Tell whether a parsed value means to be a JSON report or SARIF, usable or not."""
+    value = loaded.value
+    return type(value) is dict and ("runs" in value or not REPORT_KEYS.isdisjoint(value))
+
+
+def read_report(loaded: Loaded, text: bytes, limits: Limits, notes: list[str]) -> ParsedReport:
+    """Check one JSON report or SARIF log; `text` is the bytes that it came from.
+
+    Raises:
+        ReportError: ``no_results`` or ``too_large``.
+    """
+    read = read_sarif if "runs" in loaded.value and "results" not in loaded.value else read_json_report
+    return read(loaded.value, loaded.marker, sha256(text).hexdigest(), limits, notes)
+
+
+def with_note(report: ParsedReport, note: str) -> ParsedReport:
+    """Return `report` with one more note in its header."""
+    return replace(report, header=replace(report.header, notes=(*report.header.notes, note)))

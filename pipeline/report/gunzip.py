@@ -1,0 +1,55 @@
+"""Bounded decompression of gzip data."""
+
+import zlib
+
+from pipeline.errors import Incomplete, ReportError
+from pipeline.report.limits import DEFAULT_LIMITS, Limits
+
+GZIP_MAGIC = b"\x1f\x8b"
+_CHUNK = 1 << 20  # decompressed at a time, so that a bomb is noticed within a megabyte
+
+
+def decompress(raw: bytes, limits: Limits = DEFAULT_LIMITS) -> bytes:
+    """Return `raw`, decompressed if it starts like gzip (a name ending in .gz says nothing: the scanner writes plain
+    text under it).
+
+    Members that follow one another are joined; zero bytes after the last one are padding.
+
+    Raises:
+        Incomplete: ``truncated_gzip``: the compressed data ends early.
+        ReportError: ``corrupt_gzip`` or ``too_large``.
+    """
+    if not raw.startswith(GZIP_MAGIC):
+        _check_size(len(raw), len(raw), limits)
+        return raw
+    parts: list[bytes] = []
+    total = 0
+    rest = raw
+    while rest:
+        start = len(raw) - len(rest)
+        if not rest.startswith(GZIP_MAGIC):
+            if GZIP_MAGIC.startswith(rest):
+                raise Incomplete("truncated_gzip", "compressed data ends in the header of a member", start)
+            raise ReportError("corrupt_gzip", "something that is not gzip follows the compressed data", start)
+        member = zlib.decompressobj(wbits=31)
+        feed = rest
+        while not member.eof:
+            try:
+                piece = member.decompress(feed, _CHUNK)
+            except zlib.error as error:
+                raise ReportError("corrupt_gzip", f"damaged compressed data: {error}", start) from None
+            feed = member.unconsumed_tail
+            if not piece and not feed and not member.eof:
+                raise Incomplete("truncated_gzip", "compressed data ends early", len(raw))
+            total += len(piece)
+            _check_size(total, len(raw), limits)
+            parts.append(piece)
+        rest = member.unused_data.lstrip(b"\0")
+    return b"".join(parts)
+
+
+def _check_size(size: int, compressed: int, limits: Limits) -> None:
+    if size > limits.max_bytes:
+        raise ReportError("too_large", f"more than {limits.max_bytes} bytes; split the report or raise the limit")
+    if size > limits.ratio_floor_bytes and size > compressed * limits.max_ratio:
+        raise ReportError("too_large", f"decompresses to more than {limits.max_ratio} times its size")

@@ -1,0 +1,157 @@
+"""Reads one JSON text strictly and fast, and tolerantly only where that fails."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from pipeline.errors import Incomplete, ReportError
+from pipeline.report.lexer import KIND_REPEATED, Value, lex, pick_marker
+from pipeline.report.limits import DEFAULT_LIMITS, Limits
+
+_WHITE = b" \t\r\n"
+# Every digit becomes 0 and every bracket stays, so one search each finds a long number and deep nesting.
+_DIGITS = bytes(0x30 if 0x30 <= byte <= 0x39 else byte for byte in range(256))
+_LONG_NUMBER = b"0" * 19
+_NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"{}[]")
+_SPACED_COLONS = (b'" :', b'"\t:', b'"\n:', b'"\r:')
+
+
+@dataclass(slots=True, frozen=True)
+class Loaded:
+    """A parsed value; `marker` is empty when it holds no marks (see `pipeline.report.marks`)."""
+
+    value: Any
+    marker: str = ""
+
+
+def load(text: bytes, limits: Limits = DEFAULT_LIMITS) -> Loaded:
+    """Parse `text`, which holds one value.
+
+    Raises:
+        Incomplete: ``truncated``: the text is the beginning of a value.
+        ReportError: ``invalid_json``, ``trailing_data``, ``empty`` or ``encoding``.
+    """
+    loaded = load_strict(text, limits)
+    if loaded is not None:
+        return loaded
+    start = len(text) - len(text.lstrip(_WHITE))
+    if start == len(text):
+        raise Incomplete("empty", "nothing but white space")
+    marker = pick_marker(text)
+    value = lex(text, start, marker, limits.max_depth)
+    loaded = load_value(value, marker)
+    if text[value.end :].strip(_WHITE):
+        raise ReportError("trailing_data", "something follows a complete value", value.end)
+    return loaded
+
+
+def load_strict(text: bytes, limits: Limits = DEFAULT_LIMITS) -> Loaded | None:
+    """Parse `text` if the strict parser reads it and reads it right; None otherwise."""
+    # The strict parser turns integers past 64 bits into floats, and what it nests deeper than its writer
+    # allows could never be put out again.
+    if _LONG_NUMBER in text.translate(_DIGITS) or _may_be_deep(text, limits.max_depth):
+        return None
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    if _may_repeat_keys(text, value):
+        repeats = _load_with_repeats(text, pick_marker(text))
+        return repeats or Loaded(value)
+    return Loaded(value)
+
+
+def load_value(value: Value, marker: str) -> Loaded:
+    """Parse a value that `lex` has found and mended with `marker`.
+
+    Raises:
+        Incomplete: ``truncated``, if the value is cut and sound up to there.
+        ReportError: ``invalid_json``.
+    """
+    if value.cut:
+        raise _explain_cut(value)
+    try:
+        parsed = orjson.loads(value.mended)
+    except orjson.JSONDecodeError as error:
+        offset = value.start + error.pos if len(value.mended) == value.end - value.start else value.start
+        raise ReportError("invalid_json", f"not JSON: {error.msg}", offset) from None
+    if _may_repeat_keys(value.mended, parsed):
+        return _load_with_repeats(value.mended, marker) or Loaded(parsed, marker)
+    return Loaded(parsed, marker)
+
+
+def _explain_cut(value: Value) -> ReportError:
+    mended = value.mended
+    characters = len(mended[: value.last_token].decode("utf-8", "replace"))
+    try:
+        json.loads(mended.decode("utf-8", "replace"))
+    except json.JSONDecodeError as error:
+        if error.pos < characters:
+            return ReportError("invalid_json", f"not JSON: {error.msg}", value.start)
+    return Incomplete("truncated", "ends in the middle of a document", value.end)
+
+
+def _may_be_deep(text: bytes, max_depth: int) -> bool:
+    """Tell whether nesting may pass the limit; brackets inside strings can make it say so wrongly, never the other
+    way round."""
+    brackets = text.translate(None, _NOT_BRACKETS)
+    for _ in range(max_depth):
+        if not brackets:
+            return False
+        shorter = brackets.replace(b"{}", b"").replace(b"[]", b"")
+        if len(shorter) == len(brackets):
+            break
+        brackets = shorter
+    return len(brackets) > 0
+
+
+def _may_repeat_keys(text: bytes, value: Any) -> bool:
+    """Tell whether an object may hold a key twice: then there are more keys in the text than in the value.
+
+    A string with ``":`` in it is counted too and costs a slower look; a colon after white space would go uncounted,
+    so it costs one as well.
+    """
+    if any(colon in text for colon in _SPACED_COLONS):
+        return True
+    keys = 0
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if type(item) is dict:
+            keys += len(item)
+            stack += [child for child in item.values() if type(child) is dict or type(child) is list]
+        elif type(item) is list:
+            stack += [child for child in item if type(child) is dict or type(child) is list]
+    return text.count(b'":') != keys
+
+
+def _load_with_repeats(text: bytes, marker: str) -> Loaded | None:
+    """Parse again with a look at every pair; None if no key contradicts itself.
+
+    An object with contradicting values of a key gets a mark among its keys, whose value is a dict from each such key
+    to the list of its values.
+    """
+    found = False
+
+    def build(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal found
+        built = dict(pairs)
+        if len(built) != len(pairs):
+            values: dict[str, list[Any]] = {}
+            for key, value in pairs:
+                values.setdefault(key, []).append(value)
+            clashing = {key: several for key, several in values.items() if _differ(several)}
+            if clashing:
+                found = True
+                built[marker + KIND_REPEATED] = clashing
+        return built
+
+    value = json.loads(text, object_pairs_hook=build)
+    return Loaded(value, marker) if found else None
+
+
+def _differ(values: list[Any]) -> bool:
+    # As text, because 1, 1.0 and true are equal to Python.
+    return len(values) > 1 and len({json.dumps(value, sort_keys=True) for value in values}) > 1

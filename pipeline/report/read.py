@@ -1,0 +1,123 @@
+"""Turns the bytes of a whole file into reports, whatever layout they have."""
+
+import codecs
+import re
+
+from pipeline.errors import Incomplete, ReportError
+from pipeline.finding import Reject
+from pipeline.report.document import Document, is_report, read_report
+from pipeline.report.gunzip import GZIP_MAGIC, decompress
+from pipeline.report.limits import DEFAULT_LIMITS, Limits
+from pipeline.report.load import load_strict
+from pipeline.report.pretty import looks_damaged
+from pipeline.report.records import BadLine, FindingLine, HeaderLine, MetaLine
+from pipeline.report.sequence import read_sequence
+from pipeline.report.stream import RECORD_KINDS, ReportAssembler, is_log_line, parse_line, read_lines
+
+__all__ = ["Document", "decompress", "is_stream", "read_document"]
+
+_UTF8_MARK = b"\xef\xbb\xbf"
+_WIDE_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_FIRST_KEY = re.compile(rb'\{[ \t]*"([^"\\]*)"[ \t]*:')
+_RECORD_START = re.compile(
+    rb'\{[ \t]*"type"[ \t]*:[ \t]*"(?:' + b"|".join(kind.encode() for kind in sorted(RECORD_KINDS)) + rb')"'
+)
+_DOCUMENT_KEYS = frozenset(
+    b"$schema collection_warnings compliance_summary meta partial_warnings results runs scanner_errors summary"
+    b" summary_extension version".split()
+)
+_NOTHING = b" \t\r\n\0"
+
+
+def is_stream(head: bytes) -> bool | None:
+    """Tell from the first bytes of an uncompressed file whether it holds NDJSON, to be read line by line.
+
+    Log lines and blank lines in front count for nothing; the first line that begins like an object decides.
+
+    Returns:
+        None when that line is not there yet, or does not say enough so far.
+    """
+    if head.startswith(GZIP_MAGIC) or any(head.startswith(mark) for mark, _ in _WIDE_MARKS):
+        return False
+    position = len(_UTF8_MARK) if head.startswith(_UTF8_MARK) else 0
+    while position < len(head):
+        end = head.find(b"\n", position)
+        whole = end >= 0
+        line = head[position : end if whole else len(head)].strip(_NOTHING)
+        position = end + 1 if whole else len(head)
+        if not line or (whole and is_log_line(line)):
+            continue
+        if not line.startswith(b"{"):
+            # Half a log line may still become one; anything else is neither, and is read whole to be refused whole.
+            return None if line.startswith(b"[") and not whole else False
+        if _RECORD_START.match(line):
+            return True
+        first = _FIRST_KEY.match(line)
+        if first and first.group(1) in _DOCUMENT_KEYS:
+            return False
+        if whole:
+            return isinstance(parse_line(line, 0), MetaLine | HeaderLine | FindingLine)
+        return None if len(line) <= DEFAULT_LIMITS.max_line_bytes else False
+    return None
+
+
+def read_document(raw: bytes, limits: Limits = DEFAULT_LIMITS, final: bool = False) -> Document:
+    """Read all reports of a whole file.
+
+    Args:
+        raw: as the file has it, perhaps gzipped.
+        final: nothing more will be written. Where whole reports stand before a cut one, they are then used and
+            the cut one is rejected; otherwise all wait. A single cut report is never used in part.
+
+    Raises:
+        Incomplete: the file may still be being written.
+        ReportError: nothing in it can be used.
+    """
+    text = _to_utf8(decompress(raw, limits))
+    body = text.strip(_NOTHING)
+    if not body:
+        raise Incomplete("empty", "nothing but white space")
+    if is_stream(text):
+        return _read_stream(text, limits)
+    if not looks_damaged(body):
+        loaded = load_strict(body, limits)
+        if loaded is not None and is_report(loaded):
+            return Document((read_report(loaded, body, limits, []),), ())
+    return read_sequence(text, limits, final)
+
+
+def _read_stream(text: bytes, limits: Limits) -> Document:
+    assembler = ReportAssembler(limits)
+    bad = 0
+    for line, record in read_lines(text, limits):
+        bad += isinstance(record, BadLine)
+        if bad > limits.max_rejects:
+            raise ReportError("not_a_report", f"more than {limits.max_rejects} lines that cannot be used")
+        assembler.add(record, line)
+    reports, rejects = assembler.finish()
+    if not reports:
+        first: Reject = rejects[0]
+        raise ReportError(first.reason, first.detail, first.offset)
+    return Document(tuple(reports), tuple(rejects))
+
+
+def _to_utf8(data: bytes) -> bytes:
+    """Return `data` as UTF-8 without a byte order mark; blanks stand in for a mark so that offsets stay true."""
+    if data.startswith(_UTF8_MARK):
+        return b" " * len(_UTF8_MARK) + data[len(_UTF8_MARK) :]
+    for mark, name in _WIDE_MARKS:
+        if data.startswith(mark):
+            # Not final: an odd byte at the end means that the rest is still to come, and the text shows as cut.
+            decoder = codecs.getincrementaldecoder(name)("surrogatepass")
+            try:
+                return decoder.decode(data[len(mark) :]).encode("utf-8", "surrogatepass")
+            except UnicodeError as error:
+                raise ReportError("encoding", f"not {name.upper()}: {error}") from None
+    if data[:2] in (b"{\0", b"\0{"):
+        raise ReportError("encoding", "UTF-16 without a byte order mark; write UTF-8")
+    return data
