@@ -120,8 +120,8 @@ class RulesAnalyst:
         if spec is None:
             return (
                 f"No knowledge of this kind of finding of the scanner {printable(finding.scanner)}.",
-                "Not assessed: the scanner's own severity stands. Newer knowledge, or an entry of yours in knowledge.d, "
-                "can say more.",
+                "Not assessed: the scanner's own severity stands. Newer knowledge, or an entry of yours in "
+                "knowledge.d, can say more.",
             )
         seen = view(member, header)
         shown = {name: printable(value) for name, value in finding.slots.items()}

@@ -13,10 +13,7 @@ MAX_SHOWN = 300  # characters; a path of the kernel's maximum (4096) would drown
 
 def printable(text: str, limit: int = MAX_SHOWN) -> str:
     """Replace characters that act on a terminal or hide by their escapes, and cut what is overlong."""
-    if text.isascii() and text.isprintable():
-        shown = text
-    else:
-        shown = _UNSAFE.sub(_escape, text)
+    shown = text if text.isascii() and text.isprintable() else _UNSAFE.sub(_escape, text)
     return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
 
 

@@ -1,0 +1,211 @@
+"""The enriched finding, schema 1: one JSON object a line, keys sorted, the same bytes for the same input."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from pipeline.analysis import Answer, FallbackReason, Origin, RulesAnalyst, confidence
+from pipeline.baseline import Comparison
+from pipeline.classify import fill
+from pipeline.correlate import Group
+from pipeline.display import printable
+from pipeline.finding import LEVELS, Level, Member
+from pipeline.judge import Json, Judge, Judgement
+from pipeline.keys import canonical
+from pipeline.knowledge.schema import Knowledge
+from pipeline.scan import ScanIndex, profile_of
+
+SCHEMA = "sysscan.enriched/1"
+_MAX_MEMBERS = 10  # of a correlation that a line names; the scan record counts all
+
+_CHANGED = frozenset({"new", "changed", "regressed", "resolved"})
+
+
+@dataclass(slots=True, frozen=True)
+class Provenance:
+    """What made the output, beside the input."""
+
+    agent: str
+    knowledge: str
+    policy: str
+    intel: str | None
+    runtime: str
+
+    def as_json(self) -> Json:
+        """Give the form of the output contract."""
+        return {
+            "agent": self.agent, "knowledge": self.knowledge, "policy": self.policy, "intel": self.intel,
+            "runtime": self.runtime,
+        }  # fmt: skip
+
+
+@dataclass(slots=True, frozen=True)
+class Said:
+    """Who analysed a situation, and what came out."""
+
+    key: str
+    origin: Origin
+    answer: Answer | None = None
+    model: str | None = None
+    fallback_reason: FallbackReason | None = None
+
+
+@dataclass(slots=True, frozen=True)
+class Line:
+    """One enriched finding, ready for the outbox."""
+
+    key: str
+    level: Level
+    changed: bool
+    line: bytes
+
+
+class Renderer:
+    """Writes the lines of one scan. Exact twins differ in their dedupe key alone, so they are encoded once."""
+
+    def __init__(
+        self,
+        index: ScanIndex,
+        judge: Judge,
+        comparison: Comparison | None,
+        rules: RulesAnalyst,
+        knowledge: Knowledge,
+        provenance: Provenance,
+    ) -> None:
+        self._index = index
+        self._judge = judge
+        self._comparison = comparison
+        self._rules = rules
+        self._knowledge = knowledge
+        self._encoded: dict[tuple[int, tuple[str, ...], str], tuple[bytes, bytes, Level, bool]] = {}
+        self._fragments: dict[int, tuple[object, orjson.Fragment]] = {}
+        header = index.context.header
+        facts = {"arch": header.arch, "kernel": header.kernel, "os": header.os_pretty or header.os_id}
+        self._host_facts = {name: value for name, value in facts.items() if value}
+        self._provenance = {**provenance.as_json(), "source_format": header.source_format}
+        self._profile = profile_of(header)
+
+    def line(self, seq: int, said: Said) -> Line:
+        """Write the line of a finding with the analysis of its situation."""
+        member = self._index.members[seq]
+        groups = self._judge.groups(seq)
+        key = (id(member.classified), tuple(group.group for group in groups), said.key)
+        encoded = self._encoded.get(key)
+        if encoded is None:
+            encoded = self._encoded[key] = self._encode(member, groups, said)
+        head, tail, level, changed = encoded
+        return Line(member.dedupe_key, level, changed, b"".join((head, member.dedupe_key.encode(), tail)))
+
+    def document(self, seq: int, said: Said) -> Json:
+        """Give a line as an object."""
+        document: Json = orjson.loads(self.line(seq, said).line)
+        return document
+
+    def _encode(self, member: Member, groups: Sequence[Group], said: Said) -> tuple[bytes, bytes, Level, bool]:
+        index, finding = self._index, member.classified
+        context = index.context
+        judgement = self._judge.judge(member.seq)
+        raw = index.findings[member.seq]
+        spec = self._knowledge.classes.get(finding.class_id)
+        seen = self._comparison.seen.get(finding.fingerprint) if self._comparison is not None else None
+        level = said.answer.level if said.answer is not None else judgement.risk.level
+        level = max(level, judgement.risk.floor, key=LEVELS.index)  # a model may raise, never lower
+        body: Json = {
+            "schema": SCHEMA,
+            "dedupe_key": "",
+            "fingerprint": finding.fingerprint,
+            "host": context.host,
+            "host_source": context.host_source,
+            "host_facts": self._host_facts,
+            "scan_id": context.scan_id,
+            "profile": self._profile,
+            "observed_at": context.header.started_at,
+            "as_of": context.as_of,
+            "status": judgement.status,
+            "status_basis": judgement.status_basis,
+            "finding": {
+                "scanner": finding.scanner,
+                "id": raw.id,
+                "title": finding.title or None,
+                "severity": raw.severity,
+                "score": raw.score,
+                "description": finding.description or None,
+                "metadata": finding.metadata,
+                "restored": finding.restored,
+                "escaped": raw.escaped,
+                **({"extra": raw.extra} if raw.extra else {}),
+            },
+            "class": finding.class_id,
+            "class_candidates": finding.candidates,
+            "category": spec.category if spec is not None else "unknown",
+            "slots": finding.slots,
+            "features": finding.features,
+            "occurrences": index.occurrences[member.seq],
+            "severity": judgement.severity,
+            "risk": {
+                "score": judgement.risk.score,
+                "level": level,
+                "floor": judgement.risk.floor,
+                "factors": [factor.as_json() for factor in judgement.risk.factors],
+            },
+            "artefact": judgement.artefact,
+            "suppression": _suppression(judgement),
+            "baseline": None
+            if seen is None
+            else {"state": seen.state, "first_seen_at": seen.first_seen_at, "count": seen.count},
+            "compliance": self._fragment(judgement.controls),
+            "attack": self._fragment(judgement.techniques),
+            "threat_intel": judgement.intel,
+            "correlations": [self._correlation(group) for group in groups],
+            "analysis": self._analysis(member, judgement, said),
+            "remediation": judgement.remediation,
+            "provenance": self._provenance,
+        }
+        line = canonical(body)
+        # The first such text is the key itself: inside strings the quotes would be escaped, and no key of ours
+        # that sorts before it holds objects with foreign keys.
+        head, mark, tail = line.partition(b'"dedupe_key":"')
+        return head + mark, tail, level, seen is None or seen.state in _CHANGED
+
+    def _analysis(self, member: Member, judgement: Judgement, said: Said) -> Json:
+        if said.answer is not None:
+            shown = {name: printable(value) for name, value in member.classified.slots.items()}
+            assessment = fill(said.answer.assessment, shown) or ""
+            impact = fill(said.answer.impact, shown) or ""
+        else:
+            assessment, impact = self._rules.say(member, self._index.context.header)
+        return {
+            "origin": said.origin,
+            "assessment": assessment,
+            "impact": impact,
+            "confidence": confidence(member, judgement.artefact, self._index.context.header),
+            "key": said.key,
+            "situation": member.classified.situation,
+            "model": said.model,
+            "fallback_reason": said.fallback_reason,
+        }
+
+    def _correlation(self, group: Group) -> Json:
+        return {
+            "rule": group.rule,
+            "group": group.group,
+            "title": group.title,
+            "why": group.why,
+            "members": [self._index.members[seq].dedupe_key for seq in group.members[:_MAX_MEMBERS]],
+        }
+
+    def _fragment(self, value: tuple[Any, ...]) -> orjson.Fragment:
+        """Encode what many findings share once; judgements of one class hold the same tuple."""
+        known = self._fragments.get(id(value))
+        if known is None or known[0] is not value:
+            known = self._fragments[id(value)] = (value, orjson.Fragment(canonical(value)))
+        return known[1]
+
+
+def _suppression(judgement: Judgement) -> Json | None:
+    entry = judgement.suppression
+    if entry is None:
+        return None
+    return {"owner": entry.owner, "reason": entry.reason, "expires": entry.expires.isoformat()}

@@ -1,0 +1,142 @@
+"""The analysis graph: what a batch of findings goes through, checkpointed between nodes.
+
+    classify → enrich → correlate → score ─┬─ all known ──────────────────────────┐
+                                           ├─ a model ──► analyse ⇄ critique ─┐   ├─► remediate → finalise
+                                           └─ no model ─► fallback ◄──────────┘   │
+                                                             └────────────────────┘
+
+The state carries positions and small decisions; the working objects are rebuilt by pure functions, so a
+resume at any node finds what it needs without the state holding it.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypedDict
+
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+
+from pipeline.workbench import Workbench
+
+MAX_ATTEMPTS = 2  # one bounded way back from `critique` to `analyse`
+
+BatchGraph = CompiledStateGraph[Any, Any, Any, Any]
+
+
+class BatchState(TypedDict, total=False):
+    """What is checkpointed of a batch.
+
+    Attributes:
+        scan_no, first, last: which findings of which scan.
+        asked: for each distinct analysis key of the batch, the first finding that has it.
+        groups: how many correlations touch the batch.
+        levels: one digit a finding: the index of the rules' level.
+        attempt: how often the model was asked.
+        open: those of `asked` that want an answer.
+        decided: ``model``, or the reason why the rules answer → which of `asked`; the others were in the cache.
+        actions: how many remediations were rendered.
+        seal: digest of the lines.
+    """
+
+    scan_no: int
+    first: int
+    last: int
+    asked: list[int]
+    groups: int
+    levels: str
+    attempt: int
+    open: list[int]
+    decided: dict[str, list[int]]
+    actions: int
+    seal: str
+
+
+class Nodes:
+    """The nodes, bound to the workbenches of the scans in hand; a node takes the state and returns what it writes."""
+
+    def __init__(self, benches: Mapping[int, Workbench]) -> None:
+        self._benches = benches
+
+    def _bench(self, state: BatchState) -> Workbench:
+        return self._benches[state["scan_no"]]
+
+    def classify(self, state: BatchState) -> BatchState:
+        """Check that the scan's index holds the batch. Reads the members; writes nothing of size."""
+        self._bench(state).require(state["first"], state["last"])
+        return {"attempt": 0, "decided": {}}
+
+    def enrich(self, state: BatchState) -> BatchState:
+        """Map the batch to controls, techniques and local indicators."""
+        self._bench(state).enrich(state["first"], state["last"])
+        return {}
+
+    def correlate(self, state: BatchState) -> BatchState:
+        """Count the correlations that touch the batch."""
+        return {"groups": self._bench(state).count_groups(state["first"], state["last"])}
+
+    def score(self, state: BatchState) -> BatchState:
+        """Score every finding, and name the questions that are left."""
+        levels, asked = self._bench(state).score(state["first"], state["last"])
+        return {"levels": levels, "asked": asked}
+
+    def recall(self, state: BatchState) -> BatchState:
+        """Look the questions up in the cache of analyses."""
+        return {"open": self._bench(state).recall(state["asked"])}
+
+    def analyse(self, state: BatchState) -> BatchState:
+        """Ask the model; each answer is stored as it is produced."""
+        self._bench(state).analyse(state["open"], state["attempt"])
+        return {"attempt": state["attempt"] + 1}
+
+    def critique(self, state: BatchState) -> BatchState:
+        """Check what a grammar cannot; what is refused stays open."""
+        accepted, refused = self._bench(state).critique(state["open"])
+        return {"open": refused, "decided": {"model": [*state["decided"].get("model", ()), *accepted]}}
+
+    def fallback(self, state: BatchState) -> BatchState:
+        """Let the rules answer what is open, and say why."""
+        reason = self._bench(state).fallback_reason(state["attempt"])
+        return {"open": [], "decided": {**state["decided"], reason: state["open"]}}
+
+    def remediate(self, state: BatchState) -> BatchState:
+        """Count the actions of the batch."""
+        return {"actions": self._bench(state).count_actions(state["first"], state["last"])}
+
+    def finalise(self, state: BatchState) -> BatchState:
+        """Write the lines, and seal them."""
+        return {"seal": self._bench(state).finalise(state["first"], state["last"], state["decided"])}
+
+    def after_recall(self, state: BatchState) -> Literal["remediate", "analyse", "fallback"]:
+        """Choose who answers."""
+        if not state["open"]:
+            return "remediate"
+        return "analyse" if self._bench(state).has_model else "fallback"
+
+    def after_critique(self, state: BatchState) -> Literal["remediate", "analyse", "fallback"]:
+        """Go back once for what was refused."""
+        if not state["open"]:
+            return "remediate"
+        return "analyse" if state["attempt"] < MAX_ATTEMPTS else "fallback"
+
+
+def build_graph(benches: Mapping[int, Workbench], checkpointer: BaseCheckpointSaver[Any] | None = None) -> BatchGraph:
+    """Compile the graph; without a checkpointer it keeps nothing."""
+    nodes = Nodes(benches)
+    graph = StateGraph(BatchState)
+    for name in (
+        "classify", "enrich", "correlate", "score", "recall", "analyse", "critique", "fallback", "remediate",
+        "finalise",
+    ):  # fmt: skip
+        graph.add_node(name, getattr(nodes, name))
+    graph.add_edge(START, "classify")
+    graph.add_edge("classify", "enrich")
+    graph.add_edge("enrich", "correlate")
+    graph.add_edge("correlate", "score")
+    graph.add_edge("score", "recall")
+    graph.add_conditional_edges("recall", nodes.after_recall, ["remediate", "analyse", "fallback"])
+    graph.add_edge("analyse", "critique")
+    graph.add_conditional_edges("critique", nodes.after_critique, ["remediate", "analyse", "fallback"])
+    graph.add_edge("fallback", "remediate")
+    graph.add_edge("remediate", "finalise")
+    graph.add_edge("finalise", END)
+    return graph.compile(checkpointer=checkpointer)

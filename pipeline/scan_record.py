@@ -1,0 +1,210 @@
+"""The scan record: what is wrong with the host and what to do first, in one object."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipeline.baseline import Comparison, Missing, identity_slots, label_of
+from pipeline.compliance import GapAnalysis
+from pipeline.correlate import Group
+from pipeline.enriched import Provenance
+from pipeline.finding import LEVELS, Level
+from pipeline.judge import Json, Judge, Judgement, distinct
+from pipeline.keys import digest
+from pipeline.knowledge.schema import Knowledge
+from pipeline.policy import Policy
+from pipeline.scan import ScanIndex, profile_of
+
+SCHEMA = "sysscan.scan/1"
+_EXAMPLES = 5  # findings that an issue names
+_TOP = 10
+_AT_STAKE = frozenset({"open", "unknown", "error"})
+
+
+def scan_record(
+    index: ScanIndex,
+    judge: Judge,
+    groups: Sequence[Group],
+    comparison: Comparison | None,
+    knowledge: Knowledge,
+    policy: Policy,
+    provenance: Provenance,
+) -> Json:
+    """Summarise a scan; every list is ordered by what to look at first, then by name."""
+    context, header = index.context, index.context.header
+    members = index.members
+    judgements = [judge.judge(member.seq) for member in members]
+    issues = _issues(index, judgements, comparison, knowledge)
+    gaps = GapAnalysis(knowledge)
+    for member, judgement in zip(members, judgements, strict=True):
+        gaps.add(judgement.controls, member.dedupe_key, member.classified.fingerprint)
+    facts = {"arch": header.arch, "kernel": header.kernel, "os": header.os_pretty or header.os_id}
+    return {
+        "schema": SCHEMA,
+        "scan_id": context.scan_id,
+        "host": context.host,
+        "host_source": context.host_source,
+        "host_facts": {name: value for name, value in facts.items() if value},
+        "profile": profile_of(header),
+        "source_format": header.source_format,
+        "started_at": header.started_at,
+        "finished_at": header.finished_at,
+        "as_of": context.as_of,
+        "complete": context.complete,
+        "notes": sorted(header.notes),
+        "counts": {
+            "lines": len(members),
+            "distinct": distinct(members),
+            "rejected": context.rejected,
+            "status": _count(judgement.status for judgement in judgements),
+            "level": _count(j.risk.level for j in judgements if j.status in _AT_STAKE),
+            "issues": len(issues),
+            "unknown_class": sum(m.classified.class_id.startswith("unknown.") for m in members),
+            "ambiguous_class": sum(bool(m.classified.candidates) for m in members),
+            "probable_artefacts": sum(
+                1 for j in judgements if j.artefact is not None and j.artefact["degree"] != "cannot_tell"
+            ),
+        },
+        "issues": issues,
+        "top": [issue["id"] for issue in issues[:_TOP]],
+        "correlations": [_correlation(group, index, judgements) for group in groups],
+        "baseline": None if comparison is None else _baseline(comparison, knowledge),
+        "compliance": gaps.as_json(),
+        "policy": {
+            "profile": policy.profile,
+            "expired": [
+                {"owner": entry.owner, "reason": entry.reason, "expires": entry.expires.isoformat(),
+                 "class": entry.class_, "fingerprint": entry.fingerprint}
+                for entry in policy.expired(context.as_of)
+            ],
+        },
+        "provenance": provenance.as_json(),
+    }  # fmt: skip
+
+
+def _issues(
+    index: ScanIndex, judgements: Sequence[Judgement], comparison: Comparison | None, knowledge: Knowledge
+) -> list[Json]:
+    """Group what is at stake by class and by the features that split it; worst first."""
+    buckets: dict[tuple[str, ...], list[int]] = {}
+    for member, judgement in zip(index.members, judgements, strict=True):
+        if judgement.status not in _AT_STAKE:
+            continue
+        finding = member.classified
+        spec = knowledge.classes.get(finding.class_id)
+        split = [finding.features.get(name, "") for name in spec.issue_by] if spec is not None else []
+        buckets.setdefault((finding.class_id, judgement.status, *finding.candidates, *split), []).append(member.seq)
+    issues = [
+        _issue(key, seqs, index, judgements, comparison, knowledge) for key, seqs in sorted(buckets.items())
+    ]
+    issues.sort(key=lambda issue: (-issue["score"], -issue["distinct"], issue["class"], issue["id"]))
+    return issues
+
+
+def _issue(
+    key: tuple[str, ...],
+    seqs: Sequence[int],
+    index: ScanIndex,
+    judgements: Sequence[Judgement],
+    comparison: Comparison | None,
+    knowledge: Knowledge,
+) -> Json:
+    worst = max(seqs, key=lambda seq: (judgements[seq].risk.score, -seq))
+    judgement, member = judgements[worst], index.members[worst]
+    finding = member.classified
+    spec = knowledge.classes.get(finding.class_id)
+    identity = identity_slots(knowledge, finding.class_id)
+    labels: dict[str, str] = {}
+    for seq in seqs:
+        other = index.members[seq].classified
+        labels.setdefault(other.fingerprint, label_of(other, identity, index.findings[seq].id))
+    states: Counter[str] = Counter()
+    if comparison is not None:
+        states.update(comparison.seen[fingerprint].state for fingerprint in labels)
+    actions = Counter(
+        (action["id"], action["contraindicated"] is not None) for seq in seqs for action in judgements[seq].remediation
+    )
+    first = judgement.remediation[0] if judgement.remediation else None
+    return {
+        "id": digest("issue", index.context.host, *key),
+        "class": finding.class_id,
+        "candidates": finding.candidates,
+        "title": spec.title if spec is not None else _untold_title(finding.candidates, finding.title, knowledge),
+        "split": {
+            name: finding.features[name]
+            for name in (spec.issue_by if spec is not None else ())
+            if name in finding.features
+        },
+        "scanner": finding.scanner,
+        "status": judgement.status,
+        "level": judgement.risk.level,
+        "score": judgement.risk.score,
+        "lines": len(seqs),
+        "distinct": len(labels),
+        "baseline": dict(sorted(states.items())),
+        "labels": list(labels.values())[:_EXAMPLES],
+        "examples": [index.members[seq].dedupe_key for seq in seqs[:_EXAMPLES]],
+        "artefact": None
+        if judgement.artefact is None
+        else {name: judgement.artefact[name] for name in ("id", "degree", "why", "check")},
+        "do_first": None
+        if first is None
+        else {name: first[name] for name in ("id", "summary", "command", "check", "contraindicated")},
+        "actions": [
+            {"id": name, "contraindicated": barred, "findings": count}
+            for (name, barred), count in sorted(actions.items())
+        ],
+    }
+
+
+def _untold_title(candidates: Sequence[str], title: str, knowledge: Knowledge) -> str:
+    if candidates:
+        return "One of: " + "; ".join(knowledge.classes[name].title for name in candidates)
+    return title or "Unknown kind of finding"
+
+
+def _correlation(group: Group, index: ScanIndex, judgements: Sequence[Judgement]) -> Json:
+    level: Level = max((judgements[seq].risk.level for seq in group.members), key=LEVELS.index)
+    return {
+        "rule": group.rule,
+        "group": group.group,
+        "title": group.title,
+        "why": group.why,
+        "first": group.first,
+        "level": level,
+        "techniques": group.techniques,
+        "findings": len(group.members),
+        "members": [index.members[seq].dedupe_key for seq in group.members[:10]],
+    }
+
+
+def _baseline(comparison: Comparison, knowledge: Knowledge) -> Json:
+    return {
+        "compared": comparison.compared,
+        "states": _count(seen.state for seen in comparison.seen.values()),
+        "resolved": [_missing(one, knowledge) for one in comparison.resolved]
+        + [
+            {"fingerprint": one.fingerprint, "class": one.class_id, "label": one.label,
+             "title": knowledge.classes[one.class_id].title if one.class_id in knowledge.classes else one.class_id,
+             "first_seen_at": one.first_seen_at, "how": "passed"}
+            for one in sorted(comparison.seen.values(), key=lambda one: one.fingerprint)
+            if one.state == "resolved"
+        ],
+        "not_observed": [_missing(one, knowledge) for one in comparison.not_observed],
+    }  # fmt: skip
+
+
+def _missing(one: Missing, knowledge: Knowledge) -> Json:
+    spec = knowledge.classes.get(one.class_id)
+    return {
+        "fingerprint": one.fingerprint,
+        "class": one.class_id,
+        "title": spec.title if spec is not None else one.class_id,
+        "label": one.label,
+        "first_seen_at": one.first_seen_at,
+        "how": "gone",
+    }
+
+
+def _count(values: Any) -> Mapping[str, int]:
+    return dict(sorted(Counter(values).items()))

@@ -1,0 +1,244 @@
+"""The working objects of one scan: what the graph's nodes act on, rebuilt by pure functions whenever it is needed."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from pipeline.analysis import (
+    ANALYSIS_VERSION,
+    AnalysisStore,
+    Analyst,
+    Answer,
+    FallbackReason,
+    Question,
+    RulesAnalyst,
+    question,
+)
+from pipeline.baseline import Comparison, Prior, compare
+from pipeline.correlate import Correlator
+from pipeline.enriched import Line, Provenance, Renderer, Said
+from pipeline.finding import LEVELS, RawFinding
+from pipeline.intel import Intel
+from pipeline.judge import ClassRules, Json, Judge
+from pipeline.keys import canonical, digest_bytes
+from pipeline.knowledge.schema import Knowledge
+from pipeline.policy import Policy
+from pipeline.scan import ScanContext, ScanIndex, index_scan, profile_of
+from pipeline.scan_record import scan_record
+
+_DRAFT = "draft:"  # an answer that was stored as it was produced and that `critique` has not seen yet
+
+
+class Desk:
+    """What all scans share: knowledge, policy, intelligence, the model if there is one, and the cache."""
+
+    def __init__(
+        self,
+        knowledge: Knowledge,
+        policy: Policy,
+        intel: Intel,
+        *,
+        version: str,
+        analyst: Analyst | None = None,
+        store: AnalysisStore | None = None,
+    ) -> None:
+        self.knowledge = knowledge
+        self.policy = policy
+        self.intel = intel
+        self.analyst = analyst
+        self.store = store
+        self.rules = RulesAnalyst(knowledge, policy.profile)
+        self.class_rules = ClassRules(knowledge, policy.profile)
+        self.correlator = Correlator(knowledge, policy.profile)
+        self.provenance = Provenance(
+            agent=version,
+            knowledge=knowledge.digest,
+            policy=policy.digest,
+            intel=intel.digest or None,
+            runtime=analyst.digest if analyst is not None else ANALYSIS_VERSION,
+        )
+
+    @property
+    def digest(self) -> str:
+        """Name everything that an output depends on beside its report; a thread of the graph is bound to it."""
+        return digest_bytes(canonical(self.provenance.as_json()))
+
+
+class Workbench:
+    """One scan on the desk."""
+
+    def __init__(
+        self,
+        context: ScanContext,
+        findings: Sequence[RawFinding],
+        desk: Desk,
+        prior: Mapping[str, Prior] | None,
+    ) -> None:
+        """Index, correlate and compare the scan; `prior` is None where no baseline is kept."""
+        self._desk = desk
+        self.index: ScanIndex = index_scan(context, findings, desk.knowledge, desk.policy.profile)
+        self.groups = desk.correlator.correlate(self.index)
+        self.comparison: Comparison | None = (
+            compare(self.index, prior, desk.knowledge)
+            if prior is not None and context.host_source != "unknown" and profile_of(context.header) is not None
+            else None
+        )
+        self.judge = Judge(
+            self.index, self.groups, desk.knowledge, desk.policy, desk.intel, self.comparison, desk.class_rules
+        )
+        self._renderer = Renderer(
+            self.index, self.judge, self.comparison, desk.rules, desk.knowledge, desk.provenance
+        )
+        self._analyst_digest = desk.analyst.digest if desk.analyst is not None else desk.knowledge.digest
+        self._questions: dict[tuple[str, str, tuple[str, ...]], Question] = {}
+        self._answers: dict[str, Answer] = {}
+        self._lines: dict[tuple[int, int], list[Line]] = {}
+
+    @property
+    def has_model(self) -> bool:
+        """Say whether a model can be asked."""
+        return self._desk.analyst is not None
+
+    def require(self, first: int, last: int) -> None:
+        """Check that the batch lies within the scan.
+
+        Raises:
+            IndexError: if it does not; the plan and the inbox disagree.
+        """
+        if not 0 <= first <= last <= len(self.index.members):
+            raise IndexError(f"batch {first}..{last} outside of {len(self.index.members)} findings")
+
+    def enrich(self, first: int, last: int) -> None:
+        """Judge every finding of a batch."""
+        for seq in range(first, last):
+            self.judge.judge(seq)
+
+    def count_groups(self, first: int, last: int) -> int:
+        """Count the correlations that touch a batch."""
+        return len({group.group for seq in range(first, last) for group in self.judge.groups(seq)})
+
+    def score(self, first: int, last: int) -> tuple[str, list[int]]:
+        """Give the rules' levels, one digit each, and the first finding of each distinct analysis key."""
+        levels = "".join(str(LEVELS.index(self.judge.judge(seq).risk.level)) for seq in range(first, last))
+        asked: dict[str, int] = {}
+        for seq in range(first, last):
+            asked.setdefault(self.question(seq).key, seq)
+        return levels, sorted(asked.values())
+
+    def question(self, seq: int) -> Question:
+        """Ask about a finding; equal situations in equal context share the question."""
+        member = self.index.members[seq]
+        context = tuple(group.rule for group in self.judge.groups(seq))
+        floor = self.judge.judge(seq).risk.floor
+        key = (member.classified.situation, floor, context)
+        known = self._questions.get(key)
+        if known is None:
+            known = self._questions[key] = question(member, floor, context, self._analyst_digest)
+        return known
+
+    def recall(self, asked: Sequence[int]) -> list[int]:
+        """Look answers up; give those that stay open."""
+        store = self._desk.store
+        if self._desk.analyst is not None and store is not None:
+            wanted = [key for key in (self.question(seq).key for seq in asked) if key not in self._answers]
+            for key, data in store.cached_analyses(wanted).items():
+                self._answers[key] = _decode(data)
+        return [seq for seq in asked if self.question(seq).key not in self._answers]
+
+    def analyse(self, open_: Sequence[int], attempt: int) -> None:
+        """Ask the model, and keep each answer as a draft."""
+        analyst = self._desk.analyst
+        if analyst is None:
+            return
+        for seq in open_:
+            asked = self.question(seq)
+            for key, answer in analyst.analyse([asked], attempt).items():
+                self._answers[_DRAFT + key] = answer
+                if self._desk.store is not None:
+                    self._desk.store.store_analyses({_DRAFT + key: _encode(answer)})
+
+    def critique(self, open_: Sequence[int]) -> tuple[list[int], list[int]]:
+        """Accept or refuse the drafts; accepted ones enter the cache."""
+        analyst, store = self._desk.analyst, self._desk.store
+        accepted: list[int] = []
+        refused: list[int] = []
+        for seq in open_:
+            asked = self.question(seq)
+            draft = self._draft(asked.key)
+            if analyst is None or draft is None or analyst.critique(asked, draft) is not None:
+                refused.append(seq)
+                continue
+            accepted.append(seq)
+            self._answers[asked.key] = draft
+            if store is not None:
+                store.store_analyses({asked.key: _encode(draft)})
+        return accepted, refused
+
+    def _draft(self, key: str) -> Answer | None:
+        if _DRAFT + key not in self._answers and self._desk.store is not None:
+            for name, data in self._desk.store.cached_analyses([_DRAFT + key]).items():
+                self._answers[name] = _decode(data)
+        return self._answers.get(_DRAFT + key)
+
+    def fallback_reason(self, attempt: int) -> FallbackReason:
+        """Say why the rules answer."""
+        return "rejected" if attempt else "no_model"
+
+    def count_actions(self, first: int, last: int) -> int:
+        """Count the remediations of a batch."""
+        return sum(len(self.judge.judge(seq).remediation) for seq in range(first, last))
+
+    def finalise(self, first: int, last: int, decided: Mapping[str, Sequence[int]]) -> str:
+        """Write the lines of a batch; returns their digest."""
+        self._lines[first, last] = lines = self._write(first, last, decided)
+        return digest_bytes(b"\n".join(line.line for line in lines))
+
+    def take_lines(self, first: int, last: int, decided: Mapping[str, Sequence[int]]) -> list[Line]:
+        """Hand the lines of a batch over, writing them again if they were written before a restart."""
+        lines = self._lines.pop((first, last), None)
+        return self._write(first, last, decided) if lines is None else lines
+
+    def _write(self, first: int, last: int, decided: Mapping[str, Sequence[int]]) -> list[Line]:
+        reasons: dict[str, FallbackReason] = {
+            self.question(seq).key: reason  # type: ignore[misc]
+            for reason, seqs in decided.items()
+            if reason != "model"
+            for seq in seqs
+        }
+        said: dict[str, Said] = {}
+        lines: list[Line] = []
+        for seq in range(first, last):
+            key = self.question(seq).key
+            if key not in said:
+                said[key] = self._said(seq, key, reasons.get(key))
+            lines.append(self._renderer.line(seq, said[key]))
+        return lines
+
+    def _said(self, seq: int, key: str, reason: FallbackReason | None) -> Said:
+        if reason is not None:
+            return Said(key, "rules", fallback_reason=reason)
+        if key not in self._answers:
+            self.recall([seq])
+        answer = self._answers.get(key)
+        if answer is None or self._desk.analyst is None:
+            return Said(key, "rules", fallback_reason="model_failed" if self.has_model else "no_model")
+        return Said(key, "model", answer, model=self._desk.analyst.model)
+
+    def record(self) -> Json:
+        """Summarise the scan."""
+        return scan_record(
+            self.index, self.judge, self.groups, self.comparison, self._desk.knowledge, self._desk.policy,
+            self._desk.provenance,
+        )  # fmt: skip
+
+
+def _encode(answer: Answer) -> bytes:
+    return orjson.dumps(answer)
+
+
+def _decode(data: bytes) -> Answer:
+    values: dict[str, Any] = orjson.loads(data)
+    return Answer(
+        **{**values, "techniques": tuple(values["techniques"]), "controls": tuple(values["controls"])}
+    )
