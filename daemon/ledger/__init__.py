@@ -1,0 +1,7 @@
+"""The one truth about what was read, done and delivered."""
+
+from daemon.ledger.ledger import Ledger
+from daemon.ledger.quarantine import Quarantined
+from daemon.ledger.work import ScanEntry
+
+__all__ = ["Ledger", "Quarantined", "ScanEntry"]

@@ -1,0 +1,104 @@
+"""Objects to compact bytes and back, and the hash that makes ids of them."""
+
+import hashlib
+import json
+from dataclasses import fields
+from typing import Any
+
+import orjson
+
+from pipeline.finding import RawFinding, ScanHeader
+from pipeline.report.records import HeaderLine, MetaLine
+
+_SLOW = b"~"  # marks what only the standard library can carry: integers past 64 bits, lone surrogates, deep nesting
+_HEADER_FIELDS = tuple(f.name for f in fields(ScanHeader))
+_HEADER_TUPLES = tuple(f.name for f in fields(ScanHeader) if f.type in (tuple[str, ...], "tuple[str, ...]"))
+
+
+def digest(*parts: str | bytes) -> str:
+    """Hash parts so that no two different sequences of parts collide by concatenation; 128 bits in hex."""
+    state = hashlib.sha256()
+    for part in parts:
+        data = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
+        state.update(b"%d:" % len(data))
+        state.update(data)
+    return state.hexdigest()[:32]
+
+
+def dumps(value: Any) -> bytes:
+    """Write JSON that `loads` gives back unchanged, whatever integers or surrogates it holds."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        return _SLOW + json.dumps(value, separators=(",", ":")).encode()
+
+
+def canonical(value: Any) -> bytes:
+    """Write JSON with sorted keys, for hashing."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        return _SLOW + json.dumps(value, separators=(",", ":"), sort_keys=True).encode()
+
+
+def loads(data: bytes) -> Any:
+    return json.loads(data[1:]) if data[:1] == _SLOW else orjson.loads(data)
+
+
+def encode_finding(finding: RawFinding) -> bytes:
+    return dumps(
+        (
+            finding.scanner,
+            finding.id,
+            finding.severity,
+            finding.title,
+            finding.description,
+            finding.score,
+            finding.metadata,
+            finding.techniques,
+            finding.extra,
+            finding.escaped,
+        )
+    )
+
+
+def decode_finding(data: bytes) -> RawFinding:
+    scanner, id_, severity, title, description, score, metadata, techniques, extra, escaped = loads(data)
+    return RawFinding(
+        scanner, id_, severity, title, description, score, metadata, tuple(techniques), extra, tuple(escaped)
+    )
+
+
+def encode_header(header: ScanHeader) -> bytes:
+    return dumps({name: getattr(header, name) for name in _HEADER_FIELDS})
+
+
+def decode_header(data: bytes) -> ScanHeader:
+    values = loads(data)
+    for name in _HEADER_TUPLES:
+        values[name] = tuple(values[name])
+    return ScanHeader(**values)
+
+
+def encode_header_lines(meta: MetaLine | None, headers: list[HeaderLine]) -> bytes:
+    """Write the header lines of a stream's scan, to go on with them after a restart."""
+    return dumps(
+        {
+            "meta": None if meta is None else [meta.fields, meta.line.decode("latin-1")],
+            "headers": [[line.kind, line.fields, line.line.decode("latin-1")] for line in headers],
+        }
+    )
+
+
+def decode_header_lines(data: bytes) -> tuple[MetaLine | None, list[HeaderLine]]:
+    values = loads(data)
+    meta = values["meta"]
+    return (
+        None if meta is None else MetaLine(meta[0], meta[1].encode("latin-1")),
+        [HeaderLine(kind, fields_, line.encode("latin-1")) for kind, fields_, line in values["headers"]],
+    )
+
+
+def text(value: str) -> str:
+    """Make a stranger's string storable: lone surrogates become escapes."""
+    return value.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,152 @@
+"""The ledger as one object: opening, upkeep and reports on itself."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from sqlite3 import Connection
+from types import TracebackType
+from typing import Any
+
+from daemon.ledger import schema
+from daemon.ledger.database import BUSY_TIMEOUT_S, Database
+from daemon.ledger.fsck import fsck
+from daemon.ledger.intake import IntakeStore
+from daemon.ledger.lock import StateLock
+from daemon.ledger.outbox import OutboxStore
+from daemon.ledger.quarantine import QuarantineStore
+from daemon.ledger.store import Clock
+from daemon.ledger.work import MAX_ANALYSES, WorkStore
+from pipeline.errors import LedgerError
+
+MAX_QUARANTINE_ROWS = 100_000  # some 100 MB at worst; the oldest go first, those already looked at before others
+_PRUNE_ROWS = 10_000
+_VACUUM_PAGES = 4_000  # 16 MB a call, so that upkeep never holds the loop for long
+
+
+class Ledger(IntakeStore, WorkStore, OutboxStore, QuarantineStore):
+    """The one truth about what was read, done and delivered, in `ledger.db` of the state directory.
+
+    For use from one thread, like the SQLite connection inside. Each call is one transaction and short; how much goes
+    into one is the caller's choice.
+    """
+
+    def __init__(self, database: Database, lock: StateLock | None, clock: Clock, host: str | None) -> None:
+        super().__init__(database, clock, host)
+        self._lock = lock
+
+    @classmethod
+    def open(
+        cls,
+        state_dir: Path,
+        *,
+        clock: Clock,
+        host: str | None = None,
+        read_only: bool = False,
+        exclusive: bool = True,
+        migrations: Mapping[int, Callable[[Connection], None]] = schema.MIGRATIONS,
+    ) -> "Ledger":
+        """Open the ledger of a state directory, creating or migrating it where need be.
+
+        Args:
+            clock: seconds since the epoch.
+            host: the `--host` option: whose scan it is when the report does not say.
+            read_only: for looking (`status`, `fsck`, `quarantine list`) beside a daemon; takes no lock.
+            exclusive: own the state directory, as the daemon does. `analyze` does not: it shares the cache.
+
+        Raises:
+            LedgerLocked: when it is owned already.
+            UnknownSchema: when a newer version wrote it.
+            LedgerError: when it is damaged, or cannot be read or written.
+        """
+        lock = None
+        if exclusive and not read_only:
+            try:
+                state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as error:
+                raise LedgerError(f"{state_dir}: {error.strerror}; choose another --state-dir") from error
+            lock = StateLock.acquire(state_dir)
+        try:
+            database = Database.open(state_dir, read_only=read_only, check=lock is not None, migrations=migrations)
+        except BaseException:
+            if lock is not None:
+                lock.release()
+            raise
+        return cls(database, lock, clock, host)
+
+    def close(self) -> None:
+        """Close the file, then give the lock back."""
+        self._database.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    def __enter__(self) -> "Ledger":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def idle(self) -> bool:
+        """Do one bounded piece of upkeep: prune, give pages back to the file system, fold the WAL into the file.
+
+        Returns:
+            True when there is more to do, so that the caller may call again before it goes to sleep.
+        """
+        pruned = self.prune_outbox(_PRUNE_ROWS)
+        with self._database.write() as connection:
+            pruned += connection.execute(
+                "DELETE FROM analyses WHERE row IN (SELECT row FROM analyses ORDER BY row LIMIT"
+                " min(?, max(0, (SELECT count(*) FROM analyses) - ?)))",
+                (_PRUNE_ROWS, MAX_ANALYSES),
+            ).rowcount
+            pruned += connection.execute(
+                "DELETE FROM quarantine WHERE id IN (SELECT id FROM quarantine ORDER BY state = 'open', id LIMIT"
+                " min(?, max(0, (SELECT count(*) FROM quarantine) - ?)))",
+                (_PRUNE_ROWS, MAX_QUARANTINE_ROWS),
+            ).rowcount
+        with self._database.read() as connection:
+            # fetchall: the pragma frees one page a step, and stops where nobody steps on.
+            connection.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
+            (free,) = connection.execute("PRAGMA freelist_count").fetchone()
+            # A reader beside us may hold the WAL; then the next call folds it in, so do not stand and wait.
+            connection.execute("PRAGMA busy_timeout = 0")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            connection.execute(f"PRAGMA busy_timeout = {round(BUSY_TIMEOUT_S * 1000)}")
+        return pruned > 0 or free > 0
+
+    def status(self) -> dict[str, Any]:
+        """Count everything, for people and for metrics."""
+        path = self._database.path
+        with self._database.read() as connection:
+
+            def count(query: str) -> int:
+                number: int = connection.execute(query).fetchone()[0]
+                return number
+
+            by_reason = dict(
+                connection.execute(
+                    "SELECT reason, count(*) FROM quarantine WHERE state = 'open' GROUP BY reason ORDER BY reason"
+                ).fetchall()
+            )
+            counts: dict[str, Any] = {
+                "schema_version": self._database.version(),
+                "files": count("SELECT count(*) FROM files"),
+                "scans_open": count("SELECT count(*) FROM scans WHERE state = 'open'"),
+                "scans_waiting": count("SELECT count(*) FROM scans WHERE state = 'closed'"),
+                "scans_done": count("SELECT count(*) FROM scans WHERE state = 'done'"),
+                "findings_in_inbox": count("SELECT coalesce(sum(findings), 0) FROM scans WHERE state <> 'done'"),
+                "batches_waiting": count("SELECT count(*) FROM batches WHERE NOT done"),
+                "outbox_rows": count("SELECT count(*) FROM outbox"),
+                "outbox_end": self._end(),
+                "outbox_backlog": self.backlog(),
+                "quarantine_open": by_reason,
+                "baseline_rows": count("SELECT count(*) FROM baseline"),
+                "analyses": count("SELECT count(*) FROM analyses"),
+            }
+        files = (path, path.with_name(path.name + "-wal"))
+        counts["bytes"] = sum(file.stat().st_size for file in files if file.exists())
+        return counts
+
+    def fsck(self) -> list[str]:
+        """Check the file and every invariant; returns what is wrong, one line each."""
+        return fsck(self._database)

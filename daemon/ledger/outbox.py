@@ -1,0 +1,98 @@
+"""What waits for the sinks: one ordered queue, and a high-water mark for each of them."""
+
+from typing import Literal
+
+from daemon.ledger.store import Store
+from daemon.ports import OutboxRow
+from pipeline.errors import LedgerError
+
+
+class OutboxStore(Store):
+    """The sinks' side of the ledger. Positions are without gaps and are never used twice."""
+
+    def register_sink(self, name: str, start: Literal["retained", "end"] = "retained") -> int:
+        """Make a sink known; what it has not taken is kept from then on.
+
+        Args:
+            start: where a new sink begins: at the oldest row that is still there, or after the latest.
+
+        Returns:
+            its high-water mark; that of a sink which is known already is left alone.
+        """
+        with self._database.write() as connection:
+            connection.execute(
+                "INSERT OR IGNORE INTO sinks (name, delivered) VALUES (?, ?)",
+                (name, self._end() if start == "end" else self._begin()),
+            )
+            return self._mark(name)
+
+    def drop_sink(self, name: str) -> None:
+        """Forget a sink, so that rows are no longer kept for it."""
+        with self._database.write() as connection:
+            connection.execute("DELETE FROM sinks WHERE name = ?", (name,))
+
+    def sinks(self) -> dict[str, int]:
+        """Give the high-water mark of each sink."""
+        with self._database.read() as connection:
+            return dict(connection.execute("SELECT name, delivered FROM sinks ORDER BY name").fetchall())
+
+    def pending(self, sink: str, limit: int, after: int | None = None) -> list[OutboxRow]:
+        """Give the next rows for a sink, in order.
+
+        Args:
+            after: a position past the high-water mark, for a sink that has rows in flight.
+        """
+        with self._database.read() as connection:
+            begin = max(self._mark(sink), after or 0)
+            rows = connection.execute(
+                "SELECT position, kind, key, level, changed, line FROM outbox WHERE position > ? ORDER BY position"
+                " LIMIT ?",
+                (begin, limit),
+            ).fetchall()
+        return [
+            OutboxRow(position, kind, key, level, bool(changed), line)
+            for position, kind, key, level, changed, line in rows
+        ]
+
+    def delivered(self, sink: str, position: int) -> None:
+        """Record that a sink holds everything up to `position` durably; a mark never goes back.
+
+        Raises:
+            LedgerError: when there has been no such row, or no such sink.
+        """
+        with self._database.write() as connection:
+            if position > self._end():
+                raise LedgerError(f"sink {sink}: delivered {position}, but the outbox ends at {self._end()}")
+            if position > self._mark(sink):
+                connection.execute("UPDATE sinks SET delivered = ? WHERE name = ?", (position, sink))
+
+    def backlog(self) -> dict[str, int]:
+        """Count the rows that each sink has yet to take."""
+        end = self._end()
+        return {name: end - mark for name, mark in self.sinks().items()}
+
+    def prune_outbox(self, limit: int = 10_000) -> int:
+        """Delete at most `limit` rows that every sink has; returns how many. Without a sink, all rows wait."""
+        with self._database.write() as connection:
+            return connection.execute(
+                "DELETE FROM outbox WHERE position <= min((SELECT min(delivered) FROM sinks),"
+                " (SELECT min(position) FROM outbox) + ? - 1)",
+                (limit,),
+            ).rowcount
+
+    def _mark(self, name: str) -> int:
+        row = self._database.connection.execute("SELECT delivered FROM sinks WHERE name = ?", (name,)).fetchone()
+        if row is None:
+            raise LedgerError(f"sink {name} is not registered")
+        mark: int = row[0]
+        return mark
+
+    def _end(self) -> int:
+        with self._database.read() as connection:
+            row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").fetchone()
+        return 0 if row is None else int(row[0])
+
+    def _begin(self) -> int:
+        with self._database.read() as connection:
+            (first,) = connection.execute("SELECT min(position) FROM outbox").fetchone()
+        return self._end() if first is None else int(first) - 1

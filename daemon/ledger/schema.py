@@ -1,0 +1,176 @@
+"""The tables of the ledger, and how an older ledger becomes a newer one."""
+
+from collections.abc import Callable, Mapping
+from sqlite3 import Connection
+
+SCHEMA_VERSION = 1
+APPLICATION_ID = 0x53534C47  # "SSLG", in the file's header, so that a stranger's database is not taken for ours
+
+# Paths are bytes as the file system has them. `scan` is the row of a scan from its first line on; `scan_no` is its
+# place in the order of closing. Rows of finished scans stay for ever, everything else goes.
+TABLES = """
+CREATE TABLE files (
+  file_id INTEGER PRIMARY KEY AUTOINCREMENT,
+  path BLOB NOT NULL,
+  device INTEGER NOT NULL,
+  inode INTEGER NOT NULL,
+  birth_ns INTEGER,
+  head_length INTEGER NOT NULL,
+  head_digest TEXT NOT NULL,
+  kind TEXT NOT NULL CHECK (kind IN ('document', 'stream')),
+  offset INTEGER NOT NULL CHECK (offset >= 0),
+  tail_digest TEXT NOT NULL,
+  digest TEXT,
+  host_key TEXT,                                  -- the host that the file's place stands for
+  reread INTEGER NOT NULL DEFAULT 0,              -- somebody asked for the file to be read again
+  context BLOB,                                   -- header lines of the stream's latest scan
+  open_scan INTEGER REFERENCES scans (scan)
+) STRICT;
+
+CREATE TABLE scans (
+  scan INTEGER PRIMARY KEY AUTOINCREMENT,
+  scan_no INTEGER UNIQUE,
+  state TEXT NOT NULL CHECK (state IN ('open', 'closed', 'done')),
+  file_id INTEGER REFERENCES files (file_id) ON DELETE SET NULL,
+  source BLOB NOT NULL,
+  scan_id TEXT UNIQUE,
+  host TEXT,
+  host_source TEXT CHECK (host_source IN ('report', 'option', 'key', 'unknown')),
+  header_hash TEXT,                               -- of a stream's header lines; NULL for JSON and SARIF
+  n INTEGER,                                      -- which scan with this host and header, from 0
+  content_hash TEXT,                              -- JSON, SARIF: of the report; NDJSON: of the findings
+  header BLOB,                                    -- until the scan is done
+  emitted INTEGER,
+  findings INTEGER NOT NULL DEFAULT 0,
+  rejected INTEGER NOT NULL DEFAULT 0,
+  complete INTEGER NOT NULL DEFAULT 0,
+  continued INTEGER NOT NULL DEFAULT 0,           -- goes on after the end of another scan of its file
+  opened_at TEXT NOT NULL,                        -- pinned ingest time
+  as_of TEXT,
+  batch_size INTEGER,                             -- set when the batches are committed
+  profile TEXT,
+  record BLOB,                                    -- of the latest scans of a host and profile
+  finished_at TEXT,
+  CHECK ((state = 'open') = (scan_no IS NULL)),
+  CHECK (state = 'open' OR (scan_id IS NOT NULL AND host IS NOT NULL AND host_source IS NOT NULL
+         AND as_of IS NOT NULL AND content_hash IS NOT NULL))
+) STRICT;
+CREATE INDEX scans_waiting ON scans (scan_no) WHERE state = 'closed';
+CREATE INDEX scans_header ON scans (host, header_hash, n) WHERE header_hash IS NOT NULL;
+CREATE INDEX scans_file ON scans (file_id);
+CREATE INDEX scans_host ON scans (host, profile, scan_no);
+
+-- Which known NDJSON scans a file has shown so far: a file that shows one twice holds two scans.
+CREATE TABLE claims (
+  file_id INTEGER NOT NULL REFERENCES files (file_id) ON DELETE CASCADE,
+  scan INTEGER NOT NULL REFERENCES scans (scan),
+  PRIMARY KEY (file_id, scan)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX claims_scan ON claims (scan);
+
+CREATE TABLE inbox (
+  scan INTEGER NOT NULL REFERENCES scans (scan),
+  seq INTEGER NOT NULL,
+  finding BLOB NOT NULL,
+  PRIMARY KEY (scan, seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE batches (
+  batch_id INTEGER PRIMARY KEY AUTOINCREMENT,
+  scan INTEGER NOT NULL REFERENCES scans (scan),
+  first INTEGER NOT NULL,
+  last INTEGER NOT NULL,
+  attempt INTEGER NOT NULL DEFAULT 0,
+  done INTEGER NOT NULL DEFAULT 0,
+  UNIQUE (scan, first),
+  CHECK (first < last)
+) STRICT;
+
+-- Keys of the findings of scans in work: the last guard against emitting one twice.
+CREATE TABLE keys (
+  scan INTEGER NOT NULL REFERENCES scans (scan),
+  key TEXT NOT NULL,
+  PRIMARY KEY (scan, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE outbox (
+  position INTEGER PRIMARY KEY AUTOINCREMENT,
+  kind TEXT NOT NULL CHECK (kind IN ('finding', 'scan')),
+  key TEXT NOT NULL,
+  level TEXT NOT NULL,
+  changed INTEGER NOT NULL,
+  line BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE sinks (
+  name TEXT PRIMARY KEY,
+  delivered INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE baseline (
+  host TEXT NOT NULL,
+  profile TEXT NOT NULL,
+  fingerprint TEXT NOT NULL,
+  class_id TEXT NOT NULL,
+  status TEXT NOT NULL,
+  content TEXT NOT NULL,
+  first_seen_at TEXT NOT NULL,
+  last_scan_no INTEGER NOT NULL,
+  count INTEGER NOT NULL,
+  PRIMARY KEY (host, profile, fingerprint)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE analyses (
+  row INTEGER PRIMARY KEY AUTOINCREMENT,          -- age, for the bound
+  key TEXT NOT NULL UNIQUE,
+  value BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE quarantine (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  key TEXT NOT NULL UNIQUE,                       -- the same bad piece met again is the same row
+  reason TEXT NOT NULL,
+  detail TEXT NOT NULL,
+  file_id INTEGER REFERENCES files (file_id) ON DELETE SET NULL,
+  source BLOB NOT NULL,
+  digest TEXT,
+  offset INTEGER,
+  path TEXT,
+  excerpt BLOB NOT NULL,
+  scan INTEGER REFERENCES scans (scan) ON DELETE SET NULL,
+  at TEXT NOT NULL,
+  last_at TEXT NOT NULL,
+  seen INTEGER NOT NULL DEFAULT 1,
+  state TEXT NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'retried', 'dismissed'))
+) STRICT;
+CREATE INDEX quarantine_file ON quarantine (file_id);
+CREATE INDEX quarantine_scan ON quarantine (scan);
+CREATE INDEX quarantine_state ON quarantine (state, reason);
+
+CREATE TABLE counters (
+  name TEXT PRIMARY KEY,
+  value INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+"""
+
+# From the version in the key to the next one; each runs inside the transaction that raises the version.
+MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {}
+
+
+def create(connection: Connection) -> None:
+    for statement in _statements(TABLES):
+        connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def migrate(connection: Connection, version: int, migrations: Mapping[int, Callable[[Connection], None]]) -> None:
+    """Bring the tables from `version` to the present one; the caller holds the transaction."""
+    for step in range(version, SCHEMA_VERSION):
+        migrations[step](connection)
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _statements(script: str) -> list[str]:
+    lines = (line.split("--", 1)[0].rstrip() for line in script.splitlines())
+    return [statement for statement in "\n".join(lines).split(";") if statement.strip()]
