@@ -23,7 +23,7 @@ _ALIASES = (
     frozenset({"vi", "vim", "vim.basic", "vim.tiny", "vim.nox", "view", "ex", "rvim", "vimdiff"}),
     frozenset({"nc", "netcat", "ncat", "nc.openbsd", "nc.traditional"}),
     frozenset({"udevadm", "systemd-udevd", "udevd"}),
-    frozenset({"init", "systemd"}),
+    frozenset({"init", "systemd", "systemd-executor", "(sd-pam)"}),
     frozenset({"exim", "exim4", "sendmail", "mailq", "newaliases", "runq"}),
     frozenset({"node", "nodejs"}),
     frozenset({"mysqld", "mariadbd", "mysql", "mariadb"}),
