@@ -1,0 +1,239 @@
+"""Renders a remediation as commands that a person can paste into a root shell.
+
+A value comes from the host's owner or from whoever can name a file there, so each ends up as exactly one shell word,
+whatever it holds:
+
+- plain values as they are, others in single quotes;
+- values with control characters, bytes that are not UTF-8, or characters that a terminal does not show as
+  ``"$(printf '…')"`` with octal escapes, so that what is pasted is what is seen and nothing acts on the terminal.
+  POSIX sh has no ``$'…'``, hence printf;
+- values that no such word can carry, or that a parameter of that name cannot have (a unit name with a slash), give no
+  command but the reason.
+"""
+
+import re
+from collections.abc import Collection, Mapping
+from functools import lru_cache
+
+from pipeline.display import printable
+from pipeline.knowledge.predicates import preferred_value
+from pipeline.knowledge.schema import Expected, Remediation, RemediationRef, SlotSpec
+
+MAX_VALUE = 4096  # bytes; PATH_MAX: anything longer names no file and drowns the reader
+
+_PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+_TEMPLATE = re.compile(r"\{(expected:[A-Za-z0-9_.@:/+-]+|[A-Za-z0-9_]+)\}")
+_ESCAPE = re.compile(rb"\\(?:\\|x([0-9a-fA-F]{2})|u[0-9a-fA-F]{4})|\\")
+_PLAIN = re.compile(rb"[A-Za-z0-9@%+=:,./_-]+")
+
+# What a parameter of this name may look like; one that is not listed may be anything.
+_SHAPES: dict[str, tuple[bytes, str]] = {
+    "key": (rb"[a-z0-9_]+(\.[A-Za-z0-9_-]+)+", "the name of a kernel setting"),
+    "name": (rb"[a-z0-9_]+", "the name of a kernel setting"),
+    "value": (rb"[A-Za-z0-9_~@:,./+][A-Za-z0-9_~@:,./+ -]{0,255}", "a plain setting"),
+    "unit": (rb"(?!-)[A-Za-z0-9:_.\\@-]{1,240}\.(service|socket|timer|mount|path|target|slice)", "the name of a unit"),
+    "directive": (rb"[A-Z][A-Za-z0-9]{1,63}", "the name of a unit directive"),
+    "mountpoint": (rb"/[!-\[\]-~]*", "a mount point without white space or backslash"),
+    "option": (rb"[a-z][a-z0-9_]{0,31}", "a mount option"),
+    "module": (rb"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}", "the name of a kernel module"),
+    "package": (rb"[A-Za-z0-9][A-Za-z0-9+._-]{0,127}", "the name of a package"),
+    "pid": (rb"[1-9][0-9]{0,6}", "a process number"),
+    "port": (rb"[1-9][0-9]{0,4}", "a port number"),
+    "protocol": (rb"(tcp|udp)6?", "a protocol"),
+    "path": (rb"/(?s:.)+", "an absolute path"),
+    "argument": (rb"[a-z0-9_.]+(=[A-Za-z0-9_.,:-]+)?", "a kernel command line argument"),
+    "container_id": (rb"[0-9a-f]{12,64}", "a container id"),
+    "scanner": (rb"[a-z][a-z0-9_]*", "the name of a scanner"),
+    "control": (rb"[0-9A-Za-z.()]+", "the number of a control"),
+}
+
+
+class _Refused(Exception):
+    """Raised when a text cannot be rendered; its message is the reason."""
+
+
+def render(
+    ref: RemediationRef,
+    remediation: Remediation,
+    slots: Mapping[str, str],
+    expected: Mapping[str, Expected],
+    profile: str,
+    contraindicated: str | None,
+    escaped: Collection[str] = (),
+) -> dict[str, str | None]:
+    """Fill a remediation in for one finding, in the form of the output contract.
+
+    Args:
+        contraindicated: why this action would break something here; then no command is given.
+        escaped: names of the slots whose values are in the escaped form of `RawFinding.escaped`; commands get the
+            bytes that they stand for.
+
+    Returns:
+        ``id``, ``summary``, ``command``, ``contraindicated``, ``check``, ``rollback``, and ``caution`` where there
+        is one. A text that a value forbids is None, and ``caution`` says which value and why.
+
+    Raises:
+        KeyError: if `ref` names an `expected` entry that does not exist.
+    """
+    values: dict[str, bytes | str] = {}
+    shown: dict[str, str] = {}
+    for param in remediation.params:
+        template = ref.with_.get(param, "")
+        values[param], shown[param] = _value(param, template, slots, expected, profile, escaped)
+    summary = _PLACEHOLDER.sub(lambda match: shown.get(match[1], match[0]), remediation.summary)
+    reasons: dict[str, None] = {}
+    command, check, rollback = (
+        _fill(text, values, reasons) for text in (remediation.command, remediation.check, remediation.rollback)
+    )
+    caution = remediation.caution
+    if contraindicated is not None:
+        summary, command, rollback, caution = f"Accept or replace, do not apply here: {summary}", None, None, None
+    if reasons:
+        caution = " ".join(part for part in (*reasons, caution) if part)
+    rendered = {
+        "id": ref.use,
+        "summary": summary,
+        "command": command,
+        "contraindicated": contraindicated,
+        "check": check,
+        "rollback": rollback,
+    }
+    if caution:
+        rendered["caution"] = caution
+    return rendered
+
+
+def escaped_slots(escaped: Collection[str], specs: Mapping[str, SlotSpec]) -> frozenset[str]:
+    """Name the slots that hold the escaped form, given the escaped fields of the finding."""
+    if not escaped:
+        return frozenset()
+    return frozenset(name for name, spec in specs.items() if spec.source in escaped)
+
+
+def shell_word(value: bytes) -> str:
+    """Write a value as one word of POSIX sh that shows everything it holds.
+
+    Raises:
+        ValueError: if no word of a shell can carry it: a NUL, or a trailing newline beside bytes that must be escaped.
+    """
+    if not value:
+        return "''"
+    if b"\0" in value:
+        raise ValueError("holds a NUL byte")
+    if _PLAIN.fullmatch(value):
+        return value.decode("ascii")
+    try:
+        text = value.decode()
+        plain = text.isprintable()
+    except UnicodeDecodeError:
+        plain = False
+    if plain and not ("'" in text and "!" in text):  # interactive shells expand ! where they lose track of quotes
+        return "'" + text.replace("'", "'\"'\"'") + "'"
+    if value.endswith(b"\n"):
+        raise ValueError("ends in a newline")  # which $(...) would cut off
+    return "\"$(printf '" + _printf_format(value) + "')\""
+
+
+def unescape(text: str) -> bytes:
+    """Give the bytes that the escaped form of `RawFinding.escaped` stands for.
+
+    Raises:
+        ValueError: if it is cut in the middle of an escape, or stands for a lone surrogate, which no file name is.
+    """
+
+    def byte(match: re.Match[bytes]) -> bytes:
+        if match[0] == b"\\\\":
+            return b"\\"
+        if match[1] is None:
+            raise ValueError("holds an escape that stands for no byte")
+        return bytes.fromhex(match[1].decode())
+
+    return _ESCAPE.sub(byte, text.encode())
+
+
+def _printf_format(value: bytes) -> str:
+    """Write bytes as a format of printf: printable ASCII as it is, all else in octal.
+
+    In octal, too: what printf reads itself, what an interactive shell expands inside double quotes (``!``), and a
+    dash in front, which printf would take for an option.
+    """
+    return "".join(
+        chr(byte) if 0x20 <= byte < 0x7F and byte not in b"%\\'\"`$!" and (at or byte != 0x2D) else f"\\{byte:03o}"
+        for at, byte in enumerate(value)
+    )
+
+
+def _value(
+    param: str,
+    template: str,
+    slots: Mapping[str, str],
+    expected: Mapping[str, Expected],
+    profile: str,
+    escaped: Collection[str],
+) -> tuple[bytes | str, str]:
+    """Give a parameter's bytes (or, as a str, the reason why it has none) and how to show it."""
+    raw = bytearray()
+    shown = []
+    reason = None
+    position = 0
+    for match in _TEMPLATE.finditer(template):
+        literal = template[position : match.start()]
+        position = match.end()
+        raw += literal.encode()
+        name = match[1]
+        if name.startswith("expected:"):
+            text = preferred_value(expected, name.removeprefix("expected:"), profile)
+        elif name in slots:
+            text = slots[name]
+        else:
+            shown += [literal, f"({name} not reported)"]
+            reason = reason or f"the report does not say {name}"
+            continue
+        shown += [literal, printable(text)]
+        try:
+            raw += unescape(text) if name in escaped else text.encode()
+        except ValueError as error:  # UnicodeEncodeError, too: a lone surrogate
+            why = "holds a lone surrogate" if isinstance(error, UnicodeEncodeError) else str(error)
+            reason = reason or f"{name} {why}"
+    raw += template[position:].encode()
+    shown.append(template[position:])
+    return reason or _checked(param, bytes(raw)), "".join(shown)
+
+
+def _checked(param: str, value: bytes) -> bytes | str:
+    if len(value) > MAX_VALUE:
+        return f"{param} is longer than {MAX_VALUE} bytes"
+    shape = _SHAPES.get(param)
+    if shape is not None and not _shape(shape[0]).fullmatch(value):
+        return f"{param} is not {shape[1]}"
+    return value
+
+
+@lru_cache(maxsize=64)
+def _shape(pattern: bytes) -> re.Pattern[bytes]:
+    return re.compile(pattern)
+
+
+@lru_cache(maxsize=1024)
+def _parts(template: str) -> tuple[str, ...]:
+    """Split into literal text and names of parameters, in turn."""
+    return tuple(_PLACEHOLDER.split(template))
+
+
+def _fill(template: str | None, values: Mapping[str, bytes | str], reasons: dict[str, None]) -> str | None:
+    """Put the values in, each as one shell word; None, with the reason added to `reasons`, if one cannot be."""
+    if template is None:
+        return None
+    parts = _parts(template)
+    filled = [parts[0]]
+    for name, literal in zip(parts[1::2], parts[2::2], strict=True):
+        value = values[name]
+        try:
+            if isinstance(value, str):
+                raise _Refused(value)
+            filled += [shell_word(value), literal]
+        except (_Refused, ValueError) as error:
+            why = str(error) if isinstance(error, _Refused) else f"{name} {error}"
+            reasons[f"Without a command, because {why}."] = None
+            return None
+    return "".join(filled)
