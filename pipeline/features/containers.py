@@ -1,0 +1,18 @@
+"""What runs a container, as its control group tells."""
+
+from pipeline.features.registry import FeatureContext, feature
+
+_RUNTIMES = frozenset({"docker", "containerd", "podman", "crio"})
+
+
+@feature
+def container_runtime(context: FeatureContext, runtime: str | None, cgroup: str | None) -> str | None:
+    """Give ``docker | containerd | podman | crio | kubernetes | unknown``, or None where the report names none.
+
+    The scanner calls the runtime of a pod unknown where only ``kubepods`` stands in the path.
+    """
+    if runtime is None:
+        return None
+    if runtime in _RUNTIMES:
+        return runtime
+    return "kubernetes" if cgroup is not None and "kubepods" in cgroup else "unknown"
