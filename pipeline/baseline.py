@@ -63,6 +63,7 @@ class Missing:
     class_id: str
     label: str
     first_seen_at: str
+    count: int
 
 
 @dataclass(slots=True, frozen=True)
@@ -107,7 +108,7 @@ def compare(index: ScanIndex, prior: Mapping[str, Prior], knowledge: Knowledge) 
         if fingerprint in seen:
             continue
         if row.status == "open":
-            missing = Missing(fingerprint, row.class_id, row.label, row.first_seen_at)
+            missing = Missing(fingerprint, row.class_id, row.label, row.first_seen_at, row.count)
             spec = knowledge.classes.get(row.class_id)
             gone = spec is not None and spec.absence == "resolved" and spec.scanner not in failed
             (resolved if gone else not_observed).append(missing)

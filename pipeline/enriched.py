@@ -59,6 +59,7 @@ class Line:
     key: str
     level: Level
     changed: bool
+    origin: Origin
     line: bytes
 
 
@@ -96,7 +97,7 @@ class Renderer:
         if encoded is None:
             encoded = self._encoded[key] = self._encode(member, groups, said)
         head, tail, level, changed = encoded
-        return Line(member.dedupe_key, level, changed, b"".join((head, member.dedupe_key.encode(), tail)))
+        return Line(member.dedupe_key, level, changed, said.origin, b"".join((head, member.dedupe_key.encode(), tail)))
 
     def document(self, seq: int, said: Said) -> Json:
         """Give a line as an object."""

@@ -1,7 +1,7 @@
 """Everything that the rules decide about one finding of a scan, worked out once for findings that are alike."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipeline.baseline import Comparison
@@ -95,7 +95,8 @@ class Judge:
         seen.severity = severity
         artefact, forgeable = self._artefact(finding.class_id, seen)
         class_rules = self._rules.of(finding.class_id)
-        controls = controls_for(class_rules.topics(seen), finding.status)
+        topics = class_rules.topics(seen)
+        controls = self._rules.controls(topics, finding.status)
         raw = self._index.findings[member.seq]
         extra = [
             *class_rules.techniques(seen),
@@ -105,7 +106,7 @@ class Judge:
                 if technique in self._knowledge.techniques
             ),
         ]
-        techniques = techniques_for(class_rules.topics(seen), extra, self._knowledge.techniques)
+        techniques = self._rules.shared_techniques(topics, extra)
         hits = self._intel.match(finding.slots, finding.metadata, context.as_of)
         compared = self._comparison.seen.get(finding.fingerprint) if self._comparison is not None else None
         core = sum(1 for control in controls if control.get("core"))
@@ -130,7 +131,7 @@ class Judge:
             artefact=artefact,
             controls=controls,
             techniques=techniques,
-            intel=tuple(hit.as_json() for hit in hits),
+            intel=tuple(asdict(hit) for hit in hits),
             remediation=self._remediation(class_rules, seen, status),
             risk=risk,
         )
@@ -215,6 +216,24 @@ class ClassRules:
         self._profile = profile
         self._classes: dict[str, ClassRule] = {}
         self._artefacts: dict[str, list[tuple[str, Test]]] | None = None
+        self._controls: dict[tuple[tuple[int, ...], Status], tuple[Json, ...]] = {}
+        self._techniques: dict[tuple[object, ...], tuple[Json, ...]] = {}
+
+    def controls(self, topics: Sequence[Topic], status: Status) -> tuple[Json, ...]:
+        """List the controls of topics; findings alike share one tuple."""
+        key = (tuple(map(id, topics)), status)
+        known = self._controls.get(key)
+        if known is None:
+            known = self._controls[key] = controls_for(topics, status)
+        return known
+
+    def shared_techniques(self, topics: Sequence[Topic], extra: Sequence[TechniqueRef]) -> tuple[Json, ...]:
+        """List the techniques of topics and of `extra`; findings alike share one tuple."""
+        key = (*map(id, topics), *((ref.technique, ref.basis) for ref in extra))
+        known = self._techniques.get(key)
+        if known is None:
+            known = self._techniques[key] = techniques_for(topics, extra, self._knowledge.techniques)
+        return known
 
     def of(self, class_id: str) -> ClassRule:
         """Give the rules of a class; those of an unknown class are empty."""

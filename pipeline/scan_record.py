@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.baseline import Comparison, Missing, identity_slots, label_of
-from pipeline.compliance import GapAnalysis
+from pipeline.compliance import GapAnalysis, coverage
 from pipeline.correlate import Group
 from pipeline.enriched import Provenance
 from pipeline.finding import LEVELS, Level
@@ -35,7 +35,7 @@ def scan_record(
     members = index.members
     judgements = [judge.judge(member.seq) for member in members]
     issues = _issues(index, judgements, comparison, knowledge)
-    gaps = GapAnalysis(knowledge)
+    gaps = GapAnalysis()
     for member, judgement in zip(members, judgements, strict=True):
         gaps.add(judgement.controls, member.dedupe_key, member.classified.fingerprint)
     facts = {"arch": header.arch, "kernel": header.kernel, "os": header.os_pretty or header.os_id}
@@ -69,7 +69,7 @@ def scan_record(
         "top": [issue["id"] for issue in issues[:_TOP]],
         "correlations": [_correlation(group, index, judgements) for group in groups],
         "baseline": None if comparison is None else _baseline(comparison, knowledge),
-        "compliance": gaps.as_json(),
+        "compliance": gaps.report(knowledge.frameworks, coverage(knowledge)),
         "policy": {
             "profile": policy.profile,
             "expired": [

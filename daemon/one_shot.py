@@ -1,0 +1,125 @@
+"""`analyze`: whole reports through the same pipeline, with neither inbox nor outbox nor checkpoints."""
+
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from daemon.ledger.scans import document_scan_id, header_hash, resolve_host, stream_scan_id
+from pipeline.batches import run_batch
+from pipeline.enriched import Line
+from pipeline.errors import ReportError
+from pipeline.finding import ParsedReport, Reject
+from pipeline.graph import build_graph
+from pipeline.judge import Json
+from pipeline.report.limits import Limits
+from pipeline.report.read import read_document
+from pipeline.scan import ScanContext
+from pipeline.workbench import Desk, Workbench
+
+STANDARD_INPUT = "-"
+
+
+@dataclass(slots=True, frozen=True)
+class Refused:
+    """A file, or a piece of one, that could not be used."""
+
+    source: str
+    reject: Reject
+
+
+@dataclass(slots=True, frozen=True)
+class Analysed:
+    """One report and what came of it."""
+
+    source: str
+    bench: Workbench
+    record: Json
+
+
+class OneShot:
+    """Analyses reports one after the other; nothing is remembered between them."""
+
+    def __init__(self, desk: Desk, batch_size: int, host: str | None = None, as_of: str | None = None) -> None:
+        self._desk = desk
+        self._batch_size = batch_size
+        self._host = host
+        self._as_of = as_of
+        self._benches: dict[int, Workbench] = {}
+        self._graph = build_graph(self._benches)
+        self.refused: list[Refused] = []
+
+    def analyse(self, source: str, emit: Callable[[list[Line]], None]) -> Iterator[Analysed]:
+        """Analyse the reports that a file holds, handing over each batch of lines as it is ready.
+
+        What cannot be used is added to `refused`.
+        """
+        try:
+            raw, modified = read_source(source)
+            document = read_document(raw, Limits(), final=True)
+        except ReportError as error:
+            self.refused.append(Refused(source, Reject(error.reason, error.detail, error.offset)))
+            return
+        self.refused.extend(Refused(source, reject) for reject in document.rejects)
+        seen: dict[str, int] = {}
+        for report in document.reports:
+            self.refused.extend(Refused(source, reject) for reject in report.rejects)
+            bench = Workbench(self._context(report, modified, seen), report.findings, self._desk, None)
+            self._benches[0] = bench
+            for first in range(0, len(report.findings), self._batch_size):
+                last = min(first + self._batch_size, len(report.findings))
+                state = run_batch(self._graph, 0, first, last)
+                emit(bench.take_lines(first, last, state["decided"]))
+            yield Analysed(source, bench, bench.record())
+
+    def _context(self, report: ParsedReport, modified: str, seen: dict[str, int]) -> ScanContext:
+        header = report.header
+        host, host_source = resolve_host(header, None, self._host)
+        if header.source_format == "ndjson":
+            hashed = header_hash(header)
+            scan_id = stream_scan_id(host, hashed, seen.get(hashed, 0))
+            seen[hashed] = seen.get(hashed, 0) + 1
+        else:
+            scan_id = document_scan_id(host, header, report.digest)
+        return ScanContext(
+            scan_no=0,
+            scan_id=scan_id,
+            host=host,
+            host_source=host_source,
+            header=header,
+            complete=report.complete,
+            rejected=len(report.rejects),
+            as_of=self._as_of or header.finished_at or header.started_at or modified,
+        )
+
+
+def read_source(source: str) -> tuple[bytes, str]:
+    """Read a file or standard input whole, and say when it was last changed (RFC 3339, UTC).
+
+    Raises:
+        ReportError: ``unreadable``, ``not_regular`` or ``too_large``.
+    """
+    limit = Limits().max_bytes
+    try:
+        if source == STANDARD_INPUT:
+            return _bounded(sys.stdin.buffer.read(limit + 1), limit), _rfc3339(0)
+        with Path(source).open("rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode) and not stat.S_ISFIFO(status.st_mode):
+                raise ReportError("not_regular", "neither a file nor a pipe")
+            return _bounded(file.read(limit + 1), limit), _rfc3339(status.st_mtime)
+    except OSError as error:
+        raise ReportError("unreadable", error.strerror or str(error)) from error
+
+
+def _bounded(raw: bytes, limit: int) -> bytes:
+    if len(raw) > limit:
+        raise ReportError("too_large", f"more than {limit >> 20} MiB")
+    return raw
+
+
+def _rfc3339(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,182 @@
+"""The one settings object: defaults, then a TOML file, the environment, and flags, in rising order."""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from daemon.sources.settings import WatchSettings
+from pipeline.errors import ConfigError
+from pipeline.finding import Level
+
+CONFIG_FILE = Path("/etc/sysscan-agent/config.toml")
+KNOWLEDGE_DIR = Path("/etc/sysscan-agent/knowledge.d")
+SERVICE_STATE = Path("/var/lib/sysscan-agent")
+_PREFIX = "SYSSCAN_"
+# Set by the scanner's own users, not by ours.
+_FOREIGN = ("SYS_SCAN_",)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class OutputSettings(_Section):
+    """The NDJSON file that enriched findings go to."""
+
+    path: Path | None = None  # default: findings.ndjson in the state directory
+    rotate_bytes: int = Field(default=256 << 20, ge=1 << 16)  # a day of hourly full scans of one host
+    keep_segments: int = Field(default=8, ge=1)
+    emit: Literal["all", "changes"] = "all"
+    min_level: Level = "info"
+
+
+class AnalysisSettings(_Section):
+    """How findings are worked on."""
+
+    batch_size: int = Field(default=256, ge=1, le=4096)  # one checkpointed run of the graph: about 13 ms of overhead
+
+
+class LogSettings(_Section):
+    """What is logged, and how."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "text"] = "auto"  # auto: text on a terminal, JSON otherwise
+
+
+class MetricsSettings(_Section):
+    """A Prometheus textfile for node_exporter's textfile collector."""
+
+    path: Path | None = None  # none: not written
+    every_s: float = Field(default=15.0, gt=0)  # the usual scrape interval
+
+
+class Settings(_Section):
+    """Everything that can be set. Paths are absolute once resolved."""
+
+    state_dir: Path
+    host: str | None = Field(default=None, min_length=1)
+    knowledge_dirs: tuple[Path, ...] = ()
+    policy_files: tuple[Path, ...] = ()
+    intel_files: tuple[Path, ...] = ()
+    watch: WatchSettings = WatchSettings()
+    output: OutputSettings = OutputSettings()
+    analysis: AnalysisSettings = AnalysisSettings()
+    log: LogSettings = LogSettings()
+    metrics: MetricsSettings = MetricsSettings()
+
+    @property
+    def output_path(self) -> Path:
+        """Say where enriched findings go."""
+        return self.output.path or self.state_dir / "findings.ndjson"
+
+
+def load_settings(
+    environment: Mapping[str, str], flags: Mapping[str, Any], config: Path | None = None, user_id: int | None = None
+) -> Settings:
+    """Read settings from all their places.
+
+    Args:
+        flags: by the names of the fields, sections as nested mappings; None means not given.
+        config: a file that must exist; without it the default one is read where it exists.
+
+    Raises:
+        ConfigError: names the place and the reason, and the nearest known name where one is unknown.
+    """
+    values: dict[str, Any] = {"state_dir": str(default_state_dir(environment, user_id))}
+    if KNOWLEDGE_DIR.is_dir():
+        values["knowledge_dirs"] = [str(KNOWLEDGE_DIR)]
+    path = config or (CONFIG_FILE if CONFIG_FILE.is_file() else None)
+    if path is not None:
+        _merge(values, _read_toml(path))
+    _merge(values, _read_environment(environment))
+    _merge(values, flags)
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"setting {name}: {first['msg']}") from error
+
+
+def default_state_dir(environment: Mapping[str, str], user_id: int | None = None) -> Path:
+    """Say where state is kept when nobody says otherwise."""
+    if (os.geteuid() if user_id is None else user_id) == 0:
+        return SERVICE_STATE
+    service = environment.get("STATE_DIRECTORY")  # set by systemd
+    if service:
+        return Path(service.split(":")[0])
+    base = environment.get("XDG_STATE_HOME")
+    home = Path(base) if base and Path(base).is_absolute() else Path.home() / ".local" / "state"
+    return home / "sysscan-agent"
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from error
+    _check_names(content, Settings, f"{path}: ", ".")
+    return content
+
+
+def _read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for variable, text in sorted(environment.items()):
+        if not variable.startswith(_PREFIX) or variable.startswith(_FOREIGN):
+            continue
+        parts = variable.removeprefix(_PREFIX).lower().split("__")
+        nested: Any = _typed(parts, text)
+        for part in reversed(parts):
+            nested = {part: nested}
+        _check_names(nested, Settings, f"environment variable {variable}: ", ".")
+        _merge(values, nested)
+    return values
+
+
+def _typed(parts: Sequence[str], text: str) -> Any:
+    """Split what is a list in the settings; the rest is left to validation."""
+    model: Any = Settings
+    for part in parts:
+        hints = get_type_hints(model) if isinstance(model, type) else {}
+        model = hints.get(part)
+    if "tuple" in str(model):
+        return [item for item in text.split(os.pathsep) if item]
+    if "dict" in str(model):
+        return dict(item.split("=", 1) for item in text.split(",") if "=" in item)
+    return text
+
+
+def _check_names(content: Mapping[str, Any], model: Any, where: str, joint: str) -> None:
+    known = _names(model)
+    for name, value in content.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ConfigError(f"{where}no such setting: {name}{hint}")
+        section = get_type_hints(model).get(name)
+        if isinstance(value, Mapping) and _names(section):
+            _check_names(value, section, f"{where}{name}{joint}", joint)
+
+
+def _names(model: Any) -> list[str]:
+    if isinstance(model, type) and issubclass(model, BaseModel):
+        return sorted(model.model_fields)
+    return sorted(field.name for field in fields(model)) if is_dataclass(model) else []
+
+
+def _merge(target: dict[str, Any], source: Mapping[str, Any]) -> None:
+    for name, value in source.items():
+        if value is None:
+            continue
+        if isinstance(value, Mapping) and isinstance(target.get(name), dict):
+            _merge(target[name], value)
+        else:
+            target[name] = dict(value) if isinstance(value, Mapping) else value
