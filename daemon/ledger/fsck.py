@@ -108,7 +108,7 @@ _RULES: tuple[tuple[str, str], ...] = (
     (
         "baseline: fingerprint {} of {} was last seen in scan {}, which has not been",
         "SELECT fingerprint, host, last_scan_no FROM baseline"
-        " WHERE last_scan_no > coalesce((SELECT max(scan_no) FROM scans), 0) OR last_scan_no < 1 OR count < 1",
+        " WHERE last_scan_no > coalesce((SELECT max(scan_no) FROM scans), 0) OR last_scan_no < 0 OR count < 1",
     ),
     (
         "file {}: has shown scan row {}, which is still open",

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from sqlite3 import Connection
 
+from pipeline.errors import UnknownSchema
+
 SCHEMA_VERSION = 1
 APPLICATION_ID = 0x53534C47  # "SSLG", in the file's header, so that a stranger's database is not taken for ours
 
@@ -165,8 +167,14 @@ def create(connection: Connection) -> None:
 
 
 def migrate(connection: Connection, version: int, migrations: Mapping[int, Callable[[Connection], None]]) -> None:
-    """Bring the tables from `version` to the present one; the caller holds the transaction."""
+    """Bring the tables from `version` to the present one; the caller holds the transaction.
+
+    Raises:
+        UnknownSchema: when there is no way from so old a version.
+    """
     for step in range(version, SCHEMA_VERSION):
+        if step not in migrations:
+            raise UnknownSchema(f"schema {step} is too old for this version; migrate with an earlier version first")
         migrations[step](connection)
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 

@@ -138,14 +138,15 @@ class WorkStore(Store):
         """
         with self._database.write() as connection:
             row = _scan(connection, scan.scan_no)
+            (findings,) = connection.execute("SELECT findings FROM scans WHERE scan = ?", (row,)).fetchone()
             if self._is_done(connection, scan.scan_no):
                 return
             (covered,) = connection.execute(
                 "SELECT coalesce(sum(last - first), 0) FROM batches WHERE scan = ? AND done", (row,)
             ).fetchone()
-            if covered != scan.findings:
-                raise LedgerError(f"scan {scan.scan_no}: {covered} of {scan.findings} findings are committed")
-            store_baseline(connection, scan.host, profile, baseline, gone)
+            if covered != findings:
+                raise LedgerError(f"scan {scan.scan_no}: {covered} of {findings} findings are committed")
+            _store_baseline(connection, scan.host, profile, baseline, gone)
             connection.execute(
                 "INSERT INTO outbox (kind, key, level, changed, line) VALUES ('scan', ?, 'info', 1, ?)",
                 (scan.scan_id, record),
@@ -171,6 +172,11 @@ class WorkStore(Store):
                 (host, profile),
             ).fetchall()
         return {row[0]: BaselineRow(*row) for row in rows}
+
+    def update_baseline(self, host: str, profile: str, rows: Sequence[BaselineRow], gone: Sequence[str]) -> None:
+        """Update the baseline by a scan that did not pass through the inbox (`analyze --record`)."""
+        with self._database.write() as connection:
+            _store_baseline(connection, host, profile, rows, gone)
 
     def cached_analyses(self, keys: Sequence[str]) -> dict[str, bytes]:
         found: dict[str, bytes] = {}
@@ -204,7 +210,7 @@ class WorkStore(Store):
                 "SELECT scan_no, scan_id, host, profile, source, findings, rejected, complete, as_of, finished_at,"
                 " record FROM scans WHERE state = 'done' AND (?1 IS NULL OR substr(scan_id, 1, length(?1)) = ?1)"
                 " AND (?2 IS NULL OR host = ?2) ORDER BY scan_no DESC LIMIT ?3",
-                (scan_id, host, limit),
+                (scan_id and codec.text(scan_id), host and codec.text(host), limit),
             ).fetchall()
         return [
             ScanEntry(
@@ -228,7 +234,7 @@ class WorkStore(Store):
         return row is not None and row[0] == "done"
 
 
-def store_baseline(
+def _store_baseline(
     connection: Connection, host: str, profile: str, rows: Sequence[BaselineRow], gone: Sequence[str]
 ) -> None:
     """Replace what is known of these fingerprints and forget those that are gone."""
