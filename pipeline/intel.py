@@ -221,8 +221,7 @@ def observables(slots: Mapping[str, str], metadata: Mapping[str, Any]) -> dict[s
     seen: dict[str, list[str]] = {}
 
     def see(kind: str, value: str) -> None:
-        values = seen.setdefault(kind, [])
-        if value not in values:
+        if value and value not in (values := seen.setdefault(kind, [])):
             values.append(value)
 
     for source in (slots, metadata):
@@ -255,7 +254,7 @@ def observables(slots: Mapping[str, str], metadata: Mapping[str, Any]) -> dict[s
         for key in _DOMAIN_KEYS:
             if (value := _text(source, key)) is not None:
                 see("domain", value.lower().rstrip("."))
-    return {kind: tuple(values) for kind, values in seen.items() if any(values)}
+    return {kind: tuple(values) for kind, values in seen.items()}
 
 
 class _Keys(Sequence[bytes]):
