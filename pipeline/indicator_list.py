@@ -8,13 +8,16 @@ import ipaddress
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 from pipeline.errors import ConfigError
 from pipeline.stix_bundle import Skipped
 from pipeline.stix_pattern import Equal, Never, normalise
 
+_COMMENT = re.compile(r"(?:\A|\s)#.*", re.DOTALL)
 _SHA256 = re.compile(r"\A[0-9a-fA-F]{64}\Z")
+_USELESS_HASH = re.compile(r"\A(?:md5:|sha1:)?(?:[0-9a-fA-F]{32}|[0-9a-fA-F]{40})\Z")
 
 
 @dataclass(slots=True, frozen=True)
@@ -46,16 +49,18 @@ def list_lines(path: Path, data: bytes, skipped: list[Skipped]) -> Iterator[List
     Raises:
         ConfigError: names file, line and reason.
     """
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line_number = data.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{path}:{line_number}: not UTF-8") from error
-    for number, raw in enumerate(text.split("\n"), start=1):
-        line = re.sub(r"(?:\A|\s)#.*", "", raw).strip()
+    for number, raw in enumerate(BytesIO(data.removeprefix(b"\xef\xbb\xbf")), start=1):
+        try:
+            text = raw.decode()
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{path}:{number}: not UTF-8") from error
+        line = (_COMMENT.sub("", text) if "#" in text else text).strip()
         if not line:
             continue
-        if re.fullmatch(r"(?:md5:|sha1:)?(?:[0-9a-fA-F]{32}|[0-9a-fA-F]{40})", line):
+        if _SHA256.match(line):  # most lines of most lists
+            yield ListLine(path.name, number, Equal("file.sha256", line.lower()))
+            continue
+        if _USELESS_HASH.match(line):
             skipped.append(Skipped(f"{path.name}: line {number}", "MD5 and SHA-1: no report carries them"))
             continue
         wanted = _wanted(line)
@@ -88,8 +93,6 @@ def _wanted(line: str) -> Equal | str:
 
 
 def _guess(line: str) -> str | None:
-    if _SHA256.match(line):
-        return "file.sha256"
     try:
         ipaddress.ip_network(line)
     except ValueError:

@@ -5,7 +5,7 @@ import ipaddress
 import re
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -70,17 +70,17 @@ class Intel:
     """
 
     def __init__(
-        self, digest: str, indicators: Sequence[Indicator], lines: Sequence[ListLine], skipped: Sequence[Skipped]
+        self, digest: str, indicators: Sequence[Indicator], lines: Iterable[ListLine], skipped: Sequence[Skipped]
     ) -> None:
         self.digest = digest
-        self.skipped = tuple(skipped)
-        self.num_indicators = len(indicators) + len(lines)
+        self.num_indicators = len(indicators)
         self._indicators = tuple(indicators)
-        self._list_files = tuple(sorted({line.file for line in lines}))
+        self._list_files: list[str] = []
         self._unanchored: list[int] = []
         self._prefixes: set[tuple[int, int]] = set()  # (IP version, length) of the networks asked for
         self._found: dict[tuple[tuple[str, tuple[str, ...]], ...], tuple[tuple[int, int], ...]] = {}
         self._index = b"".join(sorted(self._entries(indicators, lines)))
+        self.skipped = tuple(skipped)  # reading the lines may have added to it
 
     def __bool__(self) -> bool:
         return self.num_indicators > 0
@@ -167,7 +167,7 @@ class Intel:
     # The index is one sorted block of 24-byte entries: 16 bytes of hash, 2 of file, 6 of number. A million
     # indicators take 24 MB there; as Python objects they would take ten times that.
 
-    def _entries(self, indicators: Sequence[Indicator], lines: Sequence[ListLine]) -> Iterator[bytes]:
+    def _entries(self, indicators: Sequence[Indicator], lines: Iterable[ListLine]) -> Iterator[bytes]:
         for number, indicator in enumerate(indicators):
             leaves = anchors(indicator.expression)
             if leaves is None:
@@ -175,9 +175,12 @@ class Intel:
                 continue
             for leaf in set(leaves):
                 yield self._entry(leaf, 0, number)
-        files = {name: position + 1 for position, name in enumerate(self._list_files)}
         for line in lines:
-            yield self._entry(line.wanted, files[line.file], line.number << 8 | LIST_KINDS.index(line.wanted.kind))
+            if not self._list_files or self._list_files[-1] != line.file:
+                self._list_files.append(line.file)
+            self.num_indicators += 1
+            kind = LIST_KINDS.index(line.wanted.kind)
+            yield self._entry(line.wanted, len(self._list_files), line.number << 8 | kind)
 
     def _entry(self, leaf: Equal, file: int, number: int) -> bytes:
         if leaf.kind == "ip.network":
@@ -203,17 +206,17 @@ def load_intel(paths: Sequence[Path]) -> Intel:
     """
     total = hashlib.sha256()
     bundles: list[tuple[Path, bytes]] = []
-    lines: list[ListLine] = []
-    skipped: list[Skipped] = []
+    lists: list[tuple[Path, bytes]] = []
     for path in _files(paths):
         data = _read(path)
         total.update(f"{path.name}\n".encode(errors="surrogateescape") + hashlib.sha256(data).digest())
         if data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
             bundles.append((path, data))
         else:
-            lines += list_lines(path, data, skipped)
-    indicators, unusable = read_bundles(bundles)
-    return Intel(total.hexdigest(), indicators, lines, [*skipped, *unusable])
+            lists.append((path, data))
+    indicators, skipped = read_bundles(bundles)
+    lines = (line for path, data in lists for line in list_lines(path, data, skipped))
+    return Intel(total.hexdigest(), indicators, lines, skipped)
 
 
 def observables(slots: Mapping[str, str], metadata: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:

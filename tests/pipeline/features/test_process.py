@@ -140,10 +140,11 @@ def test_signatures_are_classed_by_what_they_look_like(pattern: str, kind: str) 
 
 
 WORDS = {
-    None, "memfd", "runtime_memory", "early_udev", "temporary", "home", "local", "distribution", "container", "app_bundle",
-    "other", "mark_in_name", "miner", "malware_word", "kernel_name", "bot", "bot_inside", "temporary_path", "home_path",
-    "unseen", "same", "alias", "title", "login_shell", "kernel_thread", "different", "shell", "interpreter", "service",
-    "true", "url", "interpreter_line", "shell_command", "hex", "address", "path", "yara_syntax", "short", "word",
+    None, "memfd", "runtime_memory", "early_udev", "temporary", "home", "local", "distribution", "container",
+    "app_bundle", "other", "mark_in_name", "miner", "malware_word", "kernel_name", "bot", "bot_inside",
+    "temporary_path", "home_path", "unseen", "same", "alias", "title", "login_shell", "kernel_thread",
+    "different", "shell", "interpreter", "service", "true", "url", "interpreter_line", "shell_command", "hex",
+    "address", "path", "yara_syntax", "short", "word",
 }  # fmt: skip
 
 
