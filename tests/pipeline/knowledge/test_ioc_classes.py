@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.classify import Classifier
+from pipeline.classify import Classifier, fill
 from pipeline.finding import Classified, RawFinding, ScanHeader
 from pipeline.knowledge.predicates import View, compile_all
 from tests.pipeline.knowledge.real_scans import classified, knowledge, names
@@ -154,3 +154,18 @@ def test_situations_stay_few_whatever_the_names() -> None:
         for number in range(200)
     }
     assert len(situations) == 1
+
+
+def test_every_real_finding_of_files_and_processes_gets_words_and_an_action_that_can_be_filled() -> None:
+    for name in (*names("json"), *names("ndjson")):
+        for raw, found in classified(name, "ioc", "suid_sgid", "world_writable", "yara"):
+            if found.class_id == "ambiguous":
+                continue
+            spec = knowledge().classes[found.class_id]
+            view = View(HEADER, slots=found.slots, features=found.features, severity=raw.severity, status=found.status)
+            text = next(text for text in spec.analysis if compile_all(text.when, {}, "default")(view))
+            assert fill(text.assessment, found.slots) is not None
+            assert fill(text.impact, found.slots) is not None
+            actions = [ref for ref in spec.remediation if compile_all(ref.when, {}, "default")(view)]
+            assert actions, (name, raw.id)
+            assert all(fill(value, found.slots) for ref in actions for value in ref.with_.values())

@@ -70,6 +70,16 @@ def test_severity_settles_what_only_one_class_has() -> None:
     assert classify(RawFinding("world_writable", "/usr/local/bin/bash", "critical"), rewritten).class_id == "ambiguous"
 
 
+def test_checks_that_the_command_line_left_off_are_no_candidates() -> None:
+    raw = RawFinding("world_writable", "/usr/local/bin/tool", "high")
+    off = classify(raw, ScanHeader("ndjson", host="h", cmdline="sys-scan --ndjson "))
+    assert off.class_id == "world_writable.file"
+    on = classify(raw, ScanHeader("ndjson", host="h", cmdline="sys-scan --fs-hygiene --ndjson "))
+    assert on.candidates == ("world_writable.file", "world_writable.path_dir")
+    unsaid = classify(raw, ScanHeader("ndjson", host="h"))
+    assert unsaid.candidates == on.candidates
+
+
 def test_a_hard_link_finding_names_the_file_without_the_mark() -> None:
     raw = finding("/usr/bin/sudo:dangling_suid_link", "Dangling SUID hardlink", "high", "dangling_suid_hardlink")
     found = classify(raw)
