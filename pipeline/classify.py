@@ -11,7 +11,7 @@ from pipeline.features.registry import Feature, FeatureContext
 from pipeline.finding import Classified, RawFinding, ScanHeader, Status, StatusBasis
 from pipeline.keys import canonical, digest, digest_bytes
 from pipeline.knowledge.predicates import Test, View, compile_all
-from pipeline.knowledge.schema import ClassSpec, Knowledge, SlotSpec
+from pipeline.knowledge.schema import ClassSpec, Knowledge, Predicate, RestoreCase, SlotSpec
 
 _UNNAMED = re.compile(r"[^a-z0-9_]")
 _ANY_SCANNER = "*"
@@ -49,6 +49,8 @@ class Classifier:
         if len(matching) > 1:
             # A class of the scanner's own beats one that any scanner can emit.
             matching = [rule for rule in matching if rule.spec.scanner != _ANY_SCANNER] or matching
+        if len(matching) > 1:
+            matching = [rule for rule in matching if rule.preferred(self._header)] or matching
         readings = [rule.read(raw, self._context) for rule in matching]
         if not readings:
             return self._unknown(raw, content)
@@ -181,6 +183,15 @@ class CompiledClass:
         return compile_all(self.spec.match.metadata, self._knowledge.expected, self._profile)
 
     @cached_property
+    def _prefer(self) -> list[tuple[Predicate, Test]]:
+        expected, profile = self._knowledge.expected, self._profile
+        return [(predicate, compile_all([predicate], expected, profile)) for predicate in self.spec.match.prefer]
+
+    @cached_property
+    def _parts(self) -> dict[str, re.Pattern[str]]:
+        return {name: re.compile(slot.pattern) for name, slot in self.spec.slots.items() if slot.pattern is not None}
+
+    @cached_property
     def _status(self) -> list[tuple[Test, Status, StatusBasis]]:
         return [
             (compile_all(rule.when, self._knowledge.expected, self._profile), rule.status, rule.basis)
@@ -211,13 +222,29 @@ class CompiledClass:
             return self._metadata(View(header, metadata=raw.metadata, severity=raw.severity))
         return True
 
+    def preferred(self, header: ScanHeader) -> bool:
+        """Say whether the header, as far as the report has one, speaks for this class among several."""
+        view = View(header)
+        for predicate, test in self._prefer:
+            scope, _, name = predicate.what.partition(".")
+            if not (scope == "header" and getattr(header, name, None) is None) and not test(view):
+                return False
+        return True
+
     def read(self, raw: RawFinding, context: FeatureContext) -> _Reading:
         """Take slots, features and status out of a finding that matches."""
         header = context.header
-        slots = self._slots(raw)
         restore = self.spec.restore
         restored: list[str] = []
         title, description, metadata = raw.title, raw.description, raw.metadata
+        case = self._by_severity(raw, header)
+        if case is not None:
+            metadata = {**case.metadata, **metadata}
+            restored += (f"metadata.{key}" for key in case.metadata if key not in raw.metadata)
+            if description is None and case.description is not None:
+                description = case.description
+                restored.append("description")
+        slots = self._slots(raw, metadata)
         if title is None and restore.title is not None and (title := fill(restore.title, slots)) is not None:
             restored.append("title")
         if (
@@ -259,21 +286,39 @@ class CompiledClass:
             slots, features, status, basis, title or "", description or "", metadata, tuple(sorted(restored))
         )
 
-    def _slots(self, raw: RawFinding) -> dict[str, str]:
+    def _by_severity(self, raw: RawFinding, header: ScanHeader) -> RestoreCase | None:
+        """Return what the severity tells, where it was not rewritten and nothing in the report speaks against it."""
+        if header.source_format == "json" or header.rules_enabled or raw.techniques:
+            return None
+        case = self.spec.restore.by_severity.get(raw.severity)
+        if case is None or (raw.description is not None and case.description not in (None, raw.description)):
+            return None
+        return case
+
+    def _slots(self, raw: RawFinding, metadata: Mapping[str, Any]) -> dict[str, str]:
         groups: dict[str, Mapping[str, str | None]] = {}
         slots: dict[str, str] = {}
         for name, slot in self.spec.slots.items():
-            value = self._slot(name, slot, raw, groups)
+            value = self._slot(name, slot, raw, metadata, groups)
             if value is not None:
                 slots[name] = value
         return slots
 
     def _slot(
-        self, name: str, slot: SlotSpec, raw: RawFinding, groups: dict[str, Mapping[str, str | None]]
+        self,
+        name: str,
+        slot: SlotSpec,
+        raw: RawFinding,
+        metadata: Mapping[str, Any],
+        groups: dict[str, Mapping[str, str | None]],
     ) -> str | None:
         source = slot.source
         if source.startswith("metadata."):
-            return _text(raw.metadata.get(source[9:]))
+            value = _text(metadata.get(source[9:]))
+            if value is None or name not in self._parts:
+                return value
+            part = self._parts[name].search(value)
+            return part[name] if part is not None else None
         if source not in groups:
             text: str | None = getattr(raw, source)
             pattern = {"id": self._id, "title": self._title, "description": self._description}[source]

@@ -67,6 +67,12 @@ def _class_problems(knowledge: Knowledge, spec: ClassSpec) -> Iterator[Problem]:
     for name, slot in spec.slots.items():
         if slot.source in patterns and name not in patterns[slot.source].groupindex:
             yield ("slots", name), f"the pattern of {slot.source} has no group {name!r}"
+        if slot.pattern is not None:
+            try:
+                if name not in re.compile(slot.pattern).groupindex:
+                    yield ("slots", name, "pattern"), f"has no group {name!r}"
+            except re.error as error:
+                yield ("slots", name, "pattern"), f"not a regular expression: {error}"
     features = load_features()
     for name, feature in spec.features.items():
         if feature.fn not in features:
@@ -75,6 +81,7 @@ def _class_problems(knowledge: Knowledge, spec: ClassSpec) -> Iterator[Problem]:
             if argument not in spec.slots and not argument.startswith("metadata."):
                 yield ("features", name, "args"), f"no such slot: {argument}"
     yield from _predicates(knowledge, spec.match.metadata, ("match", "metadata"))
+    yield from _predicates(knowledge, spec.match.prefer, ("match", "prefer"))
     for number, rule in enumerate(spec.status):
         yield from _predicates(knowledge, rule.when, ("status", str(number)))
     for number, text in enumerate(spec.analysis):

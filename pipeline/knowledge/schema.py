@@ -139,7 +139,9 @@ class MatchSpec(Fact):
     """How a finding of the class is recognised; regular expressions as in Python's `re`, matched whole
     with `re.fullmatch` semantics through their own anchors.
 
-    Fields that the report does not carry are not tested, except that `severities` then narrows.
+    Fields that the report does not carry are not tested, except that `severities` then narrows. Where several
+    classes still match, one whose `prefer` does not hold steps back; a header field that the report lacks
+    speaks for no class and against none.
     """
 
     id: str
@@ -147,6 +149,7 @@ class MatchSpec(Fact):
     description: str | None = None
     severities: list[Severity]
     metadata: list[Predicate] = []
+    prefer: list[Predicate] = []
 
 
 class RestoreCase(Fact):
