@@ -1,0 +1,97 @@
+"""Features of package verification: what a line of `dpkg -V` or `rpm -V` says, and about what kind of file."""
+
+import re
+
+from pipeline.features.registry import FeatureContext, feature
+
+_MISSING = re.compile(r"\Amissing\s+(?:(?P<kind>[a-z])\s+)?/")
+_FLAGS = re.compile(r"\A(?P<flags>[S.?][M.?][5.?][D.?][L.?][U.?][G.?][T.?][P.?]?)\s+(?:(?P<kind>[a-z])\s+)?/")
+# Most telling first: a file whose content and time differ is reported for its content.
+_DIFFERS = (("5", "content"), ("P", "capability"), ("U", "owner"), ("G", "owner"), ("M", "mode"), ("L", "link"),
+            ("D", "device"), ("S", "size"), ("T", "time"))  # fmt: skip
+_TOOL_MESSAGE = ("dpkg:", "dpkg-query:", "rpm:", "error:", "warning:", "prelink:")
+_PLACES = (
+    ("documentation", re.compile(r"/usr/(?:local/)?share/(?:doc|man|info|locale|lintian|bug|help)(?:/|\Z)")),
+    ("kernel_module", re.compile(r"(?:/usr)?/lib/modules/")),
+    ("boot", re.compile(r"/boot/")),
+    ("program", re.compile(r"(?:/usr(?:/local)?)?/s?bin/|/usr/libexec/|/opt/[^/]+/s?bin/")),
+    ("unit", re.compile(r"(?:/usr/lib|/lib|/etc)/systemd/")),
+    ("authentication", re.compile(r"/etc/(?:pam\.d|security|sudoers|ssh|shadow|passwd|login\.defs)")),
+    ("authentication", re.compile(r"(?:/usr)?/lib(?:/[^/]+)?/security/pam_")),
+    ("library", re.compile(r"(?:/usr)?/lib(?:32|64|x32)?/")),
+    ("configuration", re.compile(r"/etc/")),
+    ("data", re.compile(r"/usr/(?:share|include|src)/|/srv/|/opt/")),
+    ("state", re.compile(r"/var/")),
+)  # fmt: skip
+
+
+@feature
+def package_deviation(context: FeatureContext, raw: str | None) -> str | None:
+    """Say how a packaged file differs, from the verifier's line; ``_config`` where it is a configuration file.
+
+    ``missing``, ``unreadable`` (the verifier was not allowed to look), ``content``, ``capability``, ``owner``,
+    ``mode``, ``link``, ``device``, ``size``, ``time``; and lines that are about no file: ``not_installed``,
+    ``dependency``, ``tool_message``; else ``other``. None without metadata.
+    """
+    if raw is None:
+        return None
+    if raw.endswith("(Permission denied)"):
+        return "unreadable"
+    found = _MISSING.match(raw)
+    if found is not None:
+        return "missing_config" if found["kind"] == "c" else "missing"
+    found = _FLAGS.match(raw)
+    if found is not None:
+        word = next((word for flag, word in _DIFFERS if flag in found["flags"]), "other")
+        return f"{word}_config" if found["kind"] == "c" and word != "other" else word
+    return _about_no_file(raw) or "other"
+
+
+@feature
+def package_place(context: FeatureContext, path: str | None) -> str | None:
+    """Say what kind of file a packaged path is: ``program``, ``library``, ``documentation``, ..."""
+    if path is None:
+        return None
+    return next((place for place, pattern in _PLACES if pattern.match(path)), "other")
+
+
+@feature
+def mismatch_sample(context: FeatureContext, count: str | None, sample: str | None) -> str | None:
+    """Say what the mismatches of a summary are: ``messages`` when all are remarks of the tool, else ``files``.
+
+    The summary holds the first forty characters of ten lines; more lines than that are taken for files.
+    """
+    if count is None or count == "0":
+        return None
+    lines = sample.split(",") if sample else []
+    whole = count.isascii() and count.isdigit() and len(count) < 10 and len(lines) == int(count)
+    return "messages" if whole and all(_about_no_file(line) for line in lines) else "files"
+
+
+@feature
+def package_tool(context: FeatureContext, tool: str | None) -> str | None:
+    """Give the name of the verifier; None where none was asked for."""
+    return tool if tool in ("dpkg", "rpm", "none") else None
+
+
+@feature
+def ima_state(context: FeatureContext, entries: str | None, failures: str | None) -> str | None:
+    """Say what the IMA measurement list tells.
+
+    ``word_fail`` (lines that hold the word, in file names: the list has no verdicts), ``empty``, ``boot_only``
+    (no measurement policy), ``measuring``; None where it was not read.
+    """
+    if entries is None:
+        return None
+    if failures not in (None, "0"):
+        return "word_fail"
+    return {"0": "empty", "1": "boot_only"}.get(entries, "measuring")
+
+
+def _about_no_file(line: str) -> str | None:
+    if re.match(r"(?:dpkg: )?package \S+ is not installed", line):
+        return "not_installed"
+    if line.startswith("Unsatisfied dependencies"):
+        return "dependency"
+    # Cut to forty characters in a summary, "is not installed" may have lost its end.
+    return "tool_message" if line.startswith(_TOOL_MESSAGE) else None

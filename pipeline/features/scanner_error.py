@@ -1,0 +1,49 @@
+"""Why a scanner of the scanner gave up, from the words of the exception."""
+
+from pipeline.features.registry import FeatureContext, feature
+from pipeline.knowledge.schema import Knowledge
+
+# The words of libstdc++ and of the C locale; another locale gives ``other``.
+_CAUSES = (
+    ("Permission denied", "permission"),
+    ("Operation not permitted", "permission"),
+    ("Not a directory", "not_a_directory"),
+    ("No such file or directory", "missing"),
+    ("Too many levels of symbolic links", "symlink_loop"),
+    ("Too many open files", "descriptors"),
+    ("bad_alloc", "memory"),
+    ("Cannot allocate memory", "memory"),
+    ("Input/output error", "io"),
+    ("stoi", "number"),
+    ("stol", "number"),
+    ("stoul", "number"),
+    ("out_of_range", "number"),
+    ("regex", "pattern"),
+)
+
+
+@feature
+def error_cause(context: FeatureContext, message: str | None) -> str | None:
+    """Name the cause that an exception's text gives; ``other`` where we do not know the words."""
+    if message is None:
+        return None
+    return next((cause for words, cause in _CAUSES if words in message), "other")
+
+
+@feature
+def scan_user(context: FeatureContext) -> str | None:
+    """Say who ran the scan: ``root`` or ``ordinary``; None where the report does not say."""
+    euid = context.header.euid
+    return None if euid is None else "root" if euid == "0" else "ordinary"
+
+
+@feature
+def known_scanner(context: FeatureContext, scanner: str | None) -> str | None:
+    """Give the name of a scanner that our classes know; ``other`` for any other name."""
+    if scanner is None:
+        return None
+    return scanner if scanner in _scanners(context.knowledge) else "other"
+
+
+def _scanners(knowledge: Knowledge) -> set[str]:
+    return {spec.scanner for spec in knowledge.classes.values()}
