@@ -8,6 +8,7 @@ from pipeline.report.json_report import REPORT_KEYS, read_json_report
 from pipeline.report.limits import Limits
 from pipeline.report.load import Loaded
 from pipeline.report.sarif import read_sarif
+from pipeline.report.stream import is_record
 
 
 @dataclass(slots=True, frozen=True)
@@ -21,7 +22,11 @@ class Document:
 def is_report(loaded: Loaded) -> bool:
     """Tell whether a parsed value means to be a JSON report or SARIF, usable or not."""
     value = loaded.value
-    return type(value) is dict and ("runs" in value or not REPORT_KEYS.isdisjoint(value))
+    if type(value) is not dict:
+        return False
+    if "runs" in value or "results" in value:
+        return True
+    return not REPORT_KEYS.isdisjoint(value) and not is_record(value)
 
 
 def read_report(loaded: Loaded, text: bytes, limits: Limits, notes: list[str]) -> ParsedReport:
@@ -36,4 +41,5 @@ def read_report(loaded: Loaded, text: bytes, limits: Limits, notes: list[str]) -
 
 def with_note(report: ParsedReport, note: str) -> ParsedReport:
     """Return `report` with one more note in its header."""
-    return replace(report, header=replace(report.header, notes=(*report.header.notes, note)))
+    notes = dict.fromkeys((*report.header.notes, note))
+    return replace(report, header=replace(report.header, notes=tuple(notes)))

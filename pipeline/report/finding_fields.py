@@ -9,7 +9,7 @@ from pipeline.finding import SEVERITIES, RawFinding, Reject, Severity
 from pipeline.report.marks import Flaw, join, resolve, strip
 
 EXCERPT_BYTES = 512
-MAX_PATH_CHARS = 120  # deep nesting makes long paths; the beginning names the field
+MAX_PATH_CHARS = 200  # a metadata key may be as long as it likes
 MAX_SCORE = 1_000_000  # a base score is 0 to 90; more digits than this are no score
 
 _SEVERITY: Final[dict[str, Severity]] = {word: word for word in SEVERITIES}

@@ -19,6 +19,8 @@ def decompress(raw: bytes, limits: Limits = DEFAULT_LIMITS) -> bytes:
         Incomplete: ``truncated_gzip``: the compressed data ends early.
         ReportError: ``corrupt_gzip`` or ``too_large``.
     """
+    if raw == GZIP_MAGIC[:1]:
+        raise Incomplete("truncated_gzip", "compressed data ends in its header", 1)
     if not raw.startswith(GZIP_MAGIC):
         _check_size(len(raw), len(raw), limits)
         return raw

@@ -101,7 +101,7 @@ class _Sections:
             if scanner is None:
                 self._reject_unnamed(findings, f"{path}.scanner", "scanner" in section)
                 continue
-            if len(self.findings) + len(findings) > self._limits.max_findings:
+            if len(self.findings) + len(self.rejects) + len(findings) > self._limits.max_findings:
                 raise ReportError("too_large", f"more than {self._limits.max_findings} findings in one report")
             for value in findings:
                 finding = read_finding(value, scanner, "", self._marker)
@@ -110,8 +110,7 @@ class _Sections:
                     self.renamed = self.renamed or "severity" in finding.extra
                 else:
                     # Paths are made only here: they cost time, and hardly any finding needs one.
-                    place = f"{path}.findings[{index}]"
-                    self.rejects.append(replace(finding, path=join(place, finding.path or "")))
+                    self._add(replace(finding, path=join(f"{path}.findings[{index}]", finding.path or "")))
                 index += 1
 
     def _reject_unnamed(self, findings: list[Any], path: str, present: bool) -> None:
@@ -121,7 +120,14 @@ class _Sections:
             self._reject(reason, f"the section's scanner is {detail}", path, value)
 
     def _reject(self, reason: Any, detail: str, path: str, value: Any) -> None:
-        self.rejects.append(Reject(reason, detail, path=path, excerpt=excerpt_of(value, self._marker)))
+        self._add(Reject(reason, detail, path=path, excerpt=excerpt_of(value, self._marker)))
+
+    def _add(self, reject: Reject) -> None:
+        self.rejects.append(reject)
+        if len(self.rejects) > self._limits.max_rejects:
+            first = self.rejects[0]
+            detail = f"more than {self._limits.max_rejects} findings that cannot be used; the first: {first.detail}"
+            raise ReportError(first.reason, detail)
 
 
 def _raw_header(

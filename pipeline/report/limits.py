@@ -10,23 +10,26 @@ class Limits:
     """Bounds of one report; the largest real one (3,176 findings of a hardened host) has 1.0 MB and depth 6.
 
     Attributes:
-        max_bytes: of decompressed data: sixty times the largest real report, and with the parsed objects
-            (about six bytes for one) still inside the memory of a small host.
+        max_bytes: of decompressed data: thirty times the largest real report. Hostile data can take twenty times
+            its size once parsed, so this also bounds memory.
         max_ratio: decompressed to compressed. Reports reach 40; gzip itself can reach 1,030.
         ratio_floor_bytes: below this size no ratio counts: it fits in memory whatever it came from.
         max_line_bytes: of one NDJSON line, its end not counted. The scanner's are below 4 KiB.
         max_depth: of nested objects and lists. Well under the 254 that the JSON writer can put out again.
         max_findings: of one report: sixty times the largest real one.
         max_rejects: of one document; more is no report with flaws but no report.
+        max_restarts: how often reading may start again inside a document that proved broken; each time may cost
+            a pass over all the rest.
     """
 
-    max_bytes: int = 64 * MIB
+    max_bytes: int = 32 * MIB
     max_ratio: int = 200
     ratio_floor_bytes: int = 16 * MIB
     max_line_bytes: int = MIB
     max_depth: int = 64
     max_findings: int = 200_000
     max_rejects: int = 10_000
+    max_restarts: int = 4
 
 
 DEFAULT_LIMITS = Limits()

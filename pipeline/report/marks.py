@@ -120,6 +120,8 @@ def _resolve_text(text: str, marker: str, path: str, escaped: list[str]) -> str:
     kind = text[1:2]
     if kind in _FAULTS:
         reason, detail = _FAULTS[kind]
+        if kind == KIND_DEEP:  # the way down is as long as the limit is deep; the field at its top says where to look
+            path = ".".join(path.split(".")[:2]).split("[")[0]
         raise Flaw(reason, path, detail)
     if kind == KIND_ESCAPED:
         escaped.append(path)

@@ -13,12 +13,15 @@ import re
 _QUOTE = re.compile(rb'(?<!\\)"')  # as the pass sees a quote that begins or ends a string
 _STRUCTURE = re.compile(rb"[:,{}\[\]]")
 _STEP = b"  "
+# A JSON report goes through two passes, of which the first is sound, so the text before the last one is laid out
+# too; NDJSON and SARIF go through one. Text that some other tool has laid out is told apart by this.
+_BEFORE = re.compile(rb'\s*\{(?:\n|"(?:type|version|\$schema)":)')
 
 
 def looks_damaged(text: bytes) -> bool:
     """Tell cheaply whether `text` may have been damaged: it is laid out over lines, and a string may end in a
     backslash."""
-    return b'\\\\"' in text and text[1:2] == b"\n"
+    return b'\\\\"' in text and b"{\n" in text
 
 
 def undo_pretty(text: bytes) -> bytes | None:
@@ -52,4 +55,5 @@ def undo_pretty(text: bytes) -> bytes | None:
             parts += (before, char)
             position = at + 1 + len(added)
         parts.append(segment[position:])
-    return b"".join(parts)
+    before_pass = b"".join(parts)
+    return before_pass if _BEFORE.match(before_pass) else None

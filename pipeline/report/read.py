@@ -10,7 +10,7 @@ from pipeline.report.gunzip import GZIP_MAGIC, decompress
 from pipeline.report.limits import DEFAULT_LIMITS, Limits
 from pipeline.report.load import load_strict
 from pipeline.report.pretty import looks_damaged
-from pipeline.report.records import BadLine, FindingLine, HeaderLine, MetaLine
+from pipeline.report.records import FindingLine, HeaderLine, MetaLine
 from pipeline.report.sequence import read_sequence
 from pipeline.report.stream import RECORD_KINDS, ReportAssembler, is_log_line, parse_line, read_lines
 
@@ -44,6 +44,8 @@ def is_stream(head: bytes) -> bool | None:
     """
     if head.startswith(GZIP_MAGIC) or any(head.startswith(mark) for mark, _ in _WIDE_MARKS):
         return False
+    if any(mark.startswith(head) for mark in (GZIP_MAGIC, _UTF8_MARK, *(mark for mark, _ in _WIDE_MARKS))):
+        return None
     position = len(_UTF8_MARK) if head.startswith(_UTF8_MARK) else 0
     while position < len(head):
         end = head.find(b"\n", position)
@@ -93,11 +95,7 @@ def read_document(raw: bytes, limits: Limits = DEFAULT_LIMITS, final: bool = Fal
 
 def _read_stream(text: bytes, limits: Limits) -> Document:
     assembler = ReportAssembler(limits)
-    bad = 0
     for line, record in read_lines(text, limits):
-        bad += isinstance(record, BadLine)
-        if bad > limits.max_rejects:
-            raise ReportError("not_a_report", f"more than {limits.max_rejects} lines that cannot be used")
         assembler.add(record, line)
     reports, rejects = assembler.finish()
     if not reports:

@@ -1,6 +1,7 @@
 """Reads a file that is not one clean document: several of them, log lines around them, remains of an older one."""
 
 import re
+from dataclasses import replace
 
 from pipeline.errors import Incomplete, QuarantineReason, ReportError
 from pipeline.finding import ParsedReport, Reject
@@ -38,6 +39,12 @@ class _Sequence:
         # keep all offsets true.
         self._text = _LOG_LINES.sub(self._blank_log_line, text)
         self._original = text
+        self._restarts = limits.max_restarts
+        # The pass that damages runs over all of the scanner's output, so one record's flaw reaches into the next.
+        before = undo_pretty(self._text) if looks_damaged(self._text) else None
+        self._undone = before is not None
+        if before is not None:
+            self._text = self._original = before
         self._limits = limits
         self._final = final
         self._marker = pick_marker(self._text)
@@ -53,6 +60,9 @@ class _Sequence:
         self._end_records()
         if not self._reports:
             raise self._explain_nothing()
+        if self._undone:
+            self._reports = [with_note(report, "pretty_damage") for report in self._reports]
+            self._rejects = [replace(reject, offset=None) for reject in self._rejects]  # of text that no longer is
         if any(reject.reason == "log_line" for reject in self._rejects):
             self._reports = [with_note(report, "log_lines") for report in self._reports]
         self._rejects.sort(key=lambda reject: reject.offset or 0)
@@ -80,6 +90,13 @@ class _Sequence:
                     self._records = ReportAssembler(self._limits)
                 self._records.add(record, piece)
         except ReportError as error:
+            following = _NEXT_START.search(self._text, position + 1, value.end)
+            if following and self._restarts and error.reason in ("truncated", "invalid_json"):
+                # A cut document with another one written behind it looks like one broken document.
+                self._restarts -= 1
+                self._errors.append(error)
+                self._reject(error.reason, error.detail, position, following.start())
+                return following.start()
             if isinstance(error, Incomplete) and not (self._final and self._anything()):
                 raise
             self._errors.append(error)
@@ -89,7 +106,7 @@ class _Sequence:
 
     def _load(self, value: Value, notes: list[str]) -> Loaded:
         piece = self._text[value.start : value.end]
-        if not value.cut and looks_damaged(piece):
+        if not value.cut and not self._undone and looks_damaged(piece):
             before = undo_pretty(piece)
             if before is not None:
                 loaded = load(before, self._limits)

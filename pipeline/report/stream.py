@@ -12,7 +12,7 @@ from pipeline.report.finding_fields import EXCERPT_BYTES, describe, excerpt_of, 
 from pipeline.report.header import build_header
 from pipeline.report.limits import DEFAULT_LIMITS, Limits
 from pipeline.report.load import Loaded, load
-from pipeline.report.marks import resolve_header, strip
+from pipeline.report.marks import resolve_header
 from pipeline.report.records import BadLine, BlankLine, FindingLine, HeaderLine, MetaLine, StreamRecord
 
 HEADER_KINDS = frozenset(("summary", "summary_extension", "timing"))
@@ -47,8 +47,7 @@ def parse_line(line: bytes, offset: int, limits: Limits = DEFAULT_LIMITS) -> Str
     try:
         loaded = load(text, limits)
     except ReportError as error:
-        place = offset + error.offset if error.offset is not None else offset
-        return _bad(error.reason, error.detail, line, place)
+        return _bad(error.reason, error.detail, line, offset)
     return read_record(loaded, line.strip(b"\r\n"), offset)
 
 
@@ -57,17 +56,23 @@ def read_record(loaded: Loaded, line: bytes, offset: int) -> StreamRecord:
     value, marker = loaded.value, loaded.marker
     if type(value) is not dict:
         return _bad("unknown_record", f"a record must be an object, not {describe(value)}", line, offset)
-    kind = value.get("type")
+    if not is_record(value):
+        shown = excerpt_of(value.get("type"), marker)[:40].decode("utf-8", "replace")
+        return _bad("unknown_record", f"a record of unknown type {shown}", line, offset)
+    kind: str = value["type"]
     if kind == "finding":
         finding = read_finding(value, None, "", marker)
         if isinstance(finding, RawFinding):
             return FindingLine(finding, line)
         return BadLine(Reject(finding.reason, finding.detail, offset, finding.path, line[:EXCERPT_BYTES]))
-    if type(kind) is not str or kind not in RECORD_KINDS:
-        shown = excerpt_of(strip(kind, marker) if marker else kind)[:40].decode("utf-8", "replace")
-        return _bad("unknown_record", f"a record of unknown type {shown}", line, offset)
     fields: dict[str, Any] = resolve_header(value, marker, []) if marker else value
     return MetaLine(fields, line) if kind == "meta" else HeaderLine(kind, fields, line)
+
+
+def is_record(value: dict[str, Any]) -> bool:
+    """Tell whether a parsed object is a record of a type that the scanner writes."""
+    kind = value.get("type")
+    return type(kind) is str and kind in RECORD_KINDS
 
 
 def stream_header(meta: MetaLine | None, headers: Sequence[HeaderLine]) -> ScanHeader:
@@ -119,6 +124,8 @@ class ReportAssembler:
                 raise ReportError("too_large", f"more than {self._limits.max_findings} findings in one report")
         else:
             self._rejects.append(record.reject)
+            if len(self._rejects) > self._limits.max_rejects:
+                raise ReportError("not_a_report", f"more than {self._limits.max_rejects} records that cannot be used")
             if record.reject.reason == "log_line":
                 return
         self._digest.update(raw.strip(b"\r\n") + b"\n")
