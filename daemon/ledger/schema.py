@@ -119,6 +119,7 @@ CREATE TABLE baseline (
   first_seen_at TEXT NOT NULL,
   last_scan_no INTEGER NOT NULL,
   count INTEGER NOT NULL,
+  label TEXT NOT NULL,
   PRIMARY KEY (host, profile, fingerprint)
 ) STRICT, WITHOUT ROWID;
 

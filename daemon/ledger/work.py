@@ -167,7 +167,7 @@ class WorkStore(Store):
     def baseline(self, host: str, profile: str) -> dict[str, BaselineRow]:
         with self._database.read() as connection:
             rows = connection.execute(
-                "SELECT fingerprint, class_id, status, content, first_seen_at, last_scan_no, count FROM baseline"
+                "SELECT fingerprint, class_id, status, content, first_seen_at, last_scan_no, count, label FROM baseline"
                 " WHERE host = ? AND profile = ? ORDER BY fingerprint",
                 (host, profile),
             ).fetchall()
@@ -240,10 +240,13 @@ def _store_baseline(
     """Replace what is known of these fingerprints and forget those that are gone."""
     connection.executemany(
         "INSERT OR REPLACE INTO baseline"
-        " (host, profile, fingerprint, class_id, status, content, first_seen_at, last_scan_no, count)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " (host, profile, fingerprint, class_id, status, content, first_seen_at, last_scan_no, count, label)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            (host, profile, r.fingerprint, r.class_id, r.status, r.content, r.first_seen_at, r.last_scan_no, r.count)
+            (
+                host, profile, r.fingerprint, r.class_id, r.status, r.content, r.first_seen_at, r.last_scan_no,
+                r.count, codec.text(r.label),
+            )
             for r in rows
         ),
     )

@@ -1,0 +1,17 @@
+"""A fresh ledger with one sink."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from daemon.ledger import Ledger
+from tests.daemon.ledger.reports import SINK, open_ledger
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    with open_ledger(tmp_path) as opened:
+        opened.register_sink(SINK)
+        yield opened
+        assert opened.fsck() == []
