@@ -1,0 +1,81 @@
+"""What a socket finding says: who can reach it, which service the port belongs to, in which state it is."""
+
+from pipeline.features.registry import FeatureContext, feature
+
+_SERVICES = {
+    "tcp": {
+        "ftp": (20, 21), "ssh": (22,), "telnet": (23, 2323), "mail": (25, 465, 587), "dns": (53,), "http": (80, 8080),
+        "pop_imap": (110, 143, 993, 995), "rpcbind": (111,), "samba": (139, 445), "ldap": (389, 636),
+        "https": (443, 8443), "rsh": (512, 513, 514), "cups": (631,), "rsync": (873,), "nfs": (2049,),
+        "docker_api": (2375, 2376), "squid": (3128,), "mysql": (3306,), "rdp": (3389,), "postgresql": (5432,),
+        "vnc": (5900, 5901), "x11": (6000,), "redis": (6379,), "kubernetes": (6443, 10250),
+        "elasticsearch": (9200, 9300), "memcached": (11211,), "mongodb": (27017,),
+    },
+    "udp": {
+        "dns": (53,), "dhcp": (67, 68), "tftp": (69,), "rpcbind": (111,), "ntp": (123,), "netbios": (137, 138),
+        "snmp": (161, 162), "ldap": (389,), "ipsec": (500, 4500), "syslog": (514,), "ssdp": (1900,), "nfs": (2049,),
+        "mdns": (5353,), "memcached": (11211,), "wireguard": (51820,),
+    },
+}  # fmt: skip
+_BY_PORT = {
+    protocol: {port: name for name, ports in services.items() for port in ports}
+    for protocol, services in _SERVICES.items()
+}
+_FIRST_REGISTERED = 1024
+_FIRST_EPHEMERAL = 32768  # Linux default of ip_local_port_range
+_HIGHEST = 65535
+
+_V6_ANY = "0" * 32
+# The scanner prints the 32-bit words of /proc/net/tcp6 as they stand there, little-endian on common machines.
+_V6_LOOPBACK = frozenset({"0" * 31 + "1", "0" * 24 + "01000000"})
+_V4_LOOPBACK = ("0" * 20 + "ffff7f", "0" * 16 + "ffff0000", "7f")  # prefix in network order; else prefix and end
+_STATES = {
+    "ESTABLISHED": "established", "SYN_SENT": "opening", "SYN_RECV": "opening", "FIN_WAIT1": "closing",
+    "FIN_WAIT2": "closing", "TIME_WAIT": "closing", "CLOSE": "closing", "CLOSE_WAIT": "closing",
+    "LAST_ACK": "closing", "CLOSING": "closing",
+}  # fmt: skip
+
+
+@feature
+def socket_exposure(context: FeatureContext, address: str | None) -> str | None:
+    """Say which hosts the local address lets in: ``loopback``, ``wildcard`` (all interfaces) or ``specific``."""
+    if not address:
+        return None
+    text = address.strip().lower()
+    if text in {"0.0.0.0", "::", "*"}:  # noqa: S104 - compared with, never bound
+        return "wildcard"
+    if text.startswith("127.") or text == "::1" or text.startswith("::ffff:127."):
+        return "loopback"
+    words = text.replace(":", "")
+    if len(words) == len(_V6_ANY):
+        if words == _V6_ANY:
+            return "wildcard"
+        in_order, swapped, end = _V4_LOOPBACK
+        if words in _V6_LOOPBACK or words.startswith(in_order) or (words.startswith(swapped) and words.endswith(end)):
+            return "loopback"
+    return "specific"
+
+
+@feature
+def socket_service(context: FeatureContext, protocol: str | None, port: str | None) -> str | None:
+    """Name the service that a port is registered for, else its range.
+
+    A port number is a convention, not proof: anything may listen on 22.
+    """
+    if port is None or not (port.isascii() and port.isdigit() and len(port) <= 5):
+        return None
+    number = int(port)
+    if number > _HIGHEST:
+        return None
+    name = _BY_PORT["udp" if (protocol or "").startswith("udp") else "tcp"].get(number)
+    if name is not None:
+        return name
+    if number < _FIRST_REGISTERED:
+        return "other_privileged"
+    return "other_registered" if number < _FIRST_EPHEMERAL else "ephemeral"
+
+
+@feature
+def socket_state(context: FeatureContext, state: str | None) -> str | None:
+    """``established``, ``opening``, ``closing``, or ``other``."""
+    return None if state is None else _STATES.get(state, "other")
