@@ -73,30 +73,27 @@ def directive_advice(context: FeatureContext, unit: str | None, directive: str |
         return "test_first"
     if contraindication(context.knowledge, unit, directive) is not None:
         return "leave"
-    short_task = fact.role == "boot" or (fact.role == "storage" and fact.kind in ("oneshot", "template"))
+    short_task = fact.role == "boot" or (fact.role == "storage" and fact.kind != "daemon")
     return "little_gain" if short_task else "set"
 
 
 @feature
-def directive_value(
-    context: FeatureContext, value: str | None, absent: str | None, directive: str | None
-) -> str | None:
-    """Say what the setting is worth.
+def directive_value(context: FeatureContext, value: str | None, directive: str | None) -> str | None:
+    """Say what a setting is worth that is neither absent nor exactly as wanted.
 
-    ``missing | as_wanted | respelled`` (the wanted value, spelled as the scanner does not know) ``| stricter |
-    partial`` (restricts, but less than wanted) ``| off | unreadable``; for a capability bounding set
-    ``none_left | no_root_like | root_like_left | off``. None where the report carries no value.
+    ``respelled`` (the wanted value, spelled as the scanner does not know) ``| stricter | partial`` (restricts, but
+    less than wanted) ``| off | unreadable``; for a capability bounding set ``none_left | no_root_like |
+    root_like_left | off``. None otherwise: then the status says it all, so that the formats which carry no values
+    give the same situations as those which do.
     """
-    if directive is None:
+    if value is None or directive is None:
         return None
-    if value is None:
-        return None if absent is None else "missing"
     if directive == "CapabilityBoundingSet":
         return _bounding_set(value)
     word = value.lower()
     wanted = _WANTED.get(directive, "yes")
     if value == wanted:
-        return "as_wanted"
+        return None
     if word in _STRICTER.get(directive, ()):
         return "stricter"
     if directive == "ProtectSystem" and (word == "full" or word in _TRUE):
