@@ -4,11 +4,14 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from daemon.baseline_rows import baseline_rows
+from daemon.ledger import Ledger
 from daemon.ledger.scans import document_scan_id, header_hash, resolve_host, stream_scan_id
+from daemon.ports import BaselineRow
 from pipeline.batches import run_batch
 from pipeline.enriched import Line
 from pipeline.errors import ReportError
@@ -17,7 +20,7 @@ from pipeline.graph import build_graph
 from pipeline.judge import Json
 from pipeline.report.limits import Limits
 from pipeline.report.read import read_document
-from pipeline.scan import ScanContext
+from pipeline.scan import ScanContext, profile_of
 from pipeline.workbench import Desk, Workbench
 
 STANDARD_INPUT = "-"
@@ -43,11 +46,23 @@ class Analysed:
 class OneShot:
     """Analyses reports one after the other; nothing is remembered between them."""
 
-    def __init__(self, desk: Desk, batch_size: int, host: str | None = None, as_of: str | None = None) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        batch_size: int,
+        host: str | None = None,
+        as_of: str | None = None,
+        ledger: Ledger | None = None,
+    ) -> None:
+        """Args:
+        as_of: for reports that carry no time; default: when the file was last changed.
+        ledger: keeps the baseline; without one there is none.
+        """
         self._desk = desk
         self._batch_size = batch_size
         self._host = host
         self._as_of = as_of
+        self._ledger = ledger
         self._benches: dict[int, Workbench] = {}
         self._graph = build_graph(self._benches)
         self.refused: list[Refused] = []
@@ -67,13 +82,30 @@ class OneShot:
         seen: dict[str, int] = {}
         for report in document.reports:
             self.refused.extend(Refused(source, reject) for reject in report.rejects)
-            bench = Workbench(self._context(report, modified, seen), report.findings, self._desk, None)
+            context = self._context(report, modified, seen)
+            prior = self._prior(context)
+            if prior is not None:
+                context = replace(context, scan_no=1 + max((row.last_scan_no for row in prior.values()), default=0))
+            bench = Workbench(context, report.findings, self._desk, prior)
             self._benches[0] = bench
             for first in range(0, len(report.findings), self._batch_size):
                 last = min(first + self._batch_size, len(report.findings))
                 state = run_batch(self._graph, 0, first, last)
                 emit(bench.take_lines(first, last, state["decided"]))
+            if self._ledger is not None and bench.comparison is not None:
+                self._ledger.update_baseline(
+                    context.host,
+                    profile_of(context.header) or "",
+                    baseline_rows(bench.comparison, context.scan_no),
+                    bench.comparison.forget,
+                )
             yield Analysed(source, bench, bench.record())
+
+    def _prior(self, context: ScanContext) -> dict[str, BaselineRow] | None:
+        profile = profile_of(context.header)
+        if self._ledger is None or profile is None or context.host_source == "unknown":
+            return None
+        return self._ledger.baseline(context.host, profile)
 
     def _context(self, report: ParsedReport, modified: str, seen: dict[str, int]) -> ScanContext:
         header = report.header

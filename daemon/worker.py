@@ -7,8 +7,8 @@ from typing import Any
 import structlog
 from langgraph.checkpoint.sqlite import SqliteSaver
 
-from daemon.ports import BaselineRow, Batch, ClosedScan, WorkQueue
-from pipeline.baseline import Comparison
+from daemon.baseline_rows import baseline_rows
+from daemon.ports import Batch, ClosedScan, WorkQueue
 from pipeline.batches import run_batch
 from pipeline.errors import LedgerError
 from pipeline.graph import build_graph
@@ -137,7 +137,12 @@ class Worker:
         comparison = bench.comparison
         record = bench.record()
         self._queue.finish_scan(
-            scan, canonical(record), _baseline_rows(comparison, scan), comparison.forget if comparison else (), profile
+            scan,
+            canonical(record),
+            baseline_rows(comparison, scan.scan_no) if comparison is not None else (),
+            comparison.forget if comparison is not None else (),
+            profile,
+
         )
         self._scan = None
         self.finished += 1
@@ -164,21 +169,3 @@ class Worker:
         for thread in set(self._checkpoints.threads()).difference(wanted):
             self._checkpoints.delete(thread)
 
-
-def _baseline_rows(comparison: Comparison | None, scan: ClosedScan) -> list[BaselineRow]:
-    if comparison is None:
-        return []
-    rows = [
-        BaselineRow(
-            one.fingerprint, one.class_id, one.status, one.content, one.first_seen_at, scan.scan_no, one.count,
-            one.label,
-        )  # fmt: skip
-        for one in comparison.seen.values()
-    ]
-    rows += [
-        BaselineRow(
-            one.fingerprint, one.class_id, "resolved", "", one.first_seen_at, scan.scan_no, one.count, one.label
-        )
-        for one in comparison.resolved
-    ]
-    return rows

@@ -1,0 +1,83 @@
+"""`sysscan-agent analyze`."""
+
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from rich.console import Console
+
+from daemon.cli.exits import Exit, die
+from daemon.cli.show import show_record
+from daemon.desk import open_desk
+from daemon.ledger import Ledger
+from daemon.one_shot import OneShot, Refused
+from daemon.settings import load_settings
+from pipeline.display import printable
+from pipeline.enriched import Line
+from pipeline.keys import canonical
+from pipeline.stix_bundle import utc
+
+
+def analyze_reports(
+    reports: Sequence[str],
+    given: Mapping[str, Any],
+    config: Path | None,
+    *,
+    output: Path | None,
+    as_json: bool,
+    all_issues: bool,
+    as_of: str | None,
+    record: bool,
+) -> Exit:
+    """Analyse reports; enriched findings and scan records go to a file or a pipe, a summary to a terminal."""
+    settings = load_settings(os.environ, given, config)
+    if as_of is not None:
+        try:
+            as_of = utc(as_of)
+        except ValueError:
+            die(Exit.USAGE, f"--as-of {as_of}: not a time in RFC 3339 form, such as 2026-11-04T03:00:44Z")
+    desk = open_desk(settings)
+    to_terminal = output is None and sys.stdout.isatty() and not as_json
+    console = Console(file=sys.stdout if to_terminal else sys.stderr, highlight=False)
+    with ExitStack() as stack:
+        file = stack.enter_context(_target(output))
+        ledger = stack.enter_context(Ledger.open(settings.state_dir, clock=time.time)) if record else None
+        run = OneShot(desk, settings.analysis.batch_size, settings.host, as_of, ledger)
+
+        def emit(lines: Sequence[Line]) -> None:
+            if not to_terminal:
+                file.write(b"".join([line.line + b"\n" for line in lines]))
+
+        for source in reports:
+            for analysed in run.analyse(source, emit):
+                if not to_terminal:
+                    file.write(canonical(analysed.record) + b"\n")
+                if to_terminal or (output is not None and sys.stderr.isatty()):
+                    show_record(console, analysed.record, limit=None if all_issues else 12)
+        file.flush()
+        if output is not None:
+            os.fsync(file.fileno())
+    for refused in run.refused:
+        sys.stderr.write(_explain(refused) + "\n")
+    return Exit.REJECTED if run.refused else Exit.DONE
+
+
+def _target(output: Path | None) -> BinaryIO:
+    if output is None:
+        return os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=1 << 20)
+    try:
+        return output.open("wb", buffering=1 << 20)
+    except OSError as error:
+        die(Exit.USAGE, f"{output}: cannot be written: {error.strerror}")
+
+
+def _explain(refused: Refused) -> str:
+    reject = refused.reject
+    place = "".join(
+        [f" at byte {reject.offset}" if reject.offset is not None else "", f" in {reject.path}" if reject.path else ""]
+    )
+    return f"sysscan-agent: {printable(refused.source)}: {reject.reason}{place}: {printable(reject.detail)}"

@@ -1,0 +1,267 @@
+"""`sysscan-agent`: the commands and their options.
+
+The commands import what they need when they run: LangGraph alone takes half a second, and `--help` needs none of it.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from daemon.cli.exits import Exit, die
+from daemon.cli.options import AsJson, Config, Host, IntelFiles, KnowledgeDirs, Policy, StateDir, flags
+from pipeline.errors import AgentError, ConfigError, LedgerError
+
+_EPILOG = (
+    "Exit codes: 0 done; 1 done, but some input could not be used; 2 a flag, setting or file must be changed first; "
+    "3 the ledger is in use or damaged; 4 not found."
+)
+
+app = typer.Typer(
+    name="sysscan-agent",
+    help="Turn reports of sys-scan into analysed, compliance-mapped findings, each exactly once. "
+    "Nothing leaves the host.",
+    epilog=_EPILOG,
+    no_args_is_help=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+ledger_app = typer.Typer(help="Look at, check and repair what the daemon remembers.", no_args_is_help=True)
+quarantine_app = typer.Typer(help="Input that could not be used, and why.", no_args_is_help=True)
+app.add_typer(ledger_app, name="ledger")
+ledger_app.add_typer(quarantine_app, name="quarantine")
+
+Watch = Annotated[
+    list[Path] | None,
+    typer.Option("--watch", "-w", help="Directory (or file) to watch for reports; may be repeated."),
+]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", help="File for the enriched findings. Default: in the state directory.")
+]
+Once = Annotated[bool, typer.Option("--once", help="Take in what is there, deliver it, and end.")]
+
+
+def main() -> None:
+    """Run the command line; errors that are raised on purpose end it with one line."""
+    try:
+        app(prog_name="sysscan-agent")
+    except LedgerError as error:
+        die(Exit.LEDGER, str(error))
+    except ConfigError as error:
+        die(Exit.USAGE, str(error))
+    except AgentError as error:
+        die(Exit.REJECTED, str(error))
+    except BrokenPipeError:
+        # The reader of our output has gone, as with `| head`; nothing is wrong.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(int(Exit.DONE)) from None
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    watch: Watch = None,
+    output: Output = None,
+    once: Once = False,
+    state_dir: StateDir = None,
+    config: Config = None,
+    host: Host = None,
+    policy: Policy = None,
+    knowledge: KnowledgeDirs = None,
+    intel: IntelFiles = None,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
+) -> None:
+    """Without a command, `--watch DIR` starts the daemon (as `run` does)."""
+    if version:
+        from daemon.version import VERSION
+
+        typer.echo(f"sysscan-agent {VERSION}")
+        raise typer.Exit
+    if context.invoked_subcommand is not None:
+        return
+    if not watch:
+        typer.echo(context.get_help())
+        raise typer.Exit(int(Exit.USAGE))
+    _run(watch, output, once, config, flags(state_dir, host, policy, knowledge, intel))
+
+
+@app.command()
+def run(
+    watch: Watch = None,
+    output: Output = None,
+    once: Once = False,
+    state_dir: StateDir = None,
+    config: Config = None,
+    host: Host = None,
+    policy: Policy = None,
+    knowledge: KnowledgeDirs = None,
+    intel: IntelFiles = None,
+) -> None:
+    """Watch directories and enrich every report that appears, exactly once.
+
+    The first SIGTERM or SIGINT finishes what is in hand; the second leaves at once. Either way nothing is lost.
+    """
+    _run(watch, output, once, config, flags(state_dir, host, policy, knowledge, intel))
+
+
+def _run(watch: list[Path] | None, output: Path | None, once: bool, config: Path | None, given: dict[str, Any]) -> None:
+    from daemon.cli.run import run_daemon
+
+    if watch:
+        given["watch"] = {"roots": [str(root.absolute()) for root in watch]}
+    if output is not None:
+        given["output"] = {"path": str(output.absolute())}
+    raise typer.Exit(int(run_daemon(given, config, once=once)))
+
+
+@app.command()
+def analyze(
+    reports: Annotated[list[str], typer.Argument(help="Report files; - is standard input.", metavar="REPORT...")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the NDJSON here instead of standard output.")
+    ] = None,
+    as_json: AsJson = False,
+    all_issues: Annotated[bool, typer.Option("--all", help="Show every issue in the summary.")] = False,
+    as_of: Annotated[
+        str | None,
+        typer.Option(
+            "--as-of", help="Time (RFC 3339) for rules that depend on it, for reports that carry none.", metavar="TIME"
+        ),
+    ] = None,
+    record: Annotated[bool, typer.Option("--record", help="Compare with and add to the host's baseline.")] = False,
+    state_dir: StateDir = None,
+    config: Config = None,
+    host: Host = None,
+    policy: Policy = None,
+    knowledge: KnowledgeDirs = None,
+    intel: IntelFiles = None,
+) -> None:
+    """Analyse reports once: enriched NDJSON to a pipe, a readable summary to a terminal."""
+    from daemon.cli.analyze import analyze_reports
+
+    given = flags(state_dir, host, policy, knowledge, intel)
+    raise typer.Exit(
+        int(
+            analyze_reports(
+                reports, given, config, output=output, as_json=as_json, all_issues=all_issues, as_of=as_of,
+                record=record,
+            )
+        )
+    )  # fmt: skip
+
+
+@app.command()
+def report(
+    scan: Annotated[str | None, typer.Argument(help="Beginning of a scan id. Default: the latest scan.")] = None,
+    host: Annotated[str | None, typer.Option("--host", help="The latest scan of this host.")] = None,
+    format_: Annotated[
+        Literal["text", "json"] | None,
+        typer.Option("--format", help="Default: text on a terminal, JSON in a pipe.", show_default=False),
+    ] = None,
+    list_: Annotated[bool, typer.Option("--list", help="List the scans that can be reported on.")] = False,
+    state_dir: StateDir = None,
+    config: Config = None,
+) -> None:
+    """Show what a scan found: risks, correlations, what changed, and compliance evidence."""
+    from daemon.cli.report import show_report
+
+    raise typer.Exit(int(show_report(flags(state_dir), config, scan=scan, host=host, format_=format_, list_=list_)))
+
+
+@app.command()
+def explain(
+    finding: Annotated[str, typer.Argument(help="Beginning of a dedupe key or a fingerprint.", metavar="FINDING")],
+    source: Annotated[
+        Path | None, typer.Option("--from", help="Enriched NDJSON to look in. Default: the daemon's output.")
+    ] = None,
+    as_json: AsJson = False,
+    state_dir: StateDir = None,
+    config: Config = None,
+    knowledge: KnowledgeDirs = None,
+) -> None:
+    """Say why a finding is what it is: class, status, every point of its score, and the source of every mapping."""
+    from daemon.cli.explain import explain_finding
+
+    raise typer.Exit(
+        int(explain_finding(flags(state_dir, knowledge=knowledge), config, finding, source=source, as_json=as_json))
+    )
+
+
+@app.command()
+def doctor(
+    as_json: AsJson = False,
+    state_dir: StateDir = None,
+    config: Config = None,
+    policy: Policy = None,
+    knowledge: KnowledgeDirs = None,
+    intel: IntelFiles = None,
+) -> None:
+    """Check settings, knowledge, policy, ledger, directories and the machine; says what to do about each problem."""
+    from daemon.cli.doctor import examine
+
+    raise typer.Exit(int(examine(flags(state_dir, None, policy, knowledge, intel), config, as_json=as_json)))
+
+
+@ledger_app.command("status")
+def ledger_status(as_json: AsJson = False, state_dir: StateDir = None, config: Config = None) -> None:
+    """Show what waits, what was delivered, and what is in quarantine."""
+    from daemon.cli.ledger import show_status
+
+    raise typer.Exit(int(show_status(flags(state_dir), config, as_json=as_json)))
+
+
+@ledger_app.command("fsck")
+def ledger_fsck(as_json: AsJson = False, state_dir: StateDir = None, config: Config = None) -> None:
+    """Check every promise of the ledger against what is in it."""
+    from daemon.cli.ledger import check
+
+    raise typer.Exit(int(check(flags(state_dir), config, as_json=as_json)))
+
+
+@quarantine_app.command("list")
+def quarantine_list(
+    reason: Annotated[str | None, typer.Option("--reason", help="Only those with this reason code.")] = None,
+    as_json: AsJson = False,
+    state_dir: StateDir = None,
+    config: Config = None,
+) -> None:
+    """List what could not be used."""
+    from daemon.cli.ledger import list_quarantine
+
+    raise typer.Exit(int(list_quarantine(flags(state_dir), config, reason=reason, as_json=as_json)))
+
+
+@quarantine_app.command("show")
+def quarantine_show(
+    number: Annotated[int, typer.Argument(metavar="NUMBER")],
+    as_json: AsJson = False,
+    state_dir: StateDir = None,
+    config: Config = None,
+) -> None:
+    """Show one entry with the bytes in question."""
+    from daemon.cli.ledger import show_quarantined
+
+    raise typer.Exit(int(show_quarantined(flags(state_dir), config, number, as_json=as_json)))
+
+
+@quarantine_app.command("retry")
+def quarantine_retry(
+    number: Annotated[int, typer.Argument(metavar="NUMBER")], state_dir: StateDir = None, config: Config = None
+) -> None:
+    """Have the file read again from its start, after you mended it or installed a newer version."""
+    from daemon.cli.ledger import retry_quarantined
+
+    raise typer.Exit(int(retry_quarantined(flags(state_dir), config, number)))
+
+
+@quarantine_app.command("dismiss")
+def quarantine_dismiss(
+    number: Annotated[int, typer.Argument(metavar="NUMBER")], state_dir: StateDir = None, config: Config = None
+) -> None:
+    """Mark an entry as looked at."""
+    from daemon.cli.ledger import dismiss_quarantined
+
+    raise typer.Exit(int(dismiss_quarantined(flags(state_dir), config, number)))

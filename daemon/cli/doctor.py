@@ -1,0 +1,140 @@
+"""`sysscan-agent doctor`."""
+
+import os
+import platform
+import shutil
+import sqlite3
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from daemon.cli.exits import Exit
+from daemon.desk import open_desk
+from daemon.ledger import Ledger
+from daemon.settings import Settings, load_settings
+from daemon.version import VERSION
+from pipeline.errors import AgentError, LedgerError
+
+Verdict = Literal["ok", "warning", "problem"]
+_STYLES: Mapping[Verdict, str] = {"ok": "green", "warning": "yellow", "problem": "bold red"}
+_LOW_DISK_BYTES = 1 << 30  # three months of a host's hourly changes, or four days of all lines
+
+
+@dataclass(slots=True, frozen=True)
+class Check:
+    """What was looked at, how it is, and what to do when it is not well."""
+
+    name: str
+    verdict: Verdict
+    detail: str
+    advice: str = ""
+
+
+def examine(given: Mapping[str, Any], config: Path | None, *, as_json: bool) -> Exit:
+    """Run all checks; a problem ends with `Exit.USAGE`."""
+    checks = [Check("agent", "ok", f"sysscan-agent {VERSION}, Python {platform.python_version()}"), _machine()]
+    try:
+        settings = load_settings(os.environ, given, config)
+    except AgentError as error:
+        checks.append(Check("settings", "problem", str(error)))
+    else:
+        checks.append(Check("settings", "ok", f"state in {settings.state_dir}, output to {settings.output_path}"))
+        checks += [check(settings) for check in (_knowledge, _ledger, _disk, _output, *_roots(settings))]
+    if as_json or not sys.stdout.isatty():
+        for one in checks:
+            line = {"check": one.name, "verdict": one.verdict, "detail": one.detail, "advice": one.advice}
+            sys.stdout.buffer.write(orjson.dumps(line) + b"\n")
+    else:
+        table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+        for one in checks:
+            table.add_row(Text(one.verdict, _STYLES[one.verdict]), one.name, f"{one.detail}\n{one.advice}".strip())
+        Console(highlight=False).print(table)
+    return Exit.USAGE if any(one.verdict == "problem" for one in checks) else Exit.DONE
+
+
+def instruction_sets() -> list[str]:
+    """List the instruction sets of this processor that matter for inference on it."""
+    wanted = ("avx2", "f16c", "fma", "avx512f", "avx512bw", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8")
+    wanted_arm = ("asimd", "asimddp", "i8mm", "bf16", "sve")
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return []
+    flags = {word for line in text.splitlines() if line.startswith(("flags", "Features")) for word in line.split()}
+    return [name for name in (*wanted, *wanted_arm) if name in flags]
+
+
+def _machine() -> Check:
+    cores = len(os.sched_getaffinity(0))
+    sets = ", ".join(instruction_sets()) or "none known"
+    return Check("machine", "ok", f"{platform.machine()}, {cores} cores, {sets}; SQLite {sqlite3.sqlite_version}")
+
+
+def _knowledge(settings: Settings) -> Check:
+    try:
+        desk = open_desk(settings)
+    except AgentError as error:
+        return Check("knowledge", "problem", str(error))
+    known, policy, intel = desk.knowledge, desk.policy, desk.intel
+    detail = (
+        f"{len(known.classes)} classes, {len(known.topics)} compliance topics, {len(known.correlations)} correlations, "
+        f"{len(known.artefacts)} scanner artefacts; profile {policy.profile}, {len(policy.allow)} allow-list entries, "
+        f"{intel.num_indicators} indicators"
+    )
+    if intel.warnings:
+        return Check("knowledge", "warning", detail, "; ".join(intel.warnings))
+    return Check("knowledge", "ok", detail)
+
+
+def _ledger(settings: Settings) -> Check:
+    if not settings.state_dir.exists():
+        return Check("ledger", "ok", f"none yet in {settings.state_dir}; the daemon makes it")
+    try:
+        with Ledger.open(settings.state_dir, clock=time.time, read_only=True, exclusive=False) as ledger:
+            problems = ledger.fsck()
+            waiting = sum(ledger.backlog().values())
+    except LedgerError as error:
+        return Check("ledger", "problem", str(error))
+    if problems:
+        return Check("ledger", "problem", problems[0], "see `sysscan-agent ledger fsck`")
+    return Check("ledger", "ok", f"in order; {waiting:,} records wait for a sink")
+
+
+def _disk(settings: Settings) -> Check:
+    place = next(path for path in (settings.state_dir, *settings.state_dir.parents) if path.exists())
+    free = shutil.disk_usage(place).free
+    detail = f"{free / (1 << 30):.1f} GiB free at {place}"
+    if free < _LOW_DISK_BYTES:
+        return Check("disk", "warning", detail, "make room: the daemon stops taking reports in when the disk is full")
+    return Check("disk", "ok", detail)
+
+
+def _output(settings: Settings) -> Check:
+    directory = settings.output_path.parent
+    if directory.exists() and not os.access(directory, os.W_OK | os.X_OK):
+        return Check("output", "problem", f"{directory} cannot be written", "change its owner, or choose --output")
+    return Check("output", "ok", str(settings.output_path))
+
+
+def _roots(settings: Settings) -> list[Callable[[Settings], Check]]:
+    def look(root: str) -> Callable[[Settings], Check]:
+        def check(_: Settings) -> Check:
+            path = Path(root)
+            if not path.exists():
+                return Check("watch", "warning", f"{root} does not exist", "it is watched as soon as it appears")
+            if not os.access(path, os.R_OK | (os.X_OK if path.is_dir() else 0)):
+                advice = "run as a user who may read it, or give a group to the scanner's output"
+                return Check("watch", "problem", f"{root} cannot be read", advice)
+            return Check("watch", "ok", root)
+
+        return check
+
+    return [look(root) for root in settings.watch.roots]

@@ -1,0 +1,52 @@
+"""The options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+StateDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--state-dir", help="Where the ledger is kept. [env: SYSSCAN_STATE_DIR]", show_default=False, file_okay=False
+    ),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", help="Settings file (TOML). Default: /etc/sysscan-agent/config.toml if it exists."),
+]
+Host = Annotated[
+    str | None, typer.Option("--host", help="Host name for reports that do not name one.", show_default=False)
+]
+Policy = Annotated[
+    list[Path] | None,
+    typer.Option("--policy", help="Policy file or directory: profile, overrides, allow-list.", show_default=False),
+]
+KnowledgeDirs = Annotated[
+    list[Path] | None,
+    typer.Option("--knowledge", help="Directory of knowledge that adds to or overrides ours.", show_default=False),
+]
+IntelFiles = Annotated[
+    list[Path] | None,
+    typer.Option("--intel", help="STIX 2.1 bundle or indicator list; may be repeated.", show_default=False),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON even on a terminal.")]
+
+
+def flags(
+    state_dir: Path | None = None,
+    host: str | None = None,
+    policy: list[Path] | None = None,
+    knowledge: list[Path] | None = None,
+    intel: list[Path] | None = None,
+    **sections: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """Arrange command-line options as settings; what was not given stays out."""
+    return {
+        "state_dir": state_dir,
+        "host": host,
+        "policy_files": policy or None,
+        "knowledge_dirs": knowledge or None,
+        "intel_files": intel or None,
+        **sections,
+    }

@@ -1,0 +1,65 @@
+"""`sysscan-agent report`."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+from daemon.cli.exits import Exit, die
+from daemon.cli.ledger import open_to_read
+from daemon.cli.show import show_record
+from daemon.ledger import ScanEntry
+from daemon.settings import load_settings
+from pipeline.display import printable
+
+
+def show_report(
+    given: Mapping[str, Any],
+    config: Path | None,
+    *,
+    scan: str | None,
+    host: str | None,
+    format_: Literal["text", "json"] | None,
+    list_: bool,
+) -> Exit:
+    """Show one scan record, or list those there are."""
+    settings = load_settings(os.environ, given, config)
+    as_text = format_ == "text" or (format_ is None and sys.stdout.isatty())
+    with open_to_read(settings) as ledger:
+        if list_:
+            _list(ledger.scan_records(host=host), as_text)
+            return Exit.DONE
+        entry = ledger.scan_record(scan_id=scan, host=host)
+    if entry is None or entry.record is None:
+        what = f"scan {scan}" if scan else f"finished scan of host {host}" if host else "finished scan"
+        die(Exit.NOT_FOUND, f"no {what} in {settings.state_dir}; `report --list` shows those there are")
+    if as_text:
+        show_record(Console(highlight=False), orjson.loads(entry.record), limit=None)
+    else:
+        sys.stdout.buffer.write(entry.record + b"\n")
+    return Exit.DONE
+
+
+def _list(entries: list[ScanEntry], as_text: bool) -> None:
+    if not as_text:
+        for entry in entries:
+            line = {
+                "scan_id": entry.scan_id, "host": entry.host, "as_of": entry.as_of, "findings": entry.findings,
+                "rejected": entry.rejected, "complete": entry.complete, "source": printable(entry.source, 4096),
+            }  # fmt: skip
+            sys.stdout.buffer.write(orjson.dumps(line, option=orjson.OPT_SORT_KEYS) + b"\n")
+        return
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    for heading in ("scan", "host", "as of", "findings", "complete", "from"):
+        table.add_column(heading)
+    for entry in entries:
+        table.add_row(
+            entry.scan_id[:12], printable(entry.host), entry.as_of, f"{entry.findings:,}",
+            "yes" if entry.complete else "no", printable(entry.source),
+        )  # fmt: skip
+    Console(highlight=False).print(table)

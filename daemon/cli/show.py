@@ -1,0 +1,185 @@
+"""A scan record for people: what is wrong with the host, and what to do first."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.display import printable
+
+Json = Mapping[str, Any]
+
+LEVEL_STYLES = {"critical": "bold white on red", "high": "bold red", "medium": "yellow", "low": "cyan", "info": "dim"}
+_ORDER = ("critical", "high", "medium", "low", "info")
+_FRAMEWORKS = {
+    "nist_800_53_r5": "NIST 800-53",
+    "nist_csf_2_0": "NIST CSF 2.0",
+    "pci_dss_4_0": "PCI DSS 4.0",
+    "hipaa": "HIPAA",
+}
+_SHOWN = 12  # issues of a summary; the report has them all
+
+
+def show_record(console: Console, record: Json, *, limit: int | None = _SHOWN) -> None:
+    """Print a scan record; `limit` is how many issues, None for all."""
+    console.print(Group(*_parts(record, limit)))
+
+
+def _parts(record: Json, limit: int | None) -> Iterable[RenderableType]:
+    yield _headline(record)
+    yield from _remarks(record)
+    issues: Sequence[Json] = record["issues"]
+    if issues:
+        yield Text()
+        yield _issue_table(issues[:limit])
+        if limit is not None and len(issues) > limit:
+            yield Text(f"  … and {len(issues) - limit} more issues", style="dim")
+    else:
+        yield Text("\nNothing is open.", style="green")
+    if record["correlations"]:
+        yield Text("\nFindings that mean more together", style="bold")
+        for group in record["correlations"]:
+            yield _correlation(group)
+    if issues:
+        yield Text("\nWhat to do first", style="bold")
+        for number, issue in enumerate(_first_steps(issues), 1):
+            yield _step(number, issue)
+    if record["baseline"] is not None:
+        yield from _baseline(record["baseline"])
+    yield Text("\nCompliance evidence", style="bold")
+    yield _compliance(record["compliance"])
+
+
+def _headline(record: Json) -> Text:
+    counts, facts = record["counts"], record["host_facts"]
+    line = Text()
+    line.append(printable(record["host"]), style="bold")
+    about = ", ".join(printable(facts[name]) for name in ("os", "kernel") if name in facts)
+    line.append(f"  {about}  " if about else "  ")
+    line.append(f"scanned {record['started_at'] or 'at an unknown time'}\n", style="dim")
+    line.append(f"{counts['lines']:,} lines, {counts['distinct']:,} different findings, ")
+    line.append(f"{counts['issues']} issues", style="bold")
+    levels = counts["level"]
+    for level in _ORDER:
+        if level in levels:
+            line.append("  ")
+            line.append(f" {levels[level]:,} {level} ", style=LEVEL_STYLES[level])
+    return line
+
+
+def _remarks(record: Json) -> Iterable[Text]:
+    counts = record["counts"]
+    if not record["complete"]:
+        yield Text("The report is not complete: nothing counts as mended because of it.", style="yellow")
+    if counts["rejected"]:
+        yield Text(f"{counts['rejected']} findings could not be used; see `ledger quarantine`.", style="yellow")
+    if counts["probable_artefacts"]:
+        yield Text(
+            f"{counts['probable_artefacts']:,} lines are probably mistakes of the scanner; each says why.", style="dim"
+        )
+    if counts["ambiguous_class"]:
+        yield Text(f"{counts['ambiguous_class']} lines could be one of several things; each names them.", style="dim")
+    for entry in record["policy"]["expired"]:
+        what = entry["class"] or entry["fingerprint"]
+        yield Text(f"Allow-list entry for {what} ({entry['owner']}) expired on {entry['expires']}.", style="yellow")
+
+
+def _issue_table(issues: Sequence[Json]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
+    table.add_column("level")
+    table.add_column("score", justify="right")
+    table.add_column("count", justify="right")
+    table.add_column("issue", ratio=3)
+    table.add_column("where", ratio=2, overflow="ellipsis", no_wrap=True)
+    for issue in issues:
+        title = Text(printable(issue["title"]))
+        if issue["split"]:
+            title.append(f" ({', '.join(str(value).replace('_', ' ') for value in issue['split'].values())})", "dim")
+        if issue["artefact"] is not None:
+            title.append(f" [{issue['artefact']['degree'].replace('_', ' ')} scanner artefact]", "magenta")
+        where = ", ".join(printable(label, 60) for label in issue["labels"])
+        more = issue["distinct"] - len(issue["labels"])
+        table.add_row(
+            Text(issue["level"], LEVEL_STYLES[issue["level"]]),
+            str(issue["score"]),
+            f"{issue['distinct']:,}",
+            title,
+            Text(where + (f", +{more}" if more > 0 else ""), "dim"),
+        )
+    return table
+
+
+def _correlation(group: Json) -> RenderableType:
+    text = Text()
+    text.append(f"{group['level']:>8}  ", LEVEL_STYLES[group["level"]])
+    text.append(group["title"], "bold")
+    text.append(f" ({group['findings']} findings)\n", "dim")
+    text.append(group["why"])
+    if group["first"]:
+        text.append(f"\nFirst: {group['first']}", "green")
+    return Padding(text, (0, 0, 0, 2))
+
+
+def _first_steps(issues: Sequence[Json], most: int = 5) -> list[Json]:
+    """Take the worst issues that have something to be done, each action once."""
+    steps: list[Json] = []
+    seen: set[str] = set()
+    for issue in issues:
+        action = issue["do_first"]
+        if action is None or action["contraindicated"] is not None or action["id"] in seen:
+            continue
+        seen.add(action["id"])
+        steps.append(issue)
+        if len(steps) == most:
+            break
+    return steps
+
+
+def _step(number: int, issue: Json) -> RenderableType:
+    action = issue["do_first"]
+    text = Text(f"{number}. ")
+    text.append(printable(action["summary"], 400))
+    if action["command"]:
+        text.append(f"\n   $ {printable(action['command'], 1000)}", "green")
+    elif action["check"]:
+        text.append(f"\n   check: {printable(action['check'], 1000)}", "dim")
+    return Padding(text, (0, 0, 0, 2))
+
+
+def _baseline(baseline: Json) -> Iterable[RenderableType]:
+    yield Text("\nSince earlier scans of this host", style="bold")
+    states = baseline["states"]
+    yield Text("  " + (", ".join(f"{count:,} {state}" for state, count in states.items()) or "nothing to compare"))
+    if not baseline["compared"]:
+        yield Text("  This scan cannot show that anything was mended (incomplete, filtered, or SARIF).", style="dim")
+    for name, style in (("resolved", "green"), ("not_observed", "yellow")):
+        for entry in baseline[name][:_SHOWN]:
+            where = f": {printable(entry['label'])}" if entry["label"] else ""
+            yield Text(f"  {name.replace('_', ' ')}: {entry['title']}{where}", style=style)
+        if len(baseline[name]) > _SHOWN:
+            yield Text(f"  … and {len(baseline[name]) - _SHOWN} more", style="dim")
+
+
+def _compliance(frameworks: Sequence[Json]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
+    table.add_column("framework")
+    table.add_column("failing evidence: sourced", justify="right")
+    table.add_column("derived or inferred only", justify="right")
+    table.add_column("supporting only", justify="right")
+    table.add_column("the scanner can speak of", justify="right")
+    for entry in frameworks:
+        failing, supporting = entry["failing"], entry["supporting_only"]
+        sourced = sum(len(controls) for basis, controls in failing.items() if basis == "sourced")
+        other = sum(len(controls) for basis, controls in failing.items() if basis != "sourced")
+        covered = entry["coverage"]
+        table.add_row(
+            _FRAMEWORKS.get(entry["framework"], entry["framework"]),
+            str(sourced),
+            str(other),
+            str(sum(map(len, supporting.values()))),
+            f"{covered['named']} of {covered['total']} controls" if covered else "",
+        )
+    return table

@@ -1,0 +1,46 @@
+"""Structured logs: one rich line for each unit of work; JSON under systemd, colours on a terminal."""
+
+import logging
+import sys
+from typing import Any
+
+import orjson
+import structlog
+
+from daemon.settings import LogSettings
+
+
+def configure(settings: LogSettings) -> None:
+    """Set structlog up for the process; logs go to standard error, which journald keeps."""
+    as_text = settings.format == "text" or (settings.format == "auto" and sys.stderr.isatty())
+    level = getattr(logging, settings.level.upper())
+    processors: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    if as_text:
+        structlog.configure(
+            processors=[*processors, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())],
+            wrapper_class=structlog.make_filtering_bound_logger(level),
+            logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+            cache_logger_on_first_use=True,
+        )
+    else:
+        structlog.configure(
+            processors=[
+                *processors,
+                structlog.processors.format_exc_info,
+                structlog.processors.JSONRenderer(serializer=_serialise),
+            ],
+            wrapper_class=structlog.make_filtering_bound_logger(level),
+            logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
+            cache_logger_on_first_use=True,
+        )
+    # Libraries log through the standard library; warnings of theirs belong in the same place.
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+
+
+def _serialise(value: Any, **_: Any) -> bytes:
+    return orjson.dumps(value, default=repr, option=orjson.OPT_NON_STR_KEYS)

@@ -1,0 +1,80 @@
+"""Counters as a Prometheus textfile, for node_exporter's textfile collector."""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+_NAMESPACE = "sysscan_agent"
+_ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
+
+
+@dataclass(slots=True)
+class Metric:
+    """One metric family; samples are kept by their labels."""
+
+    name: str
+    kind: Literal["counter", "gauge"]
+    help: str
+    samples: dict[tuple[tuple[str, str], ...], float] = field(default_factory=dict)
+
+    def set(self, value: float, **labels: str) -> None:
+        """Set a sample."""
+        self.samples[tuple(sorted(labels.items()))] = value
+
+    def add(self, value: float, **labels: str) -> None:
+        """Add to a sample."""
+        key = tuple(sorted(labels.items()))
+        self.samples[key] = self.samples.get(key, 0) + value
+
+
+class Metrics:
+    """All metrics of the daemon."""
+
+    def __init__(self) -> None:
+        self._families: list[Metric] = []
+        self.bytes_read = self._new("read_bytes_total", "counter", "Bytes read from reports.")
+        self.scans = self._new("scans_total", "counter", "Scans taken in, by outcome.")
+        self.parsed = self._new("findings_parsed_total", "counter", "Findings admitted to the ledger.")
+        self.redelivered = self._new(
+            "findings_deduplicated_total", "counter", "Findings of scans that were delivered before."
+        )
+        self.quarantined = self._new("quarantined_total", "counter", "Pieces of input that could not be used.")
+        self.analysed = self._new("findings_analysed_total", "counter", "Findings analysed, by origin.")
+        self.delivered = self._new("records_delivered_total", "counter", "Records made durable, by sink.")
+        self.backlog = self._new("backlog", "gauge", "Findings or records that wait, by stage.")
+        self.behind = self._new("behind_seconds", "gauge", "Age of the oldest work that waits, in seconds.")
+        self.healthy = self._new("healthy", "gauge", "1 while every directory is watched.")
+        self.overflows = self._new("watch_overflows_total", "counter", "Times that the kernel dropped watch events.")
+
+    def _new(self, name: str, kind: Literal["counter", "gauge"], text: str) -> Metric:
+        family = Metric(f"{_NAMESPACE}_{name}", kind, text)
+        self._families.append(family)
+        return family
+
+    def render(self) -> str:
+        """Write all families in the text exposition format."""
+        return "".join(_lines(self._families))
+
+    def write(self, path: Path) -> None:
+        """Replace the file as a whole, so that no scrape sees half of it.
+
+        Raises:
+            OSError: when it cannot be written.
+        """
+        temporary = path.with_name(f".{path.name}.tmp")  # the collector ignores names without .prom
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(self.render())
+            file.flush()
+            os.fchmod(file.fileno(), 0o644)
+        temporary.replace(path)
+
+
+def _lines(families: Iterable[Metric]) -> Iterable[str]:
+    for family in families:
+        yield f"# HELP {family.name} {family.help}\n# TYPE {family.name} {family.kind}\n"
+        samples: Mapping[tuple[tuple[str, str], ...], float] = family.samples or {(): 0.0}
+        for labels, value in sorted(samples.items()):
+            inner = ",".join(f'{name}="{text.translate(_ESCAPES)}"' for name, text in labels)
+            yield f"{family.name}{{{inner}}} {value:g}\n" if inner else f"{family.name} {value:g}\n"
