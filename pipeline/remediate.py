@@ -18,12 +18,12 @@ from functools import lru_cache
 from pipeline.display import printable
 from pipeline.knowledge.predicates import preferred_value
 from pipeline.knowledge.schema import Expected, Remediation, RemediationRef, SlotSpec
+from pipeline.report.escape import unescape
 
 MAX_VALUE = 4096  # bytes; PATH_MAX: anything longer names no file and drowns the reader
 
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 _TEMPLATE = re.compile(r"\{(expected:[A-Za-z0-9_.@:/+-]+|[A-Za-z0-9_]+)\}")
-_ESCAPE = re.compile(rb"\\(?:\\|x([0-9a-fA-F]{2})|u[0-9a-fA-F]{4})|\\")
 _PLAIN = re.compile(rb"[A-Za-z0-9@%+=:,./_-]+")
 
 # What a parameter of this name may look like; one that is not listed may be anything.
@@ -127,28 +127,11 @@ def shell_word(value: bytes) -> str:
         plain = text.isprintable()
     except UnicodeDecodeError:
         plain = False
-    if plain and not ("'" in text and "!" in text):  # interactive shells expand ! where they lose track of quotes
+    if plain:
         return "'" + text.replace("'", "'\"'\"'") + "'"
     if value.endswith(b"\n"):
         raise ValueError("ends in a newline")  # which $(...) would cut off
     return "\"$(printf '" + _printf_format(value) + "')\""
-
-
-def unescape(text: str) -> bytes:
-    """Give the bytes that the escaped form of `RawFinding.escaped` stands for.
-
-    Raises:
-        ValueError: if it is cut in the middle of an escape, or stands for a lone surrogate, which no file name is.
-    """
-
-    def byte(match: re.Match[bytes]) -> bytes:
-        if match[0] == b"\\\\":
-            return b"\\"
-        if match[1] is None:
-            raise ValueError("holds an escape that stands for no byte")
-        return bytes.fromhex(match[1].decode())
-
-    return _ESCAPE.sub(byte, text.encode())
 
 
 def _printf_format(value: bytes) -> str:
@@ -192,9 +175,8 @@ def _value(
         shown += [literal, printable(text)]
         try:
             raw += unescape(text) if name in escaped else text.encode()
-        except ValueError as error:  # UnicodeEncodeError, too: a lone surrogate
-            why = "holds a lone surrogate" if isinstance(error, UnicodeEncodeError) else str(error)
-            reason = reason or f"{name} {why}"
+        except UnicodeEncodeError:
+            reason = reason or f"{name} holds a lone surrogate"
     raw += template[position:].encode()
     shown.append(template[position:])
     return reason or _checked(param, bytes(raw)), "".join(shown)

@@ -15,7 +15,9 @@ from pipeline.knowledge.load import load_knowledge
 from pipeline.knowledge.schema import Expected, Knowledge, Remediation, RemediationRef, SlotSpec
 from pipeline.remediate import escaped_slots, render, shell_word
 
-SHELLS = [path for name in ("sh", "bash", "dash") if (path := shutil.which(name))]
+# By what they are: sh is often dash or bash.
+FOUND = [path for name in ("sh", "bash", "dash") if (path := shutil.which(name))]
+SHELLS = list({str(Path(path).resolve()): path for path in FOUND}.values())
 EVIL = [
     "$(reboot)", "`reboot`", "a;reboot", "a\nreboot", "a\n", "\n", "a' ; reboot ; '", 'a" ; reboot ; "', "--", "-rf",
     "--help", "-", "*", "?", "[a]", "~root", "~", "!!", "a'!reboot'", "a!b", "%s%n", "\\n\\044(reboot)", "{path}",
