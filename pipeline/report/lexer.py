@@ -13,10 +13,12 @@ import orjson
 
 from pipeline.errors import ReportError
 from pipeline.report.escape import escape_literal
+from pipeline.report.limits import DEFAULT_LIMITS, Limits
 
 # Possessive, so that an unterminated string costs one pass and no backtracking. A lone quote is such a string.
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}]|[^\s"\[\]{},:]++|"', re.S)
 _AT_FAULT = re.compile(rb"[\x00-\x1f\x80-\xff]|\\u[dD][89a-fA-F]")
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _CONTROL = re.compile(rb"[\x00-\x1f]")
 _INTEGER = re.compile(rb"-?(?:0|[1-9][0-9]*)")
 _NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
@@ -62,12 +64,17 @@ def pick_marker(text: bytes) -> str:
     raise ReportError("encoding", "holds every private-use character; no report does")
 
 
-def lex(text: bytes, start: int, marker: str, max_depth: int) -> Value:
-    """Find the value that begins at `start` and mend it."""
+def lex(text: bytes, start: int, marker: str, limits: Limits = DEFAULT_LIMITS) -> Value:
+    """Find the value that begins at `start` and mend it.
+
+    Raises:
+        ReportError: ``invalid_json``, if more is at fault in it than a report can have.
+    """
+    max_depth = limits.max_depth
     edits: list[tuple[int, int, bytes]] = []
     depth = 0
     deep_start = -1
-    last = start
+    last = stop = start
     end = -1
     for match in _TOKEN.finditer(text, start):
         last, stop = match.span()
@@ -100,10 +107,14 @@ def lex(text: bytes, start: int, marker: str, max_depth: int) -> Value:
         if depth == 0:
             end = stop
             break
+        if len(edits) > limits.max_mends:
+            raise ReportError("invalid_json", f"more than {limits.max_mends} values that are not JSON", start)
     cut = end < 0
     end = len(text) if cut else end
     if cut and deep_start >= 0:
         last = deep_start
+    elif cut and text[last:stop] != b'"':  # of a lone quote, all behind it is its string
+        last = max(last, text.rfind(b",", stop), text.rfind(b":", stop))
     parts: list[bytes] = []
     position, shift = start, 0
     for begin, stop, edit in edits:
@@ -120,16 +131,27 @@ def _mark(marker: str, kind: str, value: str = "") -> bytes:
 
 
 def _mend_string(body: bytes, marker: str) -> bytes | None:
+    control = _CONTROL.search(body) is not None
+    if not control and not _needs_escape(body):
+        return None
     escaped = escape_literal(body)
     if escaped is None:
         return None
-    if _CONTROL.search(body):
-        return _mark(marker, KIND_CONTROL, escaped)
+    return _mark(marker, KIND_CONTROL if control else KIND_ESCAPED, escaped)
+
+
+def _needs_escape(body: bytes) -> bool:
+    try:
+        body.decode("utf-8")
+    except UnicodeDecodeError:
+        return True
+    if not _SURROGATE.search(body):
+        return False
     try:
         orjson.loads(b'"' + body + b'"')
     except orjson.JSONDecodeError:
-        return _mark(marker, KIND_ESCAPED, escaped)
-    return None
+        return True
+    return False
 
 
 def _mend_atom(atom: bytes, marker: str) -> bytes | None:

@@ -18,6 +18,8 @@ class Limits:
         max_depth: of nested objects and lists. Well under the 254 that the JSON writer can put out again.
         max_findings: of one report: sixty times the largest real one.
         max_rejects: of one document; more is no report with flaws but no report.
+        max_mends: of values that the strict parser cannot read (names that are not text, NaN) in one document; each
+            costs some microseconds. A host with that many odd names gets its report refused, with the reason.
         max_restarts: how often reading may start again inside a document that proved broken; each time may cost
             a pass over all the rest.
     """
@@ -29,6 +31,7 @@ class Limits:
     max_depth: int = 64
     max_findings: int = 200_000
     max_rejects: int = 10_000
+    max_mends: int = 100_000
     max_restarts: int = 4
 
 

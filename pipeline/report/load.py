@@ -40,7 +40,7 @@ def load(text: bytes, limits: Limits = DEFAULT_LIMITS) -> Loaded:
     if start == len(text):
         raise Incomplete("empty", "nothing but white space")
     marker = pick_marker(text)
-    value = lex(text, start, marker, limits.max_depth)
+    value = lex(text, start, marker, limits)
     loaded = load_value(value, marker)
     if text[value.end :].strip(_WHITE):
         raise ReportError("trailing_data", "something follows a complete value", value.end)

@@ -73,7 +73,7 @@ class _Sequence:
         return between.end() if between else position
 
     def _read_value(self, position: int) -> int:
-        value = lex(self._text, position, self._marker, self._limits.max_depth)
+        value = lex(self._text, position, self._marker, self._limits)
         notes: list[str] = []
         try:
             loaded = self._load(value, notes)

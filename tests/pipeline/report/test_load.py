@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import Incomplete, ReportError
 from pipeline.report.lexer import lex, pick_marker
+from pipeline.report.limits import Limits
 from pipeline.report.load import load, load_strict, load_value
 
 VALUES = st.recursive(
@@ -28,7 +29,7 @@ def test_the_tolerant_parser_reads_what_is_sound_like_the_strict_one(value: obje
     text = json.dumps(value, indent=indent, ensure_ascii=False).encode()
     assert load(text).value == orjson.loads(text)
     marker = pick_marker(text)
-    assert load_value(lex(text, 0, marker, 64), marker).value == orjson.loads(text)
+    assert load_value(lex(text, 0, marker), marker).value == orjson.loads(text)
 
 
 @given(VALUES.filter(lambda value: isinstance(value, dict | list)), st.data())
@@ -96,6 +97,8 @@ def test_a_marker_is_never_a_character_of_the_text() -> None:
         (b"{}{}", "trailing_data"),
         (b'{"a":}', "invalid_json"),
         (b'{"a" "b":[', "invalid_json"),
+        (b"{::", "invalid_json"),
+        (b'{"a":1,,"b"', "invalid_json"),
         (b'["\\q"]', "invalid_json"),
         (b"[01]", "invalid_json"),
         (b"]", "invalid_json"),
@@ -108,3 +111,9 @@ def test_what_is_not_json_is_refused(text: bytes, reason: str) -> None:
     with pytest.raises(ReportError) as caught:
         load(text)
     assert (caught.value.reason, isinstance(caught.value, Incomplete)) == (reason, False)
+
+
+def test_more_faults_than_a_report_can_have_are_refused() -> None:
+    with pytest.raises(ReportError) as caught:
+        load(b"[" + b"NaN," * 30 + b"1]", Limits(max_mends=29))
+    assert caught.value.reason == "invalid_json"
