@@ -9,7 +9,7 @@ from daemon.ledger.database import Database
 from pipeline.errors import QuarantineReason
 
 # Each query gives one row for each violation; its columns fill the message.
-_RULES: tuple[tuple[str, str], ...] = (
+RULES: tuple[tuple[str, str], ...] = (
     (
         "scan row {}: open, but no file of its own has it open",
         "SELECT s.scan FROM scans s WHERE s.state = 'open'"
@@ -152,7 +152,7 @@ def _references(connection: Connection) -> Iterator[str]:
 
 
 def _rules(connection: Connection) -> Iterator[str]:
-    for message, query in _RULES:
+    for message, query in RULES:
         for row in connection.execute(query).fetchall():
             yield message.format(*row)
 

@@ -1,0 +1,164 @@
+"""Full and failing disks, power cuts, and a process that dies between any two transactions."""
+
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from daemon.ledger import Ledger
+from daemon.ledger.database import Database
+from daemon.ports import Admitted
+from pipeline.errors import LedgerError
+from tests.daemon.ledger.reports import SINK, Stream, admit, drain, finding, open_ledger, report, scan, work_off
+
+FRAME = 24 + 4096  # of a WAL, after its header of 32 bytes
+
+
+def test_a_full_disk_is_one_line_nothing_is_stored_and_the_caller_may_try_again(tmp_path: Path) -> None:
+    with open_ledger(tmp_path) as ledger:
+        connection = ledger._database.connection
+        stream = Stream(ledger, "/w/a")
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+        before = list(connection.iterdump())
+        with pytest.raises(LedgerError, match="disk is full; free some space") as caught:
+            stream.append(*scan(*map(str, range(1000))))
+        assert "\n" not in str(caught.value)
+        assert list(connection.iterdump()) == before and ledger.fsck() == []
+        connection.execute(f"PRAGMA max_page_count = {pages + 10000}")
+        assert stream.read_from(0) == Admitted(scans=1, findings=1000)
+
+
+@pytest.mark.parametrize("operation", ["commit_batch", "finish_scan", "delivered", "idle"])
+def test_no_transaction_leaves_anything_behind_when_it_fails(
+    tmp_path: Path, operation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last statement fails, as COMMIT does on a failing disk."""
+    with open_ledger(tmp_path) as ledger:
+        ledger.register_sink(SINK)
+        admit(ledger, report("a", "b"))
+        closed = ledger.next_scan()
+        assert closed is not None
+        one, two = ledger.plan(closed.scan_no, 1)
+        ledger.commit_batch(one, [("k1", "low", True, b"1")])
+        rows = [("k2", "low", True, b"2")]
+        if operation == "finish_scan":
+            ledger.commit_batch(two, rows)
+        calls: dict[str, Callable[[], object]] = {
+            "commit_batch": lambda: ledger.commit_batch(two, rows),
+            "finish_scan": lambda: ledger.finish_scan(closed, b"r", [], [], "p"),
+            "delivered": lambda: ledger.delivered(SINK, 1),
+            "idle": ledger.idle,
+        }
+        real = ledger._database.connection
+        before = list(real.iterdump())
+        monkeypatch.setattr(ledger._database, "connection", FailingCommit(real))
+        with pytest.raises(LedgerError, match="the disk is failing"):
+            calls[operation]()
+        monkeypatch.setattr(ledger._database, "connection", real)
+        assert not real.in_transaction
+        assert list(real.iterdump()) == before and ledger.fsck() == []
+        calls[operation]()
+        work_off(ledger)
+        assert drain(ledger)[-2 + (operation == "delivered") :] in ([b"1", b"b"], [b"1", b"2"], [b"b"])
+
+
+class FailingCommit:
+    """A connection whose disk fails at the moment of commit."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._connection, name)
+
+    def execute(self, statement: str, *values: object) -> sqlite3.Cursor:
+        if statement == "COMMIT":
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorname = "SQLITE_IOERR_FSYNC"
+            raise error
+        return self._connection.execute(statement, *values)  # type: ignore[arg-type]
+
+
+def test_a_directory_that_became_read_only_is_a_ledger_error(tmp_path: Path) -> None:
+    with open_ledger(tmp_path) as ledger:
+        ledger._database.connection.execute("PRAGMA query_only = ON")
+        with pytest.raises(LedgerError, match="not writable"):
+            ledger.store_analyses({"k": b"v"})
+
+
+def history(ledger: Ledger) -> list[Callable[[], object]]:
+    """Give a life of many transactions."""
+    stream = Stream(ledger, "/w/a")
+    other = Stream(ledger, "/w/b")
+
+    def retry() -> None:
+        ledger.quarantine_retry(ledger.quarantine_list()[0].id)
+
+    return [
+        lambda: ledger.register_sink(SINK),
+        lambda: stream.append(*scan("a", "b", emitted=4), b"nonsense"),
+        lambda: admit(ledger, report("x", "y", "z")),
+        lambda: stream.append(finding("c"), finding("d"), *scan("e", emitted=2)),
+        lambda: other.append(*scan("a", "b", "c", "d")),
+        lambda: work_off(ledger, 2),
+        lambda: drain(ledger),
+        stream.close,
+        retry,
+        lambda: stream.read_from(0),
+        lambda: ledger.store_analyses({"k": b"v" * 5000}),
+        lambda: work_off(ledger, 1),
+        lambda: ledger.drop_file(other.state.file_id),
+        lambda: ledger.prune_outbox(),
+    ]
+
+
+def test_a_power_cut_leaves_a_whole_number_of_transactions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much of the WAL the disk had, what is found is a state that there once was; more WAL, no older state."""
+    alive = tmp_path / "alive"
+    with open_ledger(alive) as ledger:
+        connection = ledger._database.connection
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        main = (alive / "ledger.db").read_bytes()
+        states = [tuple(connection.iterdump())]
+        write = Database.write
+
+        @contextmanager
+        def recorded(database: Database) -> Iterator[sqlite3.Connection]:
+            with write(database) as lent:
+                yield lent
+            states.append(tuple(lent.iterdump()))
+
+        monkeypatch.setattr(Database, "write", recorded)
+        for act in history(ledger):
+            act()
+        monkeypatch.undo()
+        wal = (alive / "ledger.db-wal").read_bytes()
+    known = {state: index for index, state in reversed(list(enumerate(states)))}
+    assert len(known) > 25
+    reached: set[int] = set()
+    latest = 0
+    cuts = sorted({*range(0, len(wal), 2 * FRAME + 1111), *range(32, len(wal) + 1, FRAME)})
+    for number, cut in enumerate(cuts):
+        for tail in (b"", b"\0" * 3000, b"\xa5" * 9000)[: 1 if number % 6 else 3]:
+            state = state_after_power_cut(tmp_path / "dead", main, wal[:cut] + tail)
+            assert state in known
+            assert tail or known[state] >= latest
+            latest = max(latest, known[state])
+            reached.add(known[state])
+    assert reached == set(known.values())
+
+
+def state_after_power_cut(directory: Path, main: bytes, wal: bytes) -> tuple[str, ...]:
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir()
+    (directory / "ledger.mark").touch()
+    (directory / "ledger.db").write_bytes(main)
+    (directory / "ledger.db-wal").write_bytes(wal)
+    with open_ledger(directory) as found:
+        assert found.fsck() == []
+        return tuple(found._database.connection.iterdump())

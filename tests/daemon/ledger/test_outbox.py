@@ -1,0 +1,99 @@
+"""The sinks' side of the ledger."""
+
+import pytest
+
+from daemon.ledger import Ledger
+from pipeline.errors import LedgerError
+from tests.daemon.ledger.reports import SINK, admit, report, work_off
+
+
+def fill(ledger: Ledger, findings: int = 3) -> None:
+    """Put `findings` lines and a record into the outbox."""
+    known = ledger.status()["scans_done"]
+    admit(ledger, report(*map(str, range(findings)), digest=str(known)))
+    work_off(ledger)
+
+
+def positions(ledger: Ledger, sink: str = SINK, after: int | None = None) -> list[int]:
+    return [row.position for row in ledger.pending(sink, 99, after)]
+
+
+def test_each_sink_has_its_own_mark(ledger: Ledger) -> None:
+    ledger.register_sink("other")
+    fill(ledger)
+    ledger.delivered(SINK, 2)
+    assert positions(ledger) == [3, 4] and positions(ledger, "other") == [1, 2, 3, 4]
+    assert ledger.backlog() == {SINK: 2, "other": 4}
+    assert positions(ledger, after=3) == [4] and positions(ledger, after=1) == [3, 4]
+
+
+def test_registering_again_keeps_the_mark(ledger: Ledger) -> None:
+    fill(ledger)
+    ledger.delivered(SINK, 2)
+    assert ledger.register_sink(SINK) == ledger.register_sink(SINK, start="end") == 2
+
+
+def test_a_new_sink_begins_with_what_is_retained_or_at_the_end(ledger: Ledger) -> None:
+    fill(ledger)
+    ledger.delivered(SINK, 2)
+    ledger.prune_outbox()
+    assert ledger.register_sink("early") == 2
+    assert ledger.register_sink("late", start="end") == 4
+    ledger.delivered("early", 4)
+    ledger.delivered(SINK, 4)
+    ledger.prune_outbox()
+    assert ledger.register_sink("later still") == 4
+
+
+def test_a_mark_never_goes_back_nor_past_the_end(ledger: Ledger) -> None:
+    fill(ledger)
+    ledger.delivered(SINK, 3)
+    ledger.delivered(SINK, 1)
+    assert ledger.sinks() == {SINK: 3}
+    with pytest.raises(LedgerError, match="ends at 4"):
+        ledger.delivered(SINK, 5)
+    with pytest.raises(LedgerError, match="not registered"):
+        ledger.delivered("nobody", 1)
+    with pytest.raises(LedgerError, match="not registered"):
+        ledger.pending("nobody", 1)
+
+
+def test_rows_go_when_every_sink_has_them(ledger: Ledger) -> None:
+    ledger.register_sink("slow")
+    fill(ledger)
+    ledger.delivered(SINK, 4)
+    assert ledger.prune_outbox() == 0
+    ledger.delivered("slow", 3)
+    assert ledger.prune_outbox(limit=2) == 2
+    assert ledger.prune_outbox(limit=2) == 1
+    assert positions(ledger, "slow") == [4]
+    ledger.drop_sink("slow")
+    assert ledger.prune_outbox() == 1
+
+
+def test_positions_go_on_after_everything_is_pruned(ledger: Ledger) -> None:
+    fill(ledger)
+    ledger.delivered(SINK, 4)
+    ledger.prune_outbox()
+    fill(ledger, 1)
+    assert positions(ledger) == [5, 6]
+
+
+def test_without_a_sink_nothing_is_thrown_away(ledger: Ledger) -> None:
+    ledger.drop_sink(SINK)
+    fill(ledger)
+    assert ledger.prune_outbox() == 0
+    assert ledger.register_sink("first ever") == 0
+
+
+def test_upkeep_gives_the_space_back(ledger: Ledger) -> None:
+    while ledger.idle():
+        pass
+    empty = ledger.status()["bytes"]
+    fill(ledger, 2000)
+    assert ledger.status()["bytes"] > empty + 50_000
+    ledger.delivered(SINK, 2001)
+    while ledger.idle():
+        pass
+    assert ledger.status()["outbox_rows"] == 0
+    assert ledger.status()["bytes"] <= empty + 16 * 4096
