@@ -36,7 +36,7 @@ class Classifier:
         said = canonical(
             [
                 raw.scanner, raw.id, raw.severity, raw.title, raw.description, raw.score, raw.metadata,
-                raw.techniques, raw.extra,
+                raw.techniques, raw.extra, raw.escaped,
             ]
         )  # fmt: skip
         known = self._known.get(said)
@@ -56,7 +56,12 @@ class Classifier:
             return self._unknown(raw, content)
         if len(readings) == 1:
             rule, reading = matching[0], readings[0]
-            identity = [[name, reading.slots[name]] for name in rule.identity if name in reading.slots]
+            # Escaped and plain text can look alike, so a fingerprint says which it holds.
+            identity = [
+                [name, reading.slots[name], rule.spec.slots[name].source in raw.escaped]
+                for name in rule.identity
+                if name in reading.slots
+            ]
             return Classified(
                 class_id=rule.class_id,
                 candidates=(),

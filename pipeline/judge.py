@@ -1,6 +1,6 @@
 """Everything that the rules decide about one finding of a scan, worked out once for findings that are alike."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from pipeline.intel import Intel
 from pipeline.knowledge.predicates import Test, View, compile_all
 from pipeline.knowledge.schema import ClassSpec, Knowledge, RemediationRef, TechniqueRef, Topic
 from pipeline.policy import Allow, Policy
-from pipeline.remediate import render
+from pipeline.remediate import escaped_slots, render
 from pipeline.scan import ScanIndex
 from pipeline.score import Evidence, Risk, score
 
@@ -98,6 +98,7 @@ class Judge:
         topics = class_rules.topics(seen)
         controls = self._rules.controls(topics, finding.status)
         raw = self._index.findings[member.seq]
+        escaped = escaped_slots(raw.escaped, spec.slots) if spec is not None else frozenset()
         extra = [
             *class_rules.techniques(seen),
             *(
@@ -132,7 +133,7 @@ class Judge:
             controls=controls,
             techniques=techniques,
             intel=tuple(asdict(hit) for hit in hits),
-            remediation=self._remediation(class_rules, seen, status),
+            remediation=self._remediation(class_rules, seen, status, escaped),
             risk=risk,
         )
 
@@ -165,7 +166,9 @@ class Judge:
                 }  # fmt: skip
         return found, forgeable
 
-    def _remediation(self, rules: "ClassRule", seen: View, status: Status) -> tuple[Json, ...]:
+    def _remediation(
+        self, rules: "ClassRule", seen: View, status: Status, escaped: Collection[str]
+    ) -> tuple[Json, ...]:
         if status in _NO_ACTION:
             return ()
         knowledge = self._knowledge
@@ -176,7 +179,9 @@ class Judge:
             if unit is not None and directive is not None:
                 reason = contraindication(knowledge, seen.slots.get(unit.strip("{}"), unit), directive)
             action = knowledge.remediations[ref.use]
-            actions.append(render(ref, action, seen.slots, knowledge.expected, self._policy.profile, reason))
+            actions.append(
+                render(ref, action, seen.slots, knowledge.expected, self._policy.profile, reason, escaped)
+            )
         return tuple(actions)
 
 

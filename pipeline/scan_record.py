@@ -149,7 +149,10 @@ def _issue(
         else {name: judgement.artefact[name] for name in ("id", "degree", "why", "check")},
         "do_first": None
         if first is None
-        else {name: first[name] for name in ("id", "summary", "command", "check", "contraindicated")},
+        else {
+            "kind": knowledge.remediations[first["id"]].kind,
+            **{name: first[name] for name in ("id", "summary", "command", "check", "contraindicated")},
+        },
         "actions": [
             {"id": name, "contraindicated": barred, "findings": count}
             for (name, barred), count in sorted(actions.items())

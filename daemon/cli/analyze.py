@@ -42,7 +42,7 @@ def analyze_reports(
             die(Exit.USAGE, f"--as-of {as_of}: not a time in RFC 3339 form, such as 2026-11-04T03:00:44Z")
     desk = open_desk(settings)
     to_terminal = output is None and sys.stdout.isatty() and not as_json
-    console = Console(file=sys.stdout if to_terminal else sys.stderr, highlight=False)
+    console = Console(file=sys.stdout if to_terminal else sys.stderr, highlight=False, markup=False)
     with ExitStack() as stack:
         file = stack.enter_context(_target(output))
         ledger = stack.enter_context(Ledger.open(settings.state_dir, clock=time.time)) if record else None

@@ -45,7 +45,7 @@ def explain_finding(
         explained = {"explained": known, "finding": line}
         sys.stdout.buffer.write(orjson.dumps(explained, option=orjson.OPT_SORT_KEYS) + b"\n")
         return Exit.DONE
-    _show(Console(highlight=False), line, knowledge)
+    _show(Console(highlight=False, markup=False), line, knowledge)
     return Exit.DONE
 
 

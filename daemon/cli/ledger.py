@@ -42,7 +42,7 @@ def show_status(given: Mapping[str, Any], config: Path | None, *, as_json: bool)
     for name, value in status.items():
         shown = ", ".join(f"{key}: {count:,}" for key, count in value.items()) if isinstance(value, dict) else value
         table.add_row(name.replace("_", " "), f"{shown:,}" if isinstance(shown, int) else str(shown) or "none")
-    Console(highlight=False).print(table)
+    Console(highlight=False, markup=False).print(table)
     return Exit.DONE
 
 
@@ -127,7 +127,7 @@ def _show_table(entries: Sequence[Quarantined]) -> None:
         table.add_column(heading)
     for entry in entries:
         table.add_row(str(entry.id), entry.state, entry.reason, printable(entry.source), printable(entry.detail))
-    Console(highlight=False).print(table if entries else "Nothing is in quarantine.")
+    Console(highlight=False, markup=False).print(table if entries else "Nothing is in quarantine.")
 
 
 def _print_json(value: Any) -> None:

@@ -20,6 +20,11 @@ _FRAMEWORKS = {
     "pci_dss_4_0": "PCI DSS 4.0",
     "hipaa": "HIPAA",
 }
+_DEGREES = {
+    "certain": "a mistake of the scanner",
+    "likely": "probably a mistake of the scanner",
+    "cannot_tell": "the scanner may be mistaken",
+}
 _SHOWN = 12  # issues of a summary; the report has them all
 
 
@@ -33,8 +38,9 @@ def _parts(record: Json, limit: int | None) -> Iterable[RenderableType]:
     yield from _remarks(record)
     issues: Sequence[Json] = record["issues"]
     if issues:
-        yield Text()
-        yield _issue_table(issues[:limit])
+        yield Text("\nIssues, the worst first", style="bold")
+        for issue in issues[:limit]:
+            yield _issue(issue)
         if limit is not None and len(issues) > limit:
             yield Text(f"  … and {len(issues) - limit} more issues", style="dim")
     else:
@@ -49,7 +55,7 @@ def _parts(record: Json, limit: int | None) -> Iterable[RenderableType]:
             yield _step(number, issue)
     if record["baseline"] is not None:
         yield from _baseline(record["baseline"])
-    yield Text("\nCompliance evidence", style="bold")
+    yield Text("\nCompliance: controls with evidence in this scan", style="bold")
     yield _compliance(record["compliance"])
 
 
@@ -87,29 +93,26 @@ def _remarks(record: Json) -> Iterable[Text]:
         yield Text(f"Allow-list entry for {what} ({entry['owner']}) expired on {entry['expires']}.", style="yellow")
 
 
-def _issue_table(issues: Sequence[Json]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
-    table.add_column("level")
-    table.add_column("score", justify="right")
-    table.add_column("count", justify="right")
-    table.add_column("issue", ratio=3)
-    table.add_column("where", ratio=2, overflow="ellipsis", no_wrap=True)
-    for issue in issues:
-        title = Text(printable(issue["title"]))
-        if issue["split"]:
-            title.append(f" ({', '.join(str(value).replace('_', ' ') for value in issue['split'].values())})", "dim")
-        if issue["artefact"] is not None:
-            title.append(f" [{issue['artefact']['degree'].replace('_', ' ')} scanner artefact]", "magenta")
-        where = ", ".join(printable(label, 60) for label in issue["labels"])
-        more = issue["distinct"] - len(issue["labels"])
-        table.add_row(
-            Text(issue["level"], LEVEL_STYLES[issue["level"]]),
-            str(issue["score"]),
-            f"{issue['distinct']:,}",
-            title,
-            Text(where + (f", +{more}" if more > 0 else ""), "dim"),
-        )
-    return table
+def _issue(issue: Json) -> RenderableType:
+    head = Text()
+    head.append(f"{issue['level']:>8} {issue['score']:>3}  ", LEVEL_STYLES[issue["level"]].replace(" on red", ""))
+    title = Text(printable(issue["title"]), "bold")
+    if issue["distinct"] > 1:
+        title.append(f"  ×{issue['distinct']:,}")
+    about = [f"{name.replace('_', ' ')}: {value.replace('_', ' ')}" for name, value in issue["split"].items()]
+    if about:
+        title.append(f"  ({', '.join(about)})", "not bold dim")
+    if issue["artefact"] is not None:
+        title.append(f"  {_DEGREES[issue['artefact']['degree']]}", "not bold magenta")
+    where = ", ".join(printable(label, 60) for label in issue["labels"])
+    more = issue["distinct"] - len(issue["labels"])
+    place = Text(where + (f", +{more:,}" if more > 0 else ""), "dim", no_wrap=True, overflow="ellipsis")
+    grid = Table.grid()
+    grid.add_column(width=14, no_wrap=True)
+    grid.add_column()
+    grid.add_row(head, title)
+    grid.add_row("", place)
+    return grid
 
 
 def _correlation(group: Json) -> RenderableType:
@@ -129,7 +132,9 @@ def _first_steps(issues: Sequence[Json], most: int = 5) -> list[Json]:
     seen: set[str] = set()
     for issue in issues:
         action = issue["do_first"]
-        if action is None or action["contraindicated"] is not None or action["id"] in seen:
+        if action is None or action["contraindicated"] is not None or action["kind"] == "accept":
+            continue
+        if action["id"] in seen:
             continue
         seen.add(action["id"])
         steps.append(issue)
@@ -140,13 +145,16 @@ def _first_steps(issues: Sequence[Json], most: int = 5) -> list[Json]:
 
 def _step(number: int, issue: Json) -> RenderableType:
     action = issue["do_first"]
-    text = Text(f"{number}. ")
-    text.append(printable(action["summary"], 400))
+    text = Text(printable(action["summary"], 400))
     if action["command"]:
-        text.append(f"\n   $ {printable(action['command'], 1000)}", "green")
+        text.append(f"\n$ {printable(action['command'], 1000)}", "green")
     elif action["check"]:
-        text.append(f"\n   check: {printable(action['check'], 1000)}", "dim")
-    return Padding(text, (0, 0, 0, 2))
+        text.append(f"\ncheck: {printable(action['check'], 1000)}", "dim")
+    grid = Table.grid()
+    grid.add_column(width=5, no_wrap=True)
+    grid.add_column()
+    grid.add_row(f"  {number}.", text)
+    return grid
 
 
 def _baseline(baseline: Json) -> Iterable[RenderableType]:
@@ -165,21 +173,21 @@ def _baseline(baseline: Json) -> Iterable[RenderableType]:
 
 def _compliance(frameworks: Sequence[Json]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
-    table.add_column("framework")
-    table.add_column("failing evidence: sourced", justify="right")
-    table.add_column("derived or inferred only", justify="right")
-    table.add_column("supporting only", justify="right")
-    table.add_column("the scanner can speak of", justify="right")
+    table.add_column("  framework")
+    table.add_column("failing, sourced", justify="right")
+    table.add_column("failing, other", justify="right")
+    table.add_column("supporting", justify="right")
+    table.add_column("covered", justify="right")
     for entry in frameworks:
         failing, supporting = entry["failing"], entry["supporting_only"]
         sourced = sum(len(controls) for basis, controls in failing.items() if basis == "sourced")
         other = sum(len(controls) for basis, controls in failing.items() if basis != "sourced")
         covered = entry["coverage"]
         table.add_row(
-            _FRAMEWORKS.get(entry["framework"], entry["framework"]),
+            "  " + _FRAMEWORKS.get(entry["framework"], entry["framework"]),
             str(sourced),
             str(other),
             str(sum(map(len, supporting.values()))),
-            f"{covered['named']} of {covered['total']} controls" if covered else "",
+            f"{covered['named']} of {covered['total']}" if covered else "",
         )
     return table

@@ -267,12 +267,12 @@ class Expected(Fact):
 
 class Remediation(Fact):
     """A typed action. In `command`, `check` and `rollback` every ``{param}`` is quoted for the shell by the
-    renderer; in `summary` it is shown as text. A manual action may have no command.
+    renderer; in `summary` it is shown as text. A manual action may have no command; to `accept` is to change nothing.
     """
 
     kind: Literal[
         "sysctl", "file_mode", "file_capability", "mount_option", "systemd_dropin", "package", "service",
-        "modprobe_block", "audit_rule", "kernel_cmdline", "config_file", "process", "manual",
+        "modprobe_block", "audit_rule", "kernel_cmdline", "config_file", "process", "manual", "accept",
     ]  # fmt: skip
     params: list[str] = []
     summary: str

@@ -1,5 +1,6 @@
 """Reads the scanner's SARIF 2.1.0, which is a poor relation of its report: no host, no scanner, no times."""
 
+from dataclasses import replace
 from typing import Any, Final
 
 from pipeline.errors import ReportError
@@ -80,6 +81,9 @@ def read_sarif(document: dict[str, Any], marker: str, digest: str, limits: Limit
     driver = _driver(raw_runs[0]) if raw_runs else {}
     meta = {"tool_version": driver.get("version") or driver.get("semanticVersion")}
     header = build_header("sarif", meta, {}, raw, (), notes)
+    if any(finding.techniques for finding in findings):
+        # SARIF does not say how the scanner was started; techniques come from its rules alone.
+        header = replace(header, rules_enabled=True)
     return ParsedReport(header, tuple(findings), tuple(rejects), digest, complete=not rejects)
 
 
