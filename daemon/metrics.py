@@ -77,4 +77,9 @@ def _lines(families: Iterable[Metric]) -> Iterable[str]:
         samples: Mapping[tuple[tuple[str, str], ...], float] = family.samples or {(): 0.0}
         for labels, value in sorted(samples.items()):
             inner = ",".join(f'{name}="{text.translate(_ESCAPES)}"' for name, text in labels)
-            yield f"{family.name}{{{inner}}} {value:g}\n" if inner else f"{family.name} {value:g}\n"
+            yield f"{family.name}{{{inner}}} {_number(value)}\n" if inner else f"{family.name} {_number(value)}\n"
+
+
+def _number(value: float) -> str:
+    """Write all digits: a counter that is rounded stands still between scrapes."""
+    return str(int(value)) if value == int(value) else repr(value)

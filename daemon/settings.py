@@ -18,8 +18,6 @@ CONFIG_FILE = Path("/etc/sysscan-agent/config.toml")
 KNOWLEDGE_DIR = Path("/etc/sysscan-agent/knowledge.d")
 SERVICE_STATE = Path("/var/lib/sysscan-agent")
 _PREFIX = "SYSSCAN_"
-# Set by the scanner's own users, not by ours.
-_FOREIGN = ("SYS_SCAN_",)
 
 
 class _Section(BaseModel):
@@ -97,11 +95,16 @@ def load_settings(
     _merge(values, _read_environment(environment))
     _merge(values, flags)
     try:
-        return Settings.model_validate(values)
+        settings = Settings.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"setting {name}: {first['msg']}") from error
+        given = f" (it is {first['input']!r})" if isinstance(first["input"], str | int | float) else ""
+        raise ConfigError(f"setting {name}: {first['msg']}{given}") from error
+    for directory in settings.knowledge_dirs:
+        if not directory.is_dir():  # a misspelt one would be the same as none at all
+            raise ConfigError(f"setting knowledge_dirs: {directory}: no such directory")
+    return settings
 
 
 def default_state_dir(environment: Mapping[str, str], user_id: int | None = None) -> Path:
@@ -130,19 +133,20 @@ def _read_toml(path: Path) -> dict[str, Any]:
 def _read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for variable, text in sorted(environment.items()):
-        if not variable.startswith(_PREFIX) or variable.startswith(_FOREIGN):
+        if not variable.startswith(_PREFIX):
             continue
+        where = f"environment variable {variable}"
         parts = variable.removeprefix(_PREFIX).lower().split("__")
-        nested: Any = _typed(parts, text)
+        nested: Any = _typed(parts, text, where)
         for part in reversed(parts):
             nested = {part: nested}
-        _check_names(nested, Settings, f"environment variable {variable}: ", ".")
+        _check_names(nested, Settings, f"{where}: ", ".")
         _merge(values, nested)
     return values
 
 
-def _typed(parts: Sequence[str], text: str) -> Any:
-    """Split what is a list in the settings; the rest is left to validation."""
+def _typed(parts: Sequence[str], text: str, where: str) -> Any:
+    """Split what is a list or a table in the settings; the rest is left to validation."""
     model: Any = Settings
     for part in parts:
         hints = get_type_hints(model) if isinstance(model, type) else {}
@@ -150,7 +154,12 @@ def _typed(parts: Sequence[str], text: str) -> Any:
     if "tuple" in str(model):
         return [item for item in text.split(os.pathsep) if item]
     if "dict" in str(model):
-        return dict(item.split("=", 1) for item in text.split(",") if "=" in item)
+        pairs = [item.split("=", 1) for item in text.split(",") if item]
+        if any(len(pair) != 2 for pair in pairs):
+            raise ConfigError(f"{where}: {text!r} is not a list of NAME=VALUE, separated by commas")
+        return dict(pairs)
+    if not text:
+        raise ConfigError(f"{where}: is empty; unset it, or give it a value")
     return text
 
 

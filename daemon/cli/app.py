@@ -6,21 +6,23 @@ The commands import what they need when they run: LangGraph alone takes half a s
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
+from typer.exceptions import TyperException
 
 from daemon.cli.exits import Exit, die
 from daemon.cli.options import AsJson, Config, Host, IntelFiles, KnowledgeDirs, Policy, StateDir, flags
 from pipeline.errors import AgentError, ConfigError, LedgerError
 
+_NAME = "sysscan-agent"
 _EPILOG = (
     "Exit codes: 0 done; 1 done, but some input could not be used; 2 a flag, setting or file must be changed first; "
     "3 the ledger is in use or damaged; 4 not found."
 )
 
 app = typer.Typer(
-    name="sysscan-agent",
+    name=_NAME,
     help="Turn reports of sys-scan into analysed, compliance-mapped findings, each exactly once. "
     "Nothing leaves the host.",
     epilog=_EPILOG,
@@ -29,8 +31,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-ledger_app = typer.Typer(help="Look at, check and repair what the daemon remembers.", no_args_is_help=True)
-quarantine_app = typer.Typer(help="Input that could not be used, and why.", no_args_is_help=True)
+ledger_app = typer.Typer(help="Look at, check and repair what the daemon remembers.")
+quarantine_app = typer.Typer(help="Input that could not be used, and why.")
 app.add_typer(ledger_app, name="ledger")
 ledger_app.add_typer(quarantine_app, name="quarantine")
 
@@ -47,7 +49,10 @@ Once = Annotated[bool, typer.Option("--once", help="Take in what is there, deliv
 def main() -> None:
     """Run the command line; errors that are raised on purpose end it with one line."""
     try:
-        app(prog_name="sysscan-agent")
+        code = app(prog_name=_NAME, standalone_mode=False)
+        sys.stdout.flush()
+    except TyperException as error:
+        die(Exit.USAGE, _usage(error))
     except LedgerError as error:
         die(Exit.LEDGER, str(error))
     except ConfigError as error:
@@ -55,9 +60,24 @@ def main() -> None:
     except AgentError as error:
         die(Exit.REJECTED, str(error))
     except BrokenPipeError:
-        # The reader of our output has gone, as with `| head`; nothing is wrong.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(int(Exit.DONE)) from None
+        _leave_closed_pipe()
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # typer makes exit code 1 of it
+            _leave_closed_pipe()
+        raise
+    raise SystemExit(code)
+
+
+def _leave_closed_pipe() -> NoReturn:
+    """End well: the reader of our output has what it wanted, as with `| head`."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise SystemExit(int(Exit.DONE)) from None
+
+
+def _usage(error: TyperException) -> str:
+    message = " ".join(error.format_message().split()).rstrip(".")
+    context = getattr(error, "ctx", None)
+    return f"{message}; see `{context.command_path if context is not None else _NAME} --help`"
 
 
 @app.callback(invoke_without_command=True)
