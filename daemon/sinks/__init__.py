@@ -1,0 +1,1 @@
+"""Where records go once the ledger holds them."""

@@ -1,0 +1,413 @@
+"""One look at the watched roots and everything that follows from it, without threads, events or sleep."""
+
+import contextlib
+import errno
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import structlog
+
+from daemon.ports import Intake
+from daemon.sources.content import Content, begins, continues, end_of_lines, share_beginning
+from daemon.sources.descriptors import DescriptorPool, Exhausted
+from daemon.sources.identity import NotRegular, birth_ns, opened_path
+from daemon.sources.lineage import Lineage
+from daemon.sources.names import rotation
+from daemon.sources.reading import Reader, signature_of
+from daemon.sources.settings import WatchSettings
+from daemon.sources.tracked import SweepResult, Tracked
+from daemon.sources.tree import Entry, Listing, Tree
+from pipeline.errors import QuarantineReason
+from pipeline.report.gunzip import GZIP_MAGIC
+from pipeline.report.limits import Limits
+
+logger = structlog.get_logger(__name__)
+
+
+class Sweeper:
+    """Finds, recognises and reads the files below the roots.
+
+    Files that the ledger knows are read in the order in which it got to know them; files that are found in one sweep
+    in the order of their modification times, the higher rotation number first among equals, then by path. So the same
+    directory content gives the same order whatever order the file system lists it in, and a rotated file comes before
+    its successor. (A modification time orders nothing else; a wrong one does no harm.)
+
+    A file that is gone is read to its end through its descriptor, and closed when it has not grown for
+    `rotate_wait_s`. A stream whose content was replaced, or that is gone, is continued in a new file that begins with
+    exactly what was consumed of it (copytruncate, compression, a move between file systems). While the original still
+    stands and grows, such a copy waits for `rotate_wait_s`.
+    """
+
+    def __init__(
+        self,
+        intake: Intake,
+        limits: Limits,
+        settings: WatchSettings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall_ns: Callable[[], int] = time.time_ns,
+        excluded: Sequence[str] = (),
+        blocked: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Args:
+        excluded: our own output and state, never read.
+        blocked: says that the ledger takes nothing more just now; files are then found and held open, not read.
+        """
+        self._intake = intake
+        self._settings = settings
+        self._clock = clock
+        self._blocked = blocked
+        self.tree = Tree(settings.roots, settings.names, excluded)
+        self._reader = Reader(intake, limits, settings, clock, wall_ns)
+        self._pool = DescriptorPool(settings.max_open_files)
+        self._tracked: dict[tuple[int, int], Tracked] = {}
+        self._refused: dict[tuple[int, int], Tracked] = {}
+        self._lineage = Lineage(intake, settings, clock)
+        self._roots: dict[str, tuple[int, int] | None] = {}
+        self._streams: list[Tracked] = []  # partly read before this sweep
+
+    def sweep(self, paths: Iterable[str] | None = None) -> SweepResult:
+        """Look at everything, or at some directories, and read what can be read.
+
+        Raises:
+            LedgerError: when the ledger takes nothing; nothing is lost, and the next sweep goes on.
+        """
+        result = SweepResult()
+        for _ in self.steps(paths, result):
+            pass
+        return result
+
+    def steps(self, paths: Iterable[str] | None, result: SweepResult) -> Iterator[None]:
+        """Do what `sweep` does; yields after each transaction, so that others get their turn."""
+        try:
+            yield from self._steps(paths, result)
+        except Exhausted:
+            result.exhausted = True
+            logger.warning("source.descriptors_exhausted", held=len(self._pool))
+        except OSError as error:  # of the tree itself: the roots are looked at again in a moment
+            result.again = True
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                result.exhausted = True
+                self._pool.close_idle()
+            logger.warning("source.sweep_failed", error=str(error))
+
+    def release(self) -> bool:
+        """Close one idle descriptor for another part of the program that has run out of them."""
+        return self._pool.close_idle()
+
+    def close(self) -> SweepResult:
+        """Read to the end what is gone and would be lost, and close all files."""
+        self._reader.final = True
+        result = SweepResult()
+        try:
+            if not self._blocked():
+                for file in self._tracked.values():
+                    if file.gone_at is None and file.descriptor is not None and os.fstat(file.descriptor).st_nlink == 0:
+                        file.gone_at = self._clock()
+                for file in self._in_order(file for file in self._tracked.values() if file.gone_at is not None):
+                    for _ in self._finish_gone(file, result):
+                        pass
+        finally:
+            self._reader.final = False
+            self._pool.close_all()
+        return result
+
+    def _steps(self, paths: Iterable[str] | None, result: SweepResult) -> Iterator[None]:
+        inodes = {inode for _, inode in self._tracked} | self._lineage.inodes()
+        listing = self.tree.full(inodes) if paths is None else self.tree.partial(paths, inodes)
+        missing = self._integrate(listing)
+        blocked = self._blocked()
+        changed = self._look(result)
+        if not listing.full and (changed or any(not self._settled(file) for file in missing)):
+            # Where something was renamed to or copied to only the whole tree can tell.
+            listing = self.tree.full(inodes)
+            self._integrate(listing)
+            self._look(result)
+        elif changed:
+            self._integrate(self.tree.full(inodes))
+            self._look(result)
+        result.full = listing.full
+        if listing.full:
+            self._note_roots(listing, result)
+        result.files = len(self._tracked)
+        if blocked:
+            result.unread_bytes = sum(_unread(file) for file in self._tracked.values())
+            return
+        if listing.full:
+            self._lineage.refresh(listing, self._tracked)
+            self._reread()
+        self._report_refused(listing, result)
+        for adopter, original in self._lineage.adopt(self._tracked.values(), self._pool):
+            logger.info("source.file_continued", path=adopter.path, was=original)
+        self._lineage.settle()
+        yield
+        self._streams = [file for file in self._tracked.values() if _is_stream(file)]
+        for file in self._in_order(self._tracked.values()):
+            yield from self._advance(file, result)
+
+    # What is there
+
+    def _integrate(self, listing: Listing) -> list[Tracked]:
+        """Bring what is known of the files in line with a listing; returns those that are missing from it."""
+        now = self._clock()
+        names: dict[tuple[int, int], list[Entry]] = {}
+        for entry in listing.entries:
+            key = entry.device, entry.inode
+            if entry.problem is None:
+                names.setdefault(key, []).append(entry)
+        for key, entries in names.items():
+            file = self._tracked.get(key)
+            if file is None:
+                entry = min(entries, key=lambda item: (item.target != item.path, os.fsencode(item.path)))
+                file = self._tracked[key] = _discover(entry, now)
+                if key in self._refused:
+                    file.state = self._refused.pop(key).state
+                continue
+            entry = next((item for item in entries if item.path == file.path), entries[0])
+            if entry.path != file.path:
+                file.renamed = True
+                file.path = entry.path
+            file.target = entry.target
+            file.gone_at = None
+            file.note(entry.signature, now)
+        missing = [file for key, file in self._tracked.items() if key not in names and listing.covers(file.path)]
+        for file in missing:  # before anything is opened: what is gone must not make room for what is new
+            if file.gone_at is None:
+                file.gone_at = now
+        return missing
+
+    def _note_roots(self, listing: Listing, result: SweepResult) -> None:
+        result.missing_roots = tuple(root for root, identity in listing.roots.items() if identity is None)
+        result.replaced_roots = tuple(
+            root
+            for root, identity in listing.roots.items()
+            if root in self._roots and identity is not None and identity != self._roots[root]
+        )
+        self._roots = listing.roots
+
+    # Which file is it?
+
+    def _look(self, result: SweepResult) -> bool:
+        """Open what has changed and see whether it is what it was; returns True when a stream's content was replaced.
+
+        Opening comes before everything else, because a file that is held open cannot get lost.
+        """
+        replaced = False
+        now = self._clock()
+        for file in self._in_order(self._tracked.values()):
+            if file.gone_at is not None:
+                if file.descriptor is None:
+                    continue
+                file.note(signature_of(file.descriptor), now)
+            if not file.due(now) and not (file.state is None and not file.unreadable):
+                continue
+            descriptor = self._open(file, result)
+            if descriptor is None:
+                continue
+            content = Content(descriptor)
+            birth = birth_ns(descriptor)
+            if file.birth_ns is None:
+                file.birth_ns = birth
+            elif birth is not None and birth != file.birth_ns:  # another file with the same inode number
+                replaced |= self._lineage.lose(file)
+                file.birth_ns = birth
+            file.compressed = content.read(2, 0) == GZIP_MAGIC
+            if file.state is None:
+                replaced |= self._lineage.recognise(file, content)
+            elif file.state.kind == "stream" and not file.compressed and not continues(file.state, content):
+                replaced |= self._lineage.lose(file)
+        return replaced
+
+    def _open(self, file: Tracked, result: SweepResult) -> int | None:
+        try:
+            descriptor = self._pool.open(file)
+        except (NotRegular, FileNotFoundError, NotADirectoryError):
+            result.again = True  # replaced since the listing
+            return None
+        except OSError as error:
+            file.retry_at = None
+            file.drained = False
+            result.unreadable = (*result.unreadable, file.path)
+            if not file.unreadable and not self._blocked():
+                self._lineage.recognise_unopened(file)
+                self._reader.report(file, "unreadable", f"{error.strerror}; it is read as soon as that is possible")
+                file.unreadable = True
+            return None
+        file.unreadable = False
+        real = opened_path(descriptor)
+        if real is not None and file.gone_at is None and not self.tree.inside(real):
+            # A directory on the way was replaced by a link since the listing.
+            self._pool.close(file)
+            result.again = True
+            return None
+        return descriptor
+
+    def _reread(self) -> None:
+        """Begin anew with files that somebody wants to be read again."""
+        wanted = {state.file_id: state for state in self._intake.rereads()}
+        if not wanted:
+            return
+        for file in self._tracked.values():
+            if file.state is not None and file.state.file_id in wanted and file.drained:
+                state = wanted[file.state.file_id]
+                file.restart()
+                file.state = state
+
+    def _report_refused(self, listing: Listing, result: SweepResult) -> None:
+        """Report once what is there but is never opened, and forget what is no longer there."""
+        refused: dict[tuple[int, int], tuple[str, QuarantineReason, str]] = {
+            (entry.device, entry.inode): (entry.path, "not_regular", f"{entry.problem}; it is not read")
+            for entry in listing.entries
+            if entry.problem is not None
+        }
+        for directory, reason in sorted(listing.closed.items()):
+            result.unreadable = (*result.unreadable, directory)
+            detail = f"directory: {reason}; it is read as soon as that is possible"
+            with contextlib.suppress(OSError):
+                status = os.lstat(directory)
+                refused[status.st_dev, status.st_ino] = (directory, "unreadable", detail)
+        for key, (path, reason, detail) in refused.items():
+            if key in self._refused and self._refused[key].path == path:
+                continue
+            file = self._refused.get(key) or _discover(Entry(path, path, *key, (0, 0, 0)), self._clock())
+            file.path = path
+            self._lineage.recognise_unopened(file)
+            self._reader.report(file, reason, detail)
+            self._refused[key] = file
+        if listing.full:
+            for key in [key for key in self._refused if key not in refused]:
+                state = self._refused[key].state
+                if state is not None:
+                    self._intake.drop_file(state.file_id)
+                del self._refused[key]
+
+    # Reading
+
+    def _advance(self, file: Tracked, result: SweepResult) -> Iterator[None]:
+        now = self._clock()
+        if file.gone_at is not None:
+            yield from self._finish_gone(file, result)
+            return
+        if file.unreadable:
+            return
+        if file.state is not None and file.state.path != file.path:
+            file.state = self._lineage.renamed(file)
+        if file.due(now):
+            due = file.first_seen + self._settings.rotate_wait_s
+            if self._is_copy(file) and now < due:
+                result.waiting += 1
+                result.expect(due)
+                return
+            if file.state is None and file.copied is not None and file.descriptor is not None:
+                signature, end = file.copied
+                if signature_of(file.descriptor) == signature:
+                    self._reader.skip(file, file.descriptor, end)
+                    logger.info("source.copy_skipped", path=file.path)
+            yield from self._read(file, result)
+        elif file.retry_at is not None:
+            result.waiting += 1
+            result.expect(file.retry_at)
+        self._reader.settle(file, result)
+        if file.drained and (file.state is None or file.state.kind == "document" or file.compressed):
+            self._pool.close(file)
+
+    def _read(self, file: Tracked, result: SweepResult) -> Iterator[None]:
+        descriptor = self._open(file, result)
+        if descriptor is None:
+            return
+        try:
+            yield from self._reader.read(file, descriptor, result)
+        except OSError as error:
+            logger.warning("source.read_failed", path=file.path, error=str(error))
+            result.again = True
+            if not file.unreadable:
+                self._reader.report(file, "unreadable", f"{error.strerror}; it is tried again")
+                file.unreadable = True
+
+    def _finish_gone(self, file: Tracked, result: SweepResult) -> Iterator[None]:
+        now = self._clock()
+        assert file.gone_at is not None
+        if file.descriptor is not None:
+            file.note(signature_of(file.descriptor), now)
+            if file.due(now) or self._reader.final:
+                yield from self._read(file, result)
+        self._reader.settle(file, result)
+        until = max(file.changed_at, file.gone_at) + self._settings.rotate_wait_s
+        if file.descriptor is not None:
+            if now < until:
+                result.expect(until)
+            elif file.drained and not file.open_scan:
+                self._pool.close(file)
+        if now >= file.gone_at + self._settings.forget_after_s and file.descriptor is None:
+            if file.state is not None:
+                self._intake.drop_file(file.state.file_id)
+            del self._tracked[file.key]
+
+    def _is_copy(self, file: Tracked) -> bool:
+        """Say whether a new stream is a beginning of one beside it that is still being written.
+
+        If that one is truncated next (copytruncate), the copy is where reading has to go on; if the copy has nothing
+        but lines that were read already, it is never read.
+        """
+        if file.state is not None or file.descriptor is None or file.compressed:
+            return False
+        content = Content(file.descriptor)
+        directory = os.path.dirname(file.path)  # noqa: PTH120
+        now = self._clock()
+        for other in self._streams:
+            if (
+                other.descriptor is None
+                or other.state is None
+                or now - other.changed_at >= self._settings.stream_idle_s
+                or os.path.dirname(other.path) != directory  # noqa: PTH120
+            ):
+                continue
+            original = Content(other.descriptor)
+            if content.size() > original.size() or not share_beginning(content, original):
+                continue
+            if file.copied is None or file.copied[0] != file.current:
+                if not begins(content, original):
+                    continue
+                end = end_of_lines(content)
+                file.copied = (file.current, end) if end <= other.state.offset else None
+            return True
+        return False
+
+    def _in_order(self, files: Iterable[Tracked]) -> list[Tracked]:
+        return sorted(files, key=lambda file: (0, file.state.file_id) if file.state is not None else (1, *file.order))
+
+    def _settled(self, file: Tracked) -> bool:
+        return file.drained and not file.open_scan and (file.state is None or file.state.kind == "document")
+
+
+def _discover(entry: Entry, now: float) -> Tracked:
+    return Tracked(
+        path=entry.path,
+        target=entry.target,
+        device=entry.device,
+        inode=entry.inode,
+        order=(entry.signature[1], -rotation(entry.path), os.fsencode(entry.path)),
+        current=entry.signature,
+        changed_at=now,
+        first_seen=now,
+    )
+
+
+def _is_stream(file: Tracked) -> bool:
+    """Say whether this is an uncompressed stream, partly read and still there."""
+    state = file.state
+    return (
+        state is not None
+        and state.kind == "stream"
+        and state.offset > 0
+        and file.gone_at is None
+        and not file.compressed
+    )
+
+
+def _unread(file: Tracked) -> int:
+    if file.drained and file.current == file.signature:
+        return 0
+    offset = file.state.offset if file.state is not None and file.state.kind == "stream" else 0
+    return max(0, file.current[0] - offset)

@@ -1,0 +1,128 @@
+"""What a sweep knows of a file beyond what the ledger does, and what a sweep reports."""
+
+from dataclasses import dataclass, field, fields
+
+from daemon.ports import Admitted, FileState
+
+Signature = tuple[int, int, int]  # size, mtime_ns, ctime_ns: compared for equality only, never for order
+
+
+@dataclass(slots=True, eq=False)
+class Tracked:
+    """A file that is there, or that is gone and still held open.
+
+    Attributes:
+        order: place among files that are found in the same sweep.
+        state: None until the ledger knows the file.
+        signature: when it was last visited; `current` is that of the last look.
+        changed_at: when its signature was last seen to change (monotonic).
+        drained: everything that was there at `signature` has been dealt with.
+        retry_at: when to look again although nothing changed, or None.
+        searched: see `LineReader.searched`.
+        renamed: it had another name before; its writer may still hold it for a while.
+        open_scan: a scan of this stream may be open in the ledger.
+        unreadable: its being so was reported.
+        copied: (when, up to where) all its lines are known to have been read under another name.
+        was_stream: it held one before its content was replaced; what it holds now may begin in the middle of a line.
+    """
+
+    path: str
+    target: str
+    device: int
+    inode: int
+    order: tuple[int, int, bytes]
+    current: Signature
+    changed_at: float
+    first_seen: float
+    descriptor: int | None = None
+    birth_ns: int | None = None
+    state: FileState | None = None
+    signature: Signature | None = None
+    drained: bool = False
+    retry_at: float | None = None
+    searched: int = 0
+    renamed: bool = False
+    gone_at: float | None = None
+    open_scan: bool = False
+    unreadable: bool = False
+    compressed: bool = False
+    was_stream: bool = False
+    copied: tuple[Signature, int] | None = None
+
+    @property
+    def key(self) -> tuple[int, int]:
+        return self.device, self.inode
+
+    def due(self, now: float) -> bool:
+        """Say whether there is something to read or to decide."""
+        if self.current != self.signature:
+            return True
+        return not self.drained and (self.retry_at is None or now >= self.retry_at)
+
+    def note(self, signature: Signature, now: float) -> None:
+        """Take notice of what a stat call said."""
+        if signature != self.current:
+            self.current = signature
+            self.changed_at = now
+
+    def finish(self, signature: Signature) -> None:
+        """Mark everything up to `signature` as dealt with."""
+        self.signature = signature
+        self.drained = True
+        self.retry_at = None
+
+    def wait(self, signature: Signature, until: float | None) -> None:
+        """Leave the file until it changes, or until then."""
+        self.signature = signature
+        self.drained = until is None
+        self.retry_at = until
+
+    def restart(self) -> None:
+        """Forget what was read, because the content is another one."""
+        self.was_stream = self.state is not None and self.state.kind == "stream"
+        self.state = None
+        self.signature = None
+        self.drained = False
+        self.retry_at = None
+        self.searched = 0
+        self.open_scan = False
+
+
+@dataclass(slots=True)
+class SweepResult:
+    """What one sweep did and what it left.
+
+    Attributes:
+        files: that were seen.
+        waiting: documents and lines that are not whole yet.
+        unread_bytes: of files that could not be read because the ledger takes nothing more just now.
+        exhausted: there were no descriptors left; the rest waits for the next sweep.
+        again: something moved while it was read; sweep again soon.
+        next_due: when a deadline falls (monotonic), or None.
+        missing_roots: roots that are not there.
+        replaced_roots: roots that are another directory than at the last full sweep (or are back).
+        unreadable: paths that may not be read.
+    """
+
+    full: bool = False
+    files: int = 0
+    bytes_read: int = 0
+    admitted: Admitted = field(default_factory=Admitted)
+    waiting: int = 0
+    unread_bytes: int = 0
+    exhausted: bool = False
+    again: bool = False
+    next_due: float | None = None
+    missing_roots: tuple[str, ...] = ()
+    replaced_roots: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
+
+    def add(self, admitted: Admitted) -> None:
+        self.admitted = Admitted(
+            **{item.name: getattr(self.admitted, item.name) + getattr(admitted, item.name) for item in fields(Admitted)}
+        )
+
+    def expect(self, due: float | None) -> None:
+        """Remember a deadline if it is the next one."""
+        if due is not None and (self.next_due is None or due < self.next_due):
+            self.next_due = due

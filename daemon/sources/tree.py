@@ -1,0 +1,206 @@
+"""What lies below the watched roots: one listing, with links judged and our own files left out."""
+
+# ruff: noqa: PTH100, PTH113, PTH116, PTH118, PTH119, PTH120, PTH122
+# Plain strings: this runs for every name in the tree every few seconds.
+
+import errno
+import glob
+import os
+import stat
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from daemon.sources.names import NameRules, hidden
+
+
+@dataclass(slots=True, frozen=True)
+class Entry:
+    """One name that may be a report.
+
+    Attributes:
+        target: what to open: `path` itself, or what a link stands for.
+        problem: why it is never opened, or None.
+    """
+
+    path: str
+    target: str
+    device: int
+    inode: int
+    signature: tuple[int, int, int]
+    problem: str | None = None
+
+
+@dataclass(slots=True)
+class Listing:
+    """What one look at the tree showed.
+
+    Attributes:
+        listed: directories that were read to the end.
+        closed: directories that could not be read, with the reason; nothing is known of what lies below them.
+        roots: identity of each root, None where it is missing.
+    """
+
+    full: bool
+    entries: list[Entry] = field(default_factory=list)
+    listed: dict[str, tuple[int, int]] = field(default_factory=dict)
+    closed: dict[str, str] = field(default_factory=dict)
+    roots: dict[str, tuple[int, int] | None] = field(default_factory=dict)
+
+    def covers(self, path: str) -> bool:
+        """Say whether the absence of `path` from the entries means that it is gone."""
+        if self.full:
+            return not any(_below(path, other) for other in self.closed) and not any(
+                identity is None and _below(path, root) for root, identity in self.roots.items()
+            )
+        return os.path.dirname(path) in self.listed
+
+
+@dataclass(slots=True, frozen=True)
+class _Root:
+    path: str
+    directory: str
+    rules: NameRules
+    recursive: bool
+
+
+class Tree:
+    """Lists roots: directories with everything below them, or single files with their rotated forms."""
+
+    def __init__(self, roots: Sequence[str], names: Sequence[str], excluded: Sequence[str] = ()) -> None:
+        """Args: `excluded`: directories and files (with their closed segments) that are never read."""
+        self._roots = [_root(os.path.abspath(root), names) for root in roots]
+        self._excluded = tuple(os.path.realpath(path) for path in excluded)
+        self._known: set[str] = set()
+        self._real = [os.path.realpath(root.directory) for root in self._roots]
+
+    @property
+    def watched(self) -> list[tuple[str, str, bool]]:
+        """Give (root, directory to watch, recursive) of each root."""
+        return [(root.path, root.directory, root.recursive) for root in self._roots]
+
+    def full(self, tracked: Collection[int] = ()) -> Listing:
+        """List everything; a file whose inode number is in `tracked` counts whatever its name is now."""
+        listing = Listing(full=True)
+        self._known = set()
+        self._real = [os.path.realpath(root.directory) for root in self._roots]
+        for root in self._roots:
+            try:
+                status = os.stat(root.directory)
+                present = stat.S_ISDIR(status.st_mode)
+            except OSError:
+                present = False
+            if not present:
+                listing.roots[root.path] = None
+                continue
+            listing.roots[root.path] = (status.st_dev, status.st_ino)
+            self._walk(root, root.directory, tracked, listing, everything=True)
+        return listing
+
+    def partial(self, paths: Iterable[str], tracked: Collection[int] = ()) -> Listing:
+        """List some directories, and what is new below them."""
+        listing = Listing(full=False)
+        for path in sorted(set(paths)):
+            for root in self._roots:
+                if path == root.directory or (root.recursive and _below(path, root.directory)):
+                    self._walk(root, path, tracked, listing, everything=False)
+                    break
+        return listing
+
+    def inside(self, real: str) -> bool:
+        """Say whether a real path lies in a watched tree and is not ours."""
+        return not self._is_own(real) and any(_below(real, directory) for directory in self._real)
+
+    def _walk(self, root: _Root, start: str, tracked: Collection[int], listing: Listing, *, everything: bool) -> None:
+        pending = [start]
+        while pending:
+            directory = pending.pop()
+            if directory in listing.listed or directory in listing.closed:
+                continue
+            try:
+                found = self._list(root, directory, tracked, listing)
+            except (FileNotFoundError, NotADirectoryError):
+                self._known.discard(directory)
+                continue
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE):
+                    raise
+                listing.closed[directory] = error.strerror or str(error)
+                continue
+            fresh = found if everything else [path for path in found if path not in self._known]
+            pending.extend(reversed(fresh))
+
+    def _list(self, root: _Root, directory: str, tracked: Collection[int], listing: Listing) -> list[str]:
+        real = os.path.realpath(directory)
+        if self._is_own(real) or (directory != root.directory and not self.inside(real)):
+            return []
+        status = os.stat(directory)
+        with os.scandir(directory) as scan:
+            found = sorted(scan, key=lambda item: item.name)
+        below = []
+        for item in found:
+            try:
+                if item.is_symlink():
+                    if root.rules.wanted(item.name):
+                        self._judge_link(item.path, listing)
+                elif item.is_dir(follow_symlinks=False):
+                    if root.recursive and not hidden(item.name):
+                        below.append(item.path)
+                elif root.rules.wanted(item.name) or item.inode() in tracked:
+                    self._judge(item.path, item.path, os.lstat(item.path), real, listing)
+            except (FileNotFoundError, NotADirectoryError):  # gone since the directory was read
+                continue
+        self._known.add(directory)
+        listing.listed[directory] = (status.st_dev, status.st_ino)
+        return below
+
+    def _judge(self, path: str, target: str, status: os.stat_result, real_parent: str, listing: Listing) -> None:
+        if self._is_own(os.path.join(real_parent, os.path.basename(target))):
+            return
+        problem = None if stat.S_ISREG(status.st_mode) else f"a {_kind(status.st_mode)}, not a plain file"
+        listing.entries.append(_entry(path, target, status, problem))
+
+    def _judge_link(self, path: str, listing: Listing) -> None:
+        try:
+            target = os.path.realpath(path, strict=True)
+            status = os.lstat(target)
+        except OSError:  # dangling, or a loop: nothing to read, and it may be mended later
+            return
+        if stat.S_ISDIR(status.st_mode):
+            return  # what lies inside the tree is found under its own name
+        if self._is_own(target):
+            return
+        if not self.inside(target):
+            listing.entries.append(_entry(path, path, os.lstat(path), "a link that leaves the watched tree"))
+            return
+        self._judge(path, target, status, os.path.dirname(target), listing)
+
+    def _is_own(self, real: str) -> bool:
+        for excluded in self._excluded:
+            if _below(real, excluded):
+                return True
+            stem, suffix = os.path.splitext(excluded)
+            if suffix and real.startswith((stem + ".", excluded + "-")):
+                return True  # closed segments and rotated forms of an output file
+        return False
+
+
+def _root(path: str, names: Sequence[str]) -> _Root:
+    if os.path.isfile(path):
+        return _Root(path, os.path.dirname(path), NameRules((glob.escape(os.path.basename(path)),)), recursive=False)
+    return _Root(path, path, NameRules(names), recursive=True)
+
+
+def _entry(path: str, target: str, status: os.stat_result, problem: str | None) -> Entry:
+    signature = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return Entry(path, target, status.st_dev, status.st_ino, signature, problem)
+
+
+def _below(path: str, directory: str) -> bool:
+    return path == directory or path.startswith(directory.rstrip("/") + "/")
+
+
+def _kind(mode: int) -> str:
+    for test, name in ((stat.S_ISFIFO, "FIFO"), (stat.S_ISSOCK, "socket"), (stat.S_ISDIR, "directory")):
+        if test(mode):
+            return name
+    return "device"
