@@ -1,6 +1,6 @@
 """Where the rooms of the daemon meet: what a source hands to the ledger, and what a sink takes from it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -71,8 +71,12 @@ class Intake(Protocol):
 
     def add_file(self, path: str, identity: FileIdentity, kind: Literal["document", "stream"]) -> FileState: ...
 
+    def rereads(self) -> list[FileState]:
+        """Files that somebody asked to have read again from the start, with their position put back there."""
+
     def update_file(self, file: FileState) -> None:
-        """Record a new path (renamed) or a grown head hash; consumes nothing."""
+        """Record a new path (renamed), a grown head hash, or a whole new identity (continued in another file);
+        consumes nothing."""
 
     def drop_file(self, file_id: int) -> None:
         """Forget a file that is gone; its open scan, if any, is closed as incomplete."""
@@ -195,9 +199,16 @@ class Sink(Protocol):
 
     name: str
 
-    def recover(self, delivered: int) -> int:
+    def recover(self, delivered: int, pending: Callable[[int], Sequence[OutboxRow]]) -> int:
         """Find out how far the records are durable, given the ledger's high-water mark; returns the position after
-        which to go on. Called once before the first `write`."""
+        which to go on. Called once before the first `write`.
+
+        Args:
+            pending: gives the next rows after a position, in order; empty when there are none.
+
+        Raises:
+            SinkError: when it cannot just now; it will be called again.
+        """
 
     def write(self, rows: Sequence[OutboxRow]) -> None:
         """Make the rows durable.
