@@ -8,8 +8,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from rich.console import Console
-
 from daemon.cli.exits import Exit, die
 from daemon.cli.show import show_record
 from daemon.desk import open_desk
@@ -42,7 +40,7 @@ def analyze_reports(
             die(Exit.USAGE, f"--as-of {as_of}: not a time in RFC 3339 form, such as 2026-11-04T03:00:44Z")
     desk = open_desk(settings)
     to_terminal = output is None and sys.stdout.isatty() and not as_json
-    console = Console(file=sys.stdout if to_terminal else sys.stderr, highlight=False, markup=False)
+    console = terminal(sys.stdout if to_terminal else sys.stderr)
     with ExitStack() as stack:
         file = stack.enter_context(_target(output))
         ledger = stack.enter_context(Ledger.open(settings.state_dir, clock=time.time)) if record else None

@@ -43,6 +43,10 @@ Watch = Annotated[
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", help="File for the enriched findings. Default: in the state directory.")
 ]
+Format = Annotated[
+    Literal["text", "json"] | None,
+    typer.Option("--format", help="Default: text on a terminal, JSON in a pipe.", show_default=False),
+]
 Once = Annotated[bool, typer.Option("--once", help="Take in what is there, deliver it, and end.")]
 
 
@@ -177,10 +181,7 @@ def analyze(
 def report(
     scan: Annotated[str | None, typer.Argument(help="Beginning of a scan id. Default: the latest scan.")] = None,
     host: Annotated[str | None, typer.Option("--host", help="The latest scan of this host.")] = None,
-    format_: Annotated[
-        Literal["text", "json"] | None,
-        typer.Option("--format", help="Default: text on a terminal, JSON in a pipe.", show_default=False),
-    ] = None,
+    format_: Format = None,
     list_: Annotated[bool, typer.Option("--list", help="List the scans that can be reported on.")] = False,
     state_dir: StateDir = None,
     config: Config = None,
@@ -197,7 +198,7 @@ def explain(
     source: Annotated[
         Path | None, typer.Option("--from", help="Enriched NDJSON to look in. Default: the daemon's output.")
     ] = None,
-    as_json: AsJson = False,
+    format_: Format = None,
     state_dir: StateDir = None,
     config: Config = None,
     knowledge: KnowledgeDirs = None,
@@ -206,7 +207,7 @@ def explain(
     from daemon.cli.explain import explain_finding
 
     raise typer.Exit(
-        int(explain_finding(flags(state_dir, knowledge=knowledge), config, finding, source=source, as_json=as_json))
+        int(explain_finding(flags(state_dir, knowledge=knowledge), config, finding, source=source, format_=format_))
     )
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import orjson
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -56,7 +55,7 @@ def examine(given: Mapping[str, Any], config: Path | None, *, as_json: bool) -> 
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
         for one in checks:
             table.add_row(Text(one.verdict, _STYLES[one.verdict]), one.name, f"{one.detail}\n{one.advice}".strip())
-        Console(highlight=False, markup=False).print(table)
+        terminal().print(table)
     return Exit.USAGE if any(one.verdict == "problem" for one in checks) else Exit.DONE
 
 

@@ -4,15 +4,14 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from daemon.cli.exits import Exit, die
-from daemon.cli.show import LEVEL_STYLES
+from daemon.cli.show import FRAMEWORKS, LEVEL_STYLES
 from daemon.settings import load_settings
 from pipeline.display import printable
 from pipeline.knowledge.load import load_knowledge
@@ -23,7 +22,12 @@ _SHORTEST = 6  # hex digits; fewer match too much
 
 
 def explain_finding(
-    given: Mapping[str, Any], config: Path | None, finding: str, *, source: Path | None, as_json: bool
+    given: Mapping[str, Any],
+    config: Path | None,
+    finding: str,
+    *,
+    source: Path | None,
+    format_: Literal["text", "json"] | None,
 ) -> Exit:
     """Find a line of the output and say why it says what it says."""
     if len(finding) < _SHORTEST or not all(digit in "0123456789abcdef" for digit in finding):
@@ -34,7 +38,7 @@ def explain_finding(
     if line is None:
         die(Exit.NOT_FOUND, f"no finding {finding} in {path}; --from names another file of enriched findings")
     knowledge = load_knowledge(settings.knowledge_dirs)
-    if as_json or not sys.stdout.isatty():
+    if format_ == "json" or (format_ is None and not sys.stdout.isatty()):
         spec = knowledge.classes.get(line["class"])
         topics = {ref.topic for ref in spec.topics} if spec is not None else set()
         known = {
@@ -45,7 +49,7 @@ def explain_finding(
         explained = {"explained": known, "finding": line}
         sys.stdout.buffer.write(orjson.dumps(explained, option=orjson.OPT_SORT_KEYS) + b"\n")
         return Exit.DONE
-    _show(Console(highlight=False, markup=False), line, knowledge)
+    _show(terminal(), line, knowledge)
     return Exit.DONE
 
 
@@ -81,7 +85,7 @@ def _show(console: Console, line: Json, knowledge: Knowledge) -> None:
     finding, risk, spec = line["finding"], line["risk"], knowledge.classes.get(line["class"])
     head = Text(f"{printable(finding['title'] or finding['id'])}\n", "bold")
     head.append(f"{risk['level']} {risk['score']}", LEVEL_STYLES[risk["level"]])
-    head.append(f"  {line['status']} (by {line['status_basis']})  host {printable(line['host'])}\n")
+    head.append(f"  {line['status']} (by {line['status_basis']})  host {printable(line['host'])}\n", "not bold")
     console.print(head)
     console.print(printable(line["analysis"]["assessment"], 2000))
     console.print(printable(line["analysis"]["impact"], 2000), style="dim")
@@ -89,54 +93,75 @@ def _show(console: Console, line: Json, knowledge: Knowledge) -> None:
         artefact = line["artefact"]
         degree = artefact["degree"].replace("_", " ")
         console.print(f"\nScanner artefact ({degree}): {artefact['why']}", style="magenta")
-        console.print(f"  check: {printable(artefact['check'], 1000)}", style="dim")
-    console.print("\nWhat it is", style="bold")
-    console.print(f"  class {line['class']}: {spec.meaning if spec is not None else 'not in the knowledge'}")
+        _item(console, f"check: {printable(artefact['check'], 1000)}", style="dim")
+    _heading(console, "What it is")
+    _item(console, f"class {line['class']}: {spec.meaning if spec is not None else 'not in the knowledge'}")
     if line["class_candidates"]:
-        console.print(f"  could be: {', '.join(line['class_candidates'])}")
+        _item(console, f"could be: {', '.join(line['class_candidates'])}")
     for name in ("slots", "features"):
         if line[name]:
-            console.print(f"  {name}: " + ", ".join(f"{key}={printable(value)}" for key, value in line[name].items()))
+            _item(console, f"{name}: " + ", ".join(f"{key}={printable(value)}" for key, value in line[name].items()))
     if finding["restored"]:
-        console.print(f"  restored from knowledge, not in the report: {', '.join(finding['restored'])}")
-    console.print("\nHow the score comes about", style="bold")
+        _item(console, f"restored from knowledge, not in the report: {', '.join(finding['restored'])}")
+    _heading(console, "How the score comes about")
     for factor in risk["factors"]:
-        console.print(f"  {factor['points']:+4}  {factor['name']}: {printable(factor['why'], 1000)}")
+        _item(console, f"{factor['points']:+4}  {factor['name']}: {printable(factor['why'], 1000)}", hang=6)
     if line["suppression"] is not None:
         entry = line["suppression"]
-        console.print(f"  accepted by {entry['owner']} until {entry['expires']}: {printable(entry['reason'], 1000)}")
+        _item(console, f"accepted by {entry['owner']} until {entry['expires']}: {printable(entry['reason'], 1000)}")
     if line["correlations"]:
-        console.print("\nTogether with", style="bold")
+        _heading(console, "Together with")
         for group in line["correlations"]:
-            console.print(f"  {group['title']} ({group['rule']}): {group['why']}")
+            _item(console, f"{group['title']} ({group['rule']}): {group['why']}")
     if line["compliance"] or line["attack"]:
-        console.print("\nMapped to", style="bold")
-        console.print(_mappings(line))
+        _heading(console, "Mapped to")
+        for text in _mappings(line):
+            _item(console, text)
     if line["remediation"]:
-        console.print("\nWhat to do", style="bold")
+        _heading(console, "What to do")
         for action in line["remediation"]:
-            console.print(f"  {printable(action['summary'], 1000)}")
-            if action["contraindicated"]:
-                console.print(f"    no command, because: {action['contraindicated']}", style="yellow")
-            for name in ("command", "check", "rollback"):
-                if action[name]:
-                    console.print(Text(f"    {name:>8}: {printable(action[name], 4000)}", "dim"))
-    console.print("\nWhere it comes from", style="bold")
+            _action(console, action)
+    _heading(console, "Where it comes from")
     analysis, provenance = line["analysis"], line["provenance"]
-    console.print(
-        f"  analysis by {analysis['origin']}"
-        + (f" ({analysis['fallback_reason'].replace('_', ' ')})" if analysis["fallback_reason"] else "")
-        + f", confidence {analysis['confidence']}, key {analysis['key']}"
-    )
-    console.print("  " + ", ".join(f"{name} {value}" for name, value in provenance.items() if value))
+    why = f" ({analysis['fallback_reason'].replace('_', ' ')})" if analysis["fallback_reason"] else ""
+    _item(console, f"analysis by {analysis['origin']}{why}, confidence {analysis['confidence']}, key {analysis['key']}")
+    for name, value in provenance.items():
+        if value:
+            _item(console, f"{name.replace('_', ' ')} {value}", style="dim")
 
 
-def _mappings(line: Json) -> Table:
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+def _heading(console: Console, text: str) -> None:
+    console.print(f"\n{text}", style="bold")
+
+
+def _item(console: Console, text: str | Text, *, hang: int = 2, style: str = "") -> None:
+    """Print text that hangs below its own beginning where it is longer than a line."""
+    whole = text if isinstance(text, Text) else Text(text, style)
+    lines = whole.wrap(console, max(console.width - 2 - hang, 20))
+    for number, part in enumerate(lines):
+        console.print(Text(" " * (2 if number == 0 else 2 + hang)) + part, soft_wrap=True)
+
+
+def _action(console: Console, action: Json) -> None:
+    _item(console, printable(action["summary"], 1000))
+    if action["contraindicated"]:
+        _item(console, f"  no command, because: {action['contraindicated']}", hang=4, style="yellow")
+    for name in ("command", "check", "rollback"):
+        if action[name] and not action[name].startswith(": "):  # the shell's way to say that there is nothing to do
+            # Not wrapped, so that it can be copied.
+            console.print(Text(f"    {name:>8}: {printable(action[name], 4000)}", "dim"), soft_wrap=True)
+    if action.get("caution"):
+        _item(console, f"  mind: {printable(action['caution'], 1000)}", hang=4, style="yellow")
+
+
+def _mappings(line: Json) -> Iterator[Text]:
     for control in line["compliance"]:
+        framework = FRAMEWORKS.get(control["framework"], control["framework"])
+        text = Text(f"{framework} {control['control']} ", "cyan")
+        text.append(f"{control['title']}: {control['evidence']} evidence", "default")
         basis = control["basis"] + (", core" if control.get("core") else "")
         note = f"doubtful: {control['caution']}" if control.get("caution") else control["source"]
-        table.add_row("", control["framework"], control["control"], control["title"], control["evidence"], basis, note)
+        yield text.append(f" ({basis}; {note})", "dim")
     for technique in line["attack"]:
-        table.add_row("", "ATT&CK", technique["technique"], technique["name"], "", technique["basis"], "")
-    return table
+        text = Text(f"ATT&CK {technique['technique']} ", "cyan")
+        yield text.append(technique["name"], "default").append(f" ({technique['basis']})", "dim")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from rich.console import Console
 from rich.table import Table
 
 from daemon.cli.exits import Exit, die
@@ -42,7 +41,7 @@ def show_status(given: Mapping[str, Any], config: Path | None, *, as_json: bool)
     for name, value in status.items():
         shown = ", ".join(f"{key}: {count:,}" for key, count in value.items()) if isinstance(value, dict) else value
         table.add_row(name.replace("_", " "), f"{shown:,}" if isinstance(shown, int) else str(shown) or "none")
-    Console(highlight=False, markup=False).print(table)
+    terminal().print(table)
     return Exit.DONE
 
 
@@ -127,7 +126,7 @@ def _show_table(entries: Sequence[Quarantined]) -> None:
         table.add_column(heading)
     for entry in entries:
         table.add_row(str(entry.id), entry.state, entry.reason, printable(entry.source), printable(entry.detail))
-    Console(highlight=False, markup=False).print(table if entries else "Nothing is in quarantine.")
+    terminal().print(table if entries else "Nothing is in quarantine.")
 
 
 def _print_json(value: Any) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import orjson
-from rich.console import Console
 from rich.table import Table
 
 from daemon.cli.exits import Exit, die
@@ -39,7 +38,7 @@ def show_report(
         what = f"scan {scan}" if scan else f"finished scan of host {host}" if host else "finished scan"
         die(Exit.NOT_FOUND, f"no {what} in {settings.state_dir}; `report --list` shows those there are")
     if as_text:
-        show_record(Console(highlight=False, markup=False), orjson.loads(entry.record), limit=None)
+        show_record(terminal(), orjson.loads(entry.record), limit=None)
     else:
         sys.stdout.buffer.write(entry.record + b"\n")
     return Exit.DONE
@@ -62,4 +61,4 @@ def _list(entries: list[ScanEntry], as_text: bool) -> None:
             entry.scan_id[:12], printable(entry.host), entry.as_of, f"{entry.findings:,}",
             "yes" if entry.complete else "no", printable(entry.source),
         )  # fmt: skip
-    Console(highlight=False, markup=False).print(table)
+    terminal().print(table)

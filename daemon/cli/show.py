@@ -14,7 +14,7 @@ Json = Mapping[str, Any]
 
 LEVEL_STYLES = {"critical": "bold white on red", "high": "bold red", "medium": "yellow", "low": "cyan", "info": "dim"}
 _ORDER = ("critical", "high", "medium", "low", "info")
-_FRAMEWORKS = {
+FRAMEWORKS = {
     "nist_800_53_r5": "NIST 800-53",
     "nist_csf_2_0": "NIST CSF 2.0",
     "pci_dss_4_0": "PCI DSS 4.0",
@@ -184,7 +184,7 @@ def _compliance(frameworks: Sequence[Json]) -> Table:
         other = sum(len(controls) for basis, controls in failing.items() if basis != "sourced")
         covered = entry["coverage"]
         table.add_row(
-            "  " + _FRAMEWORKS.get(entry["framework"], entry["framework"]),
+            "  " + FRAMEWORKS.get(entry["framework"], entry["framework"]),
             str(sourced),
             str(other),
             str(sum(map(len, supporting.values()))),
