@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 
 from daemon.cli.exits import Exit, die
 from daemon.cli.show import show_record
+from daemon.cli.terminal import terminal
 from daemon.desk import open_desk
 from daemon.ledger import Ledger
 from daemon.one_shot import OneShot, Refused

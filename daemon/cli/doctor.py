@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from daemon.cli.exits import Exit
+from daemon.cli.terminal import terminal
 from daemon.desk import open_desk
 from daemon.ledger import Ledger
 from daemon.settings import Settings, load_settings

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from daemon.cli.exits import Exit, die
 from daemon.cli.show import FRAMEWORKS, LEVEL_STYLES
+from daemon.cli.terminal import terminal
 from daemon.settings import load_settings
 from pipeline.display import printable
 from pipeline.knowledge.load import load_knowledge

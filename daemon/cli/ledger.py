@@ -11,6 +11,7 @@ import orjson
 from rich.table import Table
 
 from daemon.cli.exits import Exit, die
+from daemon.cli.terminal import terminal
 from daemon.ledger import Ledger, Quarantined
 from daemon.settings import Settings, load_settings
 from pipeline.display import printable

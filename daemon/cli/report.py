@@ -12,6 +12,7 @@ from rich.table import Table
 from daemon.cli.exits import Exit, die
 from daemon.cli.ledger import open_to_read
 from daemon.cli.show import show_record
+from daemon.cli.terminal import terminal
 from daemon.ledger import ScanEntry
 from daemon.settings import load_settings
 from pipeline.display import printable
