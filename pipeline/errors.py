@@ -71,7 +71,15 @@ class Incomplete(ReportError):
 
 
 class LedgerError(AgentError):
-    """Raised when the ledger cannot be opened or cannot keep its promise."""
+    """Raised when the ledger cannot be opened or cannot keep its promise.
+
+    Attributes:
+        transient: the cause (a full or failing disk, a lock) may pass by itself, and nothing was changed.
+    """
+
+    def __init__(self, message: str, *, transient: bool = False) -> None:
+        super().__init__(message)
+        self.transient = transient
 
 
 class LedgerLocked(LedgerError):

@@ -188,9 +188,11 @@ def _explain(path: Path, error: sqlite3.Error) -> LedgerError:
         return LedgerError(damaged(path, str(error)))
     for prefix, advice in _ADVICE.items():
         if name.startswith(prefix):
-            return LedgerError(f"{path}: {advice} ({error})")
+            return LedgerError(f"{path}: {advice} ({error})", transient=True)
     if name.startswith("SQLITE_IOERR"):
-        return LedgerError(f"{path}: the disk is failing ({error}, {name}); check it with `dmesg`")
+        return LedgerError(
+            f"{path}: the disk is failing ({error}, {name}); check it with `dmesg`", transient=True
+        )
     return LedgerError(f"{path}: {error} ({name or type(error).__name__}); run `sysscan-agent ledger fsck`")
 
 

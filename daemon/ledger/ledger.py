@@ -1,6 +1,8 @@
 """The ledger as one object: opening, upkeep and reports on itself."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from sqlite3 import Connection
 from types import TracebackType
@@ -20,6 +22,14 @@ from pipeline.errors import LedgerError
 MAX_QUARANTINE_ROWS = 100_000  # some 100 MB at worst; the oldest go first, those already looked at before others
 _PRUNE_ROWS = 2_000  # 5 MB of lines, some 40 ms
 _VACUUM_PAGES = 1_000  # 4 MB, some 20 ms: upkeep must never hold the event loop for long
+
+
+@dataclass(slots=True, frozen=True)
+class Waiting:
+    """Findings that are not committed yet, and how long the oldest of their scans has been known."""
+
+    findings: int
+    age_s: float
 
 
 class Ledger(IntakeStore, WorkStore, OutboxStore, QuarantineStore):
@@ -115,6 +125,17 @@ class Ledger(IntakeStore, WorkStore, OutboxStore, QuarantineStore):
             finally:
                 connection.execute(f"PRAGMA busy_timeout = {round(BUSY_TIMEOUT_S * 1000)}")
         return pruned > 0 or free > 0
+
+    def waiting(self) -> Waiting:
+        """Say what waits for analysis; cheap enough for every second."""
+        with self._database.read() as connection:
+            findings, oldest = connection.execute(
+                "SELECT coalesce(sum(findings), 0), min(opened_at) FROM scans WHERE state <> 'done'"
+            ).fetchone()
+        age_s = 0.0
+        if oldest is not None:
+            age_s = max(0.0, self._clock() - datetime.fromisoformat(oldest).timestamp())
+        return Waiting(findings, age_s)
 
     def status(self) -> dict[str, Any]:
         """Count everything, for people and for metrics."""

@@ -58,6 +58,7 @@ CREATE TABLE scans (
          AND as_of IS NOT NULL AND content_hash IS NOT NULL))
 ) STRICT;
 CREATE INDEX scans_waiting ON scans (scan_no) WHERE state = 'closed';
+CREATE INDEX scans_undone ON scans (scan) WHERE state <> 'done';
 CREATE INDEX scans_header ON scans (host, header_hash, n) WHERE header_hash IS NOT NULL;
 CREATE INDEX scans_file ON scans (file_id);
 CREATE INDEX scans_host ON scans (host, profile, scan_no);

@@ -1,0 +1,102 @@
+"""`sysscan-agent run`, and `sysscan-agent --watch`."""
+
+import asyncio
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from daemon.cli.exits import Exit, die
+from daemon.desk import open_desk
+from daemon.ledger import Ledger
+from daemon.log import configure
+from daemon.metrics import Metrics
+from daemon.notify import Notifier
+from daemon.service import Service, ours
+from daemon.settings import Settings, load_settings
+from daemon.sinks.delivery import Delivery
+from daemon.sinks.ndjson_file import NdjsonFile
+from daemon.sources.sweep import Sweeper
+from daemon.version import VERSION
+from daemon.worker import Checkpoints, Worker
+from pipeline.report.limits import Limits
+
+logger = structlog.get_logger(__name__)
+
+CHECKPOINTS = "checkpoints.db"
+
+
+def run_daemon(given: Mapping[str, Any], config: Path | None, *, once: bool) -> Exit:
+    """Run the daemon until it is told to stop, or, with `once`, until what is there now is delivered."""
+    os.umask(0o077)
+    settings = load_settings(os.environ, given, config)
+    if not settings.watch.roots:
+        die(Exit.USAGE, "nothing to watch; give --watch DIRECTORY or set watch.roots in the configuration")
+    configure(settings.log)
+    notifier = Notifier(os.environ)
+    notifier.status("starting")
+    with Ledger.open(settings.state_dir, clock=time.time, host=settings.host) as ledger:
+        desk = open_desk(settings, ledger)
+        for warning in desk.intel.warnings:
+            logger.warning("intel.skipped", reason=warning)
+        sink = _sink(settings)
+        checkpoints = Checkpoints(settings.state_dir / CHECKPOINTS)
+        try:
+            for name in set(ledger.sinks()) - {sink.name}:
+                # A sink that is no longer configured would hold its records back for ever.
+                logger.warning("sink.dropped", sink=name)
+                ledger.drop_sink(name)
+            ledger.register_sink(sink.name)
+            delivery = Delivery(ledger, sink, time.monotonic)
+            worker = Worker(ledger, desk, checkpoints, settings.analysis.batch_size)
+            logger.info(
+                "service.started",
+                version=VERSION,
+                state_dir=str(settings.state_dir),
+                output=str(settings.output_path),
+                knowledge=desk.knowledge.digest,
+                policy=desk.policy.digest,
+            )
+            if once:
+                return _drain(settings, ledger, worker, delivery, checkpoints)
+            service = Service(settings, ledger, worker, [delivery], notifier, Metrics())
+            asyncio.run(service.run())
+        finally:
+            checkpoints.close()
+    return Exit.DONE
+
+
+def _sink(settings: Settings) -> NdjsonFile:
+    output = settings.output
+    return NdjsonFile(
+        settings.output_path,
+        rotate_bytes=output.rotate_bytes,
+        keep_segments=output.keep_segments,
+        emit_changes_only=output.emit == "changes",
+        min_level=output.min_level,
+    )
+
+
+def _drain(
+    settings: Settings, ledger: Ledger, worker: Worker, delivery: Delivery, checkpoints: Checkpoints
+) -> Exit:
+    """Take in what is there, and deliver all that is known."""
+    sweeper = Sweeper(ledger, Limits(), settings.watch, excluded=ours(settings))
+    result = sweeper.sweep()
+    if result.missing_roots:
+        die(Exit.USAGE, f"{result.missing_roots[0]}: is not there")
+    sweeper.close()
+    while worker.step():
+        pass
+    while delivery.step():
+        pass
+    while ledger.idle():
+        pass
+    checkpoints.shrink()
+    delivery.close()
+    if delivery.failing:
+        die(Exit.REJECTED, f"{settings.output_path}: cannot be written; the findings wait in the ledger")
+    return Exit.REJECTED if result.admitted.quarantined else Exit.DONE
