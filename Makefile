@@ -1,0 +1,66 @@
+# `make demo` and `make test` are all that a fresh machine needs: Python 3.11 or newer (with venv) and make.
+
+VENV ?= .venv
+PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,$(shell \
+    $(name) -c 'import sys; sys.version_info >= (3, 11) and print("$(name)")' 2>/dev/null)))
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+SETUP := pyproject.toml setup.py constraints.txt
+KNOWLEDGE := pipeline/knowledge/compiled.json
+
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint bench knowledge wheel clean
+
+help:
+	@echo 'make demo       analyse a real scan of a host and show what is wrong with it'
+	@echo 'make test       run the tests'
+	@echo 'make lint       ruff, mypy and the import layers'
+	@echo 'make bench      measure speed and memory'
+	@echo 'make wheel      build the package into dist/'
+	@echo 'make clean      remove what the others made'
+
+demo: $(VENV)/.installed $(KNOWLEDGE)
+	@demo/run $(BIN)/sysscan-agent demo-output
+
+test: $(VENV)/.installed-dev $(KNOWLEDGE)
+	$(BIN)/pytest
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.installed-dev $(KNOWLEDGE)
+	$(BIN)/python -m benchmarks
+
+knowledge: $(KNOWLEDGE)
+
+wheel: $(VENV)/.installed-dev
+	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
+
+clean:
+	rm -rf $(VENV) demo-output dist build *.egg-info $(KNOWLEDGE) \
+	    .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Reading the compiled form is faster than reading YAML; without it everything works just the same.
+$(KNOWLEDGE): $(shell find pipeline/knowledge -name '*.yaml' -o -name '*.py') | $(VENV)/bin/python
+	@test -e $(VENV)/.installed -o -e $(VENV)/.installed-dev || $(MAKE) --no-print-directory $(VENV)/.installed
+	@$(BIN)/python -c 'from pipeline.knowledge.load import compile_knowledge; compile_knowledge()'
+
+# An environment with the tools for development serves the demo, too.
+$(VENV)/.installed: $(SETUP) | $(BIN)/python
+	@if test -e $(VENV)/.installed-dev; then $(MAKE) --no-print-directory $(VENV)/.installed-dev; \
+	else echo 'installing into $(VENV) ...' && $(PIP) install -c constraints.txt -e .; fi
+	@touch $@
+
+$(VENV)/.installed-dev: $(SETUP) | $(BIN)/python
+	@echo 'installing into $(VENV), with the tools for development ...'
+	@$(PIP) install -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(BIN)/python:
+	@test -n '$(PYTHON)' || { echo 'Python 3.11 or newer is needed; name it with make PYTHON=...' >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	    echo 'the venv module is needed: on Debian and Ubuntu, apt install python3-venv' >&2; exit 1; }
