@@ -111,7 +111,7 @@ class Classifier:
                 for name in ("description", "title")
                 if getattr(raw, name) is None and _same(getattr(reading, name) for reading in readings)
             ),
-            fingerprint=digest("fingerprint", self._host, "ambiguous", scanner, raw.id, names),
+            fingerprint=digest("fingerprint", self._host, "ambiguous", scanner, raw.id, "id" in raw.escaped, names),
             content=content,
             situation=digest("situation", names, status, features),
         )
@@ -137,7 +137,9 @@ class Classifier:
             description=raw.description or "",
             metadata=raw.metadata,
             restored=(),
-            fingerprint=digest("fingerprint", self._host, class_id, raw.id, raw.title),
+            fingerprint=digest(
+                "fingerprint", self._host, class_id, raw.id, raw.title, "id" in raw.escaped, "title" in raw.escaped
+            ),
             content=content,
             situation=digest("situation", class_id, status, {"severity": raw.severity}),
         )
@@ -358,6 +360,11 @@ def compiled_classes(knowledge: Knowledge, profile: str) -> CompiledClasses:
 
 
 _FIELD = re.compile(r"\{([a-z0-9_]+)\}")
+
+
+def placeholders(template: str) -> list[str]:
+    """Name the slots that a template asks for."""
+    return _FIELD.findall(template)
 
 
 def fill(template: str, slots: Mapping[str, str]) -> str | None:

@@ -1,6 +1,6 @@
 """The enriched finding, schema 1: one JSON object a line, keys sorted, the same bytes for the same input."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +8,7 @@ import orjson
 
 from pipeline.analysis import Answer, FallbackReason, Origin, RulesAnalyst, confidence
 from pipeline.baseline import Comparison
-from pipeline.classify import fill
+from pipeline.classify import fill, placeholders
 from pipeline.correlate import Group
 from pipeline.display import printable
 from pipeline.finding import LEVELS, Level, Member
@@ -19,6 +19,7 @@ from pipeline.scan import ScanIndex, profile_of
 
 SCHEMA = "sysscan.enriched/1"
 _MAX_MEMBERS = 10  # of a correlation that a line names; the scan record counts all
+_MAX_TEXT = 4000  # characters of an assessment that a model wrote
 
 _CHANGED = frozenset({"new", "changed", "regressed", "resolved"})
 
@@ -80,7 +81,7 @@ class Renderer:
         self._comparison = comparison
         self._rules = rules
         self._knowledge = knowledge
-        self._encoded: dict[tuple[int, tuple[str, ...], str], tuple[bytes, bytes, Level, bool]] = {}
+        self._encoded: dict[tuple[object, ...], tuple[bytes, bytes, Level, bool]] = {}
         self._fragments: dict[int, tuple[object, orjson.Fragment]] = {}
         header = index.context.header
         facts = {"arch": header.arch, "kernel": header.kernel, "os": header.os_pretty or header.os_id}
@@ -92,7 +93,8 @@ class Renderer:
         """Write the line of a finding with the analysis of its situation."""
         member = self._index.members[seq]
         groups = self._judge.groups(seq)
-        key = (id(member.classified), tuple(group.group for group in groups), said.key)
+        # The answer to one question is the same all through a scan, but a model may fail for one batch only.
+        key = (id(member.classified), tuple(group.group for group in groups), said.key, said.fallback_reason)
         encoded = self._encoded.get(key)
         if encoded is None:
             encoded = self._encoded[key] = self._encode(member, groups, said)
@@ -111,8 +113,10 @@ class Renderer:
         raw = index.findings[member.seq]
         spec = self._knowledge.classes.get(finding.class_id)
         seen = self._comparison.seen.get(finding.fingerprint) if self._comparison is not None else None
-        level = said.answer.level if said.answer is not None else judgement.risk.level
-        level = max(level, judgement.risk.floor, key=LEVELS.index)  # a model may raise, never lower
+        level = judgement.risk.level
+        if said.answer is not None and judgement.suppression is None:
+            # A model may raise, never lower, and not against the operator's word.
+            level = max(level, judgement.risk.floor, said.answer.level, key=LEVELS.index)
         body: Json = {
             "schema": SCHEMA,
             "dedupe_key": "",
@@ -172,9 +176,8 @@ class Renderer:
 
     def _analysis(self, member: Member, judgement: Judgement, said: Said) -> Json:
         if said.answer is not None:
-            shown = {name: printable(value) for name, value in member.classified.slots.items()}
-            assessment = fill(said.answer.assessment, shown) or ""
-            impact = fill(said.answer.impact, shown) or ""
+            slots = member.classified.slots
+            assessment, impact = _told(said.answer.assessment, slots), _told(said.answer.impact, slots)
         else:
             assessment, impact = self._rules.say(member, self._index.context.header)
         return {
@@ -203,6 +206,15 @@ class Renderer:
         if known is None or known[0] is not value:
             known = self._fragments[id(value)] = (value, orjson.Fragment(canonical(value)))
         return known[1]
+
+
+def _told(text: str, slots: Mapping[str, str]) -> str:
+    """Put slots into what a model wrote; one that this finding lacks shows as its name.
+
+    Findings of one situation agree in class, status and features, not in which slots the report gave.
+    """
+    shown = {name: printable(slots[name]) if name in slots else f"<{name}>" for name in placeholders(text)}
+    return fill(printable(text, _MAX_TEXT), shown) or ""
 
 
 def _suppression(judgement: Judgement) -> Json | None:

@@ -95,8 +95,7 @@ class Nodes:
 
     def fallback(self, state: BatchState) -> BatchState:
         """Let the rules answer what is open, and say why."""
-        reason = self._bench(state).fallback_reason(state["attempt"])
-        return {"open": [], "decided": {**state["decided"], reason: state["open"]}}
+        return {"open": [], "decided": {**state["decided"], **self._bench(state).fallback(state["open"])}}
 
     def remediate(self, state: BatchState) -> BatchState:
         """Count the actions of the batch."""

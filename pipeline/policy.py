@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from pipeline.errors import ConfigError
-from pipeline.finding import Classified, Severity
+from pipeline.finding import Classified, Level
 from pipeline.keys import canonical, digest_bytes
 from pipeline.knowledge.schema import Knowledge
 from pipeline.yaml_file import Places, read_mapping, refusal
@@ -24,22 +24,23 @@ class _Entry(BaseModel):
 class Selector(_Entry):
     """Which findings an entry means; everything that is given must hold.
 
-    Values of `slots` and `host` are shell patterns (``*``, ``?``), case-sensitive.
+    `class`, `host` and the values of `slots` are patterns with ``*`` and ``?``, case-sensitive; every other character
+    stands for itself. `fingerprint` may be the beginning of one.
     """
 
-    class_: str | None = Field(default=None, alias="class")
-    fingerprint: str | None = None
-    host: str | None = None
+    class_: Text | None = Field(default=None, alias="class")
+    fingerprint: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8,32}$")] | None = None
+    host: Text | None = None
     slots: dict[str, str] = {}
 
     def selects(self, host: str, finding: Classified) -> bool:
         """Say whether a finding is meant."""
         return (
-            (self.class_ is None or fnmatchcase(finding.class_id, self.class_))
+            (self.class_ is None or _fits(finding.class_id, self.class_))
             and (self.fingerprint is None or finding.fingerprint.startswith(self.fingerprint))
-            and (self.host is None or fnmatchcase(host, self.host))
+            and (self.host is None or _fits(host, self.host))
             and all(
-                name in finding.slots and fnmatchcase(finding.slots[name], pattern)
+                name in finding.slots and _fits(finding.slots[name], pattern)
                 for name, pattern in self.slots.items()
             )
         )
@@ -57,7 +58,7 @@ class Allow(Selector):
 class Override(Selector):
     """A severity that the operator sets, with the reason."""
 
-    severity: Severity
+    severity: Level
     reason: Text
 
 
@@ -126,12 +127,27 @@ def _problems(policy: Policy, knowledge: Knowledge) -> Iterable[tuple[tuple[str,
     lists: Mapping[str, Sequence[Selector]] = {"allow": policy.allow, "overrides": policy.overrides}
     for name, entries in lists.items():
         for number, entry in enumerate(entries):
-            where = (name, str(number))
-            if entry.class_ is None and entry.fingerprint is None:
-                yield where, "needs a class or a fingerprint"
-            elif (
-                entry.class_ is not None
-                and not entry.class_.startswith(("unknown.", "ambiguous"))
-                and not any(fnmatchcase(class_id, entry.class_) for class_id in knowledge.classes)
-            ):
-                yield (*where, "class"), f"no such class: {entry.class_}"
+            for loc, reason in _selector_problems(entry, knowledge):
+                yield (name, str(number), *loc), reason
+
+
+def _selector_problems(entry: Selector, knowledge: Knowledge) -> Iterable[tuple[tuple[str, ...], str]]:
+    if entry.class_ is None and entry.fingerprint is None:
+        yield (), "needs a class or a fingerprint"
+        return
+    if entry.class_ is None or entry.class_.startswith(("unknown.", "ambiguous")):
+        return
+    if not entry.class_.strip("*") and not (entry.fingerprint or entry.host or entry.slots):
+        yield ("class",), "means every finding of every host; name a class, a host or a slot"
+    meant = [spec for class_id, spec in knowledge.classes.items() if _fits(class_id, entry.class_)]
+    if not meant:
+        yield ("class",), f"no such class: {entry.class_}"
+    for slot in entry.slots:
+        if meant and not any(slot in spec.slots for spec in meant):
+            names = sorted({name for spec in meant for name in spec.slots})
+            yield ("slots", slot), f"{entry.class_} has no such slot (there are: {', '.join(names) or 'none'})"
+
+
+def _fits(value: str, pattern: str) -> bool:
+    # A path may hold brackets; `fnmatch` would read them as a set of characters.
+    return fnmatchcase(value, pattern.replace("[", "[[]"))

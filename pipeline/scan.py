@@ -12,13 +12,20 @@ from pipeline.knowledge.schema import Knowledge
 
 HostSource = Literal["report", "option", "key", "unknown"]
 
-# Flags that change how a report looks or where it goes, not what the scan covers. Those of the first set stand
-# alone, those of the second take a value.
-_FORM_FLAGS = frozenset(
-    {"--pretty", "--compact", "--canonical", "--ndjson", "--sarif", "--timings", "--parallel", "--sign-gpg"}
-)
-_FORM_OPTIONS = frozenset({"--output", "--parallel-threads", "--write-env", "--fail-on", "--fail-on-count"})
-_FORM_CONFIG = frozenset({"canonical", "compact", "ndjson", "parallel", "parallel_max_threads", "pretty", "sarif"})
+# Options that change how a report looks or where it goes, not what the scan covers.
+_FORM_OPTIONS = frozenset(
+    {
+        "--canonical", "--compact", "--fail-on", "--fail-on-count", "--ndjson", "--output", "--parallel",
+        "--parallel-threads", "--pretty", "--sarif", "--sign-gpg", "--slsa-level", "--timings", "--write-env",
+    }
+)  # fmt: skip
+_FORM_CONFIG = frozenset(
+    {
+        "canonical", "compact", "fail_on_count", "fail_on_severity", "ndjson", "parallel", "parallel_max_threads",
+        "pretty", "sarif",
+    }
+)  # fmt: skip
+_SCANNER_LISTS = frozenset({"--disable", "--enable"})
 
 
 @dataclass(slots=True, frozen=True)
@@ -72,23 +79,38 @@ def profile_of(header: ScanHeader) -> str | None:
     """Name what a scan covered, or None where the report does not say.
 
     Two scans with the same profile looked at the same things, so what is gone from the later one is gone.
-    Options that only shape the report are left out.
+    Options that only shape the report are left out, and the order of options does not matter. A JSON report and an
+    NDJSON stream of one run have different profiles: in the latter some findings have no class that is certain.
     """
     if header.cmdline is None:
         return None
-    words = header.cmdline.split()[1:]
-    coverage: list[str] = []
-    skip = False
-    for word in words:
-        if skip:
-            skip = False
-        elif word in _FORM_OPTIONS:
-            skip = True
-        elif word not in _FORM_FLAGS and word.partition("=")[0] not in _FORM_OPTIONS:
-            coverage.append(word)
     config = {key: value for key, value in header.effective_config.items() if key not in _FORM_CONFIG}
     carries_config = header.source_format == "json"
-    return digest("profile", coverage, carries_config, config, header.euid, header.tool_version)
+    return digest(
+        "profile", _coverage(header.cmdline), carries_config, config, header.euid, header.tool_version
+    )
+
+
+def _coverage(cmdline: str) -> list[list[str]]:
+    """List the options that say what is looked at, each with its values, in an order of their own.
+
+    The report joins the words with blanks, so all up to the next option belong to the one before.
+    """
+    options: list[list[str]] = []
+    for word in cmdline.split()[1:]:
+        if word.startswith("--"):
+            name, mark, value = word.partition("=")
+            options.append([name, value] if mark else [name])
+        elif options:
+            options[-1].append(word)
+        else:
+            options.append(["", word])
+    kept = [option for option in options if option[0] not in _FORM_OPTIONS]
+    for option in kept:
+        if option[0] in _SCANNER_LISTS:
+            option[1:] = sorted(",".join(option[1:]).split(","))
+    # Of a repeated option the order may matter, so only different ones change places.
+    return sorted(kept, key=lambda option: option[0])
 
 
 def resolves(context: ScanContext) -> bool:

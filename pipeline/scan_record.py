@@ -4,12 +4,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.baseline import Comparison, Missing, identity_slots, label_of
+from pipeline.baseline import Comparison, Missing, Seen, identity_slots, label_of
 from pipeline.compliance import GapAnalysis, coverage
 from pipeline.correlate import Group
+from pipeline.display import printable
 from pipeline.enriched import Provenance
 from pipeline.finding import LEVELS, Level
-from pipeline.judge import Json, Judge, Judgement, distinct
+from pipeline.judge import Json, Judge, Judgement
 from pipeline.keys import digest
 from pipeline.knowledge.schema import Knowledge
 from pipeline.policy import Policy
@@ -18,6 +19,7 @@ from pipeline.scan import ScanIndex, profile_of
 SCHEMA = "sysscan.scan/1"
 _EXAMPLES = 5  # findings that an issue names
 _TOP = 10
+_UNSEEN = 200  # findings that were not observed, the last seen first; they stay so until seen again or forgotten
 _AT_STAKE = frozenset({"open", "unknown", "error"})
 
 
@@ -34,6 +36,9 @@ def scan_record(
     context, header = index.context, index.context.header
     members = index.members
     judgements = [judge.judge(member.seq) for member in members]
+    # People count findings; twins are one.
+    first_of = {(m.classified.fingerprint, m.classified.content): m.seq for m in reversed(members)}
+    different = [judgements[seq] for seq in first_of.values()]
     issues = _issues(index, judgements, comparison, knowledge)
     gaps = GapAnalysis()
     for member, judgement in zip(members, judgements, strict=True):
@@ -54,10 +59,10 @@ def scan_record(
         "notes": sorted(header.notes),
         "counts": {
             "lines": len(members),
-            "distinct": distinct(members),
+            "distinct": len(different),
             "rejected": context.rejected,
-            "status": _count(judgement.status for judgement in judgements),
-            "level": _count(j.risk.level for j in judgements if j.status in _AT_STAKE),
+            "status": _count(judgement.status for judgement in different),
+            "level": _count(j.risk.level for j in different if j.status in _AT_STAKE),
             "issues": len(issues),
             "unknown_class": sum(m.classified.class_id.startswith("unknown.") for m in members),
             "ambiguous_class": sum(bool(m.classified.candidates) for m in members),
@@ -115,16 +120,19 @@ def _issue(
     spec = knowledge.classes.get(finding.class_id)
     identity = identity_slots(knowledge, finding.class_id)
     labels: dict[str, str] = {}
+    examples: list[str] = []
     for seq in seqs:
         other = index.members[seq].classified
-        labels.setdefault(other.fingerprint, label_of(other, identity, index.findings[seq].id))
+        if other.fingerprint not in labels:
+            labels[other.fingerprint] = label_of(other, identity, index.findings[seq].id)
+            examples.append(index.members[seq].dedupe_key)
     states: Counter[str] = Counter()
     if comparison is not None:
         states.update(comparison.seen[fingerprint].state for fingerprint in labels)
     actions = Counter(
         (action["id"], action["contraindicated"] is not None) for seq in seqs for action in judgements[seq].remediation
     )
-    first = judgement.remediation[0] if judgement.remediation else None
+    first = _do_first([judgements[seq] for seq in sorted(seqs, key=lambda seq: (-judgements[seq].risk.score, seq))])
     return {
         "id": digest("issue", index.context.host, *key),
         "class": finding.class_id,
@@ -143,7 +151,7 @@ def _issue(
         "distinct": len(labels),
         "baseline": dict(sorted(states.items())),
         "labels": list(labels.values())[:_EXAMPLES],
-        "examples": [index.members[seq].dedupe_key for seq in seqs[:_EXAMPLES]],
+        "examples": examples[:_EXAMPLES],
         "artefact": None
         if judgement.artefact is None
         else {name: judgement.artefact[name] for name in ("id", "degree", "why", "check")},
@@ -160,10 +168,19 @@ def _issue(
     }
 
 
+def _do_first(judgements: Sequence[Judgement]) -> Json | None:
+    """Choose an action for the worst finding that has one which does no harm; else say what must not be done."""
+    for judgement in judgements:
+        for action in judgement.remediation:
+            if action["contraindicated"] is None:
+                return action
+    return next((judgement.remediation[0] for judgement in judgements if judgement.remediation), None)
+
+
 def _untold_title(candidates: Sequence[str], title: str, knowledge: Knowledge) -> str:
     if candidates:
         return "One of: " + "; ".join(knowledge.classes[name].title for name in candidates)
-    return title or "Unknown kind of finding"
+    return printable(title) or "Unknown kind of finding"
 
 
 def _correlation(group: Group, index: ScanIndex, judgements: Sequence[Judgement]) -> Json:
@@ -185,19 +202,18 @@ def _baseline(comparison: Comparison, knowledge: Knowledge) -> Json:
     return {
         "compared": comparison.compared,
         "states": _count(seen.state for seen in comparison.seen.values()),
-        "resolved": [_missing(one, knowledge) for one in comparison.resolved]
+        "resolved": [_gone(one, knowledge, "gone") for one in comparison.resolved]
         + [
-            {"fingerprint": one.fingerprint, "class": one.class_id, "label": one.label,
-             "title": knowledge.classes[one.class_id].title if one.class_id in knowledge.classes else one.class_id,
-             "first_seen_at": one.first_seen_at, "how": "passed"}
+            _gone(one, knowledge, "passed")
             for one in sorted(comparison.seen.values(), key=lambda one: one.fingerprint)
             if one.state == "resolved"
         ],
-        "not_observed": [_missing(one, knowledge) for one in comparison.not_observed],
-    }  # fmt: skip
+        "not_observed": [_gone(one, knowledge, "gone") for one in comparison.not_observed[:_UNSEEN]],
+        "not_observed_count": len(comparison.not_observed),
+    }
 
 
-def _missing(one: Missing, knowledge: Knowledge) -> Json:
+def _gone(one: Missing | Seen, knowledge: Knowledge, how: str) -> Json:
     spec = knowledge.classes.get(one.class_id)
     return {
         "fingerprint": one.fingerprint,
@@ -205,7 +221,7 @@ def _missing(one: Missing, knowledge: Knowledge) -> Json:
         "title": spec.title if spec is not None else one.class_id,
         "label": one.label,
         "first_seen_at": one.first_seen_at,
-        "how": "gone",
+        "how": how,
     }
 
 

@@ -1,20 +1,18 @@
 """The working objects of one scan: what the graph's nodes act on, rebuilt by pure functions whenever it is needed."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-import orjson
+from dataclasses import replace
 
 from pipeline.analysis import (
     ANALYSIS_VERSION,
     AnalysisStore,
     Analyst,
-    Answer,
     FallbackReason,
     Question,
     RulesAnalyst,
     question,
 )
+from pipeline.answers import Answers, Kept
 from pipeline.baseline import Comparison, Prior, compare
 from pipeline.correlate import Correlator
 from pipeline.enriched import Line, Provenance, Renderer, Said
@@ -26,8 +24,6 @@ from pipeline.knowledge.schema import Knowledge
 from pipeline.policy import Policy
 from pipeline.scan import ScanContext, ScanIndex, index_scan, profile_of
 from pipeline.scan_record import scan_record
-
-_DRAFT = "draft:"  # an answer that was stored as it was produced and that `critique` has not seen yet
 
 
 class Desk:
@@ -80,7 +76,7 @@ class Workbench:
         self.index: ScanIndex = index_scan(context, findings, desk.knowledge, desk.policy.profile)
         self.groups = desk.correlator.correlate(self.index)
         self.comparison: Comparison | None = (
-            compare(self.index, prior, desk.knowledge)
+            compare(self.index, prior, desk.knowledge, desk.policy.profile)
             if prior is not None and context.host_source != "unknown" and profile_of(context.header) is not None
             else None
         )
@@ -91,8 +87,8 @@ class Workbench:
             self.index, self.judge, self.comparison, desk.rules, desk.knowledge, desk.provenance
         )
         self._analyst_digest = desk.analyst.digest if desk.analyst is not None else desk.knowledge.digest
-        self._questions: dict[tuple[str, str, tuple[str, ...]], Question] = {}
-        self._answers: dict[str, Answer] = {}
+        self._questions: dict[int, Question] = {}
+        self._answers = Answers(desk.store if desk.analyst is not None else None)
         self._lines: dict[tuple[int, int], list[Line]] = {}
 
     @property
@@ -129,61 +125,65 @@ class Workbench:
     def question(self, seq: int) -> Question:
         """Ask about a finding; equal situations in equal context share the question."""
         member = self.index.members[seq]
-        context = tuple(group.rule for group in self.judge.groups(seq))
-        floor = self.judge.judge(seq).risk.floor
-        key = (member.classified.situation, floor, context)
-        known = self._questions.get(key)
+        judgement = self.judge.judge(seq)
+        known = self._questions.get(id(judgement))  # the judge keeps its judgements, and twins share theirs
         if known is None:
-            known = self._questions[key] = question(member, floor, context, self._analyst_digest)
+            context = tuple(group.rule for group in self.judge.groups(seq))
+            known = self._questions[id(judgement)] = question(member, judgement, context, self._analyst_digest)
         return known
 
     def recall(self, asked: Sequence[int]) -> list[int]:
         """Look answers up; give those that stay open."""
-        store = self._desk.store
-        if self._desk.analyst is not None and store is not None:
-            wanted = [key for key in (self.question(seq).key for seq in asked) if key not in self._answers]
-            for key, data in store.cached_analyses(wanted).items():
-                self._answers[key] = _decode(data)
-        return [seq for seq in asked if self.question(seq).key not in self._answers]
+        keys = {seq: self.question(seq).key for seq in asked}
+        self._answers.load(keys.values())
+        return [seq for seq in asked if self._answers.accepted(keys[seq]) is None]
 
     def analyse(self, open_: Sequence[int], attempt: int) -> None:
-        """Ask the model, and keep each answer as a draft."""
+        """Ask the model what was not asked in this attempt yet, and keep each answer as it comes."""
         analyst = self._desk.analyst
         if analyst is None:
             return
+        self._answers.load(self.question(seq).key for seq in open_)
         for seq in open_:
             asked = self.question(seq)
-            for key, answer in analyst.analyse([asked], attempt).items():
-                self._answers[_DRAFT + key] = answer
-                if self._desk.store is not None:
-                    self._desk.store.store_analyses({_DRAFT + key: _encode(answer)})
+            kept = self._answers.get(asked.key)
+            if kept is not None and (kept.accepted or kept.attempt >= attempt):
+                continue  # before an interruption, or for another batch
+            answer = analyst.analyse([asked], attempt).get(asked.key)
+            if answer is not None:
+                self._answers.put(asked.key, Kept(answer, attempt, accepted=False))
 
     def critique(self, open_: Sequence[int]) -> tuple[list[int], list[int]]:
-        """Accept or refuse the drafts; accepted ones enter the cache."""
-        analyst, store = self._desk.analyst, self._desk.store
+        """Accept or refuse the drafts; what has none is refused."""
+        analyst = self._desk.analyst
+        self._answers.load(self.question(seq).key for seq in open_)
         accepted: list[int] = []
         refused: list[int] = []
         for seq in open_:
             asked = self.question(seq)
-            draft = self._draft(asked.key)
-            if analyst is None or draft is None or analyst.critique(asked, draft) is not None:
+            kept = self._answers.get(asked.key)
+            if kept is None or analyst is None:
                 refused.append(seq)
-                continue
-            accepted.append(seq)
-            self._answers[asked.key] = draft
-            if store is not None:
-                store.store_analyses({asked.key: _encode(draft)})
+            elif kept.accepted:
+                accepted.append(seq)
+            elif analyst.critique(asked, kept.answer) is None:
+                accepted.append(seq)
+                self._answers.put(asked.key, replace(kept, accepted=True))
+            else:
+                refused.append(seq)
         return accepted, refused
 
-    def _draft(self, key: str) -> Answer | None:
-        if _DRAFT + key not in self._answers and self._desk.store is not None:
-            for name, data in self._desk.store.cached_analyses([_DRAFT + key]).items():
-                self._answers[name] = _decode(data)
-        return self._answers.get(_DRAFT + key)
-
-    def fallback_reason(self, attempt: int) -> FallbackReason:
-        """Say why the rules answer."""
-        return "rejected" if attempt else "no_model"
+    def fallback(self, open_: Sequence[int]) -> dict[str, list[int]]:
+        """Say why the rules answer what is open."""
+        if self._desk.analyst is None:
+            return {"no_model": list(open_)}
+        self._answers.load(self.question(seq).key for seq in open_)
+        reasons: dict[str, list[int]] = {}
+        for seq in open_:
+            answered = self._answers.get(self.question(seq).key) is not None
+            reason: FallbackReason = "rejected" if answered else "model_failed"
+            reasons.setdefault(reason, []).append(seq)
+        return reasons
 
     def count_actions(self, first: int, last: int) -> int:
         """Count the remediations of a batch."""
@@ -218,9 +218,9 @@ class Workbench:
     def _said(self, seq: int, key: str, reason: FallbackReason | None) -> Said:
         if reason is not None:
             return Said(key, "rules", fallback_reason=reason)
-        if key not in self._answers:
-            self.recall([seq])
-        answer = self._answers.get(key)
+        if self._answers.get(key) is None:
+            self._answers.load([key])
+        answer = self._answers.accepted(key)
         if answer is None or self._desk.analyst is None:
             return Said(key, "rules", fallback_reason="model_failed" if self.has_model else "no_model")
         return Said(key, "model", answer, model=self._desk.analyst.model)
@@ -231,14 +231,3 @@ class Workbench:
             self.index, self.judge, self.groups, self.comparison, self._desk.knowledge, self._desk.policy,
             self._desk.provenance,
         )  # fmt: skip
-
-
-def _encode(answer: Answer) -> bytes:
-    return orjson.dumps(answer)
-
-
-def _decode(data: bytes) -> Answer:
-    values: dict[str, Any] = orjson.loads(data)
-    return Answer(
-        **{**values, "techniques": tuple(values["techniques"]), "controls": tuple(values["controls"])}
-    )

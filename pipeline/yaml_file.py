@@ -11,6 +11,7 @@ from pipeline.errors import ConfigError
 Place = tuple[Path, int]  # file and line, from 1
 Places = dict[tuple[str, ...], Place]
 
+_MAX_NODES = 200_000  # scalars, lists and mappings of one file; the largest of ours has 9,000
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -20,9 +21,12 @@ def read_mapping(path: Path, places: Places, error: type[ConfigError] = ConfigEr
     Raises:
         ConfigError: as the class `error`; names file, line and reason.
     """
+    node: yaml.Node | None = None
     try:
         text = path.read_text(encoding="utf-8")
         node = yaml.compose(text, Loader=_LOADER)
+        if node is not None:
+            _refuse_endless(node, path, error)
         content = yaml.load(text, Loader=_LOADER)  # noqa: S506 - a safe loader either way
     except UnicodeDecodeError as cause:
         raise error(f"{path}: not UTF-8 at byte {cause.start}") from cause
@@ -32,7 +36,13 @@ def read_mapping(path: Path, places: Places, error: type[ConfigError] = ConfigEr
         line = cause.problem_mark.line + 1 if cause.problem_mark else 1
         raise error(f"{path}:{line}: not YAML: {cause.problem}") from cause
     except yaml.YAMLError as cause:
-        raise error(f"{path}: not YAML: {str(cause).splitlines()[0]}") from cause
+        position = getattr(cause, "position", None)
+        line = text.count("\n", 0, position) + 1 if isinstance(position, int) else 1
+        raise error(f"{path}:{line}: not YAML: {str(cause).splitlines()[0]}") from cause
+    except ValueError as cause:  # such as a date that no calendar has
+        raise error(f"{path}:{_bad_scalar(node)}: {cause}") from cause
+    except RecursionError as cause:
+        raise error(f"{path}: nested too deeply") from cause
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -54,6 +64,41 @@ def refusal(
         loc = loc[:-1]
     path, line = places.get(loc, (otherwise, 1))
     return error(f"{path}:{line}: {reason}")
+
+
+def _refuse_endless(root: yaml.Node, path: Path, error: type[ConfigError]) -> None:
+    """Refuse a file whose aliases hold themselves, or multiply it beyond what anybody would write."""
+    waiting = [root]
+    count = 0
+    while waiting:
+        node = waiting.pop()
+        count += 1
+        if count > _MAX_NODES:
+            line = node.start_mark.line + 1
+            raise error(f"{path}:{line}: too many entries once its aliases are put in; write less, or use more files")
+        if isinstance(node, yaml.MappingNode):
+            waiting += [part for pair in node.value for part in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+
+
+def _bad_scalar(root: yaml.Node | None) -> int:
+    """Find the line of the first scalar that has no value."""
+    loader = yaml.SafeLoader("")
+    waiting = [root] if root is not None else []
+    lines = []
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, yaml.MappingNode):
+            waiting += [part for pair in node.value for part in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+        else:
+            try:
+                loader.construct_object(node)
+            except ValueError:
+                lines.append(node.start_mark.line + 1)
+    return min(lines, default=1)
 
 
 def _mark(node: yaml.Node, loc: tuple[str, ...], path: Path, places: Places, error: type[ConfigError]) -> None:
