@@ -1,23 +1,27 @@
 """Findings that mean more together: rules of the knowledge, applied to a whole scan."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import heapq
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
-from pipeline.finding import Level, Member, ScanHeader
+from pipeline.features.paths import merged
+from pipeline.finding import LEVELS, Classified, Level, Member, ScanHeader
 from pipeline.keys import digest
 from pipeline.knowledge.predicates import Test, View, compile_all
-from pipeline.knowledge.schema import Correlation, CorrelationMember, Join, Knowledge
+from pipeline.knowledge.schema import Correlation, CorrelationMember, Join, Knowledge, Selection
 from pipeline.scan import ScanIndex
 
 _DELETED = " (deleted)"
 _TRANSFORMS: dict[str, Callable[[str], str]] = {
     "none": str,
-    "basename": lambda value: PurePosixPath(value.removesuffix(_DELETED)).name,
-    "dirname": lambda value: str(PurePosixPath(value.removesuffix(_DELETED)).parent),
+    "basename": lambda value: value.removesuffix(_DELETED).rpartition("/")[2],
+    "dirname": lambda value: merged(value).rpartition("/")[0] or "/",
     "strip_deleted": lambda value: value.removesuffix(_DELETED),
+    "same_file": merged,
 }
-_NO_VALUE = ""
+_MAX_CONTEXT = 16  # findings of a member that no join names; they would be repeated in each group of the rule
+
+Value = Callable[[Member], str | None]
 
 
 @dataclass(slots=True, frozen=True)
@@ -28,6 +32,7 @@ class Group:
         group: names it; stable for the scan.
         members: positions in the report, ascending, without repeats.
         raised: those among them whose level is at least `raises`.
+        about: what the joined members share, a path, directory, pid or name; text of the host, to be shown with care.
     """
 
     rule: str
@@ -39,83 +44,218 @@ class Group:
     raises: Level | None
     members: tuple[int, ...]
     raised: frozenset[int]
+    about: str = ""
 
 
 class Correlator:
     """The correlation rules, compiled once for a knowledge and a policy profile."""
 
     def __init__(self, knowledge: Knowledge, profile: str) -> None:
+        selectors = _Selectors(knowledge, profile)
         self._rules = [
-            (name, rule, {key: _Side(member, knowledge, profile) for key, member in rule.members.items()},
-             [_Side(member, knowledge, profile) for member in rule.absent])
-            for name, rule in sorted(knowledge.correlations.items())
-        ]  # fmt: skip
+            _Rule(name, rule, selectors)
+            for name, rule in sorted(
+                knowledge.correlations.items(), key=lambda item: (-_weight(item[1].raises), item[0])
+            )
+        ]
 
     def correlate(self, index: ScanIndex) -> list[Group]:
-        """Find every group in a scan, ordered by rule and first member."""
-        by_class: dict[str, list[Member]] = {}
-        for member in index.members:
-            by_class.setdefault(member.classified.class_id, []).append(member)
-        header = index.context.header
-        groups: list[Group] = []
-        for name, rule, sides, absent in self._rules:
-            found: dict[str, list[Member]] = {}
-            for key, side in sides.items():
-                found[key] = side.find(by_class, header)
-                if not found[key]:
-                    break
-            if len(found) < len(sides) or not all(found.values()):
-                continue
-            if any(side.find(by_class, header) for side in absent):
-                continue
-            groups.extend(self._groups(name, rule, sides, found, index.context.scan_id))
-        return groups
+        """Find every group in a scan: those that raise most first, then by rule, first member and what they share."""
+        scan = _Scan(index)
+        return [group for rule in self._rules for group in rule.groups(scan)]
 
-    def _groups(
-        self, name: str, rule: Correlation, sides: Mapping[str, "_Side"], found: Mapping[str, list[Member]], scan: str
-    ) -> Iterable[Group]:
-        if not rule.joins:
-            buckets: dict[str, dict[str, list[Member]]] = {_NO_VALUE: dict(found)}
-        else:
-            buckets = _joined(rule.joins, found)
-        for value, members in sorted(buckets.items(), key=lambda item: _first_seq(item[1])):
-            if any(len({m.classified.fingerprint for m in members[key]}) < side.minimum for key, side in sides.items()):
-                continue
-            seqs = sorted({member.seq for side in members.values() for member in side})
-            yield Group(
-                rule=name,
-                group=digest("group", name, scan, value),
-                title=rule.title,
-                why=rule.why,
-                first=rule.first,
-                techniques=tuple(rule.techniques),
-                raises=rule.raises,
-                members=tuple(seqs),
-                raised=frozenset(member.seq for key in rule.raise_members for member in members[key]),
-            )
+
+class _Scan:
+    """The findings of a scan by class, with what the selectors found in them."""
+
+    def __init__(self, index: ScanIndex) -> None:
+        self.scan_id = index.context.scan_id
+        self._header = index.context.header
+        self.by_class: dict[str, list[Member]] = {}
+        for member in index.members:
+            self.by_class.setdefault(member.classified.class_id, []).append(member)
+        self._found: dict[int, list[Member]] = {}
+
+    def select(self, selector: "_Selector") -> list[Member]:
+        """List the findings that a selector takes, in report order."""
+        known = self._found.get(selector.number)
+        if known is None:
+            known = self._found[selector.number] = selector.find(self.by_class, self._header)
+        return known
+
+
+class _Selector:
+    """A `Selection`, compiled."""
+
+    def __init__(self, number: int, selection: Selection, when: Test, wrong: Mapping[str, Sequence[Test]]) -> None:
+        self.number = number
+        self.classes = tuple(dict.fromkeys(selection.classes))
+        self._when = when
+        self._wrong = wrong if selection.credible else {}
+
+    def find(self, by_class: Mapping[str, Sequence[Member]], header: ScanHeader) -> list[Member]:
+        """List the findings that take part, in report order."""
+        found: list[Member] = []
+        known: dict[int, bool] = {}  # twins share their `Classified`
+        for class_id in self.classes:
+            wrong = self._wrong.get(class_id, ())
+            for member in by_class.get(class_id, ()):
+                taken = known.get(id(member.classified))
+                if taken is None:
+                    seen = view(member, header)
+                    taken = self._when(seen) and not any(test(seen) for test in wrong)
+                    known[id(member.classified)] = taken
+                if taken:
+                    found.append(member)
+        if len(self.classes) > 1:
+            found.sort(key=_seq)
+        return found
+
+
+class _Selectors:
+    """Makes selectors; equal selections share one, so that a scan is searched once for each."""
+
+    def __init__(self, knowledge: Knowledge, profile: str) -> None:
+        self._knowledge = knowledge
+        self._profile = profile
+        self._known: dict[str, _Selector] = {}
+        self._wrong: dict[str, list[Test]] = {}
+        for entry in knowledge.artefacts.values():
+            if entry.degree != "cannot_tell":
+                test = compile_all(entry.when, knowledge.expected, profile)
+                for class_id in entry.classes:
+                    self._wrong.setdefault(class_id, []).append(test)
+
+    def all(self, member: CorrelationMember) -> list[_Selector]:
+        """Compile every selection by which a finding takes part."""
+        return [self._of(selection) for selection in member.alternatives(self._knowledge.selections)]
+
+    def _of(self, selection: Selection) -> _Selector:
+        key = selection.model_dump_json(include={"classes", "when", "credible"})
+        known = self._known.get(key)
+        if known is None:
+            when = compile_all(selection.when, self._knowledge.expected, self._profile)
+            known = self._known[key] = _Selector(len(self._known), selection, when, self._wrong)
+        return known
 
 
 class _Side:
-    """One member of a rule: which findings take part."""
+    """One member of a rule: which findings take part, and how many distinct ones it takes."""
 
-    def __init__(self, member: CorrelationMember, knowledge: Knowledge, profile: str) -> None:
+    def __init__(self, member: CorrelationMember, selectors: _Selectors) -> None:
         self.minimum = member.min
-        self._classes = member.classes
-        self._test: Test = compile_all(member.when, knowledge.expected, profile)
+        self._selectors = selectors.all(member)
 
-    def find(self, by_class: Mapping[str, Sequence[Member]], header: ScanHeader) -> list[Member]:
-        """List the findings that take part, in report order; none where they are fewer than asked."""
-        found = [
-            member for key in self._classes for member in by_class.get(key, ()) if self._test(view(member, header))
-        ]
-        if len(found) < self.minimum:
-            return []
-        return sorted(found, key=lambda member: member.seq)
+    def possible(self, by_class: Mapping[str, Sequence[Member]]) -> bool:
+        """Say whether the scan has findings of these classes at all."""
+        return any(class_id in by_class for selector in self._selectors for class_id in selector.classes)
+
+    def find(self, scan: _Scan) -> list[Member]:
+        """List the findings that take part, in report order."""
+        if len(self._selectors) == 1:
+            return scan.select(self._selectors[0])
+        merged_sides = {member.seq: member for selector in self._selectors for member in scan.select(selector)}
+        return [merged_sides[seq] for seq in sorted(merged_sides)]
+
+    def enough(self, members: Sequence[Member]) -> bool:
+        """Say whether these are as many distinct findings as the rule asks for."""
+        if len(members) < self.minimum:
+            return False
+        return self.minimum <= 1 or len({member.classified.fingerprint for member in members}) >= self.minimum
+
+
+class _Rule:
+    """A correlation, compiled."""
+
+    def __init__(self, name: str, spec: Correlation, selectors: _Selectors) -> None:
+        self._name = name
+        self._spec = spec
+        self._sides = {key: _Side(member, selectors) for key, member in spec.members.items()}
+        self._absent = [_Side(member, selectors) for member in spec.absent]
+        self._joins = [_Joint(join) for join in spec.joins]
+        self._joined = {key for joint in self._joins for key in (joint.left, joint.right)}
+
+    def groups(self, scan: _Scan) -> Iterator[Group]:
+        """Yield every time that the rule holds."""
+        if not all(side.minimum == 0 or side.possible(scan.by_class) for side in self._sides.values()):
+            return
+        found: dict[str, list[Member]] = {}
+        for key, side in self._sides.items():
+            found[key] = side.find(scan)
+            if not side.enough(found[key]):
+                return
+        if any(side.enough(side.find(scan)) for side in self._absent):
+            return
+        for value, members in self._buckets(found):
+            if all(side.enough(members[key]) for key, side in self._sides.items()):
+                yield self._group(value, members, scan.scan_id)
+
+    def _buckets(self, found: dict[str, list[Member]]) -> Iterable[tuple[str, dict[str, list[Member]]]]:
+        if not self._joins:
+            return [("", found)]
+        context = {key: _some(members) for key, members in found.items() if key not in self._joined}
+        buckets = []
+        first, *others = self._joins
+        for value, left, right in first.matches(found[first.left], found[first.right]):
+            bucket = {**found, **context, first.left: left, first.right: right}
+            if _hold(others, bucket):
+                seq = min(member.seq for key in self._joined for member in bucket[key])
+                buckets.append((seq, value, bucket))
+        # The value breaks ties, so that nothing depends on the order in which values were met.
+        buckets.sort(key=lambda entry: entry[:2])
+        return [(value, bucket) for _, value, bucket in buckets]
+
+    def _group(self, value: str, members: Mapping[str, Sequence[Member]], scan_id: str) -> Group:
+        spec = self._spec
+        return Group(
+            rule=self._name,
+            group=digest("group", self._name, scan_id, value),
+            title=spec.title,
+            why=spec.why,
+            first=spec.first,
+            techniques=tuple(spec.techniques),
+            raises=spec.raises,
+            members=tuple(sorted({member.seq for side in members.values() for member in side})),
+            raised=frozenset(member.seq for key in spec.raise_members for member in members[key]),
+            about=value,
+        )
+
+
+class _Joint:
+    """A `Join`, compiled.
+
+    Attributes:
+        left, right: the members that it joins.
+    """
+
+    def __init__(self, join: Join) -> None:
+        self.left, self._left = _reader(join.left, join.transform)
+        self.right, self._right = _reader(join.right, join.transform)
+        self._below = join.relation == "below"
+
+    def matches(
+        self, left: Sequence[Member], right: Sequence[Member]
+    ) -> Iterator[tuple[str, list[Member], list[Member]]]:
+        """Yield each shared value with the findings on both sides that have it; a finding has one value."""
+        values: dict[str, list[Member]] = {}
+        for member in right:
+            if (value := self._right(member)) is not None:
+                values.setdefault(_plain_directory(value) if self._below else value, []).append(member)
+        depth = max((value.count("/") for value in values), default=0)
+        takers: dict[str, list[Member]] = {}
+        for member in left:
+            value = self._left(member)
+            if value is not None and self._below:
+                value = _holder(value, values, depth)
+            if value is not None and value in values:
+                takers.setdefault(value, []).append(member)
+        for value, members in takers.items():
+            yield value, members, values[value]
 
 
 def view(member: Member, header: ScanHeader) -> View:
     """Show a classified finding to the predicates of the knowledge."""
-    finding = member.classified
+    finding: Classified = member.classified
     return View(
         header,
         slots=finding.slots,
@@ -129,45 +269,59 @@ def view(member: Member, header: ScanHeader) -> View:
     )
 
 
-def _joined(joins: Sequence[Join], found: Mapping[str, list[Member]]) -> dict[str, dict[str, list[Member]]]:
-    """Split the members into groups in which all joins hold; the first join names the group."""
-    first, *others = joins
-    left_key, left_value = _reader(first.left, first.transform)
-    right_key, right_value = _reader(first.right, first.transform)
-    left: dict[str, list[Member]] = {}
-    for member in found[left_key]:
-        if (value := left_value(member)) is not None:
-            left.setdefault(value, []).append(member)
-    right: dict[str, list[Member]] = {}
-    for member in found[right_key]:
-        if (value := right_value(member)) is not None:
-            right.setdefault(value, []).append(member)
-    buckets: dict[str, dict[str, list[Member]]] = {}
-    for value in left.keys() & right.keys():
-        bucket = {key: list(members) for key, members in found.items()}
-        bucket[left_key], bucket[right_key] = left[value], right[value]
-        for join in others:
-            key_a, value_a = _reader(join.left, join.transform)
-            key_b, value_b = _reader(join.right, join.transform)
-            shared = {value_a(m) for m in bucket[key_a]} & {value_b(m) for m in bucket[key_b]} - {None}
-            bucket[key_a] = [member for member in bucket[key_a] if value_a(member) in shared]
-            bucket[key_b] = [member for member in bucket[key_b] if value_b(member) in shared]
-        if all(bucket.values()):
-            buckets[value] = bucket
-    return buckets
+def _hold(joints: Sequence[_Joint], bucket: dict[str, list[Member]]) -> bool:
+    """Cut a bucket down to the findings for which all of the joints hold; say whether any are left."""
+    size = -1
+    while size != (size := sum(map(len, bucket.values()))):
+        for joint in joints:
+            pairs = list(joint.matches(bucket[joint.left], bucket[joint.right]))
+            if not pairs:
+                return False
+            bucket[joint.left] = sorted((member for _, left, _ in pairs for member in left), key=_seq)
+            bucket[joint.right] = sorted((member for _, _, right in pairs for member in right), key=_seq)
+    return True
 
 
-def _reader(place: str, transform: str) -> tuple[str, Callable[[Member], str | None]]:
-    key, scope, name = place.split(".", 2)
+def _some(members: list[Member]) -> list[Member]:
+    """Keep as many as are listed for context, chosen by what they are, not by where they stand in the report."""
+    if len(members) <= _MAX_CONTEXT:
+        return members
+    return sorted(heapq.nsmallest(_MAX_CONTEXT, members, key=lambda member: member.dedupe_key), key=_seq)
+
+
+def _holder(path: str, directories: Mapping[str, object], depth: int) -> str | None:
+    """Find the deepest of `directories`, none of which is more than `depth` deep, that is the path or holds it."""
+    if not path.startswith("/"):
+        return None
+    parts = path.split("/", depth + 1)[: depth + 1]
+    for count in range(len(parts), 0, -1):
+        directory = "/".join(parts[:count]) or "/"
+        if directory in directories:
+            return directory
+    return None
+
+
+def _plain_directory(path: str) -> str:
+    return path.rstrip("/") or "/"
+
+
+def _reader(place: str, transform: str) -> tuple[str, Value]:
+    key, scope, names = place.split(".", 2)
+    alternatives = names.split("|")
     change = _TRANSFORMS[transform]
 
     def read(member: Member) -> str | None:
         finding = member.classified
-        value = (finding.slots if scope == "slot" else finding.features).get(name)
-        return change(value) if value else None
+        values = finding.slots if scope == "slot" else finding.features
+        value = next((found for name in alternatives if (found := values.get(name))), None)
+        return change(value) if value is not None else None
 
     return key, read
 
 
-def _first_seq(members: Mapping[str, list[Member]]) -> int:
-    return min(member.seq for side in members.values() for member in side)
+def _seq(member: Member) -> int:
+    return member.seq
+
+
+def _weight(raises: Level | None) -> int:
+    return -1 if raises is None else LEVELS.index(raises)

@@ -8,11 +8,11 @@ from pipeline.baseline import Comparison
 from pipeline.compliance import controls_for, techniques_for
 from pipeline.correlate import Group, view
 from pipeline.features.systemd import contraindication
-from pipeline.finding import Member, Severity, Status, StatusBasis
+from pipeline.finding import Level, Member, Severity, Status, StatusBasis
 from pipeline.intel import Intel
 from pipeline.knowledge.predicates import Test, View, compile_all
-from pipeline.knowledge.schema import ClassSpec, Knowledge, RemediationRef, TechniqueRef, Topic
-from pipeline.policy import Allow, Policy
+from pipeline.knowledge.schema import ClassSpec, Knowledge, LevelRule, RemediationRef, TechniqueRef, Topic
+from pipeline.policy import Allow, Override, Policy
 from pipeline.remediate import escaped_slots, render
 from pipeline.scan import ScanIndex
 from pipeline.score import Evidence, Risk, score
@@ -91,7 +91,8 @@ class Judge:
         seen = view(member, context.header)
         allow = self._policy.suppression(context.host, finding, context.as_of)
         status = allow.status if allow is not None else finding.status
-        severity, severity_why = self._severity(member, spec)
+        override = self._policy.override(context.host, finding)
+        severity, severity_why = self._severity(member, spec, override)
         seen.severity = severity
         artefact, forgeable = self._artefact(finding.class_id, seen)
         class_rules = self._rules.of(finding.class_id)
@@ -118,6 +119,7 @@ class Judge:
                 severity_why=severity_why,
                 artefact=(artefact["degree"], artefact["why"]) if artefact is not None else None,
                 keep_medium=forgeable and finding.scanner == "ioc",
+                known=() if override is not None else class_rules.raises(seen),
                 raised_by=[(g.rule, g.raises) for g in groups if g.raises is not None and member.seq in g.raised],
                 intel=[hit.indicator for hit in hits],
                 core_controls=core,
@@ -137,9 +139,8 @@ class Judge:
             risk=risk,
         )
 
-    def _severity(self, member: Member, spec: ClassSpec | None) -> tuple[Severity, str]:
+    def _severity(self, member: Member, spec: ClassSpec | None, override: Override | None) -> tuple[Severity, str]:
         finding = member.classified
-        override = self._policy.override(self._index.context.host, finding)
         if override is not None:
             return override.severity, f"set by the operator's policy: {override.reason}"
         if finding.status in ("passed", "info"):
@@ -179,9 +180,7 @@ class Judge:
             if unit is not None and directive is not None:
                 reason = contraindication(knowledge, seen.slots.get(unit.strip("{}"), unit), directive)
             action = knowledge.remediations[ref.use]
-            actions.append(
-                render(ref, action, seen.slots, knowledge.expected, self._policy.profile, reason, escaped)
-            )
+            actions.append(render(ref, action, seen.slots, knowledge.expected, self._policy.profile, reason, escaped))
         return tuple(actions)
 
 
@@ -195,10 +194,12 @@ class ClassRule:
         self._topics: list[tuple[Test, Topic]] = []
         self._techniques: list[tuple[Test, TechniqueRef]] = []
         self._remediation: list[tuple[Test, RemediationRef]] = []
+        self._raises: list[tuple[Test, LevelRule]] = []
         if spec is not None:
             self._topics = [(test(ref.when), knowledge.topics[ref.topic]) for ref in spec.topics]
             self._techniques = [(test(ref.when), ref) for ref in spec.attack]
             self._remediation = [(test(ref.when), ref) for ref in spec.remediation]
+            self._raises = [(test(rule.when), rule) for rule in spec.raises]
 
     def topics(self, seen: View) -> list[Topic]:
         """List the compliance topics that the finding is evidence for."""
@@ -211,6 +212,10 @@ class ClassRule:
     def remediation(self, seen: View) -> list[RemediationRef]:
         """List the actions that fit."""
         return [ref for test, ref in self._remediation if test(seen)]
+
+    def raises(self, seen: View) -> list[tuple[str, Level]]:
+        """List why the finding is worse than the report says, with the least level of each reason."""
+        return [(rule.why, rule.level) for test, rule in self._raises if test(seen)]
 
 
 class ClassRules:
@@ -263,5 +268,3 @@ class ClassRules:
 def distinct(members: Sequence[Member]) -> int:
     """Count findings for people: twins once."""
     return len({(member.classified.fingerprint, member.classified.content) for member in members})
-
-

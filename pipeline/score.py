@@ -1,6 +1,6 @@
 """How bad it is: named factors that add up to a score from 0 to 100, and a level."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pipeline.finding import LEVELS, Level, Severity, Status
@@ -47,6 +47,7 @@ class Evidence:
         severity_why: where it comes from.
         artefact: (degree, reason) when the scanner is probably wrong.
         keep_medium: the reason for the artefact can be forged, so an indicator of compromise stays medium.
+        known: (reason, least level) where the knowledge holds the severity for too low.
         raised_by: (rule, least level) of correlations.
         intel: names of matching threat indicators.
         core_controls: how many controls at least two independent sources state for an open finding.
@@ -57,6 +58,7 @@ class Evidence:
     severity_why: str
     artefact: tuple[str, str] | None = None
     keep_medium: bool = False
+    known: Sequence[tuple[str, Level]] = ()
     raised_by: Sequence[tuple[str, Level]] = ()
     intel: Sequence[str] = ()
     core_controls: int = 0
@@ -92,7 +94,9 @@ def score(evidence: Evidence) -> Risk:
     if evidence.regressed:
         factors.append(Factor("regressed", _REGRESSED, "an earlier scan had found this in order"))
     total = sum(factor.points for factor in factors)
-    for rule, least in evidence.raised_by:
+    for why, least in _highest(evidence.known):
+        total = _raise(factors, total, least, "knowledge", why)
+    for rule, least in _highest(evidence.raised_by):
         total = _raise(factors, total, least, "correlation", f"part of a pattern: {rule}")
     for indicator in evidence.intel:
         total = _raise(factors, total, "high", "threat_intel", f"matches a local indicator: {indicator}")
@@ -103,10 +107,17 @@ def score(evidence: Evidence) -> Risk:
     return Risk(total, level, level, tuple(factors))
 
 
+def _highest(reasons: Sequence[tuple[str, Level]]) -> Iterable[tuple[str, Level]]:
+    """Give the reason that asks for the highest level, the first of equals: the others would add nothing."""
+    return [max(reasons, key=lambda reason: LEVELS.index(reason[1]))] if reasons else []
+
+
 def _raise(factors: list[Factor], total: int, least: Level, name: str, why: str) -> int:
     wanted = LEVELS.index(least) * _BAND + _BAND // 2
     points = max(wanted - total, 0)
-    factors.append(Factor(name, points, why))
+    # A matching indicator is a reason by itself: it also forbids that an artefact lowers the finding.
+    if points or name == "threat_intel":
+        factors.append(Factor(name, points, why))
     return total + points
 
 

@@ -1,14 +1,15 @@
 """What must hold between entries of the knowledge, beyond the shape of each."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pipeline.features import load_features
-from pipeline.knowledge.schema import ClassSpec, Knowledge, Predicate
+from pipeline.knowledge.schema import ClassSpec, Correlation, Knowledge, Predicate, Selection
 
 Problem = tuple[tuple[str, ...], str]
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+_JOIN_SIDE = re.compile(r"(?P<member>[^.]+)\.(?P<scope>slot|feature)\.(?P<names>[A-Za-z0-9_]+(?:\|[A-Za-z0-9_]+)*)")
 
 
 def broken_references(knowledge: Knowledge) -> Iterator[Problem]:
@@ -19,23 +20,11 @@ def broken_references(knowledge: Knowledge) -> Iterator[Problem]:
     for key, artefact in knowledge.artefacts.items():
         yield from _classes_exist(knowledge, artefact.classes, ("artefacts", key, "classes"))
         yield from _predicates(knowledge, artefact.when, ("artefacts", key, "when"))
+    for key, selections in knowledge.selections.items():
+        yield from _selection_problems(knowledge, selections, ("selections", key))
     for key, rule in knowledge.correlations.items():
-        where = ("correlations", key)
-        for name, member in rule.members.items():
-            yield from _classes_exist(knowledge, member.classes, (*where, "members", name))
-            yield from _predicates(knowledge, member.when, (*where, "members", name, "when"))
-        for member in rule.absent:
-            yield from _classes_exist(knowledge, member.classes, (*where, "absent"))
-        for name in rule.raise_members:
-            if name not in rule.members:
-                yield (*where, "raise_members"), f"no such member: {name}"
-        for join in rule.joins:
-            for side in (join.left, join.right):
-                if side.split(".")[0] not in rule.members or side.split(".")[1:2] not in (["slot"], ["feature"]):
-                    yield (*where, "joins"), f"not MEMBER.slot.NAME or MEMBER.feature.NAME: {side}"
-        for technique in rule.techniques:
-            if technique not in knowledge.techniques:
-                yield (*where, "techniques"), f"no such technique: {technique}"
+        for loc, reason in _correlation_problems(knowledge, rule):
+            yield ("correlations", key, *loc), reason
     for key, topic in knowledge.topics.items():
         if topic.expected is not None and topic.expected not in knowledge.expected:
             yield ("topics", key, "expected"), f"no such expected value: {topic.expected}"
@@ -82,8 +71,15 @@ def _class_problems(knowledge: Knowledge, spec: ClassSpec) -> Iterator[Problem]:
                 yield ("features", name, "args"), f"no such slot: {argument}"
     yield from _predicates(knowledge, spec.match.metadata, ("match", "metadata"))
     yield from _predicates(knowledge, spec.match.prefer, ("match", "prefer"))
+    if spec.absence_needs is not None:
+        yield from _classes_exist(knowledge, [spec.absence_needs.class_], ("absence_needs", "class"))
+        yield from _predicates(knowledge, spec.absence_needs.when, ("absence_needs", "when"))
+        if spec.absence != "resolved":
+            yield ("absence_needs",), "means nothing where absence is not_observed anyway"
     for number, rule in enumerate(spec.status):
         yield from _predicates(knowledge, rule.when, ("status", str(number)))
+    for number, level in enumerate(spec.raises):
+        yield from _predicates(knowledge, level.when, ("raises", str(number)))
     for number, text in enumerate(spec.analysis):
         yield from _predicates(knowledge, text.when, ("analysis", str(number)))
         yield from _placeholders(spec, text.assessment, ("analysis", str(number), "assessment"))
@@ -119,6 +115,64 @@ def _class_problems(knowledge: Knowledge, spec: ClassSpec) -> Iterator[Problem]:
         if name not in spec.features:
             yield ("issue_by",), f"no such feature: {name}"
     yield from _classes_exist(knowledge, spec.overlaps, ("overlaps",))
+
+
+def _selection_problems(
+    knowledge: Knowledge, selections: Sequence[Selection], loc: tuple[str, ...]
+) -> Iterator[Problem]:
+    for selection in selections:
+        yield from _classes_exist(knowledge, selection.classes, loc)
+        yield from _predicates(knowledge, selection.when, (*loc, "when"))
+
+
+def _correlation_problems(knowledge: Knowledge, rule: Correlation) -> Iterator[Problem]:
+    selected: dict[str, list[str]] = {}
+    sides = [*rule.members.items(), *((None, member) for member in rule.absent)]
+    for name, member in sides:
+        loc = ("absent",) if name is None else ("members", name)
+        unknown = [used for used in member.use if used not in knowledge.selections]
+        if unknown:
+            yield (*loc, "use"), f"no such selection: {unknown[0]}"
+            return
+        selections = member.alternatives(knowledge.selections)
+        if not selections:
+            yield loc, "takes nothing: give classes, or, or use"
+        elif member.when and not member.classes:
+            yield (*loc, "when"), "holds for classes of its own only, and there are none"
+        yield from _selection_problems(knowledge, selections, loc)
+        if name is not None:
+            selected[name] = [class_id for selection in selections for class_id in selection.classes]
+    if any(member.min == 0 for member in rule.absent):
+        yield ("absent",), "min of 0 would always hold"
+    if all(member.min == 0 for member in rule.members.values()):
+        yield ("members",), "at least one member must be there (min of 1 or more)"
+    joined = set()
+    for join in rule.joins:
+        for side in (join.left, join.right):
+            found = _JOIN_SIDE.fullmatch(side)
+            if found is None or found["member"] not in rule.members:
+                yield ("joins",), f"not MEMBER.slot.NAME or MEMBER.feature.NAME: {side}"
+                continue
+            joined.add(found["member"])
+            names = found["names"].split("|")
+            for class_id in selected[found["member"]]:
+                spec = knowledge.classes.get(class_id)
+                known = () if spec is None else spec.slots if found["scope"] == "slot" else spec.features
+                if spec is not None and not any(name in known for name in names):
+                    yield ("joins",), f"{class_id} has no such {found['scope']}: {found['names']}"
+    for name in sorted(joined):
+        if rule.members[name].min == 0:
+            yield ("members", name, "min"), "a member that a join names cannot be optional"
+    for name in rule.raise_members:
+        if name not in rule.members:
+            yield ("raise_members",), f"no such member: {name}"
+        elif joined and name not in joined:
+            yield ("raise_members",), f"{name} is context only: no join names it"
+    if (rule.raises is None) != (not rule.raise_members):
+        yield ("raise_members",), "raises and raise_members stand together"
+    for technique in rule.techniques:
+        if technique not in knowledge.techniques:
+            yield ("techniques",), f"no such technique: {technique}"
 
 
 def _predicates(knowledge: Knowledge, predicates: list[Predicate], loc: tuple[str, ...]) -> Iterator[Problem]:

@@ -4,6 +4,7 @@ Each YAML file is a mapping from section name (a field of `Knowledge`) to its en
 file may hold several sections and one section may be spread over files.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -152,6 +153,21 @@ class MatchSpec(Fact):
     prefer: list[Predicate] = []
 
 
+class LevelRule(Fact):
+    """Findings of the class for which all of `when` hold have at least this level; of several the highest counts."""
+
+    when: list[Predicate] = []
+    level: Level
+    why: str
+
+
+class AbsenceNeeds(Fact):
+    """What a scan must show before absence counts: a finding of `class` for which all of `when` hold."""
+
+    class_: Id = Field(alias="class")
+    when: list[Predicate] = []
+
+
 class RestoreCase(Fact):
     """What one severity tells; plain text, no slots."""
 
@@ -178,8 +194,10 @@ class ClassSpec(Fact):
     """One finding class.
 
     `title` is ours, short, for people, without slots (an issue's headline). `severity` is the level of an open
-    finding of the class when the report's own severity says nothing (0-score compliance, inventory).
-    `absence` says what it means when the finding is gone from a complete, comparable scan.
+    finding of the class when the report's own severity says nothing (0-score compliance, inventory). `raises` says
+    where that of the report is too low.
+    `absence` says what it means when the finding is gone from a complete, comparable scan; with `absence_needs` only
+    where that scan shows that it looked far enough.
     `issue_by` names the features that split issues of this class; findings alike in them are one issue.
     `overlaps` names classes that report the same condition of the host.
     """
@@ -193,7 +211,9 @@ class ClassSpec(Fact):
     features: dict[str, FeatureSpec] = {}
     status: list[StatusRule]
     severity: Severity
+    raises: list[LevelRule] = []
     absence: Literal["resolved", "not_observed"] = "resolved"
+    absence_needs: AbsenceNeeds | None = None
     overlaps: list[Id] = []
     topics: list[TopicRef] = []
     attack: list[TechniqueRef] = []
@@ -298,28 +318,58 @@ class Artefact(Fact):
     source: str = "scanner defect, sys-scan 6.0.0"
 
 
-class CorrelationMember(Fact):
-    """One side of a correlation: which findings of the scan take part."""
+class Selection(Fact):
+    """Findings of a scan: of one of `classes`, with all of `when`.
+
+    `credible` leaves out those of which the scanner is certainly or likely wrong, by the artefacts.
+    """
 
     classes: list[Id]
     when: list[Predicate] = []
-    min: int = 1
+    credible: bool = False
+
+
+class CorrelationMember(Selection):
+    """One side of a correlation: which findings of the scan take part, by itself, by one of `or`, or by one of the
+    named `selections` in `use`.
+
+    `min` counts distinct findings. With 0 the rule holds without them too, and lists them where they are.
+    """
+
+    classes: list[Id] = []
+    or_: list[Selection] = Field(default=[], alias="or")
+    use: list[Id] = []
+    min: int = Field(default=1, ge=0)
+
+    def alternatives(self, named: Mapping[str, list[Selection]]) -> list[Selection]:
+        """Give all selections by which a finding takes part.
+
+        Raises:
+            KeyError: if `use` names one that is not there.
+        """
+        own: list[Selection] = [self] if self.classes else []
+        return [*own, *self.or_, *(selection for name in self.use for selection in named[name])]
 
 
 class Join(Fact):
-    """Two members belong together only when these values are equal (``MEMBER.slot.NAME`` or
-    ``MEMBER.feature.NAME``), after `transform`.
+    """Two members belong together only when these values agree, after `transform`.
+
+    A value is ``MEMBER.slot.NAME`` or ``MEMBER.feature.NAME``; ``A|B`` takes the first that the finding has.
+    `relation`: they are ``equal``, or the left path lies ``below`` the right one or is it; of several directories the
+    deepest counts. `transform`: ``same_file`` gives a path as a merged-/usr host has it, without the kernel's mark.
     """
 
     left: str
     right: str
-    transform: Literal["none", "basename", "strip_deleted", "dirname"] = "none"
+    transform: Literal["none", "basename", "strip_deleted", "dirname", "same_file"] = "none"
+    relation: Literal["equal", "below"] = "equal"
 
 
 class Correlation(Fact):
     """Findings that mean more together, across scanners.
 
-    `raises` is the least level that each finding of a `raise_members` member gets. `why` is for people.
+    `raises` is the least level that each finding of a `raise_members` member gets. `why` is for people. A rule with
+    joins holds once for each value of the first; members that no join names are then context, listed in part.
     """
 
     title: str
@@ -390,6 +440,7 @@ class Knowledge(Fact):
     expected: dict[Id, Expected] = {}
     remediations: dict[Id, Remediation] = {}
     artefacts: dict[Id, Artefact] = {}
+    selections: dict[Id, list[Selection]] = {}  # kinds of findings that several correlations speak of
     correlations: dict[Id, Correlation] = {}
     units: dict[str, UnitFact] = {}
     roles: dict[Id, UnitRole] = {}
