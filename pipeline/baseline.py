@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from pipeline.finding import Classified, Member
+from pipeline.correlate import view
+from pipeline.display import printable
+from pipeline.finding import Classified, Member, ScanHeader, Status
 from pipeline.keys import digest
+from pipeline.knowledge.predicates import compile_all
 from pipeline.knowledge.schema import Knowledge
 from pipeline.scan import ScanIndex, resolves
 
@@ -14,7 +17,14 @@ BaselineState = Literal["new", "recurring", "changed", "regressed", "resolved"]
 # Slots of these types differ from scan to scan without anything having changed on the host.
 _VOLATILE = frozenset({"pid", "count"})
 _RESOLVED = "resolved"
-_FORGET_AFTER = 1000  # scans of the ledger; a fingerprint that is resolved for longer starts anew
+# Warnings of the scanner that part of what it reports on was not looked at. Those on single processes and modules stand
+# in every scan of a healthy host.
+_BLIND_CODES = frozenset({"generic", "mounts_unreadable", "param_unreadable", "walk_error"})
+# Fingerprints that a scan does not report but that stay remembered, for one host and profile. A host where processes
+# and connections come and go would else be remembered without end; those seen longest ago go first, open ones last.
+MAX_UNSEEN = 5_000
+# With several lines of one fingerprint, what any of them says before what the next does.
+_RANK: tuple[Status, ...] = ("open", "error", "unknown", "info", "accepted", "false_positive", "passed")
 
 
 class Prior(Protocol):
@@ -42,7 +52,7 @@ class Seen:
 
     Attributes:
         count: in how many scans of the profile it was seen, this one included.
-        status: `open` when any line with the fingerprint is open.
+        status: the worst of its lines, whatever their order; `passed` only when all passed.
     """
 
     fingerprint: str
@@ -57,13 +67,18 @@ class Seen:
 
 @dataclass(slots=True, frozen=True)
 class Missing:
-    """A fingerprint that an earlier scan had open and that this one does not report."""
+    """A fingerprint that an earlier scan had open and that this one does not report.
+
+    Attributes:
+        last_scan_no: of the scan that saw it last.
+    """
 
     fingerprint: str
     class_id: str
     label: str
     first_seen_at: str
     count: int
+    last_scan_no: int
 
 
 @dataclass(slots=True, frozen=True)
@@ -72,7 +87,7 @@ class Comparison:
 
     Attributes:
         resolved: gone, and gone means mended.
-        not_observed: gone, but the scan or the scanner cannot tell why.
+        not_observed: gone, but the scan or the scanner cannot tell why; those seen last come first.
         forget: fingerprints that need not be remembered any longer.
         compared: whether absence meant anything in this scan.
     """
@@ -84,7 +99,9 @@ class Comparison:
     compared: bool
 
 
-def compare(index: ScanIndex, prior: Mapping[str, Prior], knowledge: Knowledge) -> Comparison:
+def compare(
+    index: ScanIndex, prior: Mapping[str, Prior], knowledge: Knowledge, policy_profile: str = "default"
+) -> Comparison:
     """Compare a scan with what earlier scans of the same host and profile said."""
     context = index.context
     lines: dict[str, list[Member]] = {}
@@ -96,31 +113,78 @@ def compare(index: ScanIndex, prior: Mapping[str, Prior], knowledge: Knowledge) 
     }
     if not resolves(context):
         return Comparison(seen, (), (), (), compared=False)
-    failed = {
-        member.classified.slots.get("scanner", member.classified.scanner)
-        for member in index.members
-        if member.classified.status == "error"
-    }
+    looked = _Looked(index, knowledge, policy_profile)
     resolved: list[Missing] = []
     not_observed: list[Missing] = []
-    forget: list[str] = []
+    unseen: list[tuple[bool, int, str]] = []
     for fingerprint, row in sorted(prior.items()):
         if fingerprint in seen:
             continue
+        unseen.append((row.status == "open", row.last_scan_no, fingerprint))
         if row.status == "open":
-            missing = Missing(fingerprint, row.class_id, row.label, row.first_seen_at, row.count)
-            spec = knowledge.classes.get(row.class_id)
-            gone = spec is not None and spec.absence == "resolved" and spec.scanner not in failed
-            (resolved if gone else not_observed).append(missing)
-        elif context.scan_no - row.last_scan_no > _FORGET_AFTER:
-            forget.append(fingerprint)
-    return Comparison(seen, tuple(resolved), tuple(not_observed), tuple(forget), compared=True)
+            missing = Missing(
+                fingerprint, row.class_id, row.label, row.first_seen_at, row.count, row.last_scan_no
+            )
+            (resolved if looked.at(row.class_id) else not_observed).append(missing)
+    not_observed.sort(key=lambda missing: -missing.last_scan_no)
+    unseen.sort()
+    kept = {missing.fingerprint for missing in resolved}
+    surplus = [fingerprint for _, _, fingerprint in unseen[: max(0, len(unseen) - MAX_UNSEEN)]]
+    forget = tuple(fingerprint for fingerprint in surplus if fingerprint not in kept)
+    return Comparison(seen, tuple(resolved), tuple(not_observed), forget, compared=True)
+
+
+class _Looked:
+    """Which classes a scan looked at well enough for absence to mean something."""
+
+    def __init__(self, index: ScanIndex, knowledge: Knowledge, policy_profile: str) -> None:
+        self._header = index.context.header
+        self._knowledge = knowledge
+        self._policy_profile = policy_profile
+        self._members = index.members
+        self._failed = {
+            member.classified.slots.get("scanner", member.classified.scanner)
+            for member in index.members
+            if member.classified.status == "error"
+        } | _blind(index.context.header)
+        self._known: dict[str, bool] = {}
+
+    def at(self, class_id: str) -> bool:
+        """Say whether what is gone of a class is mended."""
+        if class_id not in self._known:
+            self._known[class_id] = self._at(class_id)
+        return self._known[class_id]
+
+    def _at(self, class_id: str) -> bool:
+        spec = self._knowledge.classes.get(class_id)
+        if spec is None or spec.absence != "resolved" or spec.scanner in self._failed:
+            return False
+        needs = spec.absence_needs
+        if needs is None:
+            return True
+        holds = compile_all(needs.when, self._knowledge.expected, self._policy_profile)
+        return any(
+            member.classified.class_id == needs.class_ and holds(view(member, self._header))
+            for member in self._members
+        )
+
+
+def _blind(header: ScanHeader) -> set[str]:
+    """Name the scanners that warned of something they could not look at."""
+    warnings = header.raw.get("collection_warnings")
+    if not isinstance(warnings, list):
+        return set()
+    return {
+        str(warning.get("scanner"))
+        for warning in warnings
+        if isinstance(warning, dict) and warning.get("code") in _BLIND_CODES
+    }
 
 
 def label_of(finding: Classified, identity: tuple[str, ...], otherwise: str) -> str:
-    """Name a finding for people: its identity slots, else its id."""
+    """Name a finding for people: its identity slots, else its id; nothing in it acts on a terminal."""
     values = [finding.slots[name] for name in identity if name in finding.slots]
-    return " ".join(values) or otherwise
+    return printable(" ".join(values) or otherwise)
 
 
 def identity_slots(knowledge: Knowledge, class_id: str) -> tuple[str, ...]:
@@ -131,7 +195,7 @@ def identity_slots(knowledge: Knowledge, class_id: str) -> tuple[str, ...]:
 
 def _seen(fingerprint: str, members: list[Member], row: Prior | None, as_of: str, knowledge: Knowledge) -> Seen:
     first = members[0].classified
-    status = "open" if any(member.classified.status == "open" for member in members) else first.status
+    status = min((member.classified.status for member in members), key=_RANK.index)
     content = digest("baseline", sorted({_content(member, knowledge) for member in members}))
     state: BaselineState
     if row is None:
