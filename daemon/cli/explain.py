@@ -114,14 +114,14 @@ def _show(console: Console, line: Json, knowledge: Knowledge) -> None:
         _heading(console, "Together with")
         for group in line["correlations"]:
             _item(console, f"{group['title']} ({group['rule']}): {group['why']}")
-    if line["compliance"] or line["attack"]:
-        _heading(console, "Mapped to")
-        for text in _mappings(line):
-            _item(console, text)
     if line["remediation"]:
         _heading(console, "What to do")
         for action in line["remediation"]:
             _action(console, action)
+    if line["compliance"] or line["attack"]:
+        _heading(console, "Mapped to")
+        for text in _mappings(line):
+            _item(console, text)
     _heading(console, "Where it comes from")
     analysis, provenance = line["analysis"], line["provenance"]
     why = f" ({analysis['fallback_reason'].replace('_', ' ')})" if analysis["fallback_reason"] else ""
