@@ -1,13 +1,14 @@
 """What is said about a finding, by whom, and how sure that is."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Protocol
 
 from pipeline.classify import fill
 from pipeline.correlate import view
 from pipeline.display import printable
 from pipeline.finding import Level, Member, ScanHeader, Status
+from pipeline.judge import Judgement
 from pipeline.keys import digest
 from pipeline.knowledge.predicates import Test, compile_all
 from pipeline.knowledge.schema import AnalysisText, Knowledge
@@ -16,7 +17,11 @@ Origin = Literal["model", "rules", "review"]
 Confidence = Literal["high", "medium", "low"]
 FallbackReason = Literal["no_model", "model_failed", "rejected", "over_budget"]
 
+THREAT_INTEL = "threat_intel"  # stands among the correlation rules where a local indicator matched
 ANALYSIS_VERSION = "rules/1"  # part of every analysis key: a change of wording rules recomputes
+
+
+_SILENT = frozenset({"device", "flag", "hash", "options", "text", "uid"})  # types of slots that make no sentence
 
 
 @dataclass(slots=True, frozen=True)
@@ -28,6 +33,12 @@ class Question:
         floor: the lowest level that an answer may give.
         context: ids of correlation rules that hold around the finding, sorted.
         representative: position in the report of the first finding with this key.
+        slots: names of the values that every finding with this key has and a sentence can hold, sorted.
+        artefact: (id, degree) of what the scanner probably gets wrong.
+        controls, techniques: what the knowledge maps without a caution, strongest claim first; controls as
+            ``framework:id``.
+        evidence: the findings speak for or against the controls; else they say nothing about them.
+        actions: ids of the remediations that fit, the first to take first; `barred` would break something.
     """
 
     key: str
@@ -39,6 +50,13 @@ class Question:
     features: dict[str, str]
     context: tuple[str, ...]
     representative: int
+    slots: tuple[str, ...] = ()
+    artefact: tuple[str, str] | None = None
+    controls: tuple[str, ...] = ()
+    techniques: tuple[str, ...] = ()
+    evidence: bool = False
+    actions: tuple[str, ...] = ()
+    barred: tuple[str, ...] = ()
 
 
 @dataclass(slots=True, frozen=True)
@@ -81,21 +99,41 @@ class AnalysisStore(Protocol):
         """Keep them."""
 
 
-def question(member: Member, floor: Level, context: Sequence[str], analyst: str) -> Question:
-    """Ask about a finding's situation."""
+def question(
+    member: Member, judgement: Judgement, context: Sequence[str], knowledge: Knowledge, analyst: str
+) -> Question:
+    """Ask about a finding's situation, with all that the rules found to choose from.
+
+    The key covers all of it, so that equal keys have equal prompts: what a finding maps to can depend on values
+    that its situation leaves out.
+    """
     finding = member.classified
-    rules = tuple(sorted(set(context)))
-    return Question(
-        key=digest("analysis", finding.situation, floor, rules, analyst, ANALYSIS_VERSION),
+    rules = {*context, *((THREAT_INTEL,) if judgement.intel else ())}
+    barred = dict.fromkeys(action["id"] for action in judgement.remediation if action["contraindicated"] is not None)
+    fitting = dict.fromkeys(action["id"] for action in judgement.remediation if action["id"] not in barred)
+    artefact = judgement.artefact
+    spec = knowledge.classes.get(finding.class_id)
+    asked = Question(
+        key="",
         situation=finding.situation,
         class_id=finding.class_id,
         candidates=finding.candidates,
-        status=finding.status,
-        floor=floor,
-        features=finding.features,
-        context=rules,
-        representative=member.seq,
+        status=judgement.status,
+        floor=judgement.risk.floor,
+        features=finding.features if finding.class_id[:8] != "unknown." else {"severity": member.severity},
+        context=tuple(sorted(rules)),
+        representative=0,
+        slots=() if spec is None else tuple(sorted(n for n in finding.slots if spec.slots[n].type not in _SILENT)),
+        artefact=(artefact["id"], artefact["degree"]) if artefact is not None else None,
+        controls=tuple(
+            f"{control['framework']}:{control['control']}" for control in judgement.controls if "caution" not in control
+        ),
+        techniques=tuple(technique["technique"] for technique in judgement.techniques),
+        evidence=finding.status in ("open", "passed"),
+        actions=tuple(fitting),
+        barred=tuple(barred),
     )
+    return replace(asked, key=digest("analysis", asdict(asked), analyst, ANALYSIS_VERSION), representative=member.seq)
 
 
 class RulesAnalyst:

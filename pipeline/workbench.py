@@ -129,7 +129,9 @@ class Workbench:
         known = self._questions.get(id(judgement))  # the judge keeps its judgements, and twins share theirs
         if known is None:
             context = tuple(group.rule for group in self.judge.groups(seq))
-            known = self._questions[id(judgement)] = question(member, judgement, context, self._analyst_digest)
+            known = self._questions[id(judgement)] = question(
+                member, judgement, context, self._desk.knowledge, self._analyst_digest
+            )
         return known
 
     def recall(self, asked: Sequence[int]) -> list[int]:
