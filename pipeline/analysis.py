@@ -1,7 +1,7 @@
 """What is said about a finding, by whom, and how sure that is."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 from pipeline.classify import fill
@@ -133,7 +133,7 @@ def question(
         actions=tuple(fitting),
         barred=tuple(barred),
     )
-    return replace(asked, key=digest("analysis", asdict(asked), analyst, ANALYSIS_VERSION), representative=member.seq)
+    return replace(asked, key=digest("analysis", asked, analyst, ANALYSIS_VERSION), representative=member.seq)
 
 
 class RulesAnalyst:

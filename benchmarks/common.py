@@ -1,0 +1,78 @@
+"""What the benchmarks share: the machine in a line, real reports, and running the command."""
+
+import gzip
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SCANS = ROOT / "tests" / "data" / "scans"
+DB02 = SCANS / "db02-full.json.gz"
+WEB01 = SCANS / "web01-base-full.json.gz"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One run of a command: wall and processor seconds, peak resident MB."""
+
+    wall_s: float
+    cpu_s: float
+    peak_mb: float
+
+
+def machine() -> str:
+    """Say what was measured on."""
+    model = "unknown processor"
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            model = line.partition(":")[2].strip()
+            break
+    cores = len(os.sched_getaffinity(0))
+    return f"{model}, {cores} cores, Linux {platform.release()}, Python {platform.python_version()}"
+
+
+def agent(*arguments: str) -> list[str]:
+    """Give the command line of the agent in this interpreter."""
+    return [sys.executable, "-c", "from daemon.cli.app import main; main()", *arguments]
+
+
+def cost(command: Sequence[str], stdout: Path | None = None) -> Cost:
+    """Run a command to its end and say what it took; it must succeed."""
+    with (stdout or Path(os.devnull)).open("wb") as target:
+        started = time.perf_counter()
+        process = subprocess.Popen(command, stdout=target, stderr=subprocess.DEVNULL, cwd=ROOT)
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - started
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        raise SystemExit(f"{' '.join(command[:6])}: exit code {process.returncode}")
+    return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+def median(costs: Sequence[Cost]) -> Cost:
+    """Take the run with the median wall time."""
+    return sorted(costs, key=lambda one: one.wall_s)[len(costs) // 2]
+
+
+def distinct_reports(directory: Path, count: int, source: Path = WEB01) -> int:
+    """Write real reports that differ in their time only, as hourly scans of one host do; returns the findings."""
+    report = json.loads(gzip.decompress(source.read_bytes()))
+    findings = sum(len(section["findings"]) for section in report["results"])
+    for number in range(count):
+        stamp = f"2026-{1 + number // 672 % 12:02d}-{1 + number // 24 % 28:02d}T{number % 24:02d}"
+        report["summary"]["started_at"] = f"{stamp}:00:00Z"
+        report["summary"]["finished_at"] = f"{stamp}:00:04Z"
+        (directory / f"scan-{number:06d}.json").write_text(json.dumps(report, separators=(",", ":")))
+    return findings * count
+
+
+def peak_mb() -> float:
+    """Say the peak resident memory of this process."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
