@@ -87,7 +87,14 @@ def compile_all(predicates: Iterable[Predicate], expected: Mapping[str, Expected
         return lambda subject: True
     if len(tests) == 1:
         return tests[0]
-    return lambda subject: all(test(subject) for test in tests)
+
+    def every(subject: Subject) -> bool:
+        for test in tests:  # noqa: SIM110 - half the time of all() on a generator, and every finding passes here
+            if not test(subject):
+                return False
+        return True
+
+    return every
 
 
 def _getter(what: str) -> Callable[[Subject], str | None]:
