@@ -102,7 +102,15 @@ def _issues(
     issues = [
         _issue(key, seqs, index, judgements, comparison, knowledge) for key, seqs in sorted(buckets.items())
     ]
-    issues.sort(key=lambda issue: (-issue["score"], -issue["distinct"], issue["class"], issue["id"]))
+    issues.sort(
+        key=lambda issue: (
+            -issue["score"],
+            issue["do_first"] is not None and issue["do_first"]["kind"] == "accept",  # nothing to do: after the rest
+            -issue["distinct"],
+            issue["class"],
+            issue["id"],
+        )
+    )
     return issues
 
 
@@ -190,6 +198,7 @@ def _correlation(group: Group, index: ScanIndex, judgements: Sequence[Judgement]
         "group": group.group,
         "title": group.title,
         "why": group.why,
+        "about": printable(group.about) or None,
         "first": group.first,
         "level": level,
         "techniques": group.techniques,
