@@ -197,6 +197,7 @@ class Renderer:
             "group": group.group,
             "title": group.title,
             "why": group.why,
+            "about": printable(group.about) or None,
             "members": [self._index.members[seq].dedupe_key for seq in group.members[:_MAX_MEMBERS]],
         }
 

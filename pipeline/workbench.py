@@ -51,7 +51,7 @@ class Desk:
             agent=version,
             knowledge=knowledge.digest,
             policy=policy.digest,
-            intel=intel.digest or None,
+            intel=intel.digest if intel.num_indicators else None,
             runtime=analyst.digest if analyst is not None else ANALYSIS_VERSION,
         )
 

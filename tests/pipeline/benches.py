@@ -1,0 +1,132 @@
+"""Scans on the workbench, as the product runs them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from daemon.baseline_rows import baseline_rows
+from daemon.ports import BaselineRow
+from pipeline.analysis import AnalysisStore, Analyst
+from pipeline.baseline import Prior
+from pipeline.batches import run_batch
+from pipeline.enriched import Line
+from pipeline.finding import ParsedReport, RawFinding, ScanHeader
+from pipeline.graph import build_graph
+from pipeline.intel import load_intel
+from pipeline.keys import canonical, digest
+from pipeline.knowledge.load import load_knowledge
+from pipeline.knowledge.schema import Knowledge
+from pipeline.policy import Policy, load_policy
+from pipeline.report.read import read_document
+from pipeline.scan import ScanContext, profile_of
+from pipeline.workbench import Desk, Workbench
+
+SCANS = Path(__file__).parents[1] / "data" / "scans"
+FILES = sorted(path.name for path in SCANS.iterdir() if path.is_file() and path.name != "index.json")
+AS_OF = "2026-11-30T00:00:00Z"  # for reports that carry no time
+
+
+@lru_cache(maxsize=1)
+def knowledge() -> Knowledge:
+    return load_knowledge()
+
+
+@lru_cache(maxsize=8)
+def reports(name: str) -> tuple[ParsedReport, ...]:
+    return read_document((SCANS / name).read_bytes()).reports
+
+
+def report(name: str) -> ParsedReport:
+    (found,) = reports(name)
+    return found
+
+
+def desk(
+    policy: Policy | None = None,
+    analyst: Analyst | None = None,
+    store: AnalysisStore | None = None,
+    known: Knowledge | None = None,
+) -> Desk:
+    known = known or knowledge()
+    return Desk(
+        known, policy or load_policy([], known), load_intel([]), version="0.1.0", analyst=analyst, store=store
+    )
+
+
+def context_of(parsed: ParsedReport, scan_no: int = 1, **changes: Any) -> ScanContext:
+    header = parsed.header
+    context = ScanContext(
+        scan_no=scan_no,
+        scan_id=digest("scan", parsed.digest),
+        host=header.host or "unknown",
+        host_source="report" if header.host else "unknown",
+        header=header,
+        complete=parsed.complete,
+        rejected=len(parsed.rejects),
+        as_of=header.finished_at or header.started_at or AS_OF,
+    )
+    return replace(context, **changes)
+
+
+def bench_of(
+    parsed: ParsedReport, on: Desk, prior: Mapping[str, Prior] | None = None, scan_no: int = 1, **changes: Any
+) -> Workbench:
+    return Workbench(context_of(parsed, scan_no, **changes), parsed.findings, on, prior)
+
+
+def made_up(findings: Sequence[RawFinding], **header: Any) -> ParsedReport:
+    """A whole JSON report with these findings."""
+    fields = {"host": "h", "cmdline": "sys-scan --hardening", "started_at": AS_OF, "finished_at": AS_OF, **header}
+    name = digest("made up", *[[f.scanner, f.id, f.severity, f.title, f.metadata] for f in findings])
+    return ParsedReport(ScanHeader(**{"source_format": "json", **fields}), tuple(findings), (), name, complete=True)
+
+
+def lines_of(bench: Workbench, batch_size: int = 256) -> list[Line]:
+    """Run a scan through the graph without checkpoints."""
+    graph = build_graph({0: bench})
+    total = len(bench.index.members)
+    lines: list[Line] = []
+    for first in range(0, total, batch_size):
+        last = min(first + batch_size, total)
+        state = run_batch(graph, 0, first, last)
+        lines += bench.take_lines(first, last, state["decided"])
+    return lines
+
+
+def documents(lines: Sequence[Line]) -> list[dict[str, Any]]:
+    return [orjson.loads(line.line) for line in lines]
+
+
+def record_of(bench: Workbench) -> dict[str, Any]:
+    """The scan record as it is written."""
+    record: dict[str, Any] = orjson.loads(canonical(bench.record()))
+    return record
+
+
+class Baseline:
+    """What the ledger would remember of one host, per profile."""
+
+    def __init__(self) -> None:
+        self.profiles: dict[str, dict[str, BaselineRow]] = {}
+
+    def bench(self, parsed: ParsedReport, on: Desk, scan_no: int, **changes: Any) -> Workbench:
+        """Put a scan beside what is remembered, and remember it."""
+        rows = self.profiles.setdefault(profile_of(parsed.header) or "", {})
+        bench = bench_of(parsed, on, dict(rows), scan_no, **changes)
+        if bench.comparison is not None:
+            rows.update({row.fingerprint: row for row in baseline_rows(bench.comparison, scan_no)})
+            for fingerprint in bench.comparison.forget:
+                del rows[fingerprint]
+        return bench
+
+
+def everything(on: Desk, batch_size: int = 256) -> Iterator[tuple[str, list[Line], dict[str, Any]]]:
+    """Every real scan: name, lines and record."""
+    for name in FILES:
+        for parsed in reports(name):
+            bench = bench_of(parsed, on, {})
+            yield name, lines_of(bench, batch_size), record_of(bench)
