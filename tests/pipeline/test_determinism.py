@@ -1,0 +1,79 @@
+"""Same input, same bytes: whatever the hash seed, the cut into batches, and the order in which knowledge is read."""
+
+import hashlib
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.keys import canonical
+from pipeline.knowledge.load import DATA
+from pipeline.knowledge.source import read_sources
+from tests.pipeline.benches import FILES, Baseline, bench_of, desk, knowledge, lines_of, report, reports
+
+ROOT = Path(__file__).parents[2]
+BIG = {name for name in FILES if "full.json.gz" in name or "full.ndjson.gz" in name or "full.sarif.gz" in name}
+SMALL = [name for name in FILES if name not in BIG]
+
+
+def digests(names: list[str], batch_size: int = 256, **on: object) -> dict[str, str]:
+    """Digest the lines and the record of each scan, with the baseline that the scans before it left."""
+    where, baseline = desk(**on), Baseline()  # type: ignore[arg-type]
+    found = {}
+    for scan_no, name in enumerate(names, 1):
+        total = hashlib.sha256()
+        for parsed in reports(name):
+            bench = baseline.bench(parsed, where, scan_no)
+            for line in lines_of(bench, batch_size):
+                total.update(f"{line.key} {line.level} {line.changed} {line.origin} ".encode() + line.line + b"\n")
+            total.update(canonical(bench.record()))
+        found[name] = total.hexdigest()
+    return found
+
+
+def test_the_hash_seed_changes_no_byte() -> None:
+    outputs = []
+    for seed in ("0", "4242"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-B", __file__]
+        run = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, check=True, text=True)
+        outputs.append(run.stdout)
+    assert outputs[0] == outputs[1]
+    assert len(outputs[0].splitlines()) == len(FILES) == 60
+
+
+@pytest.mark.parametrize("size", [7, 4096])
+def test_the_size_of_batches_changes_no_byte(size: int) -> None:
+    names = [*SMALL, "db02-full.json.gz"]
+    assert digests(names, size) == digests(names, 256)
+
+
+def test_findings_one_at_a_time_give_the_same_bytes() -> None:
+    names = [name for name in SMALL if len(report(name).findings) < 60]
+    assert len(names) > 25
+    assert digests(names, 1) == digests(names, 256)
+
+
+def test_lines_written_again_after_a_restart_are_the_same() -> None:
+    bench = bench_of(report("web01-ioc.json"), desk(), {})
+    decided = {"no_model": [0]}
+    fresh = bench_of(report("web01-ioc.json"), desk(), {})
+    bench.finalise(0, 97, decided)
+    assert bench.take_lines(0, 97, decided) == bench.take_lines(0, 97, decided) == fresh.take_lines(0, 97, decided)
+
+
+def test_the_order_in_which_knowledge_is_read_changes_nothing() -> None:
+    files = sorted(DATA.rglob("*.yaml"))
+    random.Random(7).shuffle(files)
+    shuffled = read_sources({}, files, own=DATA)
+    assert shuffled.digest == knowledge().digest
+    names = ["web01-ioc.json", "db02-default.json", "web01-wk2-rules.ndjson", "web01-base-default.sarif"]
+    assert digests(names, known=shuffled) == digests(names)
+
+
+if __name__ == "__main__":
+    for file, digest in digests(FILES).items():
+        print(file, digest)
