@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from daemon.ports import FileState, Intake
+from daemon.ports import FileIdentity, FileState, Intake
 from daemon.sources.content import Content, begins, continues, identify
 from daemon.sources.descriptors import DescriptorPool
 from daemon.sources.identity import read_all
@@ -113,25 +113,29 @@ class Lineage:
         lost += [(absent.state, None) for absent in self._absent.values() if absent.since is not None]
         lost += [(file.state, file) for file in files if file.state is not None and file.gone_at is not None]
         lost = [pair for pair in lost if pair[0].kind == "stream" and pair[0].offset > 0]
-        lost.sort(key=lambda pair: (-pair[0].offset, pair[0].file_id))  # the most that was read decides
         unread = [file for file in files if _is_gone_unread(file)]
         if not lost and not unread:
             return
-        for file in fresh:
+        matches: list[tuple[int, int, int, FileIdentity]] = []
+        for position, file in enumerate(fresh):
             assert file.descriptor is not None
             content = _content(file, file.descriptor)
             if content is None:
                 continue
-            for gone in unread:
-                if gone.descriptor is not None and begins(Content(gone.descriptor), content):
-                    self._let_go(gone, pool)
-            for state, gone in lost:
-                if not continues(state, content) or (gone is not None and not _contains(content, gone)):
-                    continue
-                self._continue(state, gone, file, content, pool)
-                lost.remove((state, gone))
+            for other in unread:
+                if other.descriptor is not None and begins(Content(other.descriptor), content):
+                    self._let_go(other, pool)
+            for number, (state, gone) in enumerate(lost):
+                if continues(state, content) and (gone is None or _contains(content, gone)):
+                    matches.append((-_evidence(state, gone), position, number, identify(content, state.offset)))
+        # Two lost files may have begun alike: the match that explains most bytes decides.
+        adopted: set[int] = set()
+        for _, position, number, identity in sorted(matches, key=lambda match: match[:3]):
+            file, (state, gone) = fresh[position], lost[number]
+            if file.state is None and number not in adopted:
+                adopted.add(number)
+                self._continue(state, gone, file, identity, pool)
                 yield file, state.path
-                break
 
     def settle(self) -> None:
         """Let the ledger forget what was replaced, and what has been gone for long; close its scans."""
@@ -167,9 +171,8 @@ class Lineage:
         return state.kind == "document" or file.compressed or continues(state, content)
 
     def _continue(
-        self, state: FileState, gone: Tracked | None, file: Tracked, content: Content, pool: DescriptorPool
+        self, state: FileState, gone: Tracked | None, file: Tracked, identity: FileIdentity, pool: DescriptorPool
     ) -> None:
-        identity = replace(identify(content, state.offset), birth_ns=file.birth_ns)
         moved = replace(state, path=file.path, identity=identity, digest=None)
         self._intake.update_file(moved)
         file.state = moved
@@ -200,6 +203,11 @@ def _is_gone_unread(file: Tracked) -> bool:
         and file.current[0] > 0
         and (file.state is None or (file.state.offset == 0 and file.state.digest is None))
     )
+
+
+def _evidence(state: FileState, gone: Tracked | None) -> int:
+    """Count the bytes that a new file must have to go on for this one."""
+    return state.offset if gone is None or gone.descriptor is None else max(state.offset, gone.current[0])
 
 
 def _contains(content: Content, gone: Tracked) -> bool:

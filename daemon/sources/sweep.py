@@ -102,16 +102,16 @@ class Sweeper:
         result = SweepResult()
         try:
             if not self._blocked():
-                for file in self._tracked.values():
-                    if file.gone_at is None and file.descriptor is not None and os.fstat(file.descriptor).st_nlink == 0:
-                        file.gone_at = self._clock()
-                for file in self._in_order(file for file in self._tracked.values() if file.gone_at is not None):
-                    for _ in self._finish_gone(file, result):
-                        pass
+                for _ in self.steps(None, result):
+                    pass
         finally:
             self._reader.final = False
             self._pool.close_all()
         return result
+
+    def close_files(self) -> None:
+        """Close all files and read nothing more."""
+        self._pool.close_all()
 
     def _steps(self, paths: Iterable[str] | None, result: SweepResult) -> Iterator[None]:
         inodes = {inode for _, inode in self._tracked} | self._lineage.inodes()
@@ -130,6 +130,7 @@ class Sweeper:
         result.full = listing.full
         if listing.full:
             self._note_roots(listing, result)
+        result.missing_roots = tuple(root for root, identity in self._roots.items() if identity is None)
         result.files = len(self._tracked)
         if blocked:
             result.unread_bytes = sum(_unread(file) for file in self._tracked.values())
@@ -144,7 +145,8 @@ class Sweeper:
         yield
         self._streams = [file for file in self._tracked.values() if _is_stream(file)]
         for file in self._in_order(self._tracked.values()):
-            yield from self._advance(file, result)
+            if file.gone_at is not None or not self._reader.final:
+                yield from self._advance(file, result)
 
     # What is there
 
@@ -178,7 +180,6 @@ class Sweeper:
         return missing
 
     def _note_roots(self, listing: Listing, result: SweepResult) -> None:
-        result.missing_roots = tuple(root for root, identity in listing.roots.items() if identity is None)
         result.replaced_roots = tuple(
             root
             for root, identity in listing.roots.items()

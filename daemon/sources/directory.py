@@ -1,0 +1,181 @@
+"""The directory source: decides when to sweep."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from daemon.ports import Intake
+from daemon.sources.settings import WatchSettings
+from daemon.sources.sweep import Sweeper
+from daemon.sources.tracked import SweepResult
+from daemon.sources.watch import DirectoryWatch
+from pipeline.report.limits import Limits
+
+logger = structlog.get_logger(__name__)
+
+_RETRY_S = 1.0  # when something moved, or was short, during a sweep
+
+
+class ReportDirectory:
+    """Sweeps at the start, when a directory changed, when a deadline falls, and every few seconds in any case.
+
+    Attributes:
+        last: of the latest sweep, for status and metrics.
+        swept_at: when the latest sweep ended (monotonic); stands still when the source hangs.
+        polling: events are not to be had for all of the tree, so it is swept every `poll_s`.
+    """
+
+    def __init__(
+        self,
+        intake: Intake,
+        limits: Limits,
+        settings: WatchSettings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        excluded: Sequence[str] = (),
+        blocked: Callable[[], bool] = lambda: False,
+        on_sweep: Callable[[SweepResult], None] = lambda result: None,
+    ) -> None:
+        """Args:
+        excluded: our own output and state, never read.
+        blocked: says that the ledger takes nothing more just now.
+        on_sweep: called after each sweep, on the loop.
+        """
+        self._settings = settings
+        self._clock = clock
+        self._on_sweep = on_sweep
+        self._sweeper = Sweeper(intake, limits, settings, clock=clock, excluded=excluded, blocked=blocked)
+        self._wanted: asyncio.Event = asyncio.Event()
+        self._everything = True
+        self._watch: DirectoryWatch | None = None
+        self._unwatched: list[str] = []
+        self.last = SweepResult()
+        self.swept_at = clock()
+        self.swept_fully_at: float | None = None
+        self.polling = settings.watch == "poll"
+
+    @property
+    def healthy(self) -> bool:
+        """Say whether every root is there and was swept, and changes in it will be noticed."""
+        return self.swept_fully_at is not None and not self.problems()
+
+    def problems(self) -> list[str]:
+        """Say what keeps the source from being healthy, one line each."""
+        lines = [f"{root}: is not there; create or mount it" for root in self.last.missing_roots]
+        lines += [f"{root}: was replaced, and is not watched again yet" for root in self.last.replaced_roots]
+        if not self.polling:
+            lines += [f"{root}: cannot be watched" for root in self._unwatched]
+        lines += [f"{path}: cannot be read; check its permissions" for path in self.last.unreadable[:3]]
+        return lines
+
+    @property
+    def overflows(self) -> int:
+        return self._watch.overflows if self._watch is not None else 0
+
+    @property
+    def restarts(self) -> int:
+        return self._watch.restarts if self._watch is not None else 0
+
+    @property
+    def unwatched(self) -> int:
+        """Count the directories that inotify had no watch for."""
+        return len(self._watch.unwatched) if self._watch is not None else 0
+
+    def request_sweep(self) -> None:
+        """Sweep everything as soon as possible (SIGHUP, or room in the ledger again)."""
+        self._everything = True
+        self._wanted.set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Sweep until told to stop, then read what would be lost and close all files.
+
+        Raises:
+            LedgerError: when the ledger takes nothing more; what was not admitted is read again by the next run.
+        """
+        loop = asyncio.get_running_loop()
+        self._everything = True
+        if self._settings.watch == "auto":
+            self._watch = DirectoryWatch(lambda: _call_soon(loop, self._wanted.set))
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            while not stop.is_set():
+                await self._sweep_once()
+                await self._sleep(stopping)
+            self._report(self._sweeper.close())
+        finally:
+            stopping.cancel()
+            if self._watch is not None:
+                self._watch.stop()
+            self._sweeper.close_files()
+
+    async def _sweep_once(self) -> None:
+        self._wanted.clear()
+        paths: set[str] | None = set()
+        now = self._clock()
+        due = self.swept_fully_at is None or now >= self.swept_fully_at + self._interval_s()
+        if due or self._everything or (self.last.next_due is not None and now >= self.last.next_due) or self.last.again:
+            paths = None
+        if self._watch is not None:
+            if due or self._everything or self.last.replaced_roots:
+                self._revive(self._watch)
+            dirty = self._watch.take()
+            paths = None if dirty is None or paths is None else dirty
+        self._everything = False
+        result = SweepResult()
+        for _ in self._sweeper.steps(paths, result):
+            await asyncio.sleep(0)
+        self._report(result)
+
+    def _revive(self, watch: DirectoryWatch) -> None:
+        before = watch.restarts
+        self._unwatched = watch.check(self._sweeper.tree.watched)
+        if watch.restarts > before:
+            logger.warning("source.watch_restarted", times=watch.restarts - before)
+        polling = bool(watch.unwatched or self._unwatched)
+        if polling and not self.polling:
+            logger.warning(
+                "source.polling",
+                unwatched=sorted(watch.unwatched)[:5],
+                advice="raise fs.inotify.max_user_watches or max_user_instances, or set watch = 'poll'",
+            )
+        self.polling = polling
+
+    def _report(self, result: SweepResult) -> None:
+        if result.replaced_roots:
+            logger.warning("source.root_replaced", roots=result.replaced_roots)
+            self._everything = True
+        self.last = result
+        self.swept_at = self._clock()
+        if result.full:
+            self.swept_fully_at = self.swept_at
+        self._on_sweep(result)
+
+    async def _sleep(self, stopping: "asyncio.Task[bool]") -> None:
+        now = self._clock()
+        until = (self.swept_fully_at if self.swept_fully_at is not None else now) + self._interval_s()
+        if self.last.next_due is not None:
+            until = min(until, self.last.next_due)
+        if self.last.again or self.last.exhausted:
+            until = min(until, now + _RETRY_S)
+        if self._everything:
+            until = now
+        wanted = asyncio.create_task(self._wanted.wait())
+        try:
+            await asyncio.wait((wanted, stopping), timeout=max(0.0, until - now), return_when=asyncio.FIRST_COMPLETED)
+            if self._wanted.is_set() and not stopping.done():
+                await asyncio.wait((stopping,), timeout=self._settings.debounce_s)
+        finally:
+            wanted.cancel()
+
+    def _interval_s(self) -> float:
+        # A root that is not there cannot announce its coming.
+        often = self.polling or self.last.missing_roots
+        return min(self._settings.poll_s, self._settings.full_sweep_s) if often else self._settings.full_sweep_s
+
+
+def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(callback)
