@@ -16,6 +16,7 @@ from pipeline.report.limits import Limits
 
 logger = structlog.get_logger(__name__)
 
+_TELL_S = 1.0  # a first sweep may take minutes
 _RETRY_S = 1.0  # when something moved, or was short, during a sweep
 
 
@@ -24,7 +25,7 @@ class ReportDirectory:
 
     Attributes:
         last: of the latest sweep, for status and metrics.
-        swept_at: when the latest sweep ended (monotonic); stands still when the source hangs.
+        swept_at: when a sweep last got on (monotonic); stands still when the source hangs.
         polling: events are not to be had for all of the tree, so it is swept every `poll_s`.
     """
 
@@ -42,7 +43,7 @@ class ReportDirectory:
         """Args:
         excluded: our own output and state, never read.
         blocked: says that the ledger takes nothing more just now.
-        on_sweep: called after each sweep, on the loop.
+        on_sweep: called after each sweep, on the loop, and with what was done so far during a long one.
         """
         self._settings = settings
         self._clock = clock
@@ -93,7 +94,7 @@ class ReportDirectory:
         """Sweep until told to stop, then read what would be lost and close all files.
 
         Raises:
-            LedgerError: when the ledger takes nothing more; what was not admitted is read again by the next run.
+            LedgerError: when the ledger takes nothing more. Files that are gone stay open, and the next run goes on.
         """
         loop = asyncio.get_running_loop()
         self._everything = True
@@ -109,7 +110,8 @@ class ReportDirectory:
             stopping.cancel()
             if self._watch is not None:
                 self._watch.stop()
-            self._sweeper.close_files()
+            if stop.is_set():
+                self._sweeper.close_files()
 
     async def _sweep_once(self) -> None:
         self._wanted.clear()
@@ -125,8 +127,12 @@ class ReportDirectory:
             paths = None if dirty is None or paths is None else dirty
         self._everything = False
         result = SweepResult()
+        told_at = self._clock()
         for _ in self._sweeper.steps(paths, result):
             await asyncio.sleep(0)
+            if self._clock() - told_at >= _TELL_S:
+                told_at = self.swept_at = self._clock()
+                self._on_sweep(result.part())
         self._report(result)
 
     def _revive(self, watch: DirectoryWatch) -> None:

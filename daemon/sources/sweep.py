@@ -134,6 +134,7 @@ class Sweeper:
         result.files = len(self._tracked)
         if blocked:
             result.unread_bytes = sum(_unread(file) for file in self._tracked.values())
+            result.again = True
             return
         if listing.full:
             self._lineage.refresh(listing, self._tracked)
@@ -145,8 +146,14 @@ class Sweeper:
         yield
         self._streams = [file for file in self._tracked.values() if _is_stream(file)]
         for file in self._in_order(self._tracked.values()):
-            if file.gone_at is not None or not self._reader.final:
-                yield from self._advance(file, result)
+            if file.gone_at is None and self._reader.final:
+                continue
+            for _ in self._advance(file, result):
+                yield
+                if self._blocked():
+                    result.unread_bytes = sum(_unread(other) for other in self._tracked.values())
+                    result.again = True
+                    return
 
     # What is there
 

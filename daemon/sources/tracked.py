@@ -1,6 +1,6 @@
 """What a sweep knows of a file beyond what the ledger does, and what a sweep reports."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 from daemon.ports import Admitted, FileState
 
@@ -121,6 +121,13 @@ class SweepResult:
         self.admitted = Admitted(
             **{item.name: getattr(self.admitted, item.name) + getattr(admitted, item.name) for item in fields(Admitted)}
         )
+
+    def part(self) -> "SweepResult":
+        """Split off the counts of what was done so far."""
+        part = replace(self, full=False, replaced_roots=())
+        self.admitted = Admitted()
+        self.bytes_read = 0
+        return part
 
     def expect(self, due: float | None) -> None:
         """Remember a deadline if it is the next one."""
