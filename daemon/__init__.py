@@ -1,1 +1,3 @@
 """The long-running process and its command line: moves bytes and keeps promises."""
+
+import pipeline  # noqa: F401 - seals the environment, and must do so before a module of ours imports LangGraph

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite import SqliteSaver
 
 from daemon.baseline_rows import baseline_rows
@@ -37,7 +38,8 @@ class Checkpoints:
                 path.with_name(path.name + suffix).unlink(missing_ok=True)
             logger.warning("checkpoints.replaced", path=str(path))
             self._connection = self._open(path)
-        self.saver = SqliteSaver(self._connection)
+        # Plain values only, whatever the environment says: a forged row must not be able to call anything.
+        self.saver = SqliteSaver(self._connection, serde=JsonPlusSerializer(allowed_msgpack_modules=None))
         self.saver.setup()
 
     @staticmethod

@@ -1,0 +1,70 @@
+"""A small analyst that answers from the question alone, and a store in memory; both real implementations of the ports."""
+
+from collections.abc import Callable, Sequence
+
+from pipeline.analysis import Answer, Question
+from pipeline.finding import LEVELS, Level
+
+
+class PlainAnalyst:
+    """Answers every question by its key; counts what it is asked.
+
+    Args:
+        refuse: how many first answers to a question `critique` sends back.
+        silent: leaves a question without an answer.
+        level: the level of every answer, or the floor of the question.
+    """
+
+    def __init__(
+        self,
+        name: str = "plain/1",
+        refuse: Callable[[Question], int] = lambda question: 0,
+        silent: Callable[[Question], bool] = lambda question: False,
+        level: Level | None = None,
+    ) -> None:
+        self._name = name
+        self._refuse = refuse
+        self._silent = silent
+        self._level = level
+        self.asked: list[tuple[str, int]] = []
+
+    @property
+    def digest(self) -> str:
+        return self._name
+
+    @property
+    def model(self) -> str:
+        return f"model of {self._name}"
+
+    def analyse(self, questions: Sequence[Question], attempt: int) -> dict[str, Answer]:
+        answers = {}
+        for question in questions:
+            self.asked.append((question.key, attempt))
+            if not self._silent(question):
+                answers[question.key] = Answer(
+                    assessment=f"{self._name}: {question.class_id}, attempt {attempt}.",
+                    impact=f"Features: {len(question.features)}.",
+                    level=self._level or question.floor,
+                )
+        return answers
+
+    def critique(self, question: Question, answer: Answer) -> str | None:
+        attempt = int(answer.assessment.rstrip(".").rsplit(" ", 1)[1])
+        return "not yet" if attempt < self._refuse(question) else None
+
+
+class MemoryStore:
+    """Keeps analyses in a dictionary."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, bytes] = {}
+
+    def cached_analyses(self, keys: Sequence[str]) -> dict[str, bytes]:
+        return {key: self.rows[key] for key in keys if key in self.rows}
+
+    def store_analyses(self, analyses: dict[str, bytes]) -> None:
+        self.rows.update(analyses)
+
+
+def above(level: Level) -> Level:
+    return LEVELS[min(LEVELS.index(level) + 1, len(LEVELS) - 1)]
