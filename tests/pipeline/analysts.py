@@ -1,9 +1,9 @@
-"""A small analyst that answers from the question alone, and a store in memory; both real implementations of the ports."""
+"""A small analyst that answers from the question alone, and a store in memory: real implementations of the ports."""
 
 from collections.abc import Callable, Sequence
 
 from pipeline.analysis import Answer, Question
-from pipeline.finding import LEVELS, Level
+from pipeline.finding import Level
 
 
 class PlainAnalyst:
@@ -64,7 +64,3 @@ class MemoryStore:
 
     def store_analyses(self, analyses: dict[str, bytes]) -> None:
         self.rows.update(analyses)
-
-
-def above(level: Level) -> Level:
-    return LEVELS[min(LEVELS.index(level) + 1, len(LEVELS) - 1)]

@@ -108,14 +108,14 @@ def record_of(bench: Workbench) -> dict[str, Any]:
 
 
 class Baseline:
-    """What the ledger would remember of one host, per profile."""
+    """What the ledger would remember, per host and profile."""
 
     def __init__(self) -> None:
-        self.profiles: dict[str, dict[str, BaselineRow]] = {}
+        self.known: dict[tuple[str | None, str | None], dict[str, BaselineRow]] = {}
 
     def bench(self, parsed: ParsedReport, on: Desk, scan_no: int, **changes: Any) -> Workbench:
         """Put a scan beside what is remembered, and remember it."""
-        rows = self.profiles.setdefault(profile_of(parsed.header) or "", {})
+        rows = self.known.setdefault((parsed.header.host, profile_of(parsed.header)), {})
         bench = bench_of(parsed, on, dict(rows), scan_no, **changes)
         if bench.comparison is not None:
             rows.update({row.fingerprint: row for row in baseline_rows(bench.comparison, scan_no)})

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from daemon.checkpoints import Checkpoints
 from daemon.ledger import Ledger
-from daemon.worker import Checkpoints
-from pipeline.analysis import Analyst, AnalysisStore
+from pipeline.analysis import AnalysisStore, Analyst
 from pipeline.batches import run_batch
 from pipeline.enriched import Line
 from pipeline.finding import LEVELS, ParsedReport
@@ -290,7 +290,7 @@ def test_the_state_stays_small(tmp_path: Path) -> None:
 FORGED = """
 import ormsgpack, sqlite3, sys
 from pathlib import Path
-from daemon.worker import Checkpoints
+from daemon.checkpoints import Checkpoints
 from pipeline.batches import run_batch
 from pipeline.graph import build_graph
 
