@@ -119,7 +119,8 @@ def _correlation(group: Json) -> RenderableType:
     text = Text()
     text.append(f"{group['level']:>8}  ", LEVEL_STYLES[group["level"]])
     text.append(group["title"], "bold")
-    text.append(f" ({group['findings']} findings)\n", "dim")
+    about = f"{printable(group['about'])}, " if group.get("about") else ""
+    text.append(f" ({about}{group['findings']} findings)\n", "dim")
     text.append(group["why"])
     if group["first"]:
         text.append(f"\nFirst: {group['first']}", "green")
