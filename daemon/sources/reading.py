@@ -56,7 +56,7 @@ class Reader:
         self._clock = clock
         self._wall_ns = wall_ns
         self._bind = _prefixes(settings.bind)
-        self.final = False  # only what is gone is read any more, and nothing is waited for: the program ends
+        self.final = False  # nothing is waited for any more: the program ends
 
     def read(self, file: Tracked, descriptor: int, result: SweepResult) -> Iterator[None]:
         """Read on; yields after each transaction. The caller has made sure that `file.state` still fits the content."""

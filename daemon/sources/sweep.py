@@ -66,6 +66,7 @@ class Sweeper:
         self._lineage = Lineage(intake, settings, clock)
         self._roots: dict[str, tuple[int, int] | None] = {}
         self._streams: list[Tracked] = []  # partly read before this sweep
+        self._gone_only = False
 
     def sweep(self, paths: Iterable[str] | None = None) -> SweepResult:
         """Look at everything, or at some directories, and read what can be read.
@@ -96,16 +97,27 @@ class Sweeper:
         """Close one idle descriptor for another part of the program that has run out of them."""
         return self._pool.close_idle()
 
+    def finish(self) -> SweepResult:
+        """Read everything that is there and wait for nothing: cut reports are refused, open scans closed.
+
+        For a run that ends when it has read what it found.
+        """
+        self._reader.final = True
+        try:
+            return self.sweep()
+        finally:
+            self._reader.final = False
+
     def close(self) -> SweepResult:
         """Read to the end what is gone and would be lost, and close all files."""
-        self._reader.final = True
+        self._gone_only = self._reader.final = True
         result = SweepResult()
         try:
             if not self._blocked():
                 for _ in self.steps(None, result):
                     pass
         finally:
-            self._reader.final = False
+            self._gone_only = self._reader.final = False
             self._pool.close_all()
         return result
 
@@ -146,7 +158,7 @@ class Sweeper:
         yield
         self._streams = [file for file in self._tracked.values() if _is_stream(file)]
         for file in self._in_order(self._tracked.values()):
-            if file.gone_at is None and self._reader.final:
+            if file.gone_at is None and self._gone_only:
                 continue
             for _ in self._advance(file, result):
                 yield
@@ -301,9 +313,9 @@ class Sweeper:
             return
         if file.state is not None and file.state.path != file.path:
             file.state = self._lineage.renamed(file)
-        if file.due(now):
+        if file.due(now) or (self._reader.final and not file.drained):
             due = file.first_seen + self._settings.rotate_wait_s
-            if self._is_copy(file) and now < due:
+            if self._is_copy(file) and now < due and not self._reader.final:
                 result.waiting += 1
                 result.expect(due)
                 return

@@ -16,6 +16,7 @@ from daemon.sources.directory import ReportDirectory
 from daemon.sources.settings import WatchSettings
 from daemon.sources.tracked import SweepResult
 from daemon.sources.watch import DirectoryWatch
+from pipeline.errors import LedgerError
 from pipeline.report.limits import Limits
 from tests.daemon.sources.memory_intake import MemoryIntake
 from tests.daemon.sources.world import lines, report, stream
@@ -317,3 +318,49 @@ def test_a_stop_drains_what_would_be_lost(root: Path) -> None:
 
     run(test)
     assert intake.ids == ["1", "2"]
+
+
+def test_f24_a_full_ledger_ends_a_run_and_the_next_run_goes_on_with_what_is_gone_meanwhile(root: Path) -> None:
+    intake = MemoryIntake()
+    source = source_on(root, intake)
+    (root / "a.ndjson").write_bytes(stream("1"))
+
+    async def test() -> None:
+        stop = asyncio.Event()
+        task = asyncio.create_task(source.run(stop))
+        await until(lambda: intake.ids == ["1"])
+        intake.full = True
+        with (root / "a.ndjson").open("ab") as file:
+            file.write(lines("2"))
+        with pytest.raises(LedgerError):
+            await task
+        (root / "a.ndjson").unlink()
+        intake.full = False
+        async with running(source):
+            await until(lambda: intake.ids == ["1", "2"])
+
+    run(test)
+
+
+def test_a_long_sweep_tells_what_it_has_done_so_far(root: Path) -> None:
+    intake = MemoryIntake()
+    now = [0.0]
+
+    def clock() -> float:
+        now[0] += 0.5
+        return now[0]
+
+    told: list[SweepResult] = []
+    settings = WatchSettings(roots=(str(root),), watch="poll", poll_s=NEVER)
+    source = ReportDirectory(intake, Limits(), settings, clock=clock, on_sweep=told.append)
+    for number in range(5):
+        (root / f"{number}.json").write_bytes(report(str(number)))
+
+    async def test() -> None:
+        async with running(source):
+            pass
+
+    run(test)
+    assert len(told) > 3
+    assert sum(result.admitted.findings for result in told) == 5
+    assert [result.full for result in told].count(True) == 2  # the sweep, and the last look at the end

@@ -422,3 +422,15 @@ def test_a_move_to_another_file_system_continues(world: World, tmp_path: Path) -
     world.append("a.ndjson", lines("3"))
     world.sweep()
     assert world.intake.ids == ["1", "2", "3"]
+
+
+def test_a_ledger_that_fills_up_during_a_sweep_stops_it_between_two_transactions(world: World) -> None:
+    for number in range(10):
+        world.write(f"{number}.ndjson", stream(str(number)))
+    world.blocked_after = 3
+    result = world.sweep()
+    assert len(world.intake.ids) == 3
+    assert (result.again, result.unread_bytes > 0) == (True, True)
+    world.blocked_after = None
+    world.sweep()
+    assert sorted(world.intake.ids) == [str(number) for number in range(10)]

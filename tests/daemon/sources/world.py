@@ -55,6 +55,7 @@ class World:
         self.now = 1000.0
         self.wall_ns = 0  # far from the times of all files
         self.blocked = False
+        self.blocked_after: int | None = None  # so many findings
         self.excluded: tuple[str, ...] = ()
         self.limits = Limits()
         self.settings = WatchSettings(**{"roots": (str(root),), **settings})
@@ -70,9 +71,12 @@ class World:
                 clock=lambda: self.now,
                 wall_ns=lambda: self.wall_ns,
                 excluded=self.excluded,
-                blocked=lambda: self.blocked,
+                blocked=self._is_blocked,
             )
         return self._sweeper
+
+    def _is_blocked(self) -> bool:
+        return self.blocked or (self.blocked_after is not None and len(self.intake.ids) >= self.blocked_after)
 
     def sweep(self, *paths: str) -> SweepResult:
         return self.sweeper.sweep(paths or None)

@@ -1,0 +1,133 @@
+"""Sources and the real ledger together: what is found is emitted once."""
+
+import gzip
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from daemon.ledger import Ledger
+from daemon.sources.settings import WatchSettings
+from daemon.sources.sweep import Sweeper
+from pipeline.report.limits import Limits
+from tests.daemon.sources.world import META, lines, stream
+
+SCANS = Path(__file__).parents[2] / "data" / "scans"
+
+
+class Watched:
+    """A directory that is swept into a real ledger, which can be closed and opened again."""
+
+    def __init__(self, path: Path) -> None:
+        self.root = path / "in"
+        self.root.mkdir()
+        self.state = path / "state"
+        self.now = 1000.0
+        self.open()
+
+    def open(self) -> None:
+        self.ledger = Ledger.open(self.state, clock=lambda: 0.0)
+        settings = WatchSettings(roots=(str(self.root),))
+        self.sweeper = Sweeper(self.ledger, Limits(), settings, clock=lambda: self.now, wall_ns=lambda: 0)
+
+    def crash(self) -> None:
+        self.sweeper.close_files()
+        self.ledger.close()
+        self.open()
+
+    def sweep(self, later: float = 0.0) -> None:
+        self.now += later
+        self.sweeper.sweep()
+
+    def settle(self) -> None:
+        for _ in range(3):
+            self.sweep(70)
+
+    def closed(self) -> list[tuple[str, list[str]]]:
+        """Give source and finding ids of every scan, in the order of closing."""
+        rows = self.ledger._database.connection.execute(
+            "SELECT scan_no, source FROM scans WHERE scan_no IS NOT NULL ORDER BY scan_no"
+        ).fetchall()
+        return [
+            (Path(os.fsdecode(source)).name, [finding.id for finding in self.ledger.findings(number)])
+            for number, source in rows
+        ]
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Watched:
+    return Watched(tmp_path)
+
+
+def test_f33_copies_compressed_copies_and_rescans_are_redeliveries(watched: Watched) -> None:
+    for name in ("micro-default.json", "micro-default.ndjson", "web01-base-default.sarif"):
+        shutil.copy(SCANS / name, watched.root / name)
+    watched.sweep()
+    watched.settle()
+    count = len(watched.closed())
+    assert count == 3
+    for name in ("micro-default.json", "micro-default.ndjson", "web01-base-default.sarif"):
+        data = (SCANS / name).read_bytes()
+        (watched.root / f"copy-{name}").write_bytes(data)
+        (watched.root / f"{name}.1.gz").write_bytes(gzip.compress(data))
+        os.utime(watched.root / name)
+    watched.sweep()
+    watched.settle()
+    watched.crash()
+    watched.settle()
+    assert len(watched.closed()) == count
+
+
+def test_f5_f25_a_burst_that_is_copied_truncated_and_compressed_in_its_middle_stays_one_scan(watched: Watched) -> None:
+    names = [f"n{number}" for number in range(8)]
+    whole = stream(*names)
+    parts = [whole[: len(whole) // 4], whole[len(whole) // 4 : len(whole) // 2], whole[len(whole) // 2 :]]
+    path = watched.root / "a.ndjson"
+    path.write_bytes(parts[0])
+    watched.sweep()
+    with path.open("ab") as file:
+        file.write(parts[1])
+    shutil.copyfile(path, watched.root / "a.ndjson.1")
+    os.truncate(path, 0)
+    watched.sweep()
+    watched.crash()
+    with (watched.root / "a.ndjson.1").open("ab") as file:
+        file.write(parts[2])
+    (watched.root / "a.ndjson.1.gz").write_bytes(gzip.compress((watched.root / "a.ndjson.1").read_bytes()))
+    (watched.root / "a.ndjson.1").unlink()
+    watched.sweep()
+    watched.settle()
+    assert watched.closed() == [("a.ndjson", names)]
+
+
+def test_a_scan_without_a_count_is_closed_by_the_deadline(watched: Watched) -> None:
+    (watched.root / "a.ndjson").write_bytes(META + lines("1", "2"))
+    watched.sweep()
+    assert watched.closed() == []
+    watched.settle()
+    assert watched.closed() == [("a.ndjson", ["1", "2"])]
+
+
+def test_a_quarantined_file_that_is_retried_is_read_again_and_emits_nothing_twice(watched: Watched) -> None:
+    path = watched.root / "a.ndjson"
+    path.write_bytes(stream("1", "2") + b"rubbish\n")
+    watched.sweep()
+    watched.settle()
+    (row,) = watched.ledger.quarantine_list()
+    watched.ledger.quarantine_retry(row.id)
+    watched.settle()
+    (again,) = watched.ledger.quarantine_list()
+    assert (again.id, again.seen, again.state) == (row.id, 2, "open")
+    assert watched.ledger.rereads() == []
+    assert watched.closed() == [("a.ndjson", ["1", "2"])]
+
+
+def test_a_run_that_waits_for_nothing_takes_and_refuses_everything_at_once(watched: Watched) -> None:
+    (watched.root / "a.ndjson").write_bytes(META + lines("1", "2")[:-1])
+    (watched.root / "b.json").write_bytes((SCANS / "micro-default.json").read_bytes()[:500])
+    (watched.root / "c.json").write_bytes(b"<html>")
+    watched.sweeper.finish()
+    watched.sweeper.close()
+    assert watched.closed() == [("a.ndjson", ["1", "2"])]
+    assert sorted(row.reason for row in watched.ledger.quarantine_list()) == ["not_a_report", "truncated"]
