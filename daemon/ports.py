@@ -173,6 +173,9 @@ class WorkQueue(Protocol):
         """Commit the batches of a scan (once; a later call with another size keeps the first plan) and return
         those that are not done, in order."""
 
+    def retry_batch(self, batch: Batch) -> Batch:
+        """Count another attempt at a batch durably; returns the batch with the new count."""
+
     def commit_batch(self, batch: Batch, rows: Sequence[tuple[str, str, bool, bytes]]) -> None:
         """Store (dedupe key, level, changed, line) rows in the outbox and mark the batch done, in one transaction."""
 

@@ -1,9 +1,13 @@
 """The daemon: joins source, ledger, pipeline and sinks, and says how it is doing."""
 
 import asyncio
+import contextlib
+import math
+import os
 import signal
 import time
 from collections.abc import Callable
+from types import FrameType
 
 import structlog
 
@@ -25,6 +29,7 @@ MAX_BACKLOG = 200_000
 _HEARTBEAT_S = 1.0
 _RETRY_S = (1.0, 2.0, 5.0, 10.0, 30.0)  # after faults of the ledger's disk in a row
 _STALLED_S = 120.0  # a piece of work is a second at most; what does not move for this long never will
+FORCED = 130  # exit code when a second signal came: the work in hand was dropped
 _POLL_S = 0.5  # how late a part notices what nobody told it of
 
 
@@ -111,11 +116,12 @@ class Service:
         logger.info("service.stopped", backlog=self._ledger.backlog())
 
     def _told_to_stop(self, number: int) -> None:
-        if self._stop.is_set():
-            # The second signal: leave at once. All that is not committed is done again at the next start.
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
         logger.info("service.stopping", signal=signal.Signals(number).name)
+        loop = asyncio.get_running_loop()
+        for other in (signal.SIGTERM, signal.SIGINT):
+            # The second signal: leave at once, even in the middle of a step. What is not committed is done again.
+            loop.remove_signal_handler(other)
+            signal.signal(other, _leave_at_once)
         self._notifier.stopping()
         self._stop.set()
         self._work.set()
@@ -126,10 +132,12 @@ class Service:
     async def _take_in(self) -> None:
         faults = 0
         while not self._stop.is_set():
+            began = self._clock()
             try:
                 await self._source.run(self._stop)
             except LedgerError as error:
-                faults = await self._wait_out(error, faults)
+                faults = 0 if self._clock() - began > _RETRY_S[-1] else faults
+                faults = await self._wait_out("source", error, faults)
 
     def _blocked(self) -> bool:
         """Read no more while too much waits; files that are rotated away meanwhile are held open."""
@@ -148,10 +156,14 @@ class Service:
         metrics.quarantined.add(admitted.quarantined)
         if admitted.scans or admitted.findings:
             self._work.set()
-        if not self._ready and result.full and self._source.healthy:
+        if not self._ready and result.full and self._is_reachable(result):
             self._ready = True
             self._notifier.ready()
             logger.info("service.ready", roots=list(self._settings.watch.roots), files=result.files)
+
+    def _is_reachable(self, result: SweepResult) -> bool:
+        """Say whether every root is there and can be read; one report that cannot be read holds nobody up."""
+        return not result.missing_roots and not set(self._settings.watch.roots).intersection(result.unreadable)
 
     # Working
 
@@ -165,8 +177,10 @@ class Service:
                 busy = self._worker.step()
                 if not busy and untidy:
                     untidy = self._ledger.idle()
+                    if not untidy:
+                        self._worker.tidy()
             except LedgerError as error:
-                faults = await self._wait_out(error, faults)
+                faults = await self._wait_out("worker", error, faults)
                 continue
             faults = 0
             self._progress.mark("worker")
@@ -187,7 +201,7 @@ class Service:
             except LedgerError as error:
                 if self._stop.is_set():
                     raise
-                faults = await self._wait_out(error, faults)
+                faults = await self._wait_out(f"delivery {delivery.name}", error, faults)
                 continue
             faults = 0
             self._progress.mark(f"delivery {delivery.name}")
@@ -199,40 +213,46 @@ class Service:
             else:
                 await _wait(self._outgoing, _POLL_S)
 
-    async def _wait_out(self, error: LedgerError, faults: int) -> int:
+    async def _wait_out(self, part: str, error: LedgerError, faults: int) -> int:
         """Wait for a disk that is full or fails just now; a ledger that is damaged ends the daemon."""
         if not error.transient or self._stop.is_set():
             raise error
         delay = _RETRY_S[min(faults, len(_RETRY_S) - 1)]
-        logger.error("ledger.failed", error=str(error), retry_in_s=delay)
+        logger.error("ledger.failed", part=part, error=str(error), retry_in_s=delay)
+        self._progress.mark(part)  # it waits for a person; a restart would not help
         await _wait(self._stop, delay)
         return faults + 1
 
     # Saying how it is
 
     async def _heartbeat(self) -> None:
-        written_at = 0.0
-        interval = self._settings.metrics.every_s
+        written_at = -math.inf
         while not self._stop.is_set():
             stalled = self._progress.stalled()
             if stalled:
                 logger.error("service.stalled", parts=stalled)
             else:
                 self._notifier.ping()
-            self._notifier.status(self._status())
-            if self._clock() - written_at >= interval:
-                written_at = self._clock()
-                self.write_metrics()
+            try:
+                self._notifier.status(self._status())
+                if self._clock() - written_at >= self._settings.metrics.every_s:
+                    written_at = self._clock()
+                    self.write_metrics()
+            except LedgerError as error:
+                if not error.transient:
+                    raise
+                self._notifier.status(str(error))
             await _wait(self._stop, _HEARTBEAT_S)
-        self.write_metrics()
+        self._notifier.status("stopping")
+        with contextlib.suppress(LedgerError):
+            self.write_metrics()
 
     def _status(self) -> str:
         counts = self._ledger.waiting()
         outgoing = max(self._ledger.backlog().values(), default=0)
         parts = [f"{counts.findings:,} findings to analyse", f"{outgoing:,} records to deliver"]
         parts += self._source.problems()
-        if any(delivery.failing for delivery in self._deliveries):
-            parts.append("an output fails, see the log")
+        parts += [delivery.fault for delivery in self._deliveries if delivery.fault is not None]
         return "; ".join(parts)
 
     def write_metrics(self) -> None:
@@ -256,10 +276,12 @@ class Service:
                 logger.warning("metrics.not_written", path=str(path), error=error.strerror)
 
 
+def _leave_at_once(number: int, frame: FrameType | None) -> None:
+    os._exit(FORCED)
+
+
 async def _wait(event: asyncio.Event, seconds: float) -> None:
     try:
         await asyncio.wait_for(event.wait(), seconds)
     except TimeoutError:
         return
-
-

@@ -1,81 +1,51 @@
 """Takes closed scans through the graph, batch by batch, and commits what comes out."""
 
 import sqlite3
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
-from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
-from langgraph.checkpoint.sqlite import SqliteSaver
 
 from daemon.baseline_rows import baseline_rows
+from daemon.checkpoints import Checkpoints
 from daemon.ports import Batch, ClosedScan, WorkQueue
+from daemon.unanalysed import unanalysed_line, unanalysed_record
 from pipeline.batches import run_batch
+from pipeline.enriched import Line
 from pipeline.errors import LedgerError
+from pipeline.finding import Member, RawFinding
 from pipeline.graph import build_graph
+from pipeline.judge import Json
 from pipeline.keys import canonical
 from pipeline.scan import ScanContext, profile_of
 from pipeline.workbench import Desk, Workbench
 
 logger = structlog.get_logger(__name__)
 
-_IDLE_PAGES = 1000
+MAX_ATTEMPTS = 2  # a batch that our own code failed on so often is done finding by finding
 
 
-class Checkpoints:
-    """The graph's checkpoints, in a database of their own; a hint, never the truth."""
+@dataclass(slots=True)
+class _Job:
+    """The scan in hand.
 
-    def __init__(self, path: Path) -> None:
-        """Open or create.
+    Attributes:
+        bench: None when our own code fails on the scan as a whole.
+        batches: that are not done, the next one first.
+    """
 
-        A damaged file is replaced: the ledger knows what is to be done, and the work since the last commit is
-        done again.
-        """
-        try:
-            self._connection = self._open(path)
-        except sqlite3.DatabaseError:
-            for suffix in ("", "-wal", "-shm"):
-                path.with_name(path.name + suffix).unlink(missing_ok=True)
-            logger.warning("checkpoints.replaced", path=str(path))
-            self._connection = self._open(path)
-        # Plain values only, whatever the environment says: a forged row must not be able to call anything.
-        self.saver = SqliteSaver(self._connection, serde=JsonPlusSerializer(allowed_msgpack_modules=None))
-        self.saver.setup()
-
-    @staticmethod
-    def _open(path: Path) -> sqlite3.Connection:
-        try:
-            connection = sqlite3.connect(path, check_same_thread=False)
-        except sqlite3.OperationalError as error:
-            raise LedgerError(f"{path}: cannot be opened: {error}") from error
-        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # counts before the first table only
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA quick_check(1)").fetchall()
-        path.chmod(0o600)
-        return connection
-
-    def threads(self) -> list[str]:
-        """List the threads that are kept."""
-        rows = self._connection.execute("SELECT DISTINCT thread_id FROM checkpoints ORDER BY thread_id").fetchall()
-        return [thread for (thread,) in rows]
-
-    def delete(self, thread: str) -> None:
-        """Forget a thread."""
-        self.saver.delete_thread(thread)
-
-    def shrink(self) -> None:
-        """Give free pages back to the file system."""
-        # A script, because the pragma frees one page a step and `execute` steps once.
-        self._connection.executescript(f"PRAGMA incremental_vacuum({_IDLE_PAGES})")
-        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._connection.close()
+    scan: ClosedScan
+    findings: list[RawFinding]
+    bench: Workbench | None
+    batches: list[Batch] = field(default_factory=list)
 
 
 class Worker:
-    """Works on one scan at a time, in ingest order; a step is one batch, or the end of a scan."""
+    """Works on one scan at a time, in ingest order; a step is one batch, or the end of a scan.
+
+    Nothing that a step has in hand is given up before the ledger has taken its outcome, so a step that fails is
+    simply made again.
+    """
 
     def __init__(self, queue: WorkQueue, desk: Desk, checkpoints: Checkpoints, batch_size: int) -> None:
         self._queue = queue
@@ -84,70 +54,125 @@ class Worker:
         self._batch_size = batch_size
         self._benches: dict[int, Workbench] = {}
         self._graph = build_graph(self._benches, checkpoints.saver)
-        self._scan: ClosedScan | None = None
-        self._batches: list[Batch] = []
+        self._job: _Job | None = None
         self._swept = False
         self.analysed: dict[str, int] = {"model": 0, "rules": 0, "review": 0}
         self.finished = 0
 
     def step(self) -> bool:
-        """Do the next piece of work; returns False when there is none."""
-        if self._scan is None:
+        """Do the next piece of work; returns False when there is none.
+
+        Raises:
+            LedgerError: when ledger or checkpoints cannot be written just now; the next step tries again.
+        """
+        try:
+            return self._step()
+        except sqlite3.Error as error:  # of the checkpoints; the ledger explains its own
+            if not self._checkpoints.mend(error):
+                raise self._checkpoints.explain(error) from error
+            self._graph = build_graph(self._benches, self._checkpoints.saver)
+            return True
+
+    def tidy(self) -> None:
+        """Give the space of finished work back."""
+        try:
+            self._checkpoints.shrink()
+        except sqlite3.Error as error:
+            if not self._checkpoints.mend(error):
+                raise self._checkpoints.explain(error) from error
+            self._graph = build_graph(self._benches, self._checkpoints.saver)
+
+    def _step(self) -> bool:
+        if self._job is None:
             scan = self._queue.next_scan()
             if scan is None:
                 self._sweep_threads(())
                 return False
             self._open(scan)
-        elif self._batches:
-            self._run(self._scan, self._batches.pop(0))
+        elif self._job.batches:
+            self._run(self._job, self._job.batches[0])
         else:
-            self._finish(self._scan)
+            self._finish(self._job)
         return True
 
     def _open(self, scan: ClosedScan) -> None:
-        context = ScanContext(
-            scan_no=scan.scan_no,
-            scan_id=scan.scan_id,
-            host=scan.host,
-            host_source=scan.host_source,
-            header=scan.header,
-            complete=scan.complete,
-            rejected=scan.rejected,
-            as_of=scan.as_of,
-        )
+        findings = self._queue.findings(scan.scan_no)
         profile = profile_of(scan.header)
         keeps = profile is not None and scan.host_source != "unknown"
         prior = self._queue.baseline(scan.host, profile) if keeps and profile is not None else None
-        self._benches[scan.scan_no] = Workbench(context, self._queue.findings(scan.scan_no), self._desk, prior)
-        self._scan = scan
-        self._batches = self._queue.plan(scan.scan_no, self._batch_size)
-        self._sweep_threads([self._thread(scan, batch) for batch in self._batches])
+        try:
+            bench = Workbench(_context(scan), findings, self._desk, prior)
+        except Exception as error:
+            # A fault of ours that every start would meet again: the findings go out as they came.
+            logger.error("scan.failed", scan_id=scan.scan_id, source=scan.source, error=repr(error), exc_info=True)
+            job = _Job(scan, findings, None)
+        else:
+            job = _Job(scan, findings, bench)
+            self._benches[scan.scan_no] = bench
+        job.batches = self._queue.plan(scan.scan_no, self._batch_size)
+        self._sweep_threads([self._thread(scan, batch) for batch in job.batches])
+        self._job = job
 
-    def _run(self, scan: ClosedScan, batch: Batch) -> None:
-        bench = self._benches[scan.scan_no]
-        thread = self._thread(scan, batch)
-        state = run_batch(self._graph, scan.scan_no, batch.first, batch.last, thread=thread)
-        decided: dict[str, Any] = state["decided"]
-        lines = bench.take_lines(batch.first, batch.last, decided)
+    def _run(self, job: _Job, batch: Batch) -> None:
+        thread = self._thread(job.scan, batch)
+        if job.bench is None or batch.attempt >= MAX_ATTEMPTS:
+            lines = self._one_by_one(job, batch)
+        else:
+            try:
+                lines = self._together(job.bench, batch, thread)
+            except (LedgerError, sqlite3.Error):
+                raise
+            except Exception as error:
+                job.batches[0] = again = self._queue.retry_batch(batch)
+                logger.error(
+                    "batch.failed", scan_id=job.scan.scan_id, first=batch.first, last=batch.last,
+                    attempt=again.attempt, error=repr(error), exc_info=True,
+                )  # fmt: skip
+                self._checkpoints.delete(thread)
+                return
         self._queue.commit_batch(batch, [(line.key, line.level, line.changed, line.line) for line in lines])
-        self._checkpoints.delete(thread)
+        job.batches.pop(0)
         for line in lines:
             self.analysed[line.origin] += 1
+        self._checkpoints.delete(thread)
 
-    def _finish(self, scan: ClosedScan) -> None:
-        bench = self._benches.pop(scan.scan_no)
-        profile = profile_of(scan.header) or ""
-        comparison = bench.comparison
-        record = bench.record()
+    def _together(self, bench: Workbench, batch: Batch, thread: str) -> list[Line]:
+        state = run_batch(self._graph, batch.scan_no, batch.first, batch.last, thread=thread)
+        decided: dict[str, Any] = state["decided"]
+        return bench.take_lines(batch.first, batch.last, decided)
+
+    def _one_by_one(self, job: _Job, batch: Batch) -> list[Line]:
+        """Keep what our own code can do of a batch that it failed on as a whole."""
+        lines: list[Line] = []
+        graph = build_graph(self._benches)
+        for seq in range(batch.first, batch.last):
+            member: Member | None = None
+            if job.bench is not None:
+                member = job.bench.index.members[seq]
+                try:
+                    state = run_batch(graph, batch.scan_no, seq, seq + 1)
+                    lines += job.bench.take_lines(seq, seq + 1, state["decided"])
+                    continue
+                except LedgerError:
+                    raise
+                except Exception as error:
+                    logger.error("finding.failed", scan_id=job.scan.scan_id, seq=seq, error=repr(error))
+            lines.append(unanalysed_line(job.scan, seq, job.findings[seq], member, self._desk))
+        return lines
+
+    def _finish(self, job: _Job) -> None:
+        scan = job.scan
+        record = self._record(job)
+        comparison = job.bench.comparison if job.bench is not None else None
         self._queue.finish_scan(
             scan,
             canonical(record),
             baseline_rows(comparison, scan.scan_no) if comparison is not None else (),
             comparison.forget if comparison is not None else (),
-            profile,
-
+            profile_of(scan.header) or "",
         )
-        self._scan = None
+        self._benches.pop(scan.scan_no, None)
+        self._job = None
         self.finished += 1
         logger.info(
             "scan.finished",
@@ -160,6 +185,14 @@ class Worker:
             complete=scan.complete,
         )
 
+    def _record(self, job: _Job) -> Json:
+        if job.bench is not None:
+            try:
+                return job.bench.record()
+            except Exception as error:
+                logger.error("record.failed", scan_id=job.scan.scan_id, error=repr(error), exc_info=True)
+        return unanalysed_record(job.scan, job.findings, self._desk)
+
     def _thread(self, scan: ClosedScan, batch: Batch) -> str:
         # A thread that other knowledge, policy, model or code began is never gone on with.
         return f"{self._desk.digest}:{scan.scan_id}:{batch.first}-{batch.last}"
@@ -168,7 +201,19 @@ class Worker:
         """Discard, once after start, the threads that nothing waits for."""
         if self._swept:
             return
-        self._swept = True
-        for thread in set(self._checkpoints.threads()).difference(wanted):
+        for thread in sorted(set(self._checkpoints.threads()).difference(wanted)):
             self._checkpoints.delete(thread)
+        self._swept = True
 
+
+def _context(scan: ClosedScan) -> ScanContext:
+    return ScanContext(
+        scan_no=scan.scan_no,
+        scan_id=scan.scan_id,
+        host=scan.host,
+        host_source=scan.host_source,
+        header=scan.header,
+        complete=scan.complete,
+        rejected=scan.rejected,
+        as_of=scan.as_of,
+    )

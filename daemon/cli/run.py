@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from daemon.checkpoints import Checkpoints
 from daemon.cli.exits import Exit, die
 from daemon.desk import open_desk
 from daemon.ledger import Ledger
@@ -21,7 +22,7 @@ from daemon.sinks.delivery import Delivery
 from daemon.sinks.ndjson_file import NdjsonFile
 from daemon.sources.sweep import Sweeper
 from daemon.version import VERSION
-from daemon.worker import Checkpoints, Worker
+from daemon.worker import Worker
 from pipeline.report.limits import Limits
 
 logger = structlog.get_logger(__name__)
@@ -61,7 +62,7 @@ def run_daemon(given: Mapping[str, Any], config: Path | None, *, once: bool) -> 
                 policy=desk.policy.digest,
             )
             if once:
-                return _drain(settings, ledger, worker, delivery, checkpoints)
+                return _drain(settings, ledger, worker, delivery)
             service = Service(settings, ledger, worker, [delivery], notifier, Metrics())
             asyncio.run(service.run())
         finally:
@@ -80,9 +81,7 @@ def _sink(settings: Settings) -> NdjsonFile:
     )
 
 
-def _drain(
-    settings: Settings, ledger: Ledger, worker: Worker, delivery: Delivery, checkpoints: Checkpoints
-) -> Exit:
+def _drain(settings: Settings, ledger: Ledger, worker: Worker, delivery: Delivery) -> Exit:
     """Take in what is there, and deliver all that is known."""
     sweeper = Sweeper(ledger, Limits(), settings.watch, excluded=ours(settings))
     result = sweeper.sweep()
@@ -95,8 +94,8 @@ def _drain(
         pass
     while ledger.idle():
         pass
-    checkpoints.shrink()
+    worker.tidy()
     delivery.close()
-    if delivery.failing:
-        die(Exit.REJECTED, f"{settings.output_path}: cannot be written; the findings wait in the ledger")
+    if delivery.fault is not None:
+        die(Exit.REJECTED, f"{delivery.fault}; the findings wait in the ledger")
     return Exit.REJECTED if result.admitted.quarantined else Exit.DONE

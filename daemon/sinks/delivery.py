@@ -1,6 +1,6 @@
 """Carries records from the outbox to one sink, in order, however long the sink takes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
 import structlog
@@ -25,7 +25,12 @@ class Outbox(Protocol):
 
 
 class Delivery:
-    """One sink and its high-water mark; a sink that fails holds nobody else up."""
+    """One sink and its high-water mark; a sink that fails holds nobody else up.
+
+    Attributes:
+        records: rows that the sink took, or passed over as unwanted, since the start.
+        fault: what the sink said when it last failed, or None while it takes rows.
+    """
 
     def __init__(self, outbox: Outbox, sink: Sink, clock: Callable[[], float]) -> None:
         """`clock` gives monotonic seconds."""
@@ -33,10 +38,12 @@ class Delivery:
         self._sink = sink
         self._clock = clock
         self._recovered = False
-        self._position = 0
+        self._marked = 0  # the mark in the ledger
+        self._position = 0  # what the sink has; ahead of the mark only while the ledger takes none
         self._faults = 0
         self._not_before = 0.0
         self.records = 0
+        self.fault: str | None = None
 
     @property
     def name(self) -> str:
@@ -46,7 +53,7 @@ class Delivery:
     @property
     def failing(self) -> bool:
         """Say whether the last attempt failed."""
-        return self._faults > 0
+        return self.fault is not None
 
     @property
     def retry_at(self) -> float | None:
@@ -57,27 +64,29 @@ class Delivery:
         """Deliver the next records; returns False when there are none, or when it is too early after a fault.
 
         Raises:
-            LedgerError: when the mark cannot be kept; what was written is adopted at the next start.
+            LedgerError: when the mark cannot be kept; what was written is not written again.
         """
         if self._faults and self._clock() < self._not_before:
             return False
         try:
             if not self._recovered:
                 self._recover()
+            self._mark()
             rows = self._outbox.pending(self.name, BATCH_ROWS, self._position)
             if not rows:
+                if self._faults:
+                    self._well_again()
                 return False
             self._sink.write(rows)
         except SinkError as error:
-            self._not_before = self._clock() + _DELAYS_S[min(self._faults, len(_DELAYS_S) - 1)]
-            self._faults += 1
-            if self._faults == 1:
-                logger.error("sink.failed", sink=self.name, error=str(error))
+            self._failed(str(error))
             return False
         if self._faults:
-            logger.info("sink.recovered", sink=self.name, attempts=self._faults)
-            self._faults = 0
-        self._mark(rows)
+            self._well_again()
+        # First remembered, then marked: rows whose mark the ledger could not keep must not be written again.
+        self._position = rows[-1].position
+        self.records += len(rows)
+        self._mark()
         return True
 
     def close(self) -> None:
@@ -85,15 +94,26 @@ class Delivery:
         self._sink.close()
 
     def _recover(self) -> None:
-        mark = self._outbox.register_sink(self.name)
+        self._marked = self._outbox.register_sink(self.name)
         self._position = self._sink.recover(
-            mark, lambda position: self._outbox.pending(self.name, BATCH_ROWS, position)
+            self._marked, lambda position: self._outbox.pending(self.name, BATCH_ROWS, position)
         )
-        if self._position != mark:
-            self._outbox.delivered(self.name, self._position)
         self._recovered = True
 
-    def _mark(self, rows: Sequence[OutboxRow]) -> None:
-        self._outbox.delivered(self.name, rows[-1].position)
-        self._position = rows[-1].position
-        self.records += len(rows)
+    def _mark(self) -> None:
+        if self._position != self._marked:
+            self._outbox.delivered(self.name, self._position)
+            self._marked = self._position
+
+    def _failed(self, reason: str) -> None:
+        delay = _DELAYS_S[min(self._faults, len(_DELAYS_S) - 1)]
+        self._not_before = self._clock() + delay
+        self._faults += 1
+        if reason != self.fault:  # once for each reason, not for each attempt
+            logger.error("sink.failed", sink=self.name, error=reason, retry_in_s=delay)
+        self.fault = reason
+
+    def _well_again(self) -> None:
+        logger.info("sink.recovered", sink=self.name, attempts=self._faults)
+        self._faults = 0
+        self.fault = None

@@ -1,52 +1,35 @@
 """Appends records to an NDJSON file, each exactly once, and never shrinks what somebody may be reading."""
 
+import contextlib
 import errno
 import os
-from collections.abc import Callable, Sequence
+import re
+import stat
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import structlog
 
 from daemon.ports import OutboxRow
+from daemon.sinks.tail import Tail
 from pipeline.errors import SinkError
 from pipeline.finding import LEVELS, Level
 
 logger = structlog.get_logger(__name__)
 
-_ADOPT_ROWS = 50_000  # more than a sink is offered between two marks
 _MODE = 0o640  # findings name what is weak; the group is for those who collect them
+_SIBLINGS = 4  # files beside ours that are searched for what a crash or a fault left unclear
 
-
-class _Torn:
-    """Lines that a failed write began.
-
-    Attributes:
-        lines: (position, bytes) of the rows.
-        written: how many of their bytes are in the file.
-    """
-
-    def __init__(self, lines: Sequence[tuple[int, bytes]], written: int) -> None:
-        self.lines = lines
-        self.written = written
-
-    @property
-    def into_line(self) -> int:
-        """Say how many of the written bytes belong to the line that is not whole."""
-        end = 0
-        for _, line in self.lines:
-            if end + len(line) > self.written:
-                return self.written - end
-            end += len(line)
-        return 0
+Lines = Sequence[tuple[int, bytes]]  # (position, bytes with the line end)
 
 
 class NdjsonFile:
     """A `daemon.ports.Sink`.
 
-    The file is the proof of what was delivered: after a crash its end is compared with the rows that the ledger
-    still holds, and writing goes on after the longest match, in the middle of a line if need be. The file is
-    closed by renaming it to ``NAME.000001.ndjson`` and so on when it is full; when it was renamed, removed or
-    truncated by others (logrotate), writing goes on at the start of a new one.
+    The file is the proof of what was delivered. After a crash, and after every failed write, its end is compared with
+    the rows that are to be written: what is there already is made durable and passed over, a torn last line is
+    completed, and the rest is appended. The file is closed by renaming it to ``NAME.000001.ndjson`` and so on when it
+    is full; when it was renamed, removed or truncated by others (logrotate), writing goes on at the start of a new one.
     """
 
     def __init__(
@@ -61,7 +44,7 @@ class NdjsonFile:
         """Nothing is opened before the first use.
 
         Args:
-            rotate_bytes: a file that would grow beyond this is closed first.
+            rotate_bytes: a file that would grow beyond this is closed first; one batch may be larger.
             keep_segments: closed files that are kept; older ones are deleted.
         """
         self.name = f"file:{path}"
@@ -71,21 +54,30 @@ class NdjsonFile:
         self._changes_only = emit_changes_only
         self._least = LEVELS.index(min_level)
         self._file: int | None = None
-        self._size = 0  # bytes that we know to be in the file
-        self._torn: _Torn | None = None
+        self._end = 0  # where our last line ended; others may have changed the file since
+        self._unsynced = False  # a sync has failed, or is under way
+        self._sure = False  # everything that we began to write is known to be written
 
     def recover(self, delivered: int, pending: Callable[[int], Sequence[OutboxRow]]) -> int:
-        """Find the rows after `delivered` that the file already ends with; a torn last line is completed.
+        """Find the rows after `delivered` that are in the file already; a torn last line is completed.
 
         Raises:
             SinkError: when the file cannot be read or written just now.
         """
+        position = delivered
+        self._sure = False
         try:
-            self._open()
-            position = self._adopt(delivered, pending)
+            self._current()
+            while rows := pending(position):
+                lines = self._lines(rows)
+                found = self._adopt(lines)
+                if found:
+                    position = lines[found - 1][0]
+                if not lines or found < len(lines):
+                    break
         except OSError as error:
-            self._close()
             raise _explain(self._path, error) from error
+        self._sure = True
         if position != delivered:
             logger.info("sink.adopted", sink=self.name, after=delivered, up_to=position)
         return position
@@ -94,22 +86,27 @@ class NdjsonFile:
         """Append the rows that this sink wants, and wait until they are on disk.
 
         Raises:
-            SinkError: when it cannot just now; offer the same rows again.
+            SinkError: when it cannot just now; offer the same rows again, or more of them.
         """
-        wanted = [row for row in rows if self._wants(row)]
+        lines = self._lines(rows)
         try:
-            if self._torn is not None:
-                last = self._torn.lines[-1][0]
-                self._finish_torn(self._torn)
-                wanted = [row for row in wanted if row.position > last]
-            if wanted:
-                self._append([(row.position, row.line + b"\n") for row in wanted])
+            if lines and not self._sure:
+                lines = lines[self._adopt(lines) :]
+            if lines:
+                self._sure = False
+                self._append(lines)
+                self._sure = True
         except OSError as error:
             raise _explain(self._path, error) from error
 
     def close(self) -> None:
-        """Close the file; everything written is durable already."""
-        self._close()
+        """Close the file; everything that was reported as written is durable."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def _lines(self, rows: Sequence[OutboxRow]) -> list[tuple[int, bytes]]:
+        return [(row.position, row.line + b"\n") for row in rows if self._wants(row)]
 
     def _wants(self, row: OutboxRow) -> bool:
         if row.kind == "scan":
@@ -118,160 +115,154 @@ class NdjsonFile:
 
     # Writing
 
-    def _append(self, lines: Sequence[tuple[int, bytes]]) -> None:
+    def _append(self, lines: Lines) -> None:
         data = b"".join([line for _, line in lines])
-        file = self._current()
-        if self._size and self._size + len(data) > self._rotate_bytes:
+        file, size = self._current()
+        if size and size + len(data) > self._rotate_bytes:
             self._rotate()
-            file = self._current()
-        self._write_all(file, lines, data)
+            file, size = self._current()
+        if size and size != self._end and os.pread(file, 1, size - 1) != b"\n":
+            data = b"\n" + data  # keep ours apart from the unfinished line of somebody else
+        _write_all(file, data)
+        self._end = size + len(data)
+        self._unsynced = True
         os.fdatasync(file)
-
-    def _write_all(self, file: int, lines: Sequence[tuple[int, bytes]], data: bytes) -> None:
-        view = memoryview(data)
-        try:
-            while view:
-                written = os.write(file, view)
-                self._size += written
-                view = view[written:]
-        except OSError:
-            if len(view) < len(data):  # a part is in the file: the same rows must go on exactly there
-                self._torn = _Torn(lines, len(data) - len(view))
-            raise
-
-    def _finish_torn(self, torn: "_Torn") -> None:
-        """Write what a failed write left out."""
-        file = self._file if self._file is not None else self._open()
-        done = torn.written
-        if os.fstat(file).st_size < self._size:
-            # Truncated under us: the beginning of the line is gone, so the line is written as a whole.
-            self._size = os.fstat(file).st_size
-            done -= torn.into_line
-        data = b"".join([line for _, line in torn.lines])[done:]
-        self._torn = None
-        try:
-            self._write_all(file, torn.lines, data)
-        except OSError:
-            left = self._torn.written if self._torn is not None else 0
-            self._torn = _Torn(torn.lines, done + left)
-            raise
-        os.fdatasync(file)
-
-    # Which file
-
-    def _current(self) -> int:
-        """Give the descriptor to write to, opening a new file where ours was taken away."""
-        if self._file is not None and self._is_ours(self._file):
-            return self._file
-        self._close()
-        return self._open()
-
-    def _is_ours(self, file: int) -> bool:
-        status = os.fstat(file)
-        try:
-            named = self._path.lstat()
-        except FileNotFoundError:
-            return False
-        if (status.st_dev, status.st_ino) != (named.st_dev, named.st_ino):
-            return False
-        if status.st_size < self._size:  # truncated in place (copytruncate); with O_APPEND writing goes on at its end
-            logger.warning("sink.truncated", sink=self.name, was=self._size, size=status.st_size)
-            self._size = status.st_size
-        return True
-
-    def _open(self) -> int:
-        if self._file is None:
-            self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            file = os.open(self._path, flags, _MODE)
-            self._file = file
-            self._size = os.fstat(file).st_size
-            _sync_directory(self._path.parent)
-        return self._file
-
-    def _close(self) -> None:
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+        self._unsynced = False
 
     def _rotate(self) -> None:
         """Close the file under the next number; whoever reads it by name or descriptor keeps all of it."""
         segments = self._segments()
-        number = int(segments[-1].name.split(".")[-2]) + 1 if segments else 1
+        number = segments[-1][0] + 1 if segments else 1
         self._path.rename(self._path.with_name(f"{self._path.stem}.{number:06d}{self._path.suffix}"))
-        self._close()
+        self.close()
         self._open()
-        for old in segments[: max(0, len(segments) + 1 - self._keep_segments)]:
+        for _, old in segments[: max(0, len(segments) + 1 - self._keep_segments)]:
             old.unlink(missing_ok=True)
         _sync_directory(self._path.parent)
         logger.info("sink.rotated", sink=self.name, segment=number)
 
-    def _segments(self) -> list[Path]:
-        pattern = f"{self._path.stem}.[0-9][0-9][0-9][0-9][0-9][0-9]{self._path.suffix}"
-        return sorted(self._path.parent.glob(pattern))
+    def _segments(self) -> list[tuple[int, Path]]:
+        pattern = re.compile(rf"{re.escape(self._path.stem)}\.([0-9]{{6,}}){re.escape(self._path.suffix)}")
+        matches = ((pattern.fullmatch(path.name), path) for path in self._path.parent.iterdir())
+        return sorted((int(match[1]), path) for match, path in matches if match is not None)
 
-    # After a crash
+    # Which file
 
-    def _adopt(self, delivered: int, pending: Callable[[int], Sequence[OutboxRow]]) -> int:
-        """Match the rows after `delivered` with the file's end.
+    def _current(self) -> tuple[int, int]:
+        """Give the descriptor to write to and the file's size, opening a new file where ours was taken away."""
+        if self._file is not None and not self._is_named(self._file):
+            self.close()
+        file = self._file if self._file is not None else self._open()
+        size = os.fstat(file).st_size
+        if size < self._end:  # truncated in place (copytruncate); with O_APPEND writing goes on at its end
+            logger.warning("sink.truncated", sink=self.name, was=self._end, size=size)
+            self._end = size
+        return file, size
 
-        What a run wrote after its last mark is the end of the file, or of the segment before it if the crash came
-        right after a rotation. A line occurs once, as its dedupe key does.
+    def _is_named(self, file: int) -> bool:
+        try:
+            named = self._path.lstat()
+        except FileNotFoundError:
+            return False
+        return os.path.samestat(os.fstat(file), named)
+
+    def _open(self) -> int:
+        flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        try:
+            file = os.open(self._path, flags)
+        except FileNotFoundError:
+            # A missing directory is not made: it may be one that is not mounted yet.
+            file = os.open(self._path, flags | os.O_CREAT, _MODE)
+            os.fchmod(file, _MODE)  # whatever the umask
+        try:
+            if not stat.S_ISREG(os.fstat(file).st_mode):
+                raise OSError(errno.EINVAL, "not a regular file")
+            _sync_directory(self._path.parent)
+        except OSError:
+            os.close(file)
+            raise
+        self._file = file
+        self._end = 0
+        return file
+
+    # After a crash or a fault
+
+    def _adopt(self, lines: Lines) -> int:
+        """Count the lines that are written already, and make them durable; a torn last one is completed.
+
+        They are at the end of the file; or of one beside it, when it was rotated before we could tell. Each line
+        occurs once, as its dedupe key does. What comes between or after them was written by others.
         """
-        position = delivered
-        lines: list[tuple[int, bytes]] = []
-        while rows := pending(position):
-            lines += [(row.position, row.line + b"\n") for row in rows if self._wants(row)]
-            position = rows[-1].position
-            if len(lines) > _ADOPT_ROWS:
-                break
-        if not lines:
-            return delivered
-        matched = 0
-        for path in (*self._segments()[-1:], self._path):
-            matched += self._match(path, lines[matched:])
-        if not matched:
-            self._end_foreign_line()
-            return delivered
-        return lines[matched - 1][0]
+        found = 0
+        with contextlib.ExitStack() as stack:
+            tails = [Tail(file, sum(len(line) for _, line in lines)) for file in self._places(stack)]
+            searching = True
+            while searching:
+                before = found
+                for tail in tails:
+                    while found < len(lines) and tail.take(lines[found][1]):
+                        found += 1
+                searching = found > before
+            if found < len(lines) and any(tail.complete(lines[found][1]) for tail in tails):
+                found += 1
+            rewrite, self._unsynced = self._unsynced, True
+            for tail in tails:
+                tail.sync(rewrite=rewrite)
+            self._unsynced = False
+        return found
 
-    def _match(self, path: Path, lines: Sequence[tuple[int, bytes]]) -> int:
-        """Count the rows that a file ends with; a torn last one is completed, if it is in the open file."""
-        if not lines:
-            return 0
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            file.seek(max(0, size - sum(len(line) for _, line in lines)))
-            tail = file.read()
-        first = lines[0][1]
-        at = tail.find(first)
-        if at < 0:
-            at = tail.rfind(b"\n") + 1  # the first row itself may be torn
-        matched = 0
-        for _, line in lines:
-            piece = tail[at : at + len(line)]
-            if piece != line:
-                if piece and at + len(piece) == len(tail) and line.startswith(piece) and path == self._path:
-                    self._write_all(self._current(), (), line[len(piece) :])
-                    os.fdatasync(self._current())
-                    matched += 1
-                break
-            at += len(line)
-            matched += 1
-        return matched
+    def _places(self, stack: contextlib.ExitStack) -> Iterator[int]:
+        """Give descriptors of the files to search: the one held, the one that has the name, and those beside it."""
+        seen: set[tuple[int, int]] = set()
+        if self._file is not None and not self._is_named(self._file):
+            held = os.fstat(self._file)
+            if held.st_nlink:  # what was removed is not delivered
+                seen.add((held.st_dev, held.st_ino))
+                yield stack.enter_context(_lent(os.dup(self._file)))
+        file, _ = self._current()
+        status = os.fstat(file)
+        seen.add((status.st_dev, status.st_ino))
+        yield file
+        for path in self._siblings():
+            with contextlib.suppress(OSError):  # gone since, or not ours to read
+                other = stack.enter_context(_lent(_open_sibling(path)))
+                status = os.fstat(other)
+                if (status.st_dev, status.st_ino) not in seen:
+                    seen.add((status.st_dev, status.st_ino))
+                    yield other
 
-    def _end_foreign_line(self) -> None:
-        """Keep what follows apart from an unfinished line that is none of ours."""
-        if self._size and not _ends_line(self._path, self._size):
-            file = self._current()
-            self._size += os.write(file, b"\n")
-            os.fdatasync(file)
+    def _siblings(self) -> list[Path]:
+        """List the latest files that our file may have become: our segments, and what logrotate makes."""
+        found: list[tuple[int, Path]] = []
+        for path in self._path.parent.iterdir():
+            if path.name.startswith(self._path.stem) and path.name != self._path.name:
+                with contextlib.suppress(OSError):
+                    status = path.lstat()
+                    if stat.S_ISREG(status.st_mode):
+                        found.append((status.st_mtime_ns, path))
+        return [path for _, path in sorted(found, reverse=True)[:_SIBLINGS]]
 
 
-def _ends_line(path: Path, at: int) -> bool:
-    with path.open("rb") as file:
-        file.seek(at - 1)
-        return file.read(1) == b"\n"
+def _write_all(file: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(file, view) :]
+
+
+@contextlib.contextmanager
+def _lent(file: int) -> Iterator[int]:
+    try:
+        yield file
+    finally:
+        os.close(file)
+
+
+def _open_sibling(path: Path) -> int:
+    flags = os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        return os.open(path, os.O_RDWR | flags)
+    except PermissionError:
+        return os.open(path, os.O_RDONLY | flags)
 
 
 def _level(text: str) -> Level:
@@ -289,8 +280,13 @@ def _sync_directory(path: Path) -> None:
 def _explain(path: Path, error: OSError) -> SinkError:
     advice = {
         errno.ENOSPC: "make room; writing goes on by itself",
+        errno.EDQUOT: "make room; writing goes on by itself",
         errno.EROFS: "remount it writable; writing goes on by itself",
         errno.EACCES: "give the service write permission",
         errno.ELOOP: "it is a symbolic link; name the file itself",
+        errno.EISDIR: "name a file in it",
+        errno.EINVAL: "name a regular file",
+        errno.ENOENT: "create the directory, or mount what it lies on",
+        errno.ENOTDIR: "a part of the path is a file",
     }.get(error.errno or 0, "writing is tried again")
     return SinkError(f"{path}: {error.strerror}; {advice}")
