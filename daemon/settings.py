@@ -126,7 +126,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
-    _check_names(content, Settings, f"{path}: ", ".")
+    _check_names(content, Settings, str(path))
     return content
 
 
@@ -140,7 +140,7 @@ def _read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
         nested: Any = _typed(parts, text, where)
         for part in reversed(parts):
             nested = {part: nested}
-        _check_names(nested, Settings, f"{where}: ", ".")
+        _check_names(nested, Settings, where)
         _merge(values, nested)
     return values
 
@@ -163,16 +163,16 @@ def _typed(parts: Sequence[str], text: str, where: str) -> Any:
     return text
 
 
-def _check_names(content: Mapping[str, Any], model: Any, where: str, joint: str) -> None:
+def _check_names(content: Mapping[str, Any], model: Any, where: str, prefix: str = "") -> None:
     known = _names(model)
     for name, value in content.items():
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ConfigError(f"{where}no such setting: {name}{hint}")
+            hint = f"; did you mean {prefix}{near[0]}?" if near else ""
+            raise ConfigError(f"{where}: no such setting: {prefix}{name}{hint}")
         section = get_type_hints(model).get(name)
         if isinstance(value, Mapping) and _names(section):
-            _check_names(value, section, f"{where}{name}{joint}", joint)
+            _check_names(value, section, where, f"{prefix}{name}.")
 
 
 def _names(model: Any) -> list[str]:

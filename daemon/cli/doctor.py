@@ -19,6 +19,7 @@ from daemon.cli.exits import Exit
 from daemon.cli.terminal import terminal
 from daemon.desk import open_desk
 from daemon.ledger import Ledger
+from daemon.ledger.database import FILE_NAME
 from daemon.settings import Settings, load_settings
 from daemon.version import VERSION
 from pipeline.errors import AgentError, LedgerError
@@ -95,7 +96,7 @@ def _knowledge(settings: Settings) -> Check:
 
 
 def _ledger(settings: Settings) -> Check:
-    if not settings.state_dir.exists():
+    if not (settings.state_dir / FILE_NAME).exists():
         return Check("ledger", "ok", f"none yet in {settings.state_dir}; the daemon makes it")
     try:
         with Ledger.open(settings.state_dir, clock=time.time, read_only=True, exclusive=False) as ledger:

@@ -86,8 +86,12 @@ def _show(console: Console, line: Json, knowledge: Knowledge) -> None:
     finding, risk, spec = line["finding"], line["risk"], knowledge.classes.get(line["class"])
     head = Text(f"{printable(finding['title'] or finding['id'])}\n", "bold")
     head.append(f"{risk['level']} {risk['score']}", LEVEL_STYLES[risk["level"]])
-    head.append(f"  {line['status']} (by {line['status_basis']})  host {printable(line['host'])}\n", "not bold")
+    head.append(f"  {line['status']} (by {line['status_basis']})  host {printable(line['host'])}", "not bold")
     console.print(head)
+    _item(console, f"{finding['scanner']} reports {printable(finding['id'], 1000)}", style="dim")
+    if finding["description"]:
+        _item(console, printable(finding["description"], 2000), style="dim")
+    console.print()
     console.print(printable(line["analysis"]["assessment"], 2000))
     console.print(printable(line["analysis"]["impact"], 2000), style="dim")
     if line["artefact"] is not None:

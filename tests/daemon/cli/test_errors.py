@@ -1,0 +1,129 @@
+"""Mistakes end in one line that says what, where and what to do; never in a traceback."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from daemon.cli import app as module
+from daemon.cli.exits import Exit
+from tests.daemon.cli.invoke import REPORT, ROOT, SCANS, Ended, in_a_process
+
+Cli = Callable[..., Ended]
+NOWHERE = "/nowhere/at-all"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["nonsense"], 2, "No such command 'nonsense'; see `sysscan-agent --help`"),
+        (["analyse", REPORT], 2, "analyze"),
+        (["--nonsense"], 2, "No such option: --nonsense (Possible options: --once)"),
+        (["analyze", "--nonsense", REPORT], 2, "No such option: --nonsense; see `sysscan-agent analyze --help`"),
+        (["analyze"], 2, "Missing argument 'REPORT...'; see `sysscan-agent analyze --help`"),
+        (["analyze", "--as-of", "yesterday", REPORT], 2, "--as-of yesterday: not a time in RFC 3339 form"),
+        (["analyze", "--output", f"{NOWHERE}/x", REPORT], 2, f"{NOWHERE}/x: cannot be written: No such file"),
+        (["analyze", "--config", NOWHERE, REPORT], 2, f"{NOWHERE}: cannot be read: No such file"),
+        (["analyze", "--policy", NOWHERE, REPORT], 2, f"{NOWHERE}: no such file"),
+        (["analyze", "--intel", NOWHERE, REPORT], 2, f"{NOWHERE}: no such file"),
+        (["analyze", "--knowledge", NOWHERE, REPORT], 2, f"{NOWHERE}: no such directory"),
+        (["analyze", NOWHERE], 1, f"{NOWHERE}: unreadable: No such file or directory"),
+        (["analyze", SCANS], 1, f"{SCANS}: unreadable: Is a directory"),
+        (["analyze", "/dev/null"], 1, "/dev/null: not_regular: "),
+        (["analyze", SCANS / "malformed" / "not-json.json"], 1, "not-json.json: not_a_report"),
+        (["run"], 2, "nothing to watch; give --watch DIRECTORY"),
+        (["run", "--watch"], 2, "Option '--watch' requires an argument"),
+        (["report", "--state-dir", NOWHERE], 3, "there is no ledger here yet"),
+        (["report", "--format", "pdf"], 2, "'--format'"),
+        (["explain", "xyz"], 2, "xyz: give at least 6 hex digits"),
+        (["explain", "abc"], 2, "abc: give at least 6 hex digits"),
+        (["explain", "abcdef01", "--from", NOWHERE], 4, f"no finding abcdef01 in {NOWHERE}"),
+        (["ledger"], 2, "Missing command; see `sysscan-agent ledger --help`"),
+        (["ledger", "status", "--state-dir", NOWHERE], 3, "there is no ledger here yet"),
+        (["ledger", "fsck", "--state-dir", NOWHERE], 3, "there is no ledger here yet"),
+        (["ledger", "quarantine", "show", "one"], 2, "'NUMBER'"),
+        (["ledger", "quarantine", "list", "--state-dir", NOWHERE], 3, "there is no ledger here yet"),
+    ],
+    ids=lambda value: " ".join(map(str, value)).replace(str(ROOT), "") if isinstance(value, list) else None,
+)
+def test_a_mistake_is_one_line_on_standard_error(cli: Cli, arguments: list[str | Path], code: int, said: str) -> None:
+    ended = cli(*arguments)
+    assert ended.code == code
+    assert ended.err.startswith("sysscan-agent: ")
+    assert ended.err.count("\n") == 1
+    assert said in ended.err
+    assert ended.out == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        ("profile: paranoid\n", 1, "no such profile: paranoid (there are: "),
+        ("profile: default\nallow:\n  - class: ioc.deleted_executable\n    owner: me\n", 3, "Field required"),
+        ("allow:\n  - owner: me\n    reason: x\n    expires: 2030-01-01\n", 2, "needs a class or a fingerprint"),
+        ("overrides:\n  - class: nothing.like_it\n    severity: low\n    reason: x\n", 2, "no such class"),
+        ("allow: [\n", 2, "not YAML"),
+        ("profile: default\nprofile: cis\n", 2, "'profile' stands twice"),
+    ],
+)
+def test_a_bad_policy_is_refused_with_its_line(cli: Cli, tmp_path: Path, text: str, line: int, said: str) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(text, encoding="utf-8")
+    ended = cli("analyze", "--policy", policy, REPORT)
+    assert ended.code == 2
+    assert re.match(rf"sysscan-agent: {re.escape(str(policy))}:{line}: ", ended.err), ended.err
+    assert said in ended.err
+    assert (ended.err.count("\n"), ended.out) == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        ("classes:\n  mine.one:\n    scanner: x\n", 2, "Field required"),
+        ("klasses: {}\n", 1, "no such section: klasses"),
+        ("units:\n  a.service: {role: nonsense, kind: daemon}\n", 2, "nonsense"),
+        ("units:\n  a.service: [\n", 3, "not YAML"),
+    ],
+)
+def test_bad_knowledge_is_refused_with_its_line(cli: Cli, tmp_path: Path, text: str, line: int, said: str) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(text, encoding="utf-8")
+    ended = cli("analyze", "--knowledge", tmp_path, REPORT)
+    assert ended.code == 2
+    assert re.match(rf"sysscan-agent: {re.escape(str(file))}:{line}: ", ended.err), ended.err
+    assert said in ended.err
+    assert (ended.err.count("\n"), ended.out) == (1, "")
+
+
+def test_a_bad_report_does_not_keep_the_good_one_beside_it_from_coming_out(cli: Cli) -> None:
+    ended = cli("analyze", SCANS / "malformed" / "not-json.json", REPORT)
+    assert ended.code == 1
+    assert ended.out == cli("analyze", REPORT).out
+
+
+def test_no_malformed_file_ends_in_a_traceback(cli: Cli) -> None:
+    """All in one call; what becomes of each is held by the tests of the parser."""
+    paths = sorted(path for path in (SCANS / "malformed").iterdir() if path.name != "index.json")
+    ended = cli("analyze", *paths)
+    assert ended.code == 1
+    lines = ended.err.splitlines()
+    assert len({line.split(": ")[1] for line in lines}) > 25
+    assert [line for line in lines if not re.match(r"sysscan-agent: \S*/malformed/\S+: [a-z_]+(?: |:)", line)] == []
+    assert all(line.startswith('{"') for line in ended.out.splitlines())
+
+
+def test_every_exit_code_is_written_down() -> None:
+    text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    for code in Exit:
+        assert re.search(rf"^\| {int(code)} \|", text, re.M), code
+        if code is not Exit.FORCED:
+            assert re.search(rf"\b{int(code)} ", module._EPILOG), code
+
+
+def test_a_mistake_in_a_process_of_its_own_is_one_line_too() -> None:
+    ended = in_a_process("run", "--watch", "/tmp", SYSSCAN_WATHC__ROOTS="/x")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == (
+        "sysscan-agent: environment variable SYSSCAN_WATHC__ROOTS: no such setting: wathc; did you mean watch?\n"
+    )
