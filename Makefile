@@ -32,7 +32,8 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.installed-dev $(KNOWLEDGE)
-	$(BIN)/python -m benchmarks
+	@for script in startup analyze_cost ledger_rate steady_state; do \
+	    echo "== $$script" && $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 knowledge: $(KNOWLEDGE)
 

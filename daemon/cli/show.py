@@ -185,7 +185,7 @@ def _compliance(frameworks: Sequence[Json]) -> Table:
         other = sum(len(controls) for basis, controls in failing.items() if basis != "sourced")
         covered = entry["coverage"]
         table.add_row(
-            "  " + FRAMEWORKS.get(entry["framework"], entry["framework"]),
+            f"  {FRAMEWORKS.get(entry['framework'], entry['framework'])}",
             str(sourced),
             str(other),
             str(sum(map(len, supporting.values()))),
