@@ -7,7 +7,7 @@ those that the knowledge maps, chosen by the class and never one that the class 
 import hashlib
 from collections.abc import Iterable
 
-from pipeline.analysis import Question
+from pipeline.analysis import THREAT_INTEL, Question
 from pipeline.knowledge.schema import Knowledge
 from pipeline.prompt import Case
 
@@ -54,7 +54,7 @@ class CaseMaker:
             features=question.features,
             candidates=question.candidates[:MAX_CANDIDATES],
             placeholders=question.slots,
-            context=question.context[:MAX_CONTEXT],
+            context=_foremost(question.context),
             artefact=question.artefact,
             controls=tuple(sorted(controls)),
             techniques=tuple(sorted(techniques)),
@@ -93,6 +93,11 @@ def selection(question: Question) -> tuple[tuple[str, ...], tuple[str, ...]]:
             room[framework] -= 1
             taken.append(control)
     return tuple(taken), question.techniques[:MAX_TECHNIQUES]
+
+
+def _foremost(context: tuple[str, ...]) -> tuple[str, ...]:
+    """Cut what is around a finding to what there is room for; a threat indicator stays."""
+    return tuple(sorted(sorted(context, key=lambda name: (name != THREAT_INTEL, name))[:MAX_CONTEXT]))
 
 
 def _mapped(knowledge: Knowledge, name: str) -> tuple[frozenset[str], frozenset[str]]:

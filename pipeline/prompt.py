@@ -25,12 +25,13 @@ RESPONSE = "\n### Response:\n"
 
 MAX_ASSESSMENT = 200  # characters
 MAX_IMPACT = 140
-_MIN_TEXT = 16
+_MIN_TEXT = 5  # "None."
 
 _SHORT = {"nist_800_53_r5": "n53", "nist_csf_2_0": "csf", "pci_dss_4_0": "pci", "hipaa": "hip"}
 
 # Printable ASCII that stands in a JSON string as it is, without the braces of placeholders.
 _PLAIN = r"[ !#-\[\]-z|~]"
+_FIRST = "[A-Za-z0-9/]"
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _CITED = re.compile(r"\bT\d{4}(?:\.\d{3})?\b|\bCVE-\d+|\b\d+(?:\.\d+)+\b|\b[A-Z]{2}-\d+\b")
 _WORD = re.compile(r"[a-z]+")
@@ -191,7 +192,7 @@ def critique(case: Case, answer: Answer) -> str | None:
             return "a placeholder that the finding does not have"
     if answer.assessment == answer.impact or _loops(both):
         return "text that repeats itself"
-    known = {*case.features.values(), *case.techniques, case.title}
+    known = {*case.features.values(), *case.techniques, *case.controls, case.title, case.class_id.replace("_", ".")}
     if any(not any(cited in each for each in known) for cited in _CITED.findall(both)):
         return "a number or an id that the case does not hold"
     return _contradiction(case, answer)
@@ -236,7 +237,7 @@ def _loops(text: str) -> bool:
 
 def _text_pattern(placeholders: Sequence[str]) -> str:
     named = "|".join(rf"\{{{name}\}}" for name in placeholders)
-    first, further = (f"(?:[A-Z]|{named})", f"(?:{_PLAIN}|{named})") if named else ("[A-Z]", _PLAIN)
+    first, further = (f"(?:{_FIRST}|{named})", f"(?:{_PLAIN}|{named})") if named else (_FIRST, _PLAIN)
     return rf"^{first}{further}*\.$"
 
 

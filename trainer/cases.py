@@ -1,0 +1,67 @@
+"""Cases out of scans: reports are read, classified and judged as in the product."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal
+
+from pipeline.analysis import Question
+from pipeline.intel import Intel
+from pipeline.knowledge.schema import Knowledge
+from pipeline.policy import Allow, Policy
+from pipeline.report.read import read_document
+from pipeline.scan import ScanContext
+from pipeline.workbench import Desk, Workbench
+
+_AS_OF = "2026-11-02T02:11:02Z"
+_SETTLED: tuple[Literal["accepted", "false_positive"], ...] = ("accepted", "false_positive")
+_FAR = date(2099, 12, 31)
+
+
+@dataclass(slots=True, frozen=True)
+class Asked:
+    """A question that a scan raises, with the severity that its finding had."""
+
+    question: Question
+    severity: str
+
+
+def questions(data: bytes, desk: Desk) -> Iterator[Asked]:
+    """Yield each distinct question of the scans in a report, in the order of the report."""
+    for report in read_document(data, final=True).reports:
+        context = ScanContext(
+            scan_no=0,
+            scan_id=report.digest,
+            host=report.header.host or "unknown",
+            host_source="report" if report.header.host else "unknown",
+            header=report.header,
+            complete=True,
+            rejected=len(report.rejects),
+            as_of=_AS_OF,
+        )
+        bench = Workbench(context, report.findings, desk, None)
+        seen: set[str] = set()
+        for member in bench.index.members:
+            question = bench.question(member.seq)
+            if question.key not in seen:
+                seen.add(question.key)
+                yield Asked(question, member.severity)
+
+
+def desks(knowledge: Knowledge, intel: Intel) -> Sequence[Desk]:
+    """Give desks for hosts of different operators: no wishes, indicators, other profiles, findings that are settled."""
+    nothing = Intel("", (), (), ())
+    settled = Policy(
+        allow=[
+            Allow(class_=name, owner="operations", reason="agreed", expires=_FAR, status=_SETTLED[number % 2])  # type: ignore[call-arg]
+            for number, name in enumerate(sorted(knowledge.classes))
+        ],
+        digest="settled",
+    )
+    profiles = sorted({name for entry in knowledge.expected.values() for name in entry.accepted} - {"default"})
+    return [
+        Desk(knowledge, Policy(), nothing, version="trainer"),
+        Desk(knowledge, Policy(), intel, version="trainer"),
+        *(Desk(knowledge, Policy(profile=name, digest=name), nothing, version="trainer") for name in profiles),
+        Desk(knowledge, settled, nothing, version="trainer"),
+    ]
