@@ -1,0 +1,136 @@
+"""Greedy decoding under a grammar, over any model that takes tokens and gives logits.
+
+What a token comes from must not depend on what was asked before. Kernels round differently for different numbers
+of tokens at a time, so a prompt is always computed in the same pieces, of `CHUNK` tokens from its beginning; a piece
+that the last prompt shares up to its end holds the very bits that computing it again would give, and is kept.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.engine.errors import TooLong, Unfinished, Unsupported
+from pipeline.engine.generator import Grammar
+from pipeline.engine.grammar import Constraint, Grammars
+from pipeline.engine.tokens import Tokenizer
+
+CHUNK = 32  # tokens; smaller reuses more, larger computes faster: from 32 on, little is gained
+DECODING = "greedy/1"  # part of every digest: change it with anything that changes tokens
+
+
+class Runner(Protocol):
+    """A model with a cache of the tokens that it has seen."""
+
+    context_length: int
+
+    def rewind(self, length: int) -> None:
+        """Forget all but the first `length` tokens."""
+
+    def append(self, tokens: Sequence[int]) -> NDArray[np.float32]:
+        """See tokens, at least one; gives the logits ``[V]`` of what follows the last."""
+
+    def close(self) -> None:
+        """Give the memory back."""
+
+
+class Decoder:
+    """A `Generator` over a `Runner`."""
+
+    def __init__(self, runner: Runner, tokenizer: Tokenizer, digest: str) -> None:
+        """Take a runner over; nobody else may use it between two answers."""
+        self.runner = runner
+        self.tokenizer = tokenizer
+        self._grammars = Grammars(tokenizer)
+        self._digest = digest
+        self._kept: list[int] = []  # the whole chunks of the last prompt
+
+    @property
+    def digest(self) -> str:
+        """Name everything that the tokens depend on beside prompt, grammar and limit."""
+        return self._digest
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self.runner.close()
+
+    def generate(self, prompt: str, grammar: Grammar, max_tokens: int) -> str:
+        """Answer a prompt; see `Generator`.
+
+        What the grammar leaves no choice about is computed together with the token before it, and not at all where
+        the answer ends with it.
+        """
+        tokens, constraint = self._begin(prompt, grammar, max_tokens)
+        answer = constraint.advance(())
+        pending = self._prefill(tokens) + answer
+        while not constraint.done:
+            token = constraint.choose(self.runner.append(pending))
+            if token is None:
+                break
+            pending = [token, *constraint.advance((token,))]
+            answer += pending
+            self._require(constraint.done or len(answer) < max_tokens, max_tokens)
+        self._require(len(answer) <= max_tokens, max_tokens)
+        return self.tokenizer.decode(answer)
+
+    def generate_plainly(self, prompt: str, grammar: Grammar, max_tokens: int) -> str:
+        """Answer the slow, obvious way: everything anew, and one token at a time."""
+        tokens, constraint = self._begin(prompt, grammar, max_tokens)
+        self._kept = []
+        self.runner.rewind(0)
+        answer = constraint.advance(())
+        for token in [*tokens, *answer]:
+            logits = self.runner.append((token,))
+        while not constraint.done:
+            token_ = constraint.choose(logits)
+            if token_ is None:
+                break
+            for token in (token_, *constraint.advance((token_,))):
+                logits = self.runner.append((token,))
+                answer.append(token)
+            self._require(constraint.done or len(answer) < max_tokens, max_tokens)
+        self._require(len(answer) <= max_tokens, max_tokens)
+        return self.tokenizer.decode(answer)
+
+    def _begin(self, prompt: str, grammar: Grammar, max_tokens: int) -> tuple[list[int], Constraint]:
+        tokens = [*self.tokenizer.start, *self.tokenizer.encode(prompt)]
+        if not tokens:
+            raise Unsupported("a prompt without any token")
+        if len(tokens) + max_tokens > self.runner.context_length:
+            raise TooLong(
+                f"a prompt of {len(tokens)} tokens and an answer of {max_tokens} do not fit in the model's context of "
+                f"{self.runner.context_length}"
+            )
+        return tokens, self._grammars.start(grammar)
+
+    def _prefill(self, tokens: list[int]) -> list[int]:
+        """Bring the cache to the prompt's last whole chunk but one token; gives the tokens that remain."""
+        last = max(0, (len(tokens) - 1) // CHUNK * CHUNK)  # at least one token remains, for its logits
+        keep = min(_common(self._kept, tokens) // CHUNK * CHUNK, last)
+        self._kept = []  # until it is known to be whole again
+        self.runner.rewind(keep)
+        for start in range(keep, last, CHUNK):
+            self.runner.append(tokens[start : start + CHUNK])
+        self._kept = tokens[:last]
+        return tokens[last:]
+
+    @staticmethod
+    def _require(within: bool, max_tokens: int) -> None:
+        if not within:
+            raise Unfinished(f"the answer is not complete after {max_tokens} tokens")
+
+
+def digest_of(parts: Mapping[str, str | int]) -> str:
+    """Name a generator by all that its tokens depend on."""
+    body = json.dumps({**parts, "decoding": DECODING, "chunk": CHUNK}, sort_keys=True)
+    return hashlib.sha256(body.encode()).hexdigest()
+
+
+def _common(left: Sequence[int], right: Sequence[int]) -> int:
+    for index, (one, other) in enumerate(zip(left, right, strict=False)):
+        if one != other:
+            return index
+    return min(len(left), len(right))

@@ -1,0 +1,96 @@
+"""Constrained decoding: which tokens a grammar allows next, and which it leaves no choice about."""
+
+import json
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from llguidance import LLMatcher
+from numpy.typing import NDArray
+
+from pipeline.engine.errors import ModelDamaged, Unsupported
+from pipeline.engine.generator import Grammar
+from pipeline.engine.tokens import Tokenizer
+
+# A greedy model that may write blanks between the parts of a JSON text pads for ever.
+_JSON_OPTIONS: Any = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":", "lenient": False}
+
+
+class Constraint:
+    """Follows one answer through its grammar."""
+
+    def __init__(self, matcher: LLMatcher, tokenizer: Tokenizer) -> None:
+        self._matcher = matcher
+        self._end = tokenizer.end
+        self._vocab_size = tokenizer.vocab_size
+        self._mask = np.zeros((tokenizer.vocab_size + 31) // 32, dtype=np.uint32)
+
+    @property
+    def done(self) -> bool:
+        """Say whether the answer is complete and nothing can follow."""
+        stopped: bool = self._matcher.is_stopped()
+        return stopped
+
+    def advance(self, tokens: Sequence[int]) -> list[int]:
+        """Take tokens in; give those that must follow, taken in as well."""
+        if not self._matcher.consume_tokens(list(tokens)):
+            raise Unsupported(f"grammar stopped: {self._matcher.get_error()}")
+        forced: list[int] = self._matcher.compute_ff_tokens()
+        if forced and not self._matcher.consume_tokens(forced):
+            raise Unsupported(f"grammar stopped: {self._matcher.get_error()}")
+        return forced
+
+    def choose(self, logits: NDArray[np.float32]) -> int | None:
+        """Choose the likeliest allowed token, the lower one of equals; None where the answer ends.
+
+        Raises:
+            ModelDamaged: if the model's logits are not numbers.
+        """
+        self._matcher.unsafe_compute_mask_ptr(self._mask.ctypes.data, self._mask.nbytes)
+        if self._matcher.is_error():
+            raise Unsupported(f"grammar stopped: {self._matcher.get_error()}")
+        bits = np.unpackbits(self._mask.view(np.uint8), bitorder="little")
+        allowed = np.flatnonzero(bits[: self._vocab_size])
+        scores = logits[allowed]
+        best = int(scores.argmax())
+        if not np.isfinite(scores[best]):
+            raise ModelDamaged(f"the model's score for token {allowed[best]} is {scores[best]}")
+        token = int(allowed[best])
+        return None if token == self._end else token
+
+
+class Grammars:
+    """Compiles grammars for a tokenizer and keeps the last of them."""
+
+    def __init__(self, tokenizer: Tokenizer, capacity: int = 256) -> None:
+        self._tokenizer = tokenizer
+        self._capacity = capacity
+        self._compiled: OrderedDict[str, LLMatcher] = OrderedDict()
+
+    def start(self, grammar: Grammar) -> Constraint:
+        """Begin an answer.
+
+        Raises:
+            Unsupported: if the schema is none, or uses what cannot be enforced.
+        """
+        compiled = self._compiled.get(grammar.digest)
+        if compiled is None:
+            compiled = self._compile(grammar)
+            if len(self._compiled) >= self._capacity:
+                self._compiled.popitem(last=False)
+            self._compiled[grammar.digest] = compiled
+        else:
+            self._compiled.move_to_end(grammar.digest)
+        return Constraint(compiled.deep_copy(), self._tokenizer)
+
+    def _compile(self, grammar: Grammar) -> LLMatcher:
+        try:
+            schema = json.loads(grammar.schema)
+            text = LLMatcher.grammar_from_json_schema(schema, overrides=_JSON_OPTIONS)
+        except ValueError as error:
+            raise Unsupported(f"not a JSON schema: {error}") from error
+        matcher = LLMatcher(self._tokenizer.constrained, text)
+        if matcher.is_error():
+            raise Unsupported(f"schema that cannot be enforced: {' '.join(matcher.get_error().split())[:300]}")
+        return matcher

@@ -1,0 +1,79 @@
+"""How much memory this process can still get, asked before a model is loaded."""
+
+import resource
+from pathlib import Path
+
+from pipeline.engine.errors import NotEnoughMemory
+
+_UNLIMITED = 1 << 62
+
+
+def available_bytes(proc: Path = Path("/proc"), cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+    """Give the least of what the machine has free and what limits on this process leave.
+
+    Args:
+        proc, cgroup: where procfs and the unified control group tree are mounted.
+    """
+    return min(_machine(proc), _control_groups(proc, cgroup), _address_space(proc))
+
+
+def require_memory(needed: int, what: str, available: int | None = None) -> None:
+    """Refuse what would not fit.
+
+    Raises:
+        NotEnoughMemory: naming both figures.
+    """
+    free = available_bytes() if available is None else available
+    if needed > free:
+        raise NotEnoughMemory(
+            f"{what} needs about {needed >> 20} MiB, {free >> 20} MiB are available; "
+            "free memory, raise the limit (MemoryMax=), or choose a smaller model"
+        )
+
+
+def _machine(proc: Path) -> int:
+    for line in _lines(proc / "meminfo"):
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) << 10
+    return _UNLIMITED
+
+
+def _control_groups(proc: Path, root: Path) -> int:
+    """Look at the process's group and all above it; each may set a limit."""
+    for line in _lines(proc / "self/cgroup"):
+        if line.startswith("0::"):
+            path = root / line[3:].strip().lstrip("/")
+            break
+    else:
+        return _UNLIMITED
+    least = _UNLIMITED
+    while path == root or root in path.parents:
+        limit, used = _number(path / "memory.max"), _number(path / "memory.current")
+        if limit is not None and used is not None:
+            # Cached file pages count as used, and are given up when memory is short.
+            cached = next(
+                (int(line.split()[1]) for line in _lines(path / "memory.stat") if line.startswith("inactive_file ")), 0
+            )
+            least = min(least, max(0, limit - used + cached))
+        path = path.parent
+    return least
+
+
+def _address_space(proc: Path) -> int:
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY:
+        return _UNLIMITED
+    pages = next(iter(_lines(proc / "self/statm")), "0").split()[0]
+    return max(0, limit - int(pages) * resource.getpagesize())
+
+
+def _number(path: Path) -> int | None:
+    text = next(iter(_lines(path)), "").strip()
+    return int(text) if text.isdigit() else None
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().splitlines()
+    except OSError:
+        return []

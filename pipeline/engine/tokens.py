@@ -1,0 +1,99 @@
+"""The tokenizer of a model: text to tokens in which no text can stand for a special token.
+
+A tokenizer that meets ``</s>`` or ``<|im_start|>`` in a text takes it for the control token of that name, and the
+model for the end of a turn. llguidance's wrapper does so whatever it is asked, hence the second copy here, which has
+never heard of added tokens: they come out as the letters that they are.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from llguidance import LLTokenizer
+
+from pipeline.engine.errors import ModelDamaged, ModelMissing, Unsupported
+
+
+class Tokenizer:
+    """Reads a ``tokenizer.json`` of a byte-pair model.
+
+    Attributes:
+        constrained: what a grammar needs to know of the tokens.
+        vocab_size: number of tokens; a model's logits may be padded beyond it.
+        start: tokens that open every prompt, as the file's post-processor asks.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Load it.
+
+        Raises:
+            ModelMissing, ModelDamaged, Unsupported: if there is none, or none that can be used.
+        """
+        try:
+            body = json.loads(path.read_bytes())
+        except FileNotFoundError as error:
+            raise ModelMissing(f"{path}: no such file") from error
+        except (OSError, ValueError) as error:
+            raise ModelDamaged(f"{path}: cannot be read: {error}") from error
+        try:
+            kind = body["model"]["type"]
+            added = {int(token["id"]): str(token["content"]) for token in body["added_tokens"]}
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelDamaged(f"{path}: not a tokenizer: {type(error).__name__}: {error}") from error
+        if kind != "BPE":
+            raise Unsupported(f"{path}: a {kind} tokenizer; only byte-pair tokenizers (BPE) are supported")
+        try:
+            self.start: tuple[int, ...] = tuple(_opening(body.get("post_processor") or {}))
+            self.constrained = LLTokenizer(json.dumps(_without_lengths(body)))
+            self._plain = LLTokenizer(json.dumps(_without_added(body, frozenset(added.values()))))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ModelDamaged(f"{path}: not a tokenizer: {error}") from error
+        self._special = frozenset(added)
+        self.vocab_size: int = self.constrained.vocab_size
+
+    @property
+    def end(self) -> int:
+        """Give the token that ends an answer."""
+        return self.constrained.eos_token
+
+    def encode(self, text: str) -> list[int]:
+        """Give the tokens of a text, none of them special."""
+        tokens: list[int] = self._plain.tokenize_bytes(text.encode())
+        if not self._special.isdisjoint(tokens):
+            # Only a vocabulary that merges letters into the name of a control token could do this.
+            raise Unsupported("this tokenizer makes control tokens of plain text")
+        return tokens
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Give the text of tokens; bytes that are no UTF-8 become replacement characters."""
+        return self.constrained.decode_bytes(list(tokens)).decode(errors="replace")
+
+
+def _without_lengths(body: dict[str, Any]) -> dict[str, Any]:
+    return {**body, "truncation": None, "padding": None}
+
+
+def _without_added(body: dict[str, Any], names: frozenset[str]) -> dict[str, Any]:
+    """Forget the added tokens, and make their names in the vocabulary something that no text spells."""
+    model = dict(body["model"])
+    model["vocab"] = {
+        (f"\0{index}" if token in names else token): index for token, index in body["model"]["vocab"].items()
+    }
+    for name in ("unk_token", "continuing_subword_prefix", "end_of_word_suffix"):
+        if model.get(name) in names:
+            model[name] = None
+    return {**_without_lengths(body), "model": model, "added_tokens": [], "post_processor": None}
+
+
+def _opening(processor: dict[str, Any]) -> list[int]:
+    """Find the special tokens that a template puts before a single text."""
+    tokens: list[int] = []
+    for each in processor.get("processors", [processor]):
+        if each.get("type") != "TemplateProcessing":
+            continue
+        for piece in each["single"]:
+            if "SpecialToken" not in piece:
+                break
+            tokens += each["special_tokens"][piece["SpecialToken"]["id"]]["ids"]
+    return tokens

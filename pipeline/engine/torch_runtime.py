@@ -1,0 +1,161 @@
+"""transformers and GPTQModel: any local Llama or Mistral checkpoint, on CUDA with Marlin kernels, on CPU as reference.
+
+Only this file imports torch. Nothing is fetched, and no code of a checkpoint is run.
+"""
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import AutoModelForCausalLM, DynamicCache
+
+from pipeline.engine.errors import EngineError, ModelDamaged, ModelMissing, Unsupported
+from pipeline.engine.memory import require_memory
+
+Device = Literal["cpu", "cuda"]
+
+ARCHITECTURES = ("LlamaForCausalLM", "MistralForCausalLM")
+
+# Formats that run code when they are read, and code itself.
+_REFUSED_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".py", ".so")
+
+
+class TorchRunner:
+    """One model, one sequence, and its cache of keys and values."""
+
+    def __init__(self, directory: Path, *, context_length: int, threads: int, device: Device) -> None:
+        """Load a checkpoint: quantised by GPTQ, or of floats.
+
+        Args:
+            context_length: at most what the model was made for.
+            threads: on the CPU, for the whole process; torch keeps no others.
+
+        Raises:
+            EngineError: saying what is missing, damaged or not supported.
+        """
+        config = read_config(directory)
+        self.context_length = min(context_length, int(config["max_position_embeddings"]))
+        if device == "cuda" and not torch.cuda.is_available():
+            raise Unsupported("torch finds no CUDA device; use the CPU")
+        if device == "cpu":
+            weights = sum(path.stat().st_size for path in directory.glob("*.safetensors"))
+            require_memory(2 * weights + _cache_bytes(config, self.context_length), f"the model in {directory}")
+            torch.set_num_threads(threads)
+        self._device = torch.device(device)
+        try:
+            with _nothing_on_stdout():
+                self._model = _load(directory, "quantization_config" in config, device)
+        except EngineError:
+            raise
+        except Exception as error:  # whatever these libraries raise, the caller goes on without a model
+            reason = " ".join(str(error).split())[:300]
+            raise ModelDamaged(f"{directory}: cannot be loaded: {type(error).__name__}: {reason}") from error
+        self._cache = DynamicCache()
+
+    def append(self, tokens: Sequence[int]) -> NDArray[np.float32]:
+        """See tokens; gives the logits ``[V]`` of what follows the last."""
+        with torch.inference_mode():
+            ids = torch.tensor([list(tokens)], device=self._device)  # [1, T]
+            output = self._model(input_ids=ids, past_key_values=self._cache, use_cache=True, logits_to_keep=1)
+            logits: NDArray[np.float32] = output.logits[0, -1].float().cpu().numpy()
+        return logits
+
+    def rewind(self, length: int) -> None:
+        """Forget all but the first `length` tokens."""
+        surplus = self._cache.get_seq_length() - length
+        if length == 0:
+            self._cache = DynamicCache()
+        elif surplus > 0:
+            self._cache.crop(-surplus)
+
+    def close(self) -> None:
+        """Give the memory back."""
+        del self._model, self._cache
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def read_config(directory: Path) -> dict[str, Any]:
+    """Read a checkpoint's configuration, and refuse what is not to be loaded.
+
+    Raises:
+        ModelMissing, ModelDamaged: if it cannot be read, or there are no weights.
+        Unsupported: if it is of another architecture or quantisation, brings code, or keeps weights in pickles.
+    """
+    path = directory / "config.json"
+    try:
+        config = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ModelMissing(f"{path}: no such file; name a directory that holds a checkpoint") from error
+    except (OSError, ValueError) as error:
+        raise ModelDamaged(f"{path}: cannot be read: {error}") from error
+    if not isinstance(config, dict):
+        raise ModelDamaged(f"{path}: not an object")
+    architectures = config.get("architectures")
+    if not isinstance(architectures, list) or len(architectures) != 1 or architectures[0] not in ARCHITECTURES:
+        raise Unsupported(f"{path}: architecture {architectures}; supported are {', '.join(ARCHITECTURES)}")
+    if "auto_map" in config:
+        raise Unsupported(f"{path}: the checkpoint brings its own code (auto_map), which is never run")
+    method = (config.get("quantization_config") or {"quant_method": "gptq"}).get("quant_method")
+    if method != "gptq":
+        raise Unsupported(f"{path}: quantised by {method}; supported are GPTQ and float checkpoints")
+    for each in sorted(directory.iterdir()):
+        if each.name.endswith(_REFUSED_SUFFIXES):
+            raise Unsupported(f"{each}: files of this kind may run code; convert the weights to safetensors")
+    if not any(directory.glob("*.safetensors")):
+        raise ModelMissing(f"{directory}: no weights in safetensors format")
+    return config
+
+
+def _load(directory: Path, quantised: bool, device: Device) -> Any:
+    dtype = torch.float16 if device == "cuda" else torch.float32
+    if not quantised:
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            str(directory), local_files_only=True, use_safetensors=True, trust_remote_code=False, dtype=dtype
+        )
+        return model.to(device).eval()
+    try:
+        from gptqmodel import BACKEND, GPTQModel  # 10 s to import, and float checkpoints do without it
+    except ImportError as error:
+        raise Unsupported(f"a GPTQ checkpoint needs gptqmodel: {error}; install sysscan-agent[cuda]") from error
+    wrapped = GPTQModel.load(
+        str(directory),
+        device=device,
+        backend=BACKEND.GPTQ_MARLIN if device == "cuda" else BACKEND.AUTO,
+        trust_remote_code=False,
+        local_files_only=True,
+        use_safetensors=True,
+        dtype=dtype,
+    )
+    return wrapped.model.eval()
+
+
+@contextlib.contextmanager
+def _nothing_on_stdout() -> Iterator[None]:
+    """Send what these libraries print while loading to stderr; stdout may be the program's output.
+
+    One of them writes past `sys.stdout`, so the descriptor itself is turned.
+    """
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def _cache_bytes(config: dict[str, Any], length: int) -> int:
+    heads = int(config["num_attention_heads"])
+    head_dim = int(config.get("head_dim") or int(config["hidden_size"]) // heads)
+    width = int(config.get("num_key_value_heads") or heads) * head_dim
+    return 2 * int(config["num_hidden_layers"]) * width * length * 4  # keys and values, float32
