@@ -17,6 +17,7 @@ from pipeline.workbench import Desk
 Json = dict[str, Any]
 
 REASON = "internal_error"  # the fallback reason of such lines, and a note in the record of their scan
+_EXAMPLES = 5
 
 # The middle of each level: what the scanner says is all there is.
 _POINTS: dict[str, tuple[Level, int]] = {
@@ -36,7 +37,7 @@ def unanalysed_line(scan: ClosedScan, seq: int, finding: RawFinding, member: Mem
     if member is not None:
         key, fingerprint = member.dedupe_key, member.classified.fingerprint
     else:
-        key = digest("unanalysed", scan.scan_id, seq)
+        key = _key(scan, seq)
     level, points = _POINTS[finding.severity]
     said: Json = {
         "scanner": scanner,
@@ -70,7 +71,9 @@ def unanalysed_line(scan: ClosedScan, seq: int, finding: RawFinding, member: Mem
             "score": points,
             "level": level,
             "floor": level,
-            "factors": [{"name": "severity", "points": points, "why": "the scanner's own; nothing else was weighed"}],
+            "factors": [
+                {"name": "base_severity", "points": points, "why": "the scanner's own; nothing else was weighed"}
+            ],
         },
         "artefact": None,
         "suppression": None,
@@ -101,11 +104,14 @@ def unanalysed_line(scan: ClosedScan, seq: int, finding: RawFinding, member: Mem
     return Line(key, level, True, "rules", line)
 
 
-def unanalysed_record(scan: ClosedScan, findings: Sequence[RawFinding], desk: Desk) -> Json:
-    """Summarise a scan by what the report says, as one issue."""
+def unanalysed_record(
+    scan: ClosedScan, findings: Sequence[RawFinding], members: Sequence[Member] | None, desk: Desk
+) -> Json:
+    """Summarise a scan by what the report says, as one issue; `members` as for the lines."""
     status = Counter("error" if finding.severity == "error" else "unknown" for finding in findings)
     levels = Counter(_POINTS[finding.severity][0] for finding in findings)
     header = scan.header
+    issues = [_issue(scan, findings, members)] if findings else []
     return {
         "schema": SCAN_SCHEMA,
         **_about(scan),
@@ -120,13 +126,13 @@ def unanalysed_record(scan: ClosedScan, findings: Sequence[RawFinding], desk: De
             "rejected": scan.rejected,
             "status": dict(sorted(status.items())),
             "level": dict(sorted(levels.items())),
-            "issues": 1 if findings else 0,
+            "issues": len(issues),
             "unknown_class": len(findings),
             "ambiguous_class": 0,
             "probable_artefacts": 0,
         },
-        "issues": [_issue(scan, findings)] if findings else [],
-        "top": [_issue(scan, findings)["id"]] if findings else [],
+        "issues": issues,
+        "top": [issue["id"] for issue in issues],
         "correlations": [],
         "baseline": None,
         "compliance": GapAnalysis().report(desk.knowledge.frameworks, coverage(desk.knowledge)),
@@ -148,9 +154,15 @@ def _about(scan: ClosedScan) -> Json:
     }
 
 
-def _issue(scan: ClosedScan, findings: Sequence[RawFinding]) -> Json:
+def _key(scan: ClosedScan, seq: int) -> str:
+    return digest("unanalysed", scan.scan_id, seq)
+
+
+def _issue(scan: ClosedScan, findings: Sequence[RawFinding], members: Sequence[Member] | None) -> Json:
     level = max((_POINTS[finding.severity][0] for finding in findings), key=LEVELS.index)
-    labels = dict.fromkeys(printable(finding.id) for finding in findings)
+    labels: dict[str, str] = {}
+    for seq, finding in enumerate(findings):
+        labels.setdefault(printable(finding.id), members[seq].dedupe_key if members is not None else _key(scan, seq))
     return {
         "id": digest("unanalysed", scan.host),
         "class": "unknown.unanalysed",
@@ -164,8 +176,8 @@ def _issue(scan: ClosedScan, findings: Sequence[RawFinding]) -> Json:
         "lines": len(findings),
         "distinct": len(findings),
         "baseline": {},
-        "labels": list(labels)[:5],
-        "examples": [],
+        "labels": list(labels)[:_EXAMPLES],
+        "examples": list(labels.values())[:_EXAMPLES],
         "artefact": None,
         "do_first": None,
         "actions": [],

@@ -191,7 +191,8 @@ class Worker:
                 return job.bench.record()
             except Exception as error:
                 logger.error("record.failed", scan_id=job.scan.scan_id, error=repr(error), exc_info=True)
-        return unanalysed_record(job.scan, job.findings, self._desk)
+        members = job.bench.index.members if job.bench is not None else None
+        return unanalysed_record(job.scan, job.findings, members, self._desk)
 
     def _thread(self, scan: ClosedScan, batch: Batch) -> str:
         # A thread that other knowledge, policy, model or code began is never gone on with.

@@ -15,7 +15,7 @@ from pipeline.knowledge.schema import AnalysisText, Knowledge
 
 Origin = Literal["model", "rules", "review"]
 Confidence = Literal["high", "medium", "low"]
-FallbackReason = Literal["no_model", "model_failed", "rejected", "over_budget"]
+FallbackReason = Literal["no_model", "model_failed", "rejected", "over_budget", "internal_error"]
 
 THREAT_INTEL = "threat_intel"  # stands among the correlation rules where a local indicator matched
 ANALYSIS_VERSION = "rules/1"  # part of every analysis key: a change of wording rules recomputes

@@ -1,0 +1,160 @@
+"""Delivery: order, marks, and patience with a sink that fails."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from daemon.ports import OutboxRow
+from daemon.sinks.delivery import BATCH_ROWS, Delivery
+from pipeline.errors import LedgerError, SinkError
+from tests.daemon.sinks.memory_outbox import MemoryOutbox, row
+
+
+class MemorySink:
+    """Attributes: `faults`: reasons with which the next writes fail."""
+
+    def __init__(self, name: str = "memory") -> None:
+        self.name = name
+        self.taken: list[int] = []
+        self.recovered: list[int] = []
+        self.adopts = 0
+        self.faults: list[str] = []
+
+    def recover(self, delivered: int, pending: Callable[[int], Sequence[OutboxRow]]) -> int:
+        self.recovered.append(delivered)
+        return delivered + self.adopts
+
+    def write(self, rows: Sequence[OutboxRow]) -> None:
+        if self.faults:
+            raise SinkError(self.faults.pop(0))
+        self.taken += [one.position for one in rows]
+
+    def close(self) -> None:
+        self.taken.append(-1)
+
+
+class World:
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.outbox = MemoryOutbox()
+        self.sink = MemorySink()
+        self.delivery = Delivery(self.outbox, self.sink, lambda: self.now)
+
+    @property
+    def mark(self) -> int:
+        return self.outbox.marks.get(self.sink.name, 0)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_rows_are_carried_in_order_and_marked_once_they_are_durable(world: World) -> None:
+    world.outbox.add(*(row(number) for number in range(1, BATCH_ROWS + 3)))
+    assert world.delivery.step()
+    assert world.mark == BATCH_ROWS
+    assert world.delivery.step()
+    assert not world.delivery.step()
+    assert world.sink.taken == list(range(1, BATCH_ROWS + 3))
+    assert world.mark == world.delivery.records == BATCH_ROWS + 2
+
+
+def test_what_the_sink_finds_written_is_marked_and_not_written_again(world: World) -> None:
+    world.outbox.add(row(1), row(2), row(3))
+    world.sink.adopts = 2
+    world.delivery.step()
+    assert world.sink.taken == [3]
+    assert world.mark == 3
+
+
+def test_a_failing_sink_is_tried_after_growing_delays(world: World) -> None:
+    world.outbox.add(row(1))
+    world.sink.faults = ["full"] * 8
+    waits = []
+    for _ in range(8):
+        assert not world.delivery.step()
+        assert world.delivery.failing
+        due = world.delivery.retry_at
+        assert due is not None
+        waits.append(due - world.now)
+        world.now = due - 0.01
+        left = len(world.sink.faults)
+        assert not world.delivery.step()
+        assert len(world.sink.faults) == left  # too early
+        world.now = due
+    assert waits == [0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 30.0, 30.0]
+    assert world.mark == 0
+    assert world.delivery.step()
+    assert not world.delivery.failing
+    assert world.sink.taken == [1]
+    world.outbox.add(row(2))
+    world.sink.faults = ["again"]
+    world.delivery.step()
+    assert world.delivery.retry_at == world.now + 0.5  # patience begins anew
+
+
+def test_each_reason_is_logged_once_and_so_is_recovery(world: World, logs: list[Any]) -> None:
+    world.outbox.add(row(1))
+    world.sink.faults = ["full", "full", "read only", "full"]
+    for _ in range(6):
+        world.delivery.step()
+        world.now += 100
+    assert [(entry["event"], entry.get("error")) for entry in logs] == [
+        ("sink.failed", "full"), ("sink.failed", "read only"), ("sink.failed", "full"), ("sink.recovered", None),
+    ]  # fmt: skip
+
+
+def test_rows_whose_mark_could_not_be_kept_are_not_written_again(world: World) -> None:
+    world.outbox.add(row(1), row(2))
+    world.outbox.mark_fails = True
+    with pytest.raises(LedgerError):
+        world.delivery.step()
+    world.outbox.add(row(3))
+    assert world.delivery.step()
+    assert world.sink.taken == [1, 2, 3]
+    assert world.mark == 3
+
+
+def test_nothing_more_is_written_while_marks_cannot_be_kept(world: World) -> None:
+    """What lies between mark and sink is what a crash leaves to find: never more than one batch."""
+    world.outbox.add(row(1))
+    world.outbox.mark_fails = True
+    with pytest.raises(LedgerError):
+        world.delivery.step()
+    world.outbox.add(row(2))
+    world.outbox.mark_fails = True
+    with pytest.raises(LedgerError):
+        world.delivery.step()
+    assert world.sink.taken == [1]
+
+
+def test_a_sink_that_cannot_recover_yet_is_asked_again(world: World) -> None:
+    world.outbox.add(row(1))
+    recover, faults = world.sink.recover, ["not mounted"]
+
+    def fail_once(delivered: int, pending: Callable[[int], Sequence[OutboxRow]]) -> int:
+        if faults:
+            raise SinkError(faults.pop())
+        return recover(delivered, pending)
+
+    world.sink.recover = fail_once  # type: ignore[method-assign]
+    assert not world.delivery.step()
+    assert world.delivery.fault == "not mounted"
+    world.now += 1
+    assert world.delivery.step()
+    assert world.sink.taken == [1]
+
+
+def test_a_failing_sink_holds_no_other_up(world: World) -> None:
+    other = MemorySink("other")
+    second = Delivery(world.outbox, other, lambda: world.now)
+    world.outbox.add(row(1), row(2))
+    world.sink.faults = ["full"] * 100
+    for _ in range(3):
+        world.delivery.step()
+        second.step()
+        world.now += 60
+    assert other.taken == [1, 2]
+    assert world.outbox.marks == {"memory": 0, "other": 2}

@@ -1,0 +1,377 @@
+"""The worker: nothing is given up before the ledger has it, and no fault of ours loses a finding."""
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from structlog.testing import capture_logs
+
+import daemon.worker
+from daemon.checkpoints import Checkpoints
+from daemon.ledger import Ledger
+from daemon.ports import Batch
+from daemon.unanalysed import unanalysed_line
+from daemon.worker import MAX_ATTEMPTS, Worker
+from pipeline.batches import run_batch
+from pipeline.errors import LedgerError
+from pipeline.workbench import Desk, Workbench
+from tests.daemon.ledger.reports import SINK, admit
+from tests.pipeline.benches import bench_of, desk, lines_of, report
+
+SCHEMAS = Path(__file__).parents[2] / "docs" / "schema"
+SCAN = "web01-ioc.json"
+SIZE = 16  # several batches
+POISON = 20  # a finding in the second one
+
+
+class Shop:
+    """A ledger with one scan, and a worker that can be lost and made again."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.ledger = Ledger.open(directory, clock=lambda: 1_800_000_000.0)
+        self.ledger.register_sink(SINK)
+        self.desk: Desk = desk()
+        self.opened: list[Checkpoints] = []
+
+    def take_in(self, name: str = SCAN) -> None:
+        admit(self.ledger, report(name), path=f"/w/{name}")
+
+    def worker(self, queue: Any = None) -> Worker:
+        self.opened.append(Checkpoints(self.checkpoints))
+        return Worker(queue or self.ledger, self.desk, self.opened[-1], SIZE)
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.directory / "checkpoints.db"
+
+    def finish(self, worker: Worker) -> None:
+        while worker.step():
+            pass
+
+    def written(self, kind: str = "finding") -> list[bytes]:
+        return [row.line for row in self.ledger.pending(SINK, 100_000) if row.kind == kind]
+
+    def close(self) -> None:
+        for checkpoints in self.opened:
+            checkpoints.close()
+        self.ledger.close()
+
+
+@pytest.fixture(autouse=True)
+def logs() -> Iterator[list[Any]]:
+    with capture_logs() as entries:
+        yield entries
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    made = Shop(tmp_path / "state")
+    yield made
+    assert made.ledger.fsck() == []
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[bytes], list[bytes]]:
+    """Lines and records of a worker that nothing disturbs."""
+    made = Shop(tmp_path_factory.mktemp("calm") / "state")
+    made.take_in()
+    made.finish(made.worker())
+    result = made.written(), made.written("scan")
+    made.close()
+    assert len(result[0]) == len(report(SCAN).findings)
+    return result
+
+
+def valid(kind: str, line: bytes) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(line)
+    Draft202012Validator(json.loads((SCHEMAS / f"{kind}-1.schema.json").read_bytes())).validate(document)
+    return document
+
+
+def test_checkpoints_and_batches_change_no_byte_of_an_analysis(expected: tuple[list[bytes], list[bytes]]) -> None:
+    plain = [json.loads(line.line) for line in lines_of(bench_of(report(SCAN), desk(), {}))]
+    ours = [json.loads(line) for line in expected[0]]
+    for one in (*plain, *ours):  # the ledger names scans otherwise than the test's bench does
+        for name in ("scan_id", "dedupe_key", "correlations"):
+            del one[name]
+    assert ours == plain
+
+
+def test_a_scan_that_was_half_done_goes_on_where_the_ledger_says(
+    shop: Shop, expected: tuple[list[bytes], list[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.take_in()
+    before = shop.worker()
+    for _ in range(3):  # opened, and two batches
+        before.step()
+    assert len(shop.written()) == 2 * SIZE
+    ran: list[int] = []
+
+    def watched(graph: Any, scan_no: int, first: int, last: int, **more: Any) -> dict[str, Any]:
+        ran.append(first)
+        return run_batch(graph, scan_no, first, last, **more)
+
+    monkeypatch.setattr(daemon.worker, "run_batch", watched)
+    shop.finish(shop.worker())
+    assert ran[0] == 2 * SIZE
+    assert len(ran) == len(set(ran))
+    assert (shop.written(), shop.written("scan")) == expected
+
+
+def test_a_batch_that_was_run_but_not_committed_is_resumed(
+    shop: Shop, expected: tuple[list[bytes], list[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.take_in()
+    before = shop.worker()
+    before.step()
+    monkeypatch.setattr(shop.ledger, "commit_batch", refuse)
+    with pytest.raises(LedgerError):
+        before.step()
+    monkeypatch.undo()
+    assert shop.opened[0].threads() != []
+    done: list[str] = []
+    monkeypatch.setattr(Workbench, "enrich", lambda *_: done.append("again"))
+    after = shop.worker()
+    after.step()
+    after.step()
+    assert done == []  # the whole graph had been run: only its lines are written again
+    monkeypatch.undo()
+    shop.finish(after)
+    assert (shop.written(), shop.written("scan")) == expected
+
+
+def refuse(*_: object) -> None:
+    raise LedgerError("the disk is full", transient=True)
+
+
+@pytest.mark.parametrize("method", ["next_scan", "findings", "baseline", "plan", "commit_batch", "finish_scan"])
+def test_a_ledger_that_fails_for_a_while_costs_nothing(
+    shop: Shop, expected: tuple[list[bytes], list[bytes]], method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.take_in()
+    real: Callable[..., Any] = getattr(shop.ledger, method)
+    calls: list[int] = []
+
+    def every_other(*args: Any) -> Any:
+        calls.append(1)
+        return refuse() if len(calls) % 2 else real(*args)
+
+    monkeypatch.setattr(shop.ledger, method, every_other)
+    worker = shop.worker()
+    for _ in range(200):
+        try:
+            if not worker.step():
+                break
+        except LedgerError as error:
+            assert error.transient
+    assert len(calls) > 1
+    assert (shop.written(), shop.written("scan")) == expected
+
+
+def test_threads_that_nothing_waits_for_are_discarded(shop: Shop, expected: tuple[list[bytes], list[bytes]]) -> None:
+    """What other knowledge, policy, model or code began is never gone on with."""
+    shop.take_in()
+    worker = shop.worker()
+    scan = shop.ledger.next_scan()
+    assert scan is not None
+    stale = f"{'0' * 32}:{scan.scan_id}:0-{SIZE}"
+    ours = f"{shop.desk.digest}:{scan.scan_id}:0-{SIZE}"
+    with sqlite3.connect(shop.checkpoints) as other:
+        for thread in (stale, ours, "nonsense"):
+            other.execute("INSERT INTO checkpoints (thread_id, checkpoint_id) VALUES (?, '1')", (thread,))
+    other.close()
+    worker.step()
+    assert shop.opened[0].threads() == [ours]
+    with sqlite3.connect(shop.checkpoints) as other:
+        other.execute("DELETE FROM checkpoints")
+    other.close()
+    shop.finish(worker)
+    assert (shop.written(), shop.written("scan")) == expected
+
+
+@pytest.mark.parametrize("content", [b"", b"no database at all" * 500, b"SQLite format 3\0" + b"\xa5" * 9000])
+@pytest.mark.parametrize("half_way", [False, True])
+def test_a_damaged_checkpoint_file_is_replaced(
+    shop: Shop, expected: tuple[list[bytes], list[bytes]], content: bytes, half_way: bool
+) -> None:
+    shop.take_in()
+    if half_way:
+        before = shop.worker()
+        before.step()
+        before.step()
+        shop.opened.pop().close()
+    shop.checkpoints.write_bytes(content)
+    shop.finish(shop.worker())
+    assert (shop.written(), shop.written("scan")) == expected
+
+
+def test_checkpoints_that_are_damaged_under_way_are_replaced(
+    shop: Shop, expected: tuple[list[bytes], list[bytes]], logs: list[Any]
+) -> None:
+    shop.take_in()
+    worker = shop.worker()
+    worker.step()
+    with sqlite3.connect(shop.checkpoints) as other:
+        other.execute("DROP TABLE checkpoints")
+    other.close()
+    shop.finish(worker)
+    assert "checkpoints.replaced" in [entry["event"] for entry in logs]
+    assert (shop.written(), shop.written("scan")) == expected
+
+
+def test_f24_checkpoints_without_room_are_waited_for(shop: Shop, expected: tuple[list[bytes], list[bytes]]) -> None:
+    shop.take_in()
+    worker = shop.worker()
+    worker.step()
+    connection = shop.opened[0].saver.conn
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.execute(f"PRAGMA max_page_count={pages}")
+    with pytest.raises(LedgerError, match="full; make room") as raised:
+        shop.finish(worker)
+    assert raised.value.transient
+    connection.execute("PRAGMA max_page_count=100000")
+    shop.finish(worker)
+    assert (shop.written(), shop.written("scan")) == expected
+
+
+def test_checkpoints_stay_small_over_many_scans(shop: Shop) -> None:
+    worker = shop.worker()
+    sizes = []
+    for name in (SCAN, "web01-unpriv.json", "db02-drift-1.json", "db02-drift-2.json", "micro-default.json"):
+        shop.take_in(name)
+        shop.finish(worker)
+        worker.tidy()
+        assert shop.opened[0].threads() == []
+        sizes.append(shop.checkpoints.stat().st_size)
+    assert max(sizes) <= 16 * 4096  # a few pages of empty tables
+    assert sizes[-1] <= sizes[0]
+
+
+# Faults of ours
+
+
+def break_on(monkeypatch: pytest.MonkeyPatch, broken: Callable[[int, int], bool]) -> None:
+    """Have a step of the graph fail for the batches that `broken` chooses."""
+    original = Workbench.enrich
+
+    def enrich(self: Workbench, first: int, last: int) -> None:
+        if broken(first, last):
+            raise ZeroDivisionError("a fault of ours")
+        original(self, first, last)
+
+    monkeypatch.setattr(Workbench, "enrich", enrich)
+
+
+def test_a_batch_that_fails_once_is_tried_again(
+    shop: Shop, expected: tuple[list[bytes], list[bytes]], monkeypatch: pytest.MonkeyPatch, logs: list[Any]
+) -> None:
+    shop.take_in()
+    faults = [True]
+    break_on(monkeypatch, lambda first, last: first <= POISON < last and bool(faults) and faults.pop())
+    shop.finish(shop.worker())
+    assert [entry["attempt"] for entry in logs if entry["event"] == "batch.failed"] == [1]
+    assert (shop.written(), shop.written("scan")) == expected
+
+
+def test_a_finding_that_our_code_fails_on_is_written_as_the_report_has_it_and_its_neighbours_in_full(
+    shop: Shop, expected: tuple[list[bytes], list[bytes]], monkeypatch: pytest.MonkeyPatch, logs: list[Any]
+) -> None:
+    shop.take_in()
+    break_on(monkeypatch, lambda first, last: first <= POISON < last)
+    shop.finish(shop.worker())
+    lines = shop.written()
+    assert lines[:POISON] + lines[POISON + 1 :] == expected[0][:POISON] + expected[0][POISON + 1 :]
+    poor, rich = valid("enriched", lines[POISON]), json.loads(expected[0][POISON])
+    assert poor["analysis"]["fallback_reason"] == "internal_error"
+    assert poor["class"] == f"unknown.{rich['finding']['scanner']}"
+    for name in ("dedupe_key", "fingerprint", "scan_id", "host", "as_of", "profile"):
+        assert poor[name] == rich[name]
+    assert poor["finding"]["id"] == report(SCAN).findings[POISON].id
+    assert poor["finding"]["description"] == report(SCAN).findings[POISON].description
+    assert [entry["seq"] for entry in logs if entry["event"] == "finding.failed"] == [POISON]
+    assert all(entry["log_level"] == "error" for entry in logs if entry["event"].endswith(".failed"))
+    assert shop.written("scan") == expected[1]
+
+
+def test_attempts_are_counted_across_restarts(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop.take_in()
+    tried: list[tuple[int, int]] = []
+    break_on(monkeypatch, lambda first, last: last - first > 1 and first == 0 and not tried.append((first, last)))
+    for _ in range(MAX_ATTEMPTS):
+        lost = shop.worker()
+        lost.step()
+        lost.step()  # and the process is lost
+    shop.finish(shop.worker())
+    assert len(tried) == MAX_ATTEMPTS
+    assert len(shop.written()) == len(report(SCAN).findings)
+
+
+def test_a_ledger_fault_is_never_taken_for_a_fault_of_a_batch(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop.take_in()
+    worker = shop.worker()
+    worker.step()
+    monkeypatch.setattr(Workbench, "recall", refuse)
+    for _ in range(5):
+        with pytest.raises(LedgerError):
+            worker.step()
+    monkeypatch.undo()
+    first: Batch = shop.ledger.plan(1, SIZE)[0]
+    assert first.attempt == 0
+    shop.finish(worker)
+
+
+def test_a_scan_that_our_code_cannot_even_begin_comes_out_as_reported_and_the_next_in_full(
+    shop: Shop, expected: tuple[list[bytes], list[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.take_in("web01-weird-names.json")
+    with monkeypatch.context() as patch:
+        patch.setattr(daemon.worker, "Workbench", Broken)
+        shop.finish(shop.worker())
+    findings = report("web01-weird-names.json").findings
+    lines = [valid("enriched", line) for line in shop.written()]
+    assert [one["finding"]["id"] for one in lines] == [finding.id for finding in findings]
+    assert len({one["dedupe_key"] for one in lines}) == len(findings)
+    (record,) = shop.written("scan")
+    said = valid("scan", record)
+    assert "internal_error" in said["notes"]
+    assert said["counts"]["lines"] == len(findings)
+    assert said["baseline"] is None
+    shop.take_in()
+    shop.finish(shop.worker())
+    assert len(shop.written()) == len(findings) + len(expected[0])
+
+
+class Broken:
+    def __init__(self, *_: object) -> None:
+        raise RecursionError("a fault of ours")
+
+
+def test_a_record_that_our_code_fails_on_is_a_poor_one(
+    shop: Shop, expected: tuple[list[bytes], list[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.take_in()
+    monkeypatch.setattr(Workbench, "record", Broken)
+    shop.finish(shop.worker())
+    assert shop.written() == expected[0]
+    (record,) = shop.written("scan")
+    assert "internal_error" in valid("scan", record)["notes"]
+
+
+def test_what_cannot_be_written_as_json_is_left_out_of_a_poor_line(shop: Shop) -> None:
+    shop.take_in()
+    scan = shop.ledger.next_scan()
+    assert scan is not None
+    deep: Any = []
+    for _ in range(400):
+        deep = [deep]
+    finding = replace(report(SCAN).findings[0], metadata={"deep": deep}, extra={"deep": deep})
+    line = valid("enriched", unanalysed_line(scan, 0, finding, None, shop.desk).line)
+    assert line["finding"]["metadata"] == {}
+    shop.finish(shop.worker())
