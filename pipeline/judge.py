@@ -7,6 +7,7 @@ from typing import Any
 from pipeline.baseline import Comparison
 from pipeline.compliance import controls_for, techniques_for
 from pipeline.correlate import Group, view
+from pipeline.display import printable
 from pipeline.features.systemd import contraindication
 from pipeline.finding import Level, Member, Severity, Status, StatusBasis
 from pipeline.intel import Intel
@@ -97,7 +98,8 @@ class Judge:
         artefact, forgeable = self._artefact(finding.class_id, seen)
         class_rules = self._rules.of(finding.class_id)
         topics = class_rules.topics(seen)
-        controls = self._rules.controls(topics, finding.status)
+        # What the operator accepts is still evidence; what is no finding at all is none.
+        controls = self._rules.controls(topics, status if status == "false_positive" else finding.status)
         raw = self._index.findings[member.seq]
         escaped = escaped_slots(raw.escaped, spec.slots) if spec is not None else frozenset()
         extra = [
@@ -121,7 +123,7 @@ class Judge:
                 keep_medium=forgeable and finding.scanner == "ioc",
                 known=() if override is not None else class_rules.raises(seen),
                 raised_by=[(g.rule, g.raises) for g in groups if g.raises is not None and member.seq in g.raised],
-                intel=[hit.indicator for hit in hits],
+                intel=[printable(hit.indicator) for hit in hits],
                 core_controls=core,
                 regressed=compared is not None and compared.state == "regressed",
             )
@@ -263,8 +265,3 @@ class ClassRules:
                     table.setdefault(name, []).append((key, test))
             self._artefacts = table
         return self._artefacts.get(class_id, ())
-
-
-def distinct(members: Sequence[Member]) -> int:
-    """Count findings for people: twins once."""
-    return len({(member.classified.fingerprint, member.classified.content) for member in members})

@@ -96,6 +96,15 @@ def test_the_beginning_of_a_fingerprint_selects_one_finding(tmp_path: Path) -> N
     assert found["risk"]["score"] == 0
 
 
+@pytest.mark.parametrize(("status", "evidence"), [("accepted", "failing"), ("false_positive", "none")])
+def test_what_is_accepted_is_still_evidence_and_what_is_no_finding_is_none(
+    status: str, evidence: str, tmp_path: Path
+) -> None:
+    entry = f"allow: [{{class: kernel_params.kptr_restrict, status: {status}, {ENTRY}}}]"
+    (found,) = accepted(policy(tmp_path, entry))
+    assert {control["evidence"] for control in found["compliance"]} == {evidence}
+
+
 def test_brackets_in_a_path_stand_for_themselves() -> None:
     member = bench_of(report("micro-default.json"), desk()).index.members[0]
     finding = replace(member.classified, slots={"path": "/tmp/[x]/y"})
