@@ -22,6 +22,11 @@ _COMMANDS = (
     "python3",
     "/usr/bin/robotd", "java",
 )  # fmt: skip
+_ALSO_CALLED = {
+    "/usr/bin/python3.11": "python3", "/usr/bin/node": "nodejs", "/usr/bin/bash": "-bash",
+    "/usr/sbin/nginx": "nginx: worker",
+    "/usr/sbin/sshd": "sshd: alice [priv]", "/usr/bin/udevadm": "systemd-udevd", "/usr/bin/perl": "perl5.36",
+}  # fmt: skip
 _PROGRAMS = (
     "sleep", "sshd", "bash", "python3", "perl", "curl", "nc", "ncat", "nmap", "masscan", "xmrig", "minerd", "cron",
     "node",
@@ -44,7 +49,9 @@ def indicators(host: Host) -> Iterator[Raw]:
     for _ in range(12):
         exe, pid = (host.path() if host.chance(0.35) else rng.choice(_EXECUTABLES)), host.pid()
         command = rng.choice(_COMMANDS) if host.chance(0.5) else exe.removesuffix(" (deleted)")
-        if host.chance(0.2):
+        if exe in _ALSO_CALLED and host.chance(0.6):
+            command = _ALSO_CALLED[exe]
+        elif host.chance(0.2):
             command = command.rpartition("/")[2]
         metadata: dict[str, str] = {"command": command, "pid": pid}
         kind = rng.choice(("deleted", "writable", "environment", "patterns"))

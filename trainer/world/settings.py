@@ -147,6 +147,8 @@ def access_control(host: Host) -> Iterator[Raw]:
     rng = host.rng
     selinux = rng.choice(("enforcing", "permissive", "absent", "absent", "unreadable"))
     apparmor = rng.choice(("on", "on", "off", "N"))
+    if host.chance(0.25):
+        selinux, apparmor = "absent", "off"
     metadata = {"present": "false" if selinux == "absent" else "true"}
     if selinux in ("enforcing", "permissive"):
         metadata[selinux] = "true"

@@ -1,0 +1,58 @@
+"""The analyst that asks a model: a question becomes a prompt and a grammar, the model's text an answer."""
+
+from collections.abc import Sequence
+
+from pipeline.analysis import Answer, Question
+from pipeline.case import CaseMaker
+from pipeline.engine.errors import TooLong, Unfinished
+from pipeline.engine.generator import Generator, Grammar
+from pipeline.keys import digest
+from pipeline.knowledge.schema import Knowledge
+from pipeline.prompt import PROMPT_VERSION, BadResponse, critique, parse_response, render_prompt, response_schema
+
+MAX_TOKENS = 256  # an answer takes about eighty; with a foreign tokenizer twice as many
+
+
+class ModelAnalyst:
+    """Answers questions with a model. What one question cannot get an answer to, the rules answer.
+
+    An error that the next question would meet as well (a damaged model, a runtime that fails) is not caught here.
+    """
+
+    def __init__(self, generator: Generator, knowledge: Knowledge, name: str) -> None:
+        """Take a generator; `name` is what the output calls the model."""
+        self._generator = generator
+        self._maker = CaseMaker(knowledge)
+        self._name = name
+        self._digest = digest("analyst", generator.digest, PROMPT_VERSION, knowledge.digest)
+
+    @property
+    def digest(self) -> str:
+        """Name everything that an answer depends on beside the question."""
+        return self._digest
+
+    @property
+    def model(self) -> str:
+        """Name the model in the output."""
+        return self._name
+
+    def prompt(self, question: Question, attempt: int = 0) -> str:
+        """Give what the model is shown, for `explain`."""
+        return render_prompt(self._maker.case(question, attempt))
+
+    def analyse(self, questions: Sequence[Question], attempt: int) -> dict[str, Answer]:
+        """Answer by key, one question after the other; one without an answer is left out."""
+        answers: dict[str, Answer] = {}
+        for question in questions:
+            case = self._maker.case(question, attempt)
+            try:
+                text = self._generator.generate(render_prompt(case), Grammar.of(response_schema(case)), MAX_TOKENS)
+                answers[question.key] = parse_response(text, case)
+            except (BadResponse, TooLong, Unfinished):
+                continue
+        return answers
+
+    def critique(self, question: Question, answer: Answer) -> str | None:
+        """Say what is wrong with an answer, or None when it stands."""
+        # Without distractors an answer that took one is refused, which is what they are there for.
+        return critique(self._maker.case(question, attempt=1), answer)
