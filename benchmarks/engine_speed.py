@@ -10,9 +10,11 @@ import statistics
 import time
 from pathlib import Path
 
+from pipeline.engine.cpu import instruction_sets
 from pipeline.engine.generator import Grammar
-from pipeline.engine.load import DEFAULT_THREADS, Runtime, choose_device, open_generator
-from pipeline.engine.probe import instruction_sets, measure
+from pipeline.engine.identity import DEFAULT_THREADS, Runtime, choose_device
+from pipeline.engine.load import open_generator
+from pipeline.engine.probe import measure
 from tests.pipeline.engine import tiny_model
 
 
@@ -26,19 +28,8 @@ def main() -> None:
     arguments = parser.parse_args()
 
     print(f"instruction sets: {' '.join(instruction_sets())}\n")
-    head = (
-        "runtime",
-        "threads",
-        "device",
-        "load s",
-        "prefill/s",
-        "decode/s",
-        "prompt",
-        "answer",
-        "ms fresh",
-        "ms again",
-    )
-    print("| " + " | ".join(head) + " |\n|" + " --- |" * len(head))
+    head = "| runtime | threads | device | load | prefill/s | decode/s | prompt | answer | ms fresh | CPU | ms again |"
+    print(f"{head}\n|" + " --- |" * (head.count("|") - 1))
     for runtime in arguments.runtime:
         for threads in arguments.threads:
             row = _measure(arguments.directory, runtime, threads, arguments.answers)
@@ -51,13 +42,14 @@ def _measure(directory: Path, runtime: Runtime, threads: int, answers: int) -> t
     generator = open_generator(directory, runtime, threads=threads, device=device)
     load_s = time.perf_counter() - begin
     speed = measure(generator.runner, rounds=5 if runtime == "onnx" else 1)
-    fresh_ms, again_ms, prompts, lengths = [], [], [], []
+    fresh_ms, again_ms, cpu_ms, prompts, lengths = [], [], [], [], []
     for case in tiny_model.cases(answers, seed=11):
         prompt, grammar = tiny_model.prompt(case), Grammar.of(tiny_model.schema(case))
         for times in (fresh_ms, again_ms):
-            begin = time.perf_counter()
+            begin, cpu = time.perf_counter(), time.process_time()
             text = generator.generate(prompt, grammar, max_tokens=300)
             times.append(1000 * (time.perf_counter() - begin))
+            cpu_ms.append(1000 * (time.process_time() - cpu))
         prompts.append(len(generator.tokenizer.encode(prompt)))
         lengths.append(len(generator.tokenizer.encode(text)))
     generator.close()
@@ -71,6 +63,7 @@ def _measure(directory: Path, runtime: Runtime, threads: int, answers: int) -> t
         f"{statistics.median(prompts):.0f}",
         f"{statistics.median(lengths):.0f}",
         f"{statistics.median(fresh_ms):.1f}",
+        f"{statistics.median(cpu_ms[::2]):.1f}",
         f"{statistics.median(again_ms):.1f}",
     )
 

@@ -5,9 +5,7 @@ of tokens at a time, so a prompt is always computed in the same pieces, of `CHUN
 that the last prompt shares up to its end holds the very bits that computing it again would give, and is kept.
 """
 
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -16,10 +14,8 @@ from numpy.typing import NDArray
 from pipeline.engine.errors import TooLong, Unfinished, Unsupported
 from pipeline.engine.generator import Grammar
 from pipeline.engine.grammar import Constraint, Grammars
+from pipeline.engine.identity import CHUNK
 from pipeline.engine.tokens import Tokenizer
-
-CHUNK = 32  # tokens; smaller reuses more, larger computes faster: from 32 on, little is gained
-DECODING = "greedy/1"  # part of every digest: change it with anything that changes tokens
 
 
 class Runner(Protocol):
@@ -121,12 +117,6 @@ class Decoder:
     def _require(within: bool, max_tokens: int) -> None:
         if not within:
             raise Unfinished(f"the answer is not complete after {max_tokens} tokens")
-
-
-def digest_of(parts: Mapping[str, str | int]) -> str:
-    """Name a generator by all that its tokens depend on."""
-    body = json.dumps({**parts, "decoding": DECODING, "chunk": CHUNK}, sort_keys=True)
-    return hashlib.sha256(body.encode()).hexdigest()
 
 
 def _common(left: Sequence[int], right: Sequence[int]) -> int:

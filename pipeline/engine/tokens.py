@@ -55,7 +55,8 @@ class Tokenizer:
     @property
     def end(self) -> int:
         """Give the token that ends an answer."""
-        return self.constrained.eos_token
+        token: int = self.constrained.eos_token
+        return token
 
     def encode(self, text: str) -> list[int]:
         """Give the tokens of a text, none of them special."""
@@ -67,7 +68,8 @@ class Tokenizer:
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Give the text of tokens; bytes that are no UTF-8 become replacement characters."""
-        return self.constrained.decode_bytes(list(tokens)).decode(errors="replace")
+        written: bytes = self.constrained.decode_bytes(list(tokens))
+        return written.decode(errors="replace")
 
 
 def _without_lengths(body: dict[str, Any]) -> dict[str, Any]:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.engine import load
+from pipeline.engine import identity
 from pipeline.engine.errors import ModelDamaged, ModelMissing, NotEnoughMemory, Unsupported
-from pipeline.engine.load import choose_device, generator_digest, open_generator
-from pipeline.engine.manifest import verify, write_manifest
+from pipeline.engine.identity import choose_device, generator_digest
+from pipeline.engine.load import open_generator
+from pipeline.engine.manifest import read_manifest, verify, write_manifest
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def test_the_name_changes_with_all_that_tokens_depend_on_and_with_nothing_else(
     for part, tokens_change in (("gptq/config.json", False), ("onnx/genai_config.json", True)):
         path = copy / part
         path.write_text(path.read_text() + " ")
-        before = load.read_manifest(copy)
+        before = read_manifest(copy)
         write_manifest(
             copy,
             name=before.name,
@@ -43,10 +44,10 @@ def test_the_name_changes_with_all_that_tokens_depend_on_and_with_nothing_else(
         )
         assert (generator_digest(copy) != name) is tokens_change
     name = generator_digest(copy)
-    monkeypatch.setattr(load, "instruction_sets", lambda: ("x86_64", "avx2"))
+    monkeypatch.setattr(identity, "instruction_sets", lambda: ("x86_64", "avx2"))
     assert generator_digest(copy) != name
     monkeypatch.undo()
-    monkeypatch.setattr(load, "_version", lambda package: "0")
+    monkeypatch.setattr(identity, "_version", lambda package: "0")
     assert generator_digest(copy) != name
 
 
@@ -70,7 +71,7 @@ def test_a_file_that_was_damaged_before_its_manifest_was_written_is_refused_too(
 
 def verify_without_files(directory: Path) -> Path:
     """Write a manifest that vouches for what is there."""
-    before = load.read_manifest(directory)
+    before = read_manifest(directory)
     write_manifest(
         directory,
         name=before.name,
@@ -96,8 +97,8 @@ def test_a_form_of_the_weights_that_the_model_lacks_is_named(model_directory: Pa
 
 
 def test_a_runtime_that_is_not_installed_is_named(model_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    installed = load._version
-    monkeypatch.setattr(load, "_version", lambda package: None if package == "torch" else installed(package))
+    installed = identity._version
+    monkeypatch.setattr(identity, "_version", lambda package: None if package == "torch" else installed(package))
     with pytest.raises(Unsupported, match="needs torch, which is not installed"):
         open_generator(model_directory, "torch")
     monkeypatch.undo()

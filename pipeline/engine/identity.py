@@ -1,0 +1,124 @@
+"""Names of generators: everything that a model's tokens depend on, told without loading it.
+
+The answers of a generator are kept by its name, so the name has to be known where none is loaded because all
+answers are known. Nothing here imports a runtime, or numpy.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from pipeline.engine.cpu import instruction_sets
+from pipeline.engine.errors import ModelMissing, Unsupported
+from pipeline.engine.manifest import Manifest, read_manifest
+
+Runtime = Literal["onnx", "torch"]
+Device = Literal["cpu", "cuda"]
+
+DEFAULT_THREADS = 2  # one stream of a small model gains little from more, and a sidecar is no tenant of its own
+CHUNK = 32  # tokens of a prompt at a time; smaller reuses more, larger computes faster: from 32 on, little is gained
+DECODING = "greedy/1"  # change it with anything in the engine that changes tokens
+
+_ONNX_PARTS: dict[Device, str] = {"cpu": "onnx", "cuda": "onnx-cuda"}  # the kernels need different forms
+_TORCH_PARTS = ("gptq", "float")
+
+
+def choose_device(directory: Path, runtime: Runtime) -> Device:
+    """Take the GPU where there is one and what is installed can use it with this model; loads nothing."""
+    if not Path("/dev/nvidia0").exists() or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        return "cpu"
+    if runtime == "onnx":
+        built = _version("onnxruntime-genai-cuda") is not None
+        return "cuda" if built and _ONNX_PARTS["cuda"] in read_manifest(directory).parts else "cpu"
+    torch = _version("torch")
+    return "cuda" if torch is not None and "+cpu" not in torch else "cpu"
+
+
+def generator_digest(
+    directory: Path, runtime: Runtime = "onnx", *, threads: int = DEFAULT_THREADS, device: Device = "cpu"
+) -> str:
+    """Give the digest that `open_generator` would give, from the manifest and the installed versions alone.
+
+    Raises:
+        ModelMissing, ModelDamaged, Unsupported: as `read_manifest`, and if the runtime is not installed.
+    """
+    return digest_of(read_manifest(directory), runtime, threads, device)
+
+
+def digest_of(manifest: Manifest, runtime: Runtime, threads: int, device: Device) -> str:
+    """Name a generator of a model whose manifest was read."""
+    part = part_of(manifest, runtime, device)
+    return identify(runtime, part == "gptq", manifest.part_digest(part), manifest.context_length, threads, device)
+
+
+def identify(runtime: Runtime, quantised: bool, model: str, context_length: int, threads: int, device: Device) -> str:
+    """Name a generator by all that its tokens depend on.
+
+    Args:
+        model: digest of weights and tokenizer.
+
+    Raises:
+        Unsupported: if what it runs on is not installed.
+    """
+    gpu = device == "cuda"
+    if runtime == "onnx":
+        packages = ["onnxruntime-gpu", "onnxruntime-genai-cuda"] if gpu else ["onnxruntime", "onnxruntime-genai"]
+    else:
+        packages = ["torch", "transformers", *(["gptqmodel"] if quantised else [])]
+    versions: dict[str, str | int] = {}
+    for package in ("llguidance", *packages):
+        version = _version(package)
+        if version is None:
+            raise Unsupported(f"the {runtime} runtime needs {package}, which is not installed")
+        versions[package] = version
+    return _hash(
+        {
+            **versions,
+            "runtime": runtime,
+            "model": model,
+            "context_length": context_length,
+            "device": f"cuda {_gpu()}" if gpu else "cpu",
+            "instruction_sets": " ".join(instruction_sets()),
+            "threads": threads,
+        }
+    )
+
+
+def part_of(manifest: Manifest, runtime: Runtime, device: Device) -> str:
+    """Choose the form of the weights that a runtime reads.
+
+    Raises:
+        ModelMissing: if the model has none.
+    """
+    wanted = (_ONNX_PARTS[device],) if runtime == "onnx" else _TORCH_PARTS
+    for part in wanted:
+        if part in manifest.parts:
+            return part
+    raise ModelMissing(
+        f"model {manifest.name}: the {runtime} runtime on {device} reads {' or '.join(wanted)}; "
+        f"the model has {', '.join(sorted(manifest.parts)) or 'no weights'}"
+    )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _gpu() -> str:
+    for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
+        for line in path.read_text().splitlines():
+            if line.startswith("Model:"):
+                return line.partition(":")[2].strip()
+    return "unknown"
+
+
+def _hash(parts: Mapping[str, str | int]) -> str:
+    body = json.dumps({**parts, "decoding": DECODING, "chunk": CHUNK}, sort_keys=True)
+    return hashlib.sha256(body.encode()).hexdigest()
