@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon.cli.invoke import COMMAND, REPORT, ROOT, SCANS, Ended, on_a_terminal
+from tests.daemon.cli.invoke import COMMAND, REPORT, ROOT, SCANS, Ended, in_a_process, on_a_terminal
 
 Cli = Callable[..., Ended]
 
@@ -148,14 +148,16 @@ def test_quarantine_lists_shows_retries_and_dismisses(cli: Cli, state: Path) -> 
     assert (missing.code, missing.err.count("\n")) == (4, 1)
 
 
-def test_the_daemon_is_reachable_by_its_option_alone(cli: Cli, tmp_path: Path) -> None:
+def test_the_daemon_is_reachable_by_its_option_alone(tmp_path: Path) -> None:
+    # In a process of its own: the daemon sets up logging and the umask for the whole process.
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / REPORT.name).write_bytes(REPORT.read_bytes())
-    ended = cli(
-        "--watch", tmp_path / "in", "--once", "--state-dir", tmp_path / "state", "--output", tmp_path / "o.ndjson"
+    output = tmp_path / "findings.ndjson"
+    ended = in_a_process(
+        "--watch", str(tmp_path / "in"), "--once", "--state-dir", str(tmp_path / "state"), "--output", str(output)
     )
-    assert ended.code == 0
-    assert (tmp_path / "o.ndjson").read_bytes().count(b"\n") > 90
+    assert (ended.code, ended.out) == (0, "")
+    assert output.read_bytes().count(b"\n") > 90
 
 
 def test_doctor_names_what_is_wrong_and_what_to_do(cli: Cli, tmp_path: Path) -> None:
