@@ -50,12 +50,17 @@ def synthesise(
     indicators.write_text("".join(f"{line}\n" for line in _INDICATORS), encoding="utf-8")
     ways = desks(knowledge, load_intel([indicators]))
     asked: dict[str, tuple[Question, str]] = {}
-    for number in range(reports):
+    missing = set(knowledge.classes)
+    number = 0
+    while number < reports or (missing and number < _MOST_REPORTS):
         name, data = write_report(make_host(knowledge, seed, number))
         (directory / REPORTS / name).write_bytes(data)
         for one in questions(data, ways[_way(number, len(ways))]):
             asked.setdefault(one.question.key, (one.question, one.severity))
-        progress("reports", number + 1, reports)
+            missing.discard(one.question.class_id)
+        number += 1
+        progress("reports", number, max(reports, number))
+    reports = number
     splits = split_situations(
         ((question.situation, question.class_id, severity) for question, severity in asked.values()), seed
     )

@@ -183,7 +183,7 @@ def mounts(host: Host) -> Iterator[Raw]:
     """Mounts without protective options."""
     rng = host.rng
     for _ in range(4):
-        place, fstype = rng.choice(_PLACES), rng.choice(_TYPES)
+        place, fstype = "/home" if host.chance(0.2) else rng.choice(_PLACES), rng.choice(_TYPES)
         given = [option for option in ("nosuid", "nodev", "noexec") if host.chance(0.4)]
         metadata = {
             "device": "/dev/sda1",
