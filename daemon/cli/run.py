@@ -84,7 +84,7 @@ def _sink(settings: Settings) -> NdjsonFile:
 def _drain(settings: Settings, ledger: Ledger, worker: Worker, delivery: Delivery) -> Exit:
     """Take in what is there, and deliver all that is known."""
     sweeper = Sweeper(ledger, Limits(), settings.watch, excluded=ours(settings))
-    result = sweeper.sweep()
+    result = sweeper.finish()
     if result.missing_roots:
         die(Exit.USAGE, f"{result.missing_roots[0]}: is not there")
     sweeper.close()
