@@ -27,7 +27,6 @@ test: $(VENV)/.installed-dev $(KNOWLEDGE)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
