@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pipeline.analysis import Answer, Question
 from pipeline.case import CaseMaker
-from pipeline.engine.errors import TooLong, Unfinished
+from pipeline.engine.errors import EngineError
 from pipeline.engine.generator import Generator, Grammar
 from pipeline.keys import digest
 from pipeline.knowledge.schema import Knowledge
@@ -14,9 +14,13 @@ MAX_TOKENS = 256  # an answer takes about eighty; with a foreign tokenizer twice
 
 
 class ModelAnalyst:
-    """Answers questions with a model. What one question cannot get an answer to, the rules answer.
+    """Answers questions with a model; a question that gets no answer is left to the rules.
 
-    An error that the next question would meet as well (a damaged model, a runtime that fails) is not caught here.
+    That holds for a model that fails altogether, too: a daemon that stopped there would start again and meet the same
+    finding.
+
+    Attributes:
+        failure: what went wrong the last time that a question got no answer, or None.
     """
 
     def __init__(self, generator: Generator, knowledge: Knowledge, name: str) -> None:
@@ -24,6 +28,7 @@ class ModelAnalyst:
         self._generator = generator
         self._maker = CaseMaker(knowledge)
         self._name = name
+        self.failure: str | None = None
         self._digest = digest("analyst", generator.digest, PROMPT_VERSION, knowledge.digest)
 
     @property
@@ -48,8 +53,8 @@ class ModelAnalyst:
             try:
                 text = self._generator.generate(render_prompt(case), Grammar.of(response_schema(case)), MAX_TOKENS)
                 answers[question.key] = parse_response(text, case)
-            except (BadResponse, TooLong, Unfinished):
-                continue
+            except (BadResponse, EngineError) as error:
+                self.failure = f"{case.class_id}: {type(error).__name__}: {error}"
         return answers
 
     def critique(self, question: Question, answer: Answer) -> str | None:
