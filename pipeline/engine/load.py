@@ -25,7 +25,7 @@ def open_generator(
     tokenizer = Tokenizer(directory / TOKENIZER)
     where = directory / manifest.parts[part]
     if runtime == "onnx":
-        runner = _import("onnx_runtime", "onnxruntime-genai").OnnxRunner(
+        runner = _import("onnx_runtime", "sysscan-agent[model]").OnnxRunner(
             where, context_length=manifest.context_length, threads=threads, provider=device
         )
     else:
