@@ -23,8 +23,8 @@ PROMPT_VERSION = "prompt/1"  # part of every analysis key: a change of prompt, s
 INSTRUCTION = "### Instruction:\nAnalyze the following security finding and provide an assessment:\n"
 RESPONSE = "\n### Response:\n"
 
-MAX_ASSESSMENT = 200  # characters
-MAX_IMPACT = 140
+MAX_ASSESSMENT = 240  # characters; the teacher keeps to 200, so that a model is seldom cut
+MAX_IMPACT = 160
 _MIN_TEXT = 5  # "None."
 
 _SHORT = {"nist_800_53_r5": "n53", "nist_csf_2_0": "csf", "pci_dss_4_0": "pci", "hipaa": "hip"}

@@ -7,12 +7,12 @@ from dataclasses import replace
 from pipeline.analysis import THREAT_INTEL, Answer, Question
 from pipeline.keys import digest
 from pipeline.knowledge.schema import Knowledge
-from pipeline.prompt import MAX_ASSESSMENT, MAX_IMPACT, Case, critique, render_prompt
+from pipeline.prompt import MAX_IMPACT, Case, critique, render_prompt
 from trainer.phrases import Material, load_material
 from trainer.rubric import Ruling, rule
 
 # What an answer costs is its words; a sentence more is added only where it says more.
-_ROOM = 170  # characters of an assessment, below the limit of the grammar
+_ROOM, _MORE_ROOM = 200, 220  # characters of an assessment, below the limit of the grammar
 _TRIALS = 20
 _DOUBTFUL = re.compile(
     r"\b(?:artefacts?|cannot|explained|false|harmless|likely|mistaken?|misreads?|probably|scanners?|wrong)\b",
@@ -63,7 +63,7 @@ class Teacher:
         return rng.choice(found)
 
     def _assessment(self, case: Case, ruling: Ruling, rng: random.Random) -> str:
-        for room, brief in ((_ROOM, False), (MAX_ASSESSMENT, False), (MAX_ASSESSMENT, True)):
+        for room, brief in ((_ROOM, False), (_MORE_ROOM, False), (_MORE_ROOM, True)):
             text = self._composed(case, ruling, rng, room, brief)
             if text is not None:
                 return text
