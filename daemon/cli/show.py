@@ -160,8 +160,14 @@ def _step(number: int, issue: Json) -> RenderableType:
 
 def _baseline(baseline: Json) -> Iterable[RenderableType]:
     yield Text("\nSince earlier scans of this host", style="bold")
-    states = baseline["states"]
-    yield Text("  " + (", ".join(f"{count:,} {state}" for state, count in states.items()) or "nothing to compare"))
+    # What is gone has no line in this scan, so the lists count it and the states cannot.
+    counts = {
+        **baseline["states"],
+        "resolved": len(baseline["resolved"]),
+        "not observed": len(baseline["not_observed"]),
+    }
+    shown = [f"{count:,} {state}" for state, count in counts.items() if count]
+    yield Text("  " + (", ".join(shown) or "nothing to compare"))
     if not baseline["compared"]:
         yield Text("  This scan cannot show that anything was mended (incomplete, filtered, or SARIF).", style="dim")
     for name, style in (("resolved", "green"), ("not_observed", "yellow")):

@@ -1,7 +1,12 @@
 """Settings of the directory source."""
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+Seconds = Annotated[float, Field(ge=0, le=86_400)]
+Period = Annotated[float, Field(ge=0.05, le=86_400)]  # shorter would be no rest at all
 
 DEFAULT_NAMES = ("*.json", "*.ndjson", "*.jsonl", "*.sarif")
 
@@ -23,13 +28,13 @@ class WatchSettings:
     names: tuple[str, ...] = DEFAULT_NAMES
     bind: dict[str, str] = field(default_factory=dict)
     watch: Literal["auto", "poll"] = "auto"
-    full_sweep_s: float = 10.0  # what events miss is found after this time at the latest
-    poll_s: float = 1.0  # between full sweeps where there are no events
-    debounce_s: float = 0.02  # a writer's burst of events becomes one sweep
-    settle_s: float = 1.0  # a document that is not JSON is refused only when it has stood still for this long
-    incomplete_after_s: float = 60.0  # the slowest scanner that still writes has paused less than this
-    stream_idle_s: float = 30.0  # a burst of NDJSON that stops growing for this long is closed
-    rotate_wait_s: float = 5.0  # a writer reopens its file well within this time after a rotation
-    forget_after_s: float = 3600.0  # a file that is gone may come back (remount, move) within this time
-    chunk_bytes: int = 1 << 20  # one transaction; about 50 ms of parsing
-    max_open_files: int = 256  # of descriptors held; a quarter of the usual limit of 1,024
+    full_sweep_s: Period = 10.0  # what events miss is found after this time at the latest
+    poll_s: Period = 1.0  # between full sweeps where there are no events
+    debounce_s: Seconds = 0.02  # a writer's burst of events becomes one sweep
+    settle_s: Seconds = 1.0  # a document that is not JSON is refused only when it has stood still for this long
+    incomplete_after_s: Seconds = 60.0  # the slowest scanner that still writes has paused less than this
+    stream_idle_s: Seconds = 30.0  # a burst of NDJSON that stops growing for this long is closed
+    rotate_wait_s: Seconds = 5.0  # a writer reopens its file well within this time after a rotation
+    forget_after_s: Seconds = 3600.0  # a file that is gone may come back (remount, move) within this time
+    chunk_bytes: Annotated[int, Field(ge=4096)] = 1 << 20  # one transaction; about 50 ms of parsing
+    max_open_files: Annotated[int, Field(ge=8)] = 256  # of descriptors held; a quarter of the usual limit of 1,024
