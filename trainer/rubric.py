@@ -24,6 +24,7 @@ _NO_LOGIN = frozenset(
         "docker_api", "elasticsearch", "memcached", "mongodb", "redis", "rsh", "telnet", "tftp", "vnc", "x11",
     }
 )  # fmt: skip
+_ATTACKS = ("files.", "kernel.rootkit", "process.")
 _LOOKS_ONLY = frozenset({"accept", "manual"})
 
 
@@ -74,7 +75,8 @@ def _privileged(case: Case) -> bool:
 
 
 def _patterns(case: Case) -> int:
-    return sum(rule != THREAT_INTEL for rule in case.context)
+    """Count the patterns of an attack around it: not settings that are weak together, nor one thing seen twice."""
+    return sum(rule.startswith(_ATTACKS) and not rule.endswith("_seen_twice") for rule in case.context)
 
 
 RAISES: tuple[Raise, ...] = (
@@ -143,7 +145,8 @@ def _level(case: Case) -> tuple[Level, Raise | None]:
     for way in RAISES:
         if LEVELS.index(way.least) > LEVELS.index(level) and way.holds(case):
             level, raised = way.least, way
-    if raised is None and case.status == "open" and case.floor in ("low", "medium", "high") and _patterns(case) > 1:
+    doubtless = raised is None and case.artefact is None and case.status == "open"
+    if doubtless and case.floor in ("low", "medium", "high") and _patterns(case) > 1:
         above = LEVELS[LEVELS.index(case.floor) + 1]
         return above, Raise("several_patterns", lambda _: True, above, "it is part of several patterns at once")
     return level, raised
