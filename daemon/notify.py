@@ -16,21 +16,25 @@ class Notifier:
         ours = owner in ("", str(os.getpid()))
         self.watchdog_s = int(interval) / 1e6 if interval.isdigit() and ours else None
 
-    def send(self, **state: str) -> None:
-        """Send assignments such as ``READY="1"``."""
+    def send(self, **state: str) -> bool:
+        """Send assignments such as ``READY="1"``; says whether the manager has them, or there is none.
+
+        A manager that hangs or is being restarted must not hold us up: what it cannot take is dropped.
+        """
         if not self._address:
-            return
+            return True
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
         text = "\n".join(f"{name}={value}" for name, value in state.items())
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK) as sender:
             try:
-                sender.sendto(text.encode(), address)
+                sender.sendto(text.encode("utf-8", "replace"), address)
             except OSError:
-                return  # a service manager that is being restarted misses a status, no more
+                return False
+        return True
 
-    def ready(self) -> None:
-        """Say that everything is watched."""
-        self.send(READY="1")
+    def ready(self) -> bool:
+        """Say that everything is watched; to be said again where it was not heard."""
+        return self.send(READY="1")
 
     def stopping(self) -> None:
         """Say that the service drains and ends."""

@@ -92,6 +92,7 @@ class Service:
         self._work = asyncio.Event()
         self._outgoing = asyncio.Event()
         self._stop = asyncio.Event()
+        self._told = False  # by a signal, to stop
         self._ready = False
 
     async def run(self) -> None:
@@ -101,8 +102,15 @@ class Service:
             LedgerError: when the ledger is damaged; a full disk is waited for.
         """
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._told_to_stop, number)
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            if self._told:
+                os._exit(FORCED)  # even in the middle of a step; what is not committed is done again
+            self._told = True
+            loop.call_soon_threadsafe(self._told_to_stop, number)
+
+        # Not through the loop: a step that hangs would keep the second signal waiting.
+        before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
         loop.add_signal_handler(signal.SIGHUP, self._source.request_sweep)
         try:
             async with asyncio.TaskGroup() as group:
@@ -113,15 +121,14 @@ class Service:
                 group.create_task(self._heartbeat())
         except* LedgerError as errors:
             raise errors.exceptions[0] from None
+        finally:
+            loop.remove_signal_handler(signal.SIGHUP)
+            for number, handler in before.items():
+                signal.signal(number, handler)
         logger.info("service.stopped", backlog=self._ledger.backlog())
 
     def _told_to_stop(self, number: int) -> None:
         logger.info("service.stopping", signal=signal.Signals(number).name)
-        loop = asyncio.get_running_loop()
-        for other in (signal.SIGTERM, signal.SIGINT):
-            # The second signal: leave at once, even in the middle of a step. What is not committed is done again.
-            loop.remove_signal_handler(other)
-            signal.signal(other, _leave_at_once)
         self._notifier.stopping()
         self._stop.set()
         self._work.set()
@@ -157,8 +164,7 @@ class Service:
         if admitted.scans or admitted.findings:
             self._work.set()
         if not self._ready and result.full and self._is_reachable(result):
-            self._ready = True
-            self._notifier.ready()
+            self._ready = self._notifier.ready()
             logger.info("service.ready", roots=list(self._settings.watch.roots), files=result.files)
 
     def _is_reachable(self, result: SweepResult) -> bool:
@@ -274,10 +280,6 @@ class Service:
                 metrics.write(path)
             except OSError as error:
                 logger.warning("metrics.not_written", path=str(path), error=error.strerror)
-
-
-def _leave_at_once(number: int, frame: FrameType | None) -> None:
-    os._exit(FORCED)
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

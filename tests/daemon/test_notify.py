@@ -83,3 +83,16 @@ def test_no_child_inherits_the_socket() -> None:
 )
 def test_the_watchdog_is_ours_only_when_it_names_us(usec: str, pid: str, expected: float | None) -> None:
     assert Notifier({"WATCHDOG_USEC": usec, "WATCHDOG_PID": pid}).watchdog_s == expected
+
+
+def test_a_manager_that_hangs_does_not_hang_the_service(tmp_path: Path) -> None:
+    manager = Manager(str(tmp_path / "notify"))
+    notifier = Notifier({"NOTIFY_SOCKET": manager.address})
+    heard = 0
+    while notifier.send(STATUS="x" * 1000):
+        heard += 1
+        assert heard < 100_000
+    assert not notifier.ready()
+    manager.received()
+    assert notifier.ready()
+    manager.socket.close()
