@@ -217,6 +217,9 @@ class Service:
                 delivery.close()
                 return
             else:
+                if delivery.starved:
+                    self._source.release()
+                    self._source.release()  # the file, and its directory to sync
                 await _wait(self._outgoing, _POLL_S)
 
     async def _wait_out(self, part: str, error: LedgerError, faults: int) -> int:

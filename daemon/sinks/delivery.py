@@ -1,5 +1,6 @@
 """Carries records from the outbox to one sink, in order, however long the sink takes."""
 
+import errno
 from collections.abc import Callable
 from typing import Protocol
 
@@ -30,6 +31,7 @@ class Delivery:
     Attributes:
         records: rows that the sink took, or passed over as unwanted, since the start.
         fault: what the sink said when it last failed, or None while it takes rows.
+        starved: it failed for want of a descriptor, which another part may be able to spare.
     """
 
     def __init__(self, outbox: Outbox, sink: Sink, clock: Callable[[], float]) -> None:
@@ -44,6 +46,7 @@ class Delivery:
         self._not_before = 0.0
         self.records = 0
         self.fault: str | None = None
+        self.starved = False
 
     @property
     def name(self) -> str:
@@ -79,7 +82,7 @@ class Delivery:
                 return False
             self._sink.write(rows)
         except SinkError as error:
-            self._failed(str(error))
+            self._failed(error)
             return False
         if self._faults:
             self._well_again()
@@ -105,7 +108,9 @@ class Delivery:
             self._outbox.delivered(self.name, self._position)
             self._marked = self._position
 
-    def _failed(self, reason: str) -> None:
+    def _failed(self, error: SinkError) -> None:
+        cause, reason = error.__cause__, str(error)
+        self.starved = isinstance(cause, OSError) and cause.errno in (errno.EMFILE, errno.ENFILE)
         delay = _DELAYS_S[min(self._faults, len(_DELAYS_S) - 1)]
         self._not_before = self._clock() + delay
         self._faults += 1
@@ -117,3 +122,4 @@ class Delivery:
         logger.info("sink.recovered", sink=self.name, attempts=self._faults)
         self._faults = 0
         self.fault = None
+        self.starved = False

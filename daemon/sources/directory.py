@@ -90,6 +90,10 @@ class ReportDirectory:
         self._everything = True
         self._wanted.set()
 
+    def release(self) -> bool:
+        """Close one file that can be opened again, for a part that has run out of descriptors."""
+        return self._sweeper.release()
+
     async def run(self, stop: asyncio.Event) -> None:
         """Sweep until told to stop, then read what would be lost and close all files.
 

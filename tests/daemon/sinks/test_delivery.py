@@ -1,5 +1,6 @@
 """Delivery: order, marks, and patience with a sink that fails."""
 
+import errno
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -158,3 +159,19 @@ def test_a_failing_sink_holds_no_other_up(world: World) -> None:
         world.now += 60
     assert other.taken == [1, 2]
     assert world.outbox.marks == {"memory": 0, "other": 2}
+
+
+def test_a_sink_without_descriptors_says_so_until_it_has_one(world: World) -> None:
+    world.outbox.add(row(1))
+
+    def no_descriptor(rows: Sequence[OutboxRow]) -> None:
+        raise SinkError("too many open files") from OSError(errno.EMFILE, "Too many open files")
+
+    write = world.sink.write
+    world.sink.write = no_descriptor  # type: ignore[method-assign]
+    world.delivery.step()
+    assert world.delivery.starved
+    world.sink.write = write  # type: ignore[method-assign]
+    world.now += 1
+    world.delivery.step()
+    assert not world.delivery.starved
