@@ -137,7 +137,8 @@ def read_source(source: str) -> tuple[bytes, str]:
     limit = Limits().max_bytes
     try:
         if source == STANDARD_INPUT:
-            return _bounded(sys.stdin.buffer.read(limit + 1), limit), _rfc3339(0)
+            raw = _bounded(sys.stdin.buffer.read(limit + 1), limit)
+            return raw, _rfc3339(os.fstat(sys.stdin.fileno()).st_mtime)  # a pipe has a time, too
         with Path(source).open("rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode) and not stat.S_ISFIFO(status.st_mode):

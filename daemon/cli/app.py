@@ -18,7 +18,7 @@ from pipeline.errors import AgentError, ConfigError, LedgerError
 _NAME = "sysscan-agent"
 _EPILOG = (
     "Exit codes: 0 done; 1 done, but some input could not be used; 2 a flag, setting or file must be changed first; "
-    "3 the ledger is in use or damaged; 4 not found."
+    "3 the ledger is in use, damaged or not there yet; 4 not found."
 )
 
 app = typer.Typer(
@@ -38,10 +38,13 @@ ledger_app.add_typer(quarantine_app, name="quarantine")
 
 Watch = Annotated[
     list[Path] | None,
-    typer.Option("--watch", "-w", help="Directory (or file) to watch for reports; may be repeated."),
+    typer.Option("--watch", "-w", metavar="PATH", help="Directory (or file) to watch for reports; may be repeated."),
 ]
 Output = Annotated[
-    Path | None, typer.Option("--output", "-o", help="File for the enriched findings. Default: in the state directory.")
+    Path | None,
+    typer.Option(
+        "--output", "-o", metavar="FILE", help="File for the enriched findings. Default: in the state directory."
+    ),
 ]
 Format = Annotated[
     Literal["text", "json"] | None,
@@ -79,7 +82,7 @@ def _leave_closed_pipe() -> NoReturn:
 
 
 def _usage(error: TyperException) -> str:
-    message = " ".join(error.format_message().split()).rstrip(".")
+    message = " ".join(error.format_message().replace(" Value error,", "").split()).rstrip(".")
     context = getattr(error, "ctx", None)
     return f"{message}; see `{context.command_path if context is not None else _NAME} --help`"
 
@@ -104,7 +107,13 @@ def root(
 
         typer.echo(f"sysscan-agent {VERSION}")
         raise typer.Exit
-    if context.invoked_subcommand is not None:
+    command = context.invoked_subcommand
+    if command is not None:
+        early = [
+            name for name in context.params if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
+        ]
+        if early:  # the command would never hear of it
+            die(Exit.USAGE, f"--{early[0].replace('_', '-')} stands before `{command}`; put it behind the command")
         return
     if not watch:
         typer.echo(context.get_help())
@@ -145,7 +154,8 @@ def _run(watch: list[Path] | None, output: Path | None, once: bool, config: Path
 def analyze(
     reports: Annotated[list[str], typer.Argument(help="Report files; - is standard input.", metavar="REPORT...")],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write the NDJSON here instead of standard output.")
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write the NDJSON here instead of standard output."),
     ] = None,
     as_json: AsJson = False,
     all_issues: Annotated[bool, typer.Option("--all", help="Show every issue in the summary.")] = False,
@@ -179,8 +189,10 @@ def analyze(
 
 @app.command()
 def report(
-    scan: Annotated[str | None, typer.Argument(help="Beginning of a scan id. Default: the latest scan.")] = None,
-    host: Annotated[str | None, typer.Option("--host", help="The latest scan of this host.")] = None,
+    scan: Annotated[
+        str | None, typer.Argument(help="Beginning of a scan id. Default: the latest scan.", metavar="SCAN")
+    ] = None,
+    host: Annotated[str | None, typer.Option("--host", metavar="NAME", help="The latest scan of this host.")] = None,
     format_: Format = None,
     list_: Annotated[bool, typer.Option("--list", help="List the scans that can be reported on.")] = False,
     state_dir: StateDir = None,
@@ -196,7 +208,8 @@ def report(
 def explain(
     finding: Annotated[str, typer.Argument(help="Beginning of a dedupe key or a fingerprint.", metavar="FINDING")],
     source: Annotated[
-        Path | None, typer.Option("--from", help="Enriched NDJSON to look in. Default: the daemon's output.")
+        Path | None,
+        typer.Option("--from", metavar="FILE", help="Enriched NDJSON to look in. Default: the daemon's output."),
     ] = None,
     format_: Format = None,
     state_dir: StateDir = None,
@@ -244,7 +257,9 @@ def ledger_fsck(as_json: AsJson = False, state_dir: StateDir = None, config: Con
 
 @quarantine_app.command("list")
 def quarantine_list(
-    reason: Annotated[str | None, typer.Option("--reason", help="Only those with this reason code.")] = None,
+    reason: Annotated[
+        str | None, typer.Option("--reason", metavar="CODE", help="Only those with this reason code.")
+    ] = None,
     as_json: AsJson = False,
     state_dir: StateDir = None,
     config: Config = None,
@@ -257,7 +272,7 @@ def quarantine_list(
 
 @quarantine_app.command("show")
 def quarantine_show(
-    number: Annotated[int, typer.Argument(metavar="NUMBER")],
+    number: Annotated[int, typer.Argument(metavar="NUMBER", help="As `ledger quarantine list` shows it.")],
     as_json: AsJson = False,
     state_dir: StateDir = None,
     config: Config = None,
@@ -270,7 +285,9 @@ def quarantine_show(
 
 @quarantine_app.command("retry")
 def quarantine_retry(
-    number: Annotated[int, typer.Argument(metavar="NUMBER")], state_dir: StateDir = None, config: Config = None
+    number: Annotated[int, typer.Argument(metavar="NUMBER", help="As `ledger quarantine list` shows it.")],
+    state_dir: StateDir = None,
+    config: Config = None,
 ) -> None:
     """Have the file read again from its start, after you mended it or installed a newer version."""
     from daemon.cli.ledger import retry_quarantined
@@ -280,7 +297,9 @@ def quarantine_retry(
 
 @quarantine_app.command("dismiss")
 def quarantine_dismiss(
-    number: Annotated[int, typer.Argument(metavar="NUMBER")], state_dir: StateDir = None, config: Config = None
+    number: Annotated[int, typer.Argument(metavar="NUMBER", help="As `ledger quarantine list` shows it.")],
+    state_dir: StateDir = None,
+    config: Config = None,
 ) -> None:
     """Mark an entry as looked at."""
     from daemon.cli.ledger import dismiss_quarantined

@@ -48,7 +48,8 @@ def examine(given: Mapping[str, Any], config: Path | None, *, as_json: bool) -> 
         checks.append(Check("settings", "problem", str(error)))
     else:
         checks.append(Check("settings", "ok", f"state in {settings.state_dir}, output to {settings.output_path}"))
-        checks += [check(settings) for check in (_knowledge, _ledger, _disk, _output, *_roots(settings))]
+        checks += [check(settings) for check in (_knowledge, _ledger, _output, *_roots(settings))]
+        checks += _disks(settings)
     if as_json or not sys.stdout.isatty():
         for one in checks:
             line = {"check": one.name, "verdict": one.verdict, "detail": one.detail, "advice": one.advice}
@@ -83,7 +84,7 @@ def _knowledge(settings: Settings) -> Check:
     try:
         desk = open_desk(settings)
     except AgentError as error:
-        return Check("knowledge", "problem", str(error))
+        return Check("knowledge", "problem", str(error), "correct it; the daemon does not start like this")
     known, policy, intel = desk.knowledge, desk.policy, desk.intel
     detail = (
         f"{len(known.classes)} classes, {len(known.topics)} compliance topics, {len(known.correlations)} correlations, "
@@ -101,16 +102,29 @@ def _ledger(settings: Settings) -> Check:
     try:
         with Ledger.open(settings.state_dir, clock=time.time, read_only=True, exclusive=False) as ledger:
             problems = ledger.fsck()
-            waiting = sum(ledger.backlog().values())
+            waiting = max(ledger.backlog().values(), default=0)
+            quarantined = len(ledger.quarantine_list())
     except LedgerError as error:
         return Check("ledger", "problem", str(error))
     if problems:
         return Check("ledger", "problem", problems[0], "see `sysscan-agent ledger fsck`")
-    return Check("ledger", "ok", f"in order; {waiting:,} records wait for a sink")
+    detail = f"in order; {waiting:,} records wait for the output"
+    if quarantined:
+        advice = "see `sysscan-agent ledger quarantine list`; `retry` or `dismiss` each"
+        return Check("ledger", "warning", f"{detail}; {quarantined:,} entries in quarantine", advice)
+    return Check("ledger", "ok", detail)
 
 
-def _disk(settings: Settings) -> Check:
-    place = next(path for path in (settings.state_dir, *settings.state_dir.parents) if path.exists())
+def _disks(settings: Settings) -> list[Check]:
+    """Look at the file systems of state and output, once where they share one."""
+    places: dict[int, Path] = {}
+    for wanted in (settings.state_dir, settings.output_path.parent):
+        place = next(path for path in (wanted, *wanted.parents) if path.exists())
+        places.setdefault(place.stat().st_dev, place)
+    return [_disk(place) for place in places.values()]
+
+
+def _disk(place: Path) -> Check:
     free = shutil.disk_usage(place).free
     detail = f"{free / (1 << 30):.1f} GiB free at {place}"
     if free < _LOW_DISK_BYTES:
@@ -138,4 +152,7 @@ def _roots(settings: Settings) -> list[Callable[[Settings], Check]]:
 
         return check
 
-    return [look(root) for root in settings.watch.roots]
+    def nothing(_: Settings) -> Check:
+        return Check("watch", "warning", "nothing is watched", "set watch.roots, or start the daemon with --watch")
+
+    return [look(root) for root in settings.watch.roots] or [nothing]

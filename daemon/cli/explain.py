@@ -31,6 +31,7 @@ def explain_finding(
     format_: Literal["text", "json"] | None,
 ) -> Exit:
     """Find a line of the output and say why it says what it says."""
+    finding = finding.lower()
     if len(finding) < _SHORTEST or not all(digit in "0123456789abcdef" for digit in finding):
         die(Exit.USAGE, f"{printable(finding)}: give at least {_SHORTEST} hex digits of a dedupe key or a fingerprint")
     settings = load_settings(os.environ, given, config)

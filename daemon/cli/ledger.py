@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 from rich.table import Table
@@ -15,6 +15,7 @@ from daemon.cli.terminal import terminal
 from daemon.ledger import Ledger, Quarantined
 from daemon.settings import Settings, load_settings
 from pipeline.display import printable
+from pipeline.errors import QuarantineReason
 
 
 def open_to_read(settings: Settings) -> Ledger:
@@ -27,6 +28,7 @@ def open_to_read(settings: Settings) -> Ledger:
 
 
 def _open_to_change(settings: Settings) -> Ledger:
+    open_to_read(settings).close()  # where there is none, none is to be made
     return Ledger.open(settings.state_dir, clock=time.time, exclusive=False)
 
 
@@ -63,8 +65,10 @@ def check(given: Mapping[str, Any], config: Path | None, *, as_json: bool) -> Ex
 def list_quarantine(given: Mapping[str, Any], config: Path | None, *, reason: str | None, as_json: bool) -> Exit:
     """Print what is in quarantine."""
     settings = load_settings(os.environ, given, config)
+    if reason is not None and reason not in get_args(QuarantineReason):
+        die(Exit.USAGE, f"no such reason: {printable(reason)}; there are: {', '.join(get_args(QuarantineReason))}")
     with open_to_read(settings) as ledger:
-        entries = [entry for entry in ledger.quarantine_list() if reason is None or entry.reason == reason]
+        entries = ledger.quarantine_list(reason=reason)
     if as_json or not sys.stdout.isatty():
         for entry in entries:
             _print_json(_as_json(entry))
@@ -103,6 +107,7 @@ def dismiss_quarantined(given: Mapping[str, Any], config: Path | None, number: i
     with _open_to_change(settings) as ledger:
         _find(ledger, number)
         ledger.quarantine_dismiss(number)
+    sys.stdout.write(f"entry {number} is no longer listed\n")
     return Exit.DONE
 
 
@@ -124,7 +129,7 @@ def _as_json(entry: Quarantined) -> dict[str, Any]:
 def _show_table(entries: Sequence[Quarantined]) -> None:
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
     for heading in ("no.", "state", "reason", "from", "detail"):
-        table.add_column(heading)
+        table.add_column(heading, no_wrap=heading == "reason", overflow="fold")  # of a path the end tells most
     for entry in entries:
         table.add_row(str(entry.id), entry.state, entry.reason, printable(entry.source), printable(entry.detail))
     terminal().print(table if entries else "Nothing is in quarantine.")

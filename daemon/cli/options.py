@@ -8,27 +8,46 @@ import typer
 StateDir = Annotated[
     Path | None,
     typer.Option(
-        "--state-dir", help="Where the ledger is kept. [env: SYSSCAN_STATE_DIR]", show_default=False, file_okay=False
+        "--state-dir",
+        help="Where the ledger is kept. [env: SYSSCAN_STATE_DIR]",
+        show_default=False,
+        file_okay=False,
+        metavar="DIR",
     ),
 ]
 Config = Annotated[
     Path | None,
-    typer.Option("--config", help="Settings file (TOML). Default: /etc/sysscan-agent/config.toml if it exists."),
+    typer.Option(
+        "--config", metavar="FILE", help="Settings file (TOML). Default: /etc/sysscan-agent/config.toml if it exists."
+    ),
 ]
 Host = Annotated[
-    str | None, typer.Option("--host", help="Host name for reports that do not name one.", show_default=False)
+    str | None,
+    typer.Option("--host", metavar="NAME", help="Host name for reports that do not name one.", show_default=False),
 ]
 Policy = Annotated[
     list[Path] | None,
-    typer.Option("--policy", help="Policy file or directory: profile, overrides, allow-list.", show_default=False),
+    typer.Option(
+        "--policy",
+        metavar="PATH",
+        help="Policy file or directory (profile, overrides, allow-list); may be repeated.",
+        show_default=False,
+    ),
 ]
 KnowledgeDirs = Annotated[
     list[Path] | None,
-    typer.Option("--knowledge", help="Directory of knowledge that adds to or overrides ours.", show_default=False),
+    typer.Option(
+        "--knowledge",
+        metavar="DIR",
+        help="Directory of knowledge that adds to or overrides ours; may be repeated.",
+        show_default=False,
+    ),
 ]
 IntelFiles = Annotated[
     list[Path] | None,
-    typer.Option("--intel", help="STIX 2.1 bundle or indicator list; may be repeated.", show_default=False),
+    typer.Option(
+        "--intel", metavar="PATH", help="STIX 2.1 bundle or indicator list; may be repeated.", show_default=False
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON even on a terminal.")]
 

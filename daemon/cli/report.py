@@ -39,7 +39,7 @@ def show_report(
         what = f"scan {scan}" if scan else f"finished scan of host {host}" if host else "finished scan"
         die(Exit.NOT_FOUND, f"no {what} in {settings.state_dir}; `report --list` shows those there are")
     if as_text:
-        show_record(terminal(), orjson.loads(entry.record), limit=None)
+        show_record(terminal(), orjson.loads(entry.record), limit=None, kept=True)
     else:
         sys.stdout.buffer.write(entry.record + b"\n")
     return Exit.DONE
@@ -56,7 +56,8 @@ def _list(entries: list[ScanEntry], as_text: bool) -> None:
         return
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
     for heading in ("scan", "host", "as of", "findings", "complete", "from"):
-        table.add_column(heading)
+        # A time that is cut short tells nothing, and of a path the end tells most.
+        table.add_column(heading, no_wrap=heading in ("scan", "as of"), overflow="fold")
     for entry in entries:
         table.add_row(
             entry.scan_id[:12], printable(entry.host), entry.as_of, f"{entry.findings:,}",

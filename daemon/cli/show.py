@@ -26,25 +26,38 @@ _DEGREES = {
     "cannot_tell": "the scanner may be mistaken",
 }
 _SHOWN = 12  # issues of a summary; the report has them all
+_KEY = 12  # hex digits of a dedupe key that a person copies
+_COMPLIANCE_WORDS = (
+    "Failing: a finding of this scan speaks against the control; sourced where a published source says so, other "
+    "where it is derived or our judgement. Supporting: a check passed. Covered: controls that this scanner can say "
+    "anything about. That a control is met, no scan can show."
+)
 
 
-def show_record(console: Console, record: Json, *, limit: int | None = _SHOWN) -> None:
-    """Print a scan record; `limit` is how many issues, None for all."""
-    console.print(Group(*_parts(record, limit)))
+def show_record(console: Console, record: Json, *, limit: int | None = _SHOWN, kept: bool = False) -> None:
+    """Print a scan record.
+
+    Args:
+        limit: how many issues; None for all.
+        kept: the ledger holds the scan, so other commands can say more about it.
+    """
+    console.print(Group(*_parts(record, limit, kept)), crop=False)
 
 
-def _parts(record: Json, limit: int | None) -> Iterable[RenderableType]:
+def _parts(record: Json, limit: int | None, kept: bool) -> Iterable[RenderableType]:
     yield _headline(record)
-    yield from _remarks(record)
+    yield from _remarks(record, kept)
     issues: Sequence[Json] = record["issues"]
     if issues:
         yield Text("\nIssues, the worst first", style="bold")
         for issue in issues[:limit]:
             yield _issue(issue)
         if limit is not None and len(issues) > limit:
-            yield Text(f"  … and {len(issues) - limit} more issues", style="dim")
-    else:
+            yield Text(f"  … and {_number(len(issues) - limit, 'more issue')}; --all shows them", style="dim")
+    elif record["complete"]:
         yield Text("\nNothing is open.", style="green")
+    else:
+        yield Text("\nNothing is open in what could be read.", style="yellow")
     if record["correlations"]:
         yield Text("\nFindings that mean more together", style="bold")
         for group in record["correlations"]:
@@ -52,11 +65,15 @@ def _parts(record: Json, limit: int | None) -> Iterable[RenderableType]:
     if issues:
         yield Text("\nWhat to do first", style="bold")
         for number, issue in enumerate(_first_steps(issues), 1):
-            yield _step(number, issue)
+            yield from _step(number, issue)
     if record["baseline"] is not None:
         yield from _baseline(record["baseline"])
     yield Text("\nCompliance: controls with evidence in this scan", style="bold")
     yield _compliance(record["compliance"])
+    yield Padding(Text(_COMPLIANCE_WORDS, "dim"), (0, 0, 0, 2))
+    if issues:
+        more = "sysscan-agent explain KEY" if kept else "analyze --output FILE, then explain KEY --from FILE,"
+        yield Text(f"\nThe number below a level is the key of a finding: {more} says why it is what it is.", "dim")
 
 
 def _headline(record: Json) -> Text:
@@ -64,30 +81,37 @@ def _headline(record: Json) -> Text:
     line = Text()
     line.append(printable(record["host"]), style="bold")
     about = ", ".join(printable(facts[name]) for name in ("os", "kernel") if name in facts)
-    line.append(f"  {about}  " if about else "  ")
-    line.append(f"scanned {record['started_at'] or 'at an unknown time'}\n", style="dim")
-    line.append(f"{counts['lines']:,} lines, {counts['distinct']:,} different findings, ")
-    line.append(f"{counts['issues']} issues", style="bold")
+    line.append(f"  {about}\n" if about else "\n")
+    line.append(f"Scanned {record['started_at'] or 'at an unknown time'}: ", style="dim")
+    line.append(f"{_number(counts['lines'], 'line')}, {_number(counts['distinct'], 'different finding')}\n")
     levels = counts["level"]
+    at_stake = sum(levels.values())
+    if at_stake:
+        line.append(f"{_number(counts['issues'], 'issue')}", style="bold")
+        line.append(f" of {_number(at_stake, 'finding')}: ")
     for level in _ORDER:
         if level in levels:
-            line.append("  ")
             line.append(f" {levels[level]:,} {level} ", style=LEVEL_STYLES[level])
     return line
 
 
-def _remarks(record: Json) -> Iterable[Text]:
+def _remarks(record: Json, kept: bool) -> Iterable[Text]:
     counts = record["counts"]
     if not record["complete"]:
         yield Text("The report is not complete: nothing counts as mended because of it.", style="yellow")
+    if record["notes"]:
+        notes = ", ".join(note.replace("_", " ") for note in record["notes"])
+        yield Text(f"Odd about the report: {notes} (see docs/malformed.md).", style="yellow")
     if counts["rejected"]:
-        yield Text(f"{counts['rejected']} findings could not be used; see `ledger quarantine`.", style="yellow")
+        where = "`sysscan-agent ledger quarantine list`" if kept else "standard error"
+        how_many = _number(counts["rejected"], "finding")
+        yield Text(f"Could not be used: {how_many}; {where} says which and why.", style="yellow")
     if counts["probable_artefacts"]:
-        yield Text(
-            f"{counts['probable_artefacts']:,} lines are probably mistakes of the scanner; each says why.", style="dim"
-        )
+        how_many = _number(counts["probable_artefacts"], "line")
+        yield Text(f"Probably mistakes of the scanner: {how_many}; each says why.", style="dim")
     if counts["ambiguous_class"]:
-        yield Text(f"{counts['ambiguous_class']} lines could be one of several things; each names them.", style="dim")
+        how_many = _number(counts["ambiguous_class"], "line")
+        yield Text(f"Could be one of several things: {how_many}; each names them.", style="dim")
     for entry in record["policy"]["expired"]:
         what = entry["class"] or entry["fingerprint"]
         yield Text(f"Allow-list entry for {what} ({entry['owner']}) expired on {entry['expires']}.", style="yellow")
@@ -104,6 +128,8 @@ def _issue(issue: Json) -> RenderableType:
         title.append(f"  ({', '.join(about)})", "not bold dim")
     if issue["artefact"] is not None:
         title.append(f"  {_DEGREES[issue['artefact']['degree']]}", "not bold magenta")
+    if issue["status"] == "unknown":
+        title.append("  this report cannot tell whether it is so", "not bold yellow")
     where = ", ".join(printable(label, 60) for label in issue["labels"])
     more = issue["distinct"] - len(issue["labels"])
     place = Text(where + (f", +{more:,}" if more > 0 else ""), "dim", no_wrap=True, overflow="ellipsis")
@@ -111,7 +137,7 @@ def _issue(issue: Json) -> RenderableType:
     grid.add_column(width=14, no_wrap=True)
     grid.add_column()
     grid.add_row(head, title)
-    grid.add_row("", place)
+    grid.add_row(Text(f"{issue['examples'][0][:_KEY]:>12}  ", "dim"), place)
     return grid
 
 
@@ -120,6 +146,8 @@ def _correlation(group: Json) -> RenderableType:
     text.append(f"{group['level']:>8}  ", LEVEL_STYLES[group["level"]])
     text.append(group["title"], "bold")
     about = f"{printable(group['about'])}, " if group.get("about") else ""
+    if about[:-2].isdecimal():
+        about = f"process {about}"
     text.append(f" ({about}{group['findings']} findings)\n", "dim")
     text.append(group["why"])
     if group["first"]:
@@ -144,18 +172,18 @@ def _first_steps(issues: Sequence[Json], most: int = 5) -> list[Json]:
     return steps
 
 
-def _step(number: int, issue: Json) -> RenderableType:
+def _step(number: int, issue: Json) -> Iterable[RenderableType]:
     action = issue["do_first"]
-    text = Text(printable(action["summary"], 400))
-    if action["command"]:
-        text.append(f"\n$ {printable(action['command'], 1000)}", "green")
-    elif action["check"]:
-        text.append(f"\ncheck: {printable(action['check'], 1000)}", "dim")
     grid = Table.grid()
     grid.add_column(width=5, no_wrap=True)
     grid.add_column()
-    grid.add_row(f"  {number}.", text)
-    return grid
+    grid.add_row(f"  {number}.", Text(printable(action["summary"], 400)))
+    yield grid
+    # Not wrapped: a line end that is copied with it would stand in the middle of a quoted word.
+    if action["command"]:
+        yield Text(f"     $ {printable(action['command'], 4000)}", "green", no_wrap=True, overflow="ignore")
+    elif action["check"]:
+        yield Text(f"     check: {printable(action['check'], 4000)}", "dim", no_wrap=True, overflow="ignore")
 
 
 def _baseline(baseline: Json) -> Iterable[RenderableType]:
@@ -164,18 +192,23 @@ def _baseline(baseline: Json) -> Iterable[RenderableType]:
     counts = {
         **baseline["states"],
         "resolved": len(baseline["resolved"]),
-        "not observed": len(baseline["not_observed"]),
+        "not observed": baseline["not_observed_count"],
     }
     shown = [f"{count:,} {state}" for state, count in counts.items() if count]
     yield Text("  " + (", ".join(shown) or "nothing to compare"))
     if not baseline["compared"]:
         yield Text("  This scan cannot show that anything was mended (incomplete, filtered, or SARIF).", style="dim")
+    gone = Table.grid(padding=(0, 2, 0, 0))
     for name, style in (("resolved", "green"), ("not_observed", "yellow")):
         for entry in baseline[name][:_SHOWN]:
             where = f": {printable(entry['label'])}" if entry["label"] else ""
-            yield Text(f"  {name.replace('_', ' ')}: {entry['title']}{where}", style=style)
+            gone.add_row(Text(f"  {name.replace('_', ' ')}", style), Text(f"{entry['title']}{where}", style))
         if len(baseline[name]) > _SHOWN:
-            yield Text(f"  … and {len(baseline[name]) - _SHOWN} more", style="dim")
+            gone.add_row("", Text(f"… and {len(baseline[name]) - _SHOWN:,} more", "dim"))
+    if gone.row_count:
+        yield gone
+    if baseline["not_observed"]:
+        yield Text("  Not observed: not reported this time, which does not show that it is gone.", style="dim")
 
 
 def _compliance(frameworks: Sequence[Json]) -> Table:
@@ -198,3 +231,7 @@ def _compliance(frameworks: Sequence[Json]) -> Table:
             f"{covered['named']} of {covered['total']}" if covered else "",
         )
     return table
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

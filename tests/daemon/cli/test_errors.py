@@ -44,6 +44,10 @@ NOWHERE = "/nowhere/at-all"
         (["ledger", "fsck", "--state-dir", NOWHERE], 3, "there is no ledger here yet"),
         (["ledger", "quarantine", "show", "one"], 2, "'NUMBER'"),
         (["ledger", "quarantine", "list", "--state-dir", NOWHERE], 3, "there is no ledger here yet"),
+        (["ledger", "quarantine", "retry", "1", "--state-dir", NOWHERE], 3, "there is no ledger here yet"),
+        (["ledger", "quarantine", "dismiss", "1", "--state-dir", NOWHERE], 3, "there is no ledger here yet"),
+        (["ledger", "quarantine", "list", "--reason", "bad"], 2, "no such reason: bad; there are: empty, "),
+        (["--state-dir", NOWHERE, "report"], 2, "--state-dir stands before `report`; put it behind the command"),
     ],
     ids=lambda value: " ".join(map(str, value)).replace(str(ROOT), "") if isinstance(value, list) else None,
 )
@@ -54,6 +58,11 @@ def test_a_mistake_is_one_line_on_standard_error(cli: Cli, arguments: list[str |
     assert ended.err.count("\n") == 1
     assert said in ended.err
     assert ended.out == ""
+
+
+def test_looking_for_a_ledger_makes_none(cli: Cli, tmp_path: Path) -> None:
+    assert cli("ledger", "quarantine", "retry", "1", "--state-dir", tmp_path).code == 3
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

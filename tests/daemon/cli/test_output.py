@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -45,8 +46,27 @@ def test_a_terminal_gets_a_summary_that_fits_it() -> None:
     assert "What to do first" in ended.out
     assert "\x1b[" in ended.out
     assert '"schema"' not in ended.out
-    plain = [line for line in _plain(ended.out).splitlines() if not line.lstrip().startswith("$")]
-    assert max(len(line.rstrip()) for line in plain) <= 80
+    lines = _plain(ended.out).splitlines()
+    commands = [line for line in lines if line.lstrip().startswith(("$ ", "check: "))]
+    assert max(len(line.rstrip()) for line in lines if line not in commands) <= 80
+    # What is copied must be whole: a line end in the middle of a quoted word is another command.
+    assert max(map(len, commands)) > 80
+
+
+def test_a_summary_names_keys_that_explain_knows(cli: Cli, enriched: Path, state: Path) -> None:
+    words = cli("report", "--state-dir", state, "--format", "text").out
+    keys = re.findall(r"^([0-9a-f]{12})  \S", words, re.M)
+    assert len(keys) == len(json.loads(cli("report", "--state-dir", state).out)["issues"])
+    assert cli("explain", "--from", enriched, keys[0].upper()).code == 0
+
+
+def test_standard_input_counts_as_written_when_it_was() -> None:
+    """NDJSON carries no time; without one, an indicator that is valid today would match nothing."""
+    report = SCANS / "web01-ioc.ndjson"
+    with report.open("rb") as file:
+        done = subprocess.run([*COMMAND, "analyze", "-"], stdin=file, capture_output=True, cwd=ROOT, check=True)
+    wanted = datetime.fromtimestamp(int(report.stat().st_mtime), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert json.loads(done.stdout.splitlines()[-1])["as_of"] == wanted
 
 
 def test_json_is_to_be_had_on_a_terminal_too(cli: Cli) -> None:
