@@ -90,17 +90,22 @@ def load_settings(
     if KNOWLEDGE_DIR.is_dir():
         values["knowledge_dirs"] = [str(KNOWLEDGE_DIR)]
     path = config or (CONFIG_FILE if CONFIG_FILE.is_file() else None)
-    if path is not None:
-        _merge(values, _read_toml(path))
-    _merge(values, _read_environment(environment))
-    _merge(values, flags)
+    places = [
+        (str(path), _read_toml(path) if path is not None else {}),
+        ("the environment", _read_environment(environment)),
+        ("a flag", flags),
+    ]
+    for _, content in places:
+        _merge(values, content)
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = ".".join(str(part) for part in first["loc"])
-        given = f" (it is {first['input']!r})" if isinstance(first["input"], str | int | float) else ""
-        raise ConfigError(f"setting {name}: {first['msg']}{given}") from error
+        whence = next((where for where, content in reversed(places) if _has(content, first["loc"])), "the defaults")
+        given = f"it is {first['input']!r}, " if isinstance(first["input"], str | int | float) else ""
+        reason = first["msg"].replace("Input should be", "must be").replace("a valid tuple", "a list")
+        raise ConfigError(f"setting {name}: {reason} ({given}from {whence})") from error
     for directory in settings.knowledge_dirs:
         if not directory.is_dir():  # a misspelt one would be the same as none at all
             raise ConfigError(f"setting knowledge_dirs: {directory}: no such directory")
@@ -179,6 +184,17 @@ def _names(model: Any) -> list[str]:
     if isinstance(model, type) and issubclass(model, BaseModel):
         return sorted(model.model_fields)
     return sorted(field.name for field in fields(model)) if is_dataclass(model) else []
+
+
+def _has(content: Any, loc: Sequence[int | str]) -> bool:
+    """Say whether a value stands at this place, or at the place of the list that holds it."""
+    for part in loc:
+        if not isinstance(content, Mapping):
+            return True
+        if content.get(str(part)) is None:
+            return False
+        content = content[str(part)]
+    return True
 
 
 def _merge(target: dict[str, Any], source: Mapping[str, Any]) -> None:

@@ -98,4 +98,7 @@ def _drain(settings: Settings, ledger: Ledger, worker: Worker, delivery: Deliver
     delivery.close()
     if delivery.fault is not None:
         die(Exit.REJECTED, f"{delivery.fault}; the findings wait in the ledger")
-    return Exit.REJECTED if result.admitted.quarantined else Exit.DONE
+    if result.admitted.quarantined:
+        logger.warning("input.quarantined", pieces=result.admitted.quarantined, see="ledger quarantine list")
+        return Exit.REJECTED
+    return Exit.DONE
