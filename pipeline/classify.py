@@ -29,7 +29,7 @@ class Classifier:
         self._context = FeatureContext(header=header, knowledge=knowledge, profile=profile)
         self._header = header
         self._host = host
-        self._known: dict[bytes, Classified] = {}
+        self._known: dict[str, Classified] = {}  # by content: the text itself would be kept for every finding
 
     def classify(self, raw: RawFinding) -> Classified:
         """Say what a finding is; never fails: what nobody knows is ``unknown.<scanner>``."""
@@ -39,9 +39,10 @@ class Classifier:
                 raw.techniques, raw.extra, raw.escaped,
             ]
         )  # fmt: skip
-        known = self._known.get(said)
+        content = digest_bytes(said)
+        known = self._known.get(content)
         if known is None:
-            known = self._known[said] = self._classify(raw, digest_bytes(said))
+            known = self._known[content] = self._classify(raw, content)
         return known
 
     def _classify(self, raw: RawFinding, content: str) -> Classified:

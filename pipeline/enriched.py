@@ -97,7 +97,9 @@ class Renderer:
         key = (id(member.classified), tuple(group.group for group in groups), said.key, said.fallback_reason)
         encoded = self._encoded.get(key)
         if encoded is None:
-            encoded = self._encoded[key] = self._encode(member, groups, said)
+            encoded = self._encode(member, groups, said)
+            if self._index.occurrences[seq] > 1:  # else nobody asks again, and a large scan would be kept twice over
+                self._encoded[key] = encoded
         head, tail, level, changed = encoded
         return Line(member.dedupe_key, level, changed, said.origin, b"".join((head, member.dedupe_key.encode(), tail)))
 

@@ -13,7 +13,8 @@ _KERNEL_NAMES = ("kworker", "kthreadd")
 _TEMPORARY = ("/dev/shm", "/var/tmp", "/tmp")  # noqa: S108 - compared with, never opened
 _BOT_WORD = re.compile(r"(?<![A-Za-z])bot(?![A-Za-z])")
 _BRACKETS = re.compile(r"\A\[[^\[\]]+\]\Z")
-_VERSION = re.compile(r"(?:-?[0-9]+(?:\.[0-9]+)*)\Z")
+# Begins only where a number does: a name of a megabyte of digits must not be tried from each of them.
+_VERSION = re.compile(r"(?:-|(?<![0-9])(?<![0-9]\.))[0-9]++(?:\.[0-9]++)*+\Z")
 _PREFIX_ONLY = re.compile(r"\A(?:/tmp|/dev/shm|/var/tmp|/home)[^/]")
 
 # One program under several names, as distributions link them.
