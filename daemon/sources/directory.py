@@ -54,6 +54,7 @@ class ReportDirectory:
         self._watch: DirectoryWatch | None = None
         self._unwatched: list[str] = []
         self.last = SweepResult()
+        self._missing: tuple[str, ...] = ()
         self.swept_at = clock()
         self.swept_fully_at: float | None = None
         self.polling = settings.watch == "poll"
@@ -157,6 +158,12 @@ class ReportDirectory:
         if result.replaced_roots:
             logger.warning("source.root_replaced", roots=result.replaced_roots)
             self._everything = True
+        if result.full and result.missing_roots != self._missing:
+            if result.missing_roots:
+                logger.warning(
+                    "source.root_missing", roots=result.missing_roots, advice="it is watched as soon as it appears"
+                )
+            self._missing = result.missing_roots
         self.last = result
         self.swept_at = self._clock()
         if result.full:

@@ -82,14 +82,14 @@ class Reader:
         self._intake.close_stream(file.state.file_id)
         file.open_scan = False
 
-    def report(self, file: Tracked, reason: QuarantineReason, detail: str) -> None:
+    def report(self, file: Tracked, reason: QuarantineReason, detail: str, result: SweepResult) -> None:
         """Put a file into quarantine that was not even opened, once."""
         mark = digest(f"{reason}\0{file.path}".encode(errors="surrogateescape"))
         if file.state is not None and file.state.digest == mark:
             return
         state = file.state or self._intake.add_file(file.path, _unopened(file), "document")
         marked = replace(state, digest=mark)
-        self._intake.admit_document(marked, [], [Reject(reason, detail)], self.host_key(file.path))
+        result.add(self._intake.admit_document(marked, [], [Reject(reason, detail)], self.host_key(file.path)))
         file.state = marked
 
     def skip(self, file: Tracked, descriptor: int, end: int) -> None:

@@ -251,7 +251,8 @@ class Sweeper:
             result.unreadable = (*result.unreadable, file.path)
             if not file.unreadable and not self._blocked():
                 self._lineage.recognise_unopened(file)
-                self._reader.report(file, "unreadable", f"{error.strerror}; it is read as soon as that is possible")
+                detail = f"{error.strerror}; it is read as soon as that is possible"
+                self._reader.report(file, "unreadable", detail, result)
                 file.unreadable = True
             return None
         file.unreadable = False
@@ -293,7 +294,7 @@ class Sweeper:
             file = self._refused.get(key) or _discover(Entry(path, path, *key, (0, 0, 0)), self._clock())
             file.path = path
             self._lineage.recognise_unopened(file)
-            self._reader.report(file, reason, detail)
+            self._reader.report(file, reason, detail, result)
             self._refused[key] = file
         if listing.full:
             for key in [key for key in self._refused if key not in refused]:
@@ -342,7 +343,7 @@ class Sweeper:
             logger.warning("source.read_failed", path=file.path, error=str(error))
             result.again = True
             if not file.unreadable:
-                self._reader.report(file, "unreadable", f"{error.strerror}; it is tried again")
+                self._reader.report(file, "unreadable", f"{error.strerror}; it is tried again", result)
                 file.unreadable = True
 
     def _finish_gone(self, file: Tracked, result: SweepResult) -> Iterator[None]:

@@ -131,3 +131,10 @@ def test_a_run_that_waits_for_nothing_takes_and_refuses_everything_at_once(watch
     watched.sweeper.close()
     assert watched.closed() == [("a.ndjson", ["1", "2"])]
     assert sorted(row.reason for row in watched.ledger.quarantine_list()) == ["not_a_report", "truncated"]
+
+
+def test_what_is_never_opened_counts_as_quarantined_once(watched: Watched) -> None:
+    os.mkfifo(watched.root / "fifo.json")
+    counts = [watched.sweeper.sweep().admitted.quarantined for _ in range(2)]
+    assert [entry.reason for entry in watched.ledger.quarantine_list()] == ["not_regular"]
+    assert counts == [1, 0]
