@@ -12,10 +12,11 @@ KNOWLEDGE := pipeline/knowledge/compiled.json
 .PHONY: help demo test lint bench knowledge wheel clean
 
 help:
-	@echo 'make demo       analyse a real scan of a host and show what is wrong with it'
+	@echo 'make demo       analyse real scans of two hosts and show what is wrong with them (output in demo-output/)'
 	@echo 'make test       run the tests'
 	@echo 'make lint       ruff, mypy and the import layers'
 	@echo 'make bench      measure speed and memory'
+	@echo 'make knowledge  compile the knowledge again (the others do it where needed)'
 	@echo 'make wheel      build the package into dist/'
 	@echo 'make clean      remove what the others made'
 

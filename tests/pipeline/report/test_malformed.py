@@ -5,10 +5,11 @@ Run this file as a program to write docs/malformed.md from the table.
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from pipeline.errors import Incomplete, ReportError
+from pipeline.errors import Incomplete, QuarantineReason, ReportError
 from pipeline.report.read import read_document
 
 ROOT = Path(__file__).parents[3]
@@ -46,6 +47,37 @@ Decisions that the table alone does not explain:
   as it is.
 - **SARIF levels**: the scanner writes its own severities there. The standard's words mean error = high, warning (also
   no level) = medium, note = low, none = info, but `error` written by `sys-scan` itself is its own `error`.
+
+## Reason codes
+
+| code | meaning |
+| --- | --- |
+| `empty` | nothing but white space |
+| `not_a_report` | readable, but neither a report nor a line of one |
+| `invalid_json` | not JSON, however long one waits |
+| `truncated` | ends in the middle of a document or a line |
+| `truncated_gzip` | compressed data ends early |
+| `corrupt_gzip` | bad checksum or damaged compressed data |
+| `too_large` | past the size limit, or a small file that decompresses to far too much |
+| `line_too_long` | one NDJSON line past the limit |
+| `too_deep` | nested past the limit |
+| `control_character` | raw control characters inside a string |
+| `encoding` | neither UTF-8 nor an escapable form of it |
+| `no_results` | a document without a usable list of results |
+| `wrong_type` | a field has a type that the format does not allow |
+| `missing_field` | a finding lacks scanner, id or severity |
+| `duplicate_key` | a key occurs twice with different values |
+| `unknown_severity` | a word outside the scanner's set |
+| `invalid_number` | NaN, infinity, or out of range |
+| `unknown_record` | an NDJSON line of unknown type |
+| `log_line` | the scanner's log, mixed into its output |
+| `trailing_data` | bytes after a complete document |
+| `not_regular` | a FIFO, device, socket, or a link out of the watched directory: not opened |
+| `unreadable` | permission denied, or an input/output error; read as soon as that is possible |
+
+A **note** is no reason: the report is used, and the scan record and the summary say what was odd about it.
+
+## Every malformed file of the test data
 """
 
 
@@ -108,6 +140,13 @@ def test_the_table_has_every_malformed_file() -> None:
 
 def test_the_documentation_shows_the_table() -> None:
     assert DOC.read_text() == render()
+
+
+def test_the_documentation_explains_every_reason_code() -> None:
+    section = HEAD.partition("## Reason codes")[2]
+    assert [line.split("`")[1] for line in section.splitlines() if line.startswith("| `")] == list(
+        get_args(QuarantineReason)
+    )
 
 
 def test_pretty_damage_is_undone_exactly() -> None:
