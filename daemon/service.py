@@ -15,7 +15,7 @@ from daemon.ledger import Ledger
 from daemon.metrics import Metrics
 from daemon.notify import Notifier
 from daemon.settings import Settings
-from daemon.sinks.delivery import Delivery
+from daemon.sinks.delivery import BATCH_ROWS, Delivery
 from daemon.sources.directory import ReportDirectory
 from daemon.sources.tracked import SweepResult
 from daemon.worker import Worker
@@ -212,6 +212,8 @@ class Service:
             self._outgoing.clear()
             try:
                 busy = delivery.step()
+                if busy:  # not only when there is nothing else to do, which may be never
+                    self._ledger.prune_outbox(BATCH_ROWS)
             except LedgerError as error:
                 if self._stop.is_set():
                     raise

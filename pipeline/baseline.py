@@ -112,26 +112,35 @@ def compare(
         for fingerprint, members in lines.items()
     }
     if not resolves(context):
-        return Comparison(seen, (), (), (), compared=False)
+        # Nothing is mended by such a scan, but what is remembered has its bound all the same.
+        unseen = [_age(row, fingerprint) for fingerprint, row in prior.items() if fingerprint not in seen]
+        return Comparison(seen, (), (), _surplus(unseen), compared=False)
     looked = _Looked(index, knowledge, policy_profile)
     resolved: list[Missing] = []
     not_observed: list[Missing] = []
-    unseen: list[tuple[bool, int, str]] = []
+    unseen = []
     for fingerprint, row in sorted(prior.items()):
         if fingerprint in seen:
             continue
-        unseen.append((row.status == "open", row.last_scan_no, fingerprint))
+        unseen.append(_age(row, fingerprint))
         if row.status == "open":
             missing = Missing(
                 fingerprint, row.class_id, row.label, row.first_seen_at, row.count, row.last_scan_no
             )
             (resolved if looked.at(row.class_id) else not_observed).append(missing)
     not_observed.sort(key=lambda missing: -missing.last_scan_no)
-    unseen.sort()
     kept = {missing.fingerprint for missing in resolved}
-    surplus = [fingerprint for _, _, fingerprint in unseen[: max(0, len(unseen) - MAX_UNSEEN)]]
-    forget = tuple(fingerprint for fingerprint in surplus if fingerprint not in kept)
+    forget = tuple(fingerprint for fingerprint in _surplus(unseen) if fingerprint not in kept)
     return Comparison(seen, tuple(resolved), tuple(not_observed), forget, compared=True)
+
+
+def _age(row: Prior, fingerprint: str) -> tuple[bool, int, str]:
+    return row.status == "open", row.last_scan_no, fingerprint
+
+
+def _surplus(unseen: list[tuple[bool, int, str]]) -> tuple[str, ...]:
+    """Choose what to forget of what is remembered and was not seen."""
+    return tuple(fingerprint for _, _, fingerprint in sorted(unseen)[: max(0, len(unseen) - MAX_UNSEEN)])
 
 
 class _Looked:

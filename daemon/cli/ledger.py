@@ -112,9 +112,10 @@ def dismiss_quarantined(given: Mapping[str, Any], config: Path | None, number: i
 
 
 def _find(ledger: Ledger, number: int) -> Quarantined:
-    if not any(entry.id == number for entry in ledger.quarantine_list()):
+    entry = ledger.quarantine_find(number)
+    if entry is None:
         die(Exit.NOT_FOUND, f"no entry {number} in quarantine; `ledger quarantine list` shows them")
-    return ledger.quarantine_show(number)
+    return entry
 
 
 def _as_json(entry: Quarantined) -> dict[str, Any]:

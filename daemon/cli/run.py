@@ -18,7 +18,7 @@ from daemon.metrics import Metrics
 from daemon.notify import Notifier
 from daemon.service import Service, ours
 from daemon.settings import Settings, load_settings
-from daemon.sinks.delivery import Delivery
+from daemon.sinks.delivery import BATCH_ROWS, Delivery
 from daemon.sinks.ndjson_file import NdjsonFile
 from daemon.sources.sweep import Sweeper
 from daemon.version import VERSION
@@ -46,11 +46,9 @@ def run_daemon(given: Mapping[str, Any], config: Path | None, *, once: bool) -> 
         sink = _sink(settings)
         checkpoints = Checkpoints(settings.state_dir / CHECKPOINTS)
         try:
-            for name in set(ledger.sinks()) - {sink.name}:
-                # A sink that is no longer configured would hold its records back for ever.
-                logger.warning("sink.dropped", sink=name)
-                ledger.drop_sink(name)
-            ledger.register_sink(sink.name)
+            # A sink that is no longer configured would hold its records back for ever.
+            for name in ledger.replace_sinks(sink.name):
+                logger.warning("sink.replaced", sink=name, by=sink.name)
             delivery = Delivery(ledger, sink, time.monotonic)
             worker = Worker(ledger, desk, checkpoints, settings.analysis.batch_size)
             logger.info(
@@ -89,9 +87,10 @@ def _drain(settings: Settings, ledger: Ledger, worker: Worker, delivery: Deliver
         die(Exit.USAGE, f"{result.missing_roots[0]}: is not there")
     sweeper.close()
     while worker.step():
-        pass
+        if ledger.backlog()[delivery.name] >= BATCH_ROWS and delivery.step():
+            ledger.prune_outbox(BATCH_ROWS)
     while delivery.step():
-        pass
+        ledger.prune_outbox(BATCH_ROWS)
     while ledger.idle():
         pass
     worker.tidy()

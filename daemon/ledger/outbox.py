@@ -26,6 +26,19 @@ class OutboxStore(Store):
             )
             return self._mark(name)
 
+    def replace_sinks(self, name: str) -> list[str]:
+        """Make a sink the only one; returns the names of those that are forgotten.
+
+        A new one goes on where they stopped, so that of two files one after the other none lacks a row and no row is
+        in both.
+        """
+        with self._database.write() as connection:
+            others = dict(connection.execute("SELECT name, delivered FROM sinks WHERE name <> ?", (name,)).fetchall())
+            start = min(others.values()) if others else self._begin()
+            connection.execute("INSERT OR IGNORE INTO sinks (name, delivered) VALUES (?, ?)", (name, start))
+            connection.execute("DELETE FROM sinks WHERE name <> ?", (name,))
+        return sorted(others)
+
     def drop_sink(self, name: str) -> None:
         """Forget a sink, so that rows are no longer kept for it."""
         with self._database.write() as connection:

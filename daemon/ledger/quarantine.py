@@ -117,17 +117,22 @@ class QuarantineStore(Store):
             ).fetchall()
         return [_row(row) for row in rows]
 
+    def quarantine_find(self, row_id: int) -> Quarantined | None:
+        """Give one row, whatever its state, or None when there is none with this number."""
+        with self._database.read() as connection:
+            row = connection.execute(f"SELECT {_COLUMNS} FROM quarantine WHERE id = ?", (row_id,)).fetchone()  # noqa: S608
+        return None if row is None else _row(row)
+
     def quarantine_show(self, row_id: int) -> Quarantined:
         """Give one row.
 
         Raises:
             LedgerError: when there is none with this number.
         """
-        with self._database.read() as connection:
-            row = connection.execute(f"SELECT {_COLUMNS} FROM quarantine WHERE id = ?", (row_id,)).fetchone()  # noqa: S608
+        row = self.quarantine_find(row_id)
         if row is None:
             raise LedgerError(f"quarantine {row_id}: no such row; see `sysscan-agent ledger quarantine list`")
-        return _row(row)
+        return row
 
     def quarantine_retry(self, row_id: int) -> Quarantined:
         """Ask for the row's file to be read again; all open rows of that file become `retried`.

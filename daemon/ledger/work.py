@@ -11,6 +11,9 @@ from daemon.ports import BaselineRow, Batch, ClosedScan
 from pipeline.errors import LedgerError
 from pipeline.finding import RawFinding
 
+# Coverages of one host that have a baseline and records; those scanned longest ago go first. A host is scanned in a few
+# ways, but the command line is the report's own claim, and a new one each time must not fill the disk.
+KEEP_PROFILES = 32
 KEEP_RECORDS = 30  # scan records that stay readable for each host and profile
 MAX_ANALYSES = 200_000  # about 200 MB at 1 KB each; the oldest go first
 _VARIABLES = 500  # in one statement; SQLite's limit was 999 for long
@@ -238,6 +241,8 @@ def _store_baseline(
     connection: Connection, host: str, profile: str, rows: Sequence[BaselineRow], gone: Sequence[str]
 ) -> None:
     """Replace what is known of these fingerprints and forget those that are gone."""
+    if profile:
+        _forget_profiles(connection, host, profile)
     connection.executemany(
         "INSERT OR REPLACE INTO baseline"
         " (host, profile, fingerprint, class_id, status, content, first_seen_at, last_scan_no, count, label)"
@@ -253,6 +258,25 @@ def _store_baseline(
     connection.executemany(
         "DELETE FROM baseline WHERE host = ? AND profile = ? AND fingerprint = ?",
         ((host, profile, fingerprint) for fingerprint in gone),
+    )
+
+
+def _forget_profiles(connection: Connection, host: str, profile: str) -> None:
+    """Make room for a profile that nothing is remembered of."""
+    where = (host, profile)
+    if connection.execute("SELECT 1 FROM baseline WHERE host = ? AND profile = ? LIMIT 1", where).fetchone():
+        return
+    rows = connection.execute(
+        "SELECT profile FROM baseline WHERE host = ? GROUP BY profile ORDER BY max(last_scan_no) DESC, profile LIMIT ?",
+        (host, KEEP_PROFILES - 1),
+    ).fetchall()
+    kept = [profile, *(row[0] for row in rows)]
+    marks = ",".join("?" * len(kept))
+    connection.execute(f"DELETE FROM baseline WHERE host = ? AND profile NOT IN ({marks})", (host, *kept))  # noqa: S608
+    connection.execute(
+        "UPDATE scans SET record = NULL WHERE host = ? AND record IS NOT NULL AND profile <> ''"  # noqa: S608
+        f" AND profile NOT IN ({marks})",
+        (host, *kept),
     )
 
 

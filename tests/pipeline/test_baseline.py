@@ -289,6 +289,15 @@ def test_what_stays_remembered_is_bounded_and_open_findings_are_the_last_to_go(
     assert len(kept) <= 4 + 1
 
 
+def test_what_stays_remembered_is_bounded_for_scans_that_mend_nothing_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(baseline_module, "MAX_UNSEEN", 3)
+    history = History()
+    for number in range(9):
+        compared = history.scan(writable(f"/{number}"), complete=False)
+        assert (compared.compared, compared.resolved) == (False, ())
+    assert sorted(row.label for row in history.rows.values()) == ["/5", "/6", "/7", "/8"]
+
+
 def test_labels_act_on_no_terminal() -> None:
     history = History()
     history.scan(writable("/tmp/\x1b[2J\u202egnp.exe"))

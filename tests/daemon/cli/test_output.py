@@ -164,6 +164,9 @@ def test_quarantine_lists_shows_retries_and_dismisses(cli: Cli, state: Path) -> 
     assert quarantine("list", "--reason", "empty").out == ""
     assert "notes.json will be read again" in quarantine("retry", first).out
     assert quarantine("dismiss", second).code == 0
+    states = [json.loads(quarantine("show", number).out)["state"] for number in (first, second)]
+    assert states == ["retried", "dismissed"]
+    assert "will be read again" in quarantine("retry", second).out
     missing = quarantine("show", "999")
     assert (missing.code, missing.err.count("\n")) == (4, 1)
 

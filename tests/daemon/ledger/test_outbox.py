@@ -45,6 +45,30 @@ def test_a_new_sink_begins_with_what_is_retained_or_at_the_end(ledger: Ledger) -
     assert ledger.register_sink("later still") == 4
 
 
+def test_a_sink_that_replaces_another_goes_on_where_that_one_stopped(ledger: Ledger) -> None:
+    admit(ledger, report("a", "b", "c"))
+    work_off(ledger)
+    first, second, *rest = (row.position for row in ledger.pending(SINK, 99))
+    assert rest
+    ledger.delivered(SINK, first)
+    assert ledger.replace_sinks("moved") == [SINK]
+    assert ledger.sinks() == {"moved": first}
+    assert ledger.pending("moved", 1)[0].position == second
+    assert ledger.replace_sinks("moved") == []
+    ledger.delivered("moved", second)
+    assert ledger.replace_sinks(SINK) == ["moved"]
+    assert ledger.sinks() == {SINK: second}
+
+
+def test_the_first_sink_begins_with_what_waits(ledger: Ledger) -> None:
+    admit(ledger, report("a"))
+    work_off(ledger)
+    waiting = len(ledger.pending(SINK, 99))
+    ledger.drop_sink(SINK)
+    assert ledger.replace_sinks("one") == []
+    assert len(ledger.pending("one", 99)) == waiting
+
+
 def test_a_mark_never_goes_back_nor_past_the_end(ledger: Ledger) -> None:
     fill(ledger)
     ledger.delivered(SINK, 3)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from daemon.ledger import Ledger
-from daemon.ledger.work import KEEP_RECORDS
+from daemon.ledger.work import KEEP_PROFILES, KEEP_RECORDS
 from daemon.ports import BaselineRow, ClosedScan
 from pipeline.errors import LedgerError
 from tests.daemon.ledger.reports import SINK, admit, open_ledger, report, work_off
@@ -93,6 +93,23 @@ def test_the_baseline_is_kept_for_each_host_and_profile(ledger: Ledger) -> None:
     assert ledger.baseline("web01", "q") == ledger.baseline("db02", "p") == {}
     ledger.update_baseline("web01", "p", [row("h")], ["f", "never seen"])
     assert list(ledger.baseline("web01", "p")) == ["g", "h"]
+
+
+def test_a_new_coverage_each_time_does_not_fill_the_ledger(ledger: Ledger) -> None:
+    for number in range(KEEP_PROFILES + 14):
+        admit(ledger, report("a", digest=str(number)))
+        scan = ledger.next_scan()
+        assert scan is not None
+        (batch,) = ledger.plan(scan.scan_no, 9)
+        ledger.commit_batch(batch, [(str(number), "low", True, b"{}")])
+        known = row("f", scan.scan_no)
+        ledger.finish_scan(scan, b"r", [known], [], "always" if number % 5 == 0 else f"p{number}")
+    ledger.update_baseline("web01", "recorded", [row("f", scan.scan_no + 1)], [])
+    profiles = ["always", "recorded", *(f"p{number}" for number in range(KEEP_PROFILES + 14))]
+    kept = [profile for profile in profiles if ledger.baseline("web01", profile)]
+    assert len(kept) == KEEP_PROFILES
+    assert {"always", "recorded", "p43"} <= {*kept} and not {"p1", "p2"} & {*kept}
+    assert not [one for one in ledger.scan_records(limit=99) if one.record is not None and one.profile not in kept]
 
 
 def test_the_oldest_scan_comes_first(ledger: Ledger) -> None:
