@@ -119,6 +119,7 @@ def unanalysed_record(
         "started_at": header.started_at,
         "finished_at": header.finished_at,
         "complete": scan.complete,
+        "min_severity": printable(header.min_severity) if header.min_severity is not None else None,
         "notes": sorted({*header.notes, REASON}),
         "counts": {
             "lines": len(findings),

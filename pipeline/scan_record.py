@@ -56,6 +56,7 @@ def scan_record(
         "finished_at": header.finished_at,
         "as_of": context.as_of,
         "complete": context.complete,
+        "min_severity": printable(header.min_severity) if header.min_severity is not None else None,
         "notes": sorted(header.notes),
         "counts": {
             "lines": len(members),

@@ -54,10 +54,12 @@ def _parts(record: Json, limit: int | None, kept: bool) -> Iterable[RenderableTy
             yield _issue(issue)
         if limit is not None and len(issues) > limit:
             yield Text(f"  … and {_number(len(issues) - limit, 'more issue')}; --all shows them", style="dim")
-    elif record["complete"]:
-        yield Text("\nNothing is open.", style="green")
-    else:
+    elif not record["complete"]:
         yield Text("\nNothing is open in what could be read.", style="yellow")
+    elif record.get("min_severity"):
+        yield Text("\nNothing is open in what the scanner was told to report.", style="yellow")
+    else:
+        yield Text("\nNothing is open.", style="green")
     if record["correlations"]:
         yield Text("\nFindings that mean more together", style="bold")
         for group in record["correlations"]:
@@ -83,11 +85,11 @@ def _headline(record: Json) -> Text:
     about = ", ".join(printable(facts[name]) for name in ("os", "kernel") if name in facts)
     line.append(f"  {about}\n" if about else "\n")
     line.append(f"Scanned {record['started_at'] or 'at an unknown time'}: ", style="dim")
-    line.append(f"{_number(counts['lines'], 'line')}, {_number(counts['distinct'], 'different finding')}\n")
+    line.append(f"{_number(counts['lines'], 'line')}, {_number(counts['distinct'], 'different finding')}")
     levels = counts["level"]
     at_stake = sum(levels.values())
     if at_stake:
-        line.append(f"{_number(counts['issues'], 'issue')}", style="bold")
+        line.append(f"\n{_number(counts['issues'], 'issue')}", style="bold")
         line.append(f" of {_number(at_stake, 'finding')}: ")
     for level in _ORDER:
         if level in levels:
@@ -99,6 +101,8 @@ def _remarks(record: Json, kept: bool) -> Iterable[Text]:
     counts = record["counts"]
     if not record["complete"]:
         yield Text("The report is not complete: nothing counts as mended because of it.", style="yellow")
+    if record.get("min_severity"):  # records of older versions lack it
+        yield Text(f"The scanner left out everything below {record['min_severity']}.", style="yellow")
     if record["notes"]:
         notes = ", ".join(note.replace("_", " ") for note in record["notes"])
         yield Text(f"Odd about the report: {notes} (see docs/malformed.md).", style="yellow")

@@ -196,3 +196,9 @@ def test_doctor_names_what_is_wrong_and_what_to_do(cli: Cli, tmp_path: Path) -> 
 
 def _plain(text: str) -> str:
     return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+def test_a_scan_that_was_told_to_be_silent_is_not_called_clean(cli: Cli) -> None:
+    filtered = _plain(on_a_terminal("analyze", str(SCANS / "web01-base-min-high.json")).out)
+    assert "The scanner left out everything below high." in filtered
+    assert "Nothing is open." not in filtered
