@@ -2,12 +2,14 @@
 
 import logging
 import sys
+from collections.abc import MutableMapping
 from typing import Any
 
 import orjson
 import structlog
 
 from daemon.settings import LogSettings
+from pipeline.display import printable
 
 
 def configure(settings: LogSettings) -> None:
@@ -22,7 +24,7 @@ def configure(settings: LogSettings) -> None:
     ]
     if as_text:
         structlog.configure(
-            processors=[*processors, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())],
+            processors=[*processors, _harmless, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())],
             wrapper_class=structlog.make_filtering_bound_logger(level),
             logger_factory=structlog.PrintLoggerFactory(sys.stderr),
             cache_logger_on_first_use=True,
@@ -40,6 +42,14 @@ def configure(settings: LogSettings) -> None:
         )
     # Libraries log through the standard library; warnings of theirs belong in the same place.
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+
+
+def _harmless(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Make values safe to show: hosts and files are named by others."""
+    for key, value in event.items():
+        if isinstance(value, str):
+            event[key] = printable(value, 4000)
+    return event
 
 
 def _serialise(value: Any, **_: Any) -> bytes:

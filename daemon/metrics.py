@@ -64,7 +64,9 @@ class Metrics:
             OSError: when it cannot be written.
         """
         temporary = path.with_name(f".{path.name}.tmp")  # the collector ignores names without .prom
-        with temporary.open("w", encoding="utf-8") as file:
+        # The directory may be one that others write to: nothing that lies there is followed or kept.
+        temporary.unlink(missing_ok=True)
+        with temporary.open("x", encoding="utf-8") as file:
             file.write(self.render())
             file.flush()
             os.fchmod(file.fileno(), 0o644)

@@ -1,10 +1,11 @@
 """`sysscan-agent analyze`."""
 
 import os
+import stat
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,6 +20,9 @@ from pipeline.display import printable
 from pipeline.enriched import Line
 from pipeline.keys import canonical
 from pipeline.stix_bundle import utc
+
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+_MODE = 0o640  # as the daemon's: findings name what is weak
 
 
 def analyze_reports(
@@ -42,8 +46,8 @@ def analyze_reports(
     desk = open_desk(settings)
     to_terminal = output is None and sys.stdout.isatty() and not as_json
     console = terminal(sys.stdout if to_terminal else sys.stderr)
-    with ExitStack() as stack:
-        file = stack.enter_context(_target(output))
+    with _explained(output), ExitStack() as stack:
+        file = stack.enter_context(_target(output, reports))
         ledger = stack.enter_context(Ledger.open(settings.state_dir, clock=time.time)) if record else None
         run = OneShot(desk, settings.analysis.batch_size, settings.host, as_of, ledger)
 
@@ -58,20 +62,31 @@ def analyze_reports(
                 if to_terminal or (output is not None and sys.stderr.isatty()):
                     show_record(console, analysed.record, limit=None if all_issues else 12)
         file.flush()
-        if output is not None:
+        if output is not None and stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             os.fsync(file.fileno())
     for refused in run.refused:
         sys.stderr.write(_explain(refused) + "\n")
     return Exit.REJECTED if run.refused else Exit.DONE
 
 
-def _target(output: Path | None) -> BinaryIO:
+def _target(output: Path | None, reports: Sequence[str]) -> BinaryIO:
     if output is None:
         return os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=1 << 20)
+    for report in reports:
+        if output.exists() and Path(report).exists() and output.samefile(report):
+            die(Exit.USAGE, f"{output}: is a report to be read, and would be overwritten; choose another --output")
+    return os.fdopen(os.open(output, _CREATE, _MODE), "wb", buffering=1 << 20)
+
+
+@contextmanager
+def _explained(output: Path | None) -> Iterator[None]:
+    """Say in one line that the output cannot be written, at whatever point that shows."""
     try:
-        return output.open("wb", buffering=1 << 20)
+        yield
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        die(Exit.USAGE, f"{output}: cannot be written: {error.strerror}")
+        die(Exit.USAGE, f"{output or 'standard output'}: cannot be written: {error.strerror}")
 
 
 def _explain(refused: Refused) -> str:

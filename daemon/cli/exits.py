@@ -4,6 +4,8 @@ import sys
 from enum import IntEnum
 from typing import NoReturn
 
+from pipeline.display import printable
+
 
 class Exit(IntEnum):
     """Exit codes; documented in docs/cli.md."""
@@ -18,5 +20,6 @@ class Exit(IntEnum):
 
 def die(code: Exit, message: str) -> NoReturn:
     """Say one line on standard error and end."""
-    sys.stderr.write(f"sysscan-agent: {message}\n")
+    # A message may hold names from a report or a directory that others write.
+    sys.stderr.write(f"sysscan-agent: {printable(message, 4000)}\n")
     raise SystemExit(int(code))

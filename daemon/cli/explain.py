@@ -89,7 +89,7 @@ def _show(console: Console, line: Json, knowledge: Knowledge) -> None:
     head.append(f"{risk['level']} {risk['score']}", LEVEL_STYLES[risk["level"]])
     head.append(f"  {line['status']} (by {line['status_basis']})  host {printable(line['host'])}", "not bold")
     console.print(head)
-    _item(console, f"{finding['scanner']} reports {printable(finding['id'], 1000)}", style="dim")
+    _item(console, f"{printable(finding['scanner'])} reports {printable(finding['id'], 1000)}", style="dim")
     if finding["description"]:
         _item(console, printable(finding["description"], 2000), style="dim")
     console.print()

@@ -19,7 +19,7 @@ from daemon.settings import LogSettings
 configure(LogSettings(level=sys.argv[1], format=sys.argv[2]))
 log = structlog.get_logger("x").bind(scan_id="ab12")
 log.debug("scan.looked_at")
-log.info("scan.finished", findings=3, path=b"/tmp/\\xff", where={1: "a"}, text="two\\nlines \\x1b[31m")
+log.info("scan.finished", findings=3, path=b"/tmp/\\xff", where={1: "a"}, text="two\\nlines \\x1b[31m", name="\\x1b[2J")
 try:
     1 / 0
 except ZeroDivisionError:
@@ -59,6 +59,8 @@ def test_text_is_text() -> None:
     first = run("info", "text").stderr.splitlines()[0]
     assert "scan.finished" in first
     assert "findings=3" in first
+    assert "name=\\x1b[2J" in first  # harmless, whoever is called so
+    assert "\x1b" not in first
     assert not first.startswith("{")
 
 

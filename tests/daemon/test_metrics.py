@@ -80,6 +80,16 @@ def test_the_file_is_replaced_as_a_whole_and_readable_for_the_collector(tmp_path
     assert [entry.name for entry in tmp_path.iterdir()] == ["agent.prom"]
 
 
+def test_no_link_in_a_directory_of_others_is_written_through(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("mine", encoding="utf-8")
+    (tmp_path / ".agent.prom.tmp").symlink_to(victim)
+    (tmp_path / "agent.prom").symlink_to(victim)
+    Metrics().write(tmp_path / "agent.prom")
+    assert victim.read_text(encoding="utf-8") == "mine"
+    assert "# TYPE" in (tmp_path / "agent.prom").read_text(encoding="utf-8")
+
+
 def test_a_directory_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file"):
         Metrics().write(tmp_path / "nowhere" / "agent.prom")

@@ -111,6 +111,23 @@ def test_a_bad_report_does_not_keep_the_good_one_beside_it_from_coming_out(cli: 
     assert ended.out == cli("analyze", REPORT).out
 
 
+def test_a_report_is_never_overwritten_by_what_comes_of_it(cli: Cli, tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    report.write_bytes(REPORT.read_bytes())
+    (tmp_path / "link").symlink_to(report)
+    for output in (report, tmp_path / "link"):
+        ended = cli("analyze", REPORT, report, "--output", output)
+        assert (ended.code, ended.err.count("\n")) == (2, 1)
+        assert "is a report to be read" in ended.err
+    assert report.read_bytes() == REPORT.read_bytes()
+
+
+def test_an_output_without_room_is_said_in_one_line_and_one_that_cannot_be_synced_is_well() -> None:
+    full = in_a_process("analyze", "--output", "/dev/full", str(REPORT))
+    assert (full.code, full.err) == (2, "sysscan-agent: /dev/full: cannot be written: No space left on device\n")
+    assert in_a_process("analyze", "--output", "/dev/null", str(REPORT)).code == 0
+
+
 def test_no_malformed_file_ends_in_a_traceback(cli: Cli) -> None:
     """All in one call; what becomes of each is held by the tests of the parser."""
     paths = sorted(path for path in (SCANS / "malformed").iterdir() if path.name != "index.json")

@@ -1,6 +1,7 @@
 """What goes to a pipe, and what to a terminal."""
 
 import json
+import os
 import re
 import subprocess
 from collections.abc import Callable
@@ -122,6 +123,34 @@ def test_a_name_in_a_report_is_shown_as_it_is(cli: Cli, tmp_path: Path, name: st
     assert "‮" not in shown.out
     if name.isascii() and name.isprintable():
         assert name in "".join(shown.out.split())
+
+
+def test_the_name_of_a_scanner_acts_on_no_terminal(cli: Cli, tmp_path: Path) -> None:
+    report, output = tmp_path / "report.json", tmp_path / "out.ndjson"
+    content = json.loads(REPORT.read_text(encoding="utf-8"))
+    finding = {"id": "x", "title": "t", "severity": "low", "description": "d", "metadata": {}}
+    content["results"] = [{"scanner": "s\x1b[2J", "findings": [finding]}]
+    report.write_text(json.dumps(content), encoding="utf-8")
+    cli("analyze", "--output", output, report)
+    key = json.loads(output.read_text(encoding="utf-8").splitlines()[0])["dedupe_key"]
+    shown = cli("explain", "--from", output, "--format", "text", key).out
+    assert "s\\x1b[2J reports x" in shown
+    assert "\x1b" not in shown
+
+
+def test_the_output_is_for_its_owner_and_group(cli: Cli, tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        cli("analyze", "--output", tmp_path / "out.ndjson", REPORT)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "out.ndjson").stat().st_mode & 0o777 == 0o640
+
+
+def test_what_analyze_records_leaves_the_ledger_in_order(cli: Cli, tmp_path: Path) -> None:
+    drift = [SCANS / "db02-drift-1.json", SCANS / "db02-drift-2.json"]
+    assert cli("analyze", "--record", *drift, "--state-dir", tmp_path).code == 0
+    assert json.loads(cli("ledger", "fsck", "--state-dir", tmp_path).out) == {"problems": []}
 
 
 def test_report_shows_the_latest_scan_in_words_and_in_json(cli: Cli, state: Path) -> None:
