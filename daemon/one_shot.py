@@ -67,10 +67,16 @@ class OneShot:
         self._graph = build_graph(self._benches)
         self.refused: list[Refused] = []
 
-    def analyse(self, source: str, emit: Callable[[list[Line]], None]) -> Iterator[Analysed]:
+    def analyse(
+        self,
+        source: str,
+        emit: Callable[[list[Line]], None],
+        begin: Callable[[int], None] = lambda findings: None,
+    ) -> Iterator[Analysed]:
         """Analyse the reports that a file holds, handing over each batch of lines as it is ready.
 
-        What cannot be used is added to `refused`.
+        What cannot be used is added to `refused`. `begin` is told how many findings a report has before they are
+        worked on.
         """
         try:
             raw, modified = read_source(source)
@@ -82,6 +88,7 @@ class OneShot:
         seen: dict[str, int] = {}
         for report in document.reports:
             self.refused.extend(Refused(source, reject) for reject in report.rejects)
+            begin(len(report.findings))
             context = self._context(report, modified, seen)
             prior = self._prior(context)
             if prior is not None:

@@ -6,10 +6,12 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from daemon.cli.exits import Exit, die
+from daemon.cli.progress import Progress
 from daemon.cli.show import show_record
 from daemon.cli.terminal import terminal
 from daemon.desk import open_desk
@@ -51,12 +53,16 @@ def analyze_reports(
         ledger = stack.enter_context(Ledger.open(settings.state_dir, clock=time.time)) if record else None
         run = OneShot(desk, settings.analysis.batch_size, settings.host, as_of, ledger)
 
+        progress = stack.enter_context(Progress(sys.stderr))
+
         def emit(lines: Sequence[Line]) -> None:
+            progress.advance(len(lines))
             if not to_terminal:
                 file.write(b"".join([line.line + b"\n" for line in lines]))
 
         for source in reports:
-            for analysed in run.analyse(source, emit):
+            for analysed in run.analyse(source, emit, partial(progress.begin, source)):
+                progress.end()
                 if not to_terminal:
                     file.write(canonical(analysed.record) + b"\n")
                 if to_terminal or (output is not None and sys.stderr.isatty()):
