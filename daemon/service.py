@@ -149,7 +149,8 @@ class Service:
     def _blocked(self) -> bool:
         """Read no more while too much waits; files that are rotated away meanwhile are held open."""
         outgoing = max(self._ledger.backlog().values(), default=0)
-        return outgoing + self._ledger.waiting().findings > MAX_BACKLOG
+        # An open scan waits for lines that nobody would read then; each has a bound of its own.
+        return outgoing + self._ledger.waiting().closed > MAX_BACKLOG
 
     def _swept(self, result: SweepResult) -> None:
         """Take notice of a sweep."""

@@ -26,9 +26,14 @@ _VACUUM_PAGES = 1_000  # 4 MB, some 20 ms: upkeep must never hold the event loop
 
 @dataclass(slots=True, frozen=True)
 class Waiting:
-    """Findings that are not committed yet, and how long the oldest of their scans has been known."""
+    """Findings of scans that are not done, and how long the oldest of these has been known.
+
+    Attributes:
+        closed: those of them that can be worked on; the others wait for the rest of their scan.
+    """
 
     findings: int
+    closed: int
     age_s: float
 
 
@@ -129,13 +134,14 @@ class Ledger(IntakeStore, WorkStore, OutboxStore, QuarantineStore):
     def waiting(self) -> Waiting:
         """Say what waits for analysis; cheap enough for every second."""
         with self._database.read() as connection:
-            findings, oldest = connection.execute(
-                "SELECT coalesce(sum(findings), 0), min(opened_at) FROM scans WHERE state <> 'done'"
+            findings, closed, oldest = connection.execute(
+                "SELECT coalesce(sum(findings), 0), coalesce(sum(findings) FILTER (WHERE state = 'closed'), 0),"
+                " min(opened_at) FROM scans WHERE state <> 'done'"
             ).fetchone()
         age_s = 0.0
         if oldest is not None:
             age_s = max(0.0, self._clock() - datetime.fromisoformat(oldest).timestamp())
-        return Waiting(findings, age_s)
+        return Waiting(findings, closed, age_s)
 
     def status(self) -> dict[str, Any]:
         """Count everything, for people and for metrics."""

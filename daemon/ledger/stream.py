@@ -1,9 +1,10 @@
 """The lines of an NDJSON stream on their way into scans.
 
 A scan begins at a `meta` line; findings, or a summary, that come without one begin a scan of their own. Lines up to the
-first finding are the header. A scan ends when it has the announced number of findings, at the next `meta` line, or when
-the source says so. Findings that follow a scan which has ended (more than announced, or after the deadline) begin a
-continuation: a scan with the same header, noted as `continued`, never complete.
+first finding are the header. A scan ends when it has the announced number of findings, at the next `meta` line, when
+the source says so, or when it has as many findings as one report may have. Findings that follow a scan which has ended
+(more than announced, or after the deadline) begin a continuation: a scan with the same header, noted as `continued`,
+never complete.
 """
 
 from dataclasses import replace
@@ -13,9 +14,11 @@ from daemon.ledger import codec, scans
 from daemon.ledger.quarantine import NOT_FINDINGS, store_reject
 from daemon.ports import Admitted, FileState
 from pipeline.finding import Reject
+from pipeline.report.limits import Limits
 from pipeline.report.records import BadLine, FindingLine, HeaderLine, MetaLine, StreamRecord
 from pipeline.report.stream import stream_header
 
+MAX_FINDINGS = Limits().max_findings  # of one scan, as of any report: it is worked on as a whole
 MAX_HEADER_LINES = 10_000  # they are kept together until the scan ends
 _FLUSH = 5000
 
@@ -61,7 +64,7 @@ class StreamAdmission:
             self._buffer.append((scan, self._findings, codec.encode_finding(record.finding)))
             self._findings += 1
             self._new_findings += not self._held
-            if self._findings == self._emitted:
+            if self._findings == self._emitted or self._findings >= MAX_FINDINGS:
                 self.close()
             elif len(self._buffer) >= _FLUSH:
                 self._flush()

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from daemon.ledger import Ledger
+from daemon.ledger import stream as stream_module
 from daemon.ports import Admitted
 from tests.daemon.ledger.reports import (
     EXTENSION,
@@ -171,6 +172,23 @@ def test_findings_after_the_end_of_a_scan_go_on_with_its_header(ledger: Ledger) 
     assert first.complete and not second.complete
     assert second.host == "web01" and second.header.emitted is None and "continued" in second.header.notes
     assert first.scan_id != second.scan_id
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_scan_without_end_is_cut_into_ones_that_can_be_worked_on(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, at_once: bool
+) -> None:
+    monkeypatch.setattr(stream_module, "MAX_FINDINGS", 2)
+    stream = Stream(ledger, "/w/a")
+    lines = scan(*"abcde", emitted=99)
+    for part in [lines] if at_once else [[line] for line in lines]:
+        stream.append(*part)
+    assert [done.findings for done in work_off(ledger)] == [2, 2]
+    stream.close()
+    (rest,) = work_off(ledger)
+    assert (rest.findings, rest.complete) == (1, False)
+    assert emitted_ids(ledger) == [*"abcde"]
+    assert ledger.fsck() == []
 
 
 def test_findings_without_a_meta_line_are_a_scan_of_their_own(ledger: Ledger) -> None:
