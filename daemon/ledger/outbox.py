@@ -39,11 +39,6 @@ class OutboxStore(Store):
             connection.execute("DELETE FROM sinks WHERE name <> ?", (name,))
         return sorted(others)
 
-    def drop_sink(self, name: str) -> None:
-        """Forget a sink, so that rows are no longer kept for it."""
-        with self._database.write() as connection:
-            connection.execute("DELETE FROM sinks WHERE name = ?", (name,))
-
     def sinks(self) -> dict[str, int]:
         """Give the high-water mark of each sink."""
         with self._database.read() as connection:

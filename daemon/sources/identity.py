@@ -64,16 +64,6 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def read_head(descriptor: int, length: int = HEAD_BYTES) -> bytes:
-    return os.pread(descriptor, length, 0)
-
-
-def read_tail(descriptor: int, offset: int) -> bytes:
-    """Read the at most 256 bytes before `offset`; shorter when the file is."""
-    start = max(0, offset - TAIL_BYTES)
-    return os.pread(descriptor, offset - start, start)
-
-
 def read_all(descriptor: int, limit: int) -> bytes:
     """Read from the start to the end, but stop after `limit` bytes."""
     pieces = []
