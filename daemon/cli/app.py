@@ -38,7 +38,12 @@ ledger_app.add_typer(quarantine_app, name="quarantine")
 
 Watch = Annotated[
     list[Path] | None,
-    typer.Option("--watch", "-w", metavar="PATH", help="Directory (or file) to watch for reports; may be repeated."),
+    typer.Option(
+        "--watch",
+        "-w",
+        metavar="PATH",
+        help="Directory or file to watch for reports, or - for a pipe; may be repeated.",
+    ),
 ]
 Output = Annotated[
     Path | None,
@@ -144,7 +149,7 @@ def _run(watch: list[Path] | None, output: Path | None, once: bool, config: Path
     from daemon.cli.run import run_daemon
 
     if watch:
-        given["watch"] = {"roots": [str(root.absolute()) for root in watch]}
+        given["watch"] = {"roots": [str(root) if str(root) == "-" else str(root.absolute()) for root in watch]}
     if output is not None:
         given["output"] = {"path": str(output.absolute())}
     raise typer.Exit(int(run_daemon(given, config, once=once)))

@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import sys
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,10 @@ from daemon.service import Service, ours
 from daemon.settings import Settings, load_settings
 from daemon.sinks.delivery import BATCH_ROWS, Delivery
 from daemon.sinks.ndjson_file import NdjsonFile
+from daemon.sources.standard_input import NAME as STANDARD_INPUT
+from daemon.sources.standard_input import StandardInput
 from daemon.sources.sweep import Sweeper
+from daemon.sources.tracked import SweepResult
 from daemon.version import VERSION
 from daemon.worker import Worker
 from pipeline.report.limits import Limits
@@ -31,11 +36,13 @@ CHECKPOINTS = "checkpoints.db"
 
 
 def run_daemon(given: Mapping[str, Any], config: Path | None, *, once: bool) -> Exit:
-    """Run the daemon until it is told to stop, or, with `once`, until what is there now is delivered."""
+    """Run the daemon until it is told to stop, or until all is delivered: of what is there (`once`), of a pipe."""
     os.umask(0o077)
     settings = load_settings(os.environ, given, config)
     if not settings.watch.roots:
         die(Exit.USAGE, "nothing to watch; give --watch DIRECTORY or set watch.roots in the configuration")
+    if STANDARD_INPUT in settings.watch.roots and len(settings.watch.roots) > 1:
+        die(Exit.USAGE, "--watch -: standard input stands alone; start another daemon for the directories")
     configure(settings.log)
     notifier = Notifier(os.environ)
     notifier.status("starting")
@@ -59,6 +66,8 @@ def run_daemon(given: Mapping[str, Any], config: Path | None, *, once: bool) -> 
                 knowledge=desk.knowledge.digest,
                 policy=desk.policy.digest,
             )
+            if settings.watch.roots == (STANDARD_INPUT,):
+                return _follow_input(settings, ledger, worker, delivery)
             if once:
                 return _drain(settings, ledger, worker, delivery)
             service = Service(settings, ledger, worker, [delivery], notifier, Metrics())
@@ -86,11 +95,29 @@ def _drain(settings: Settings, ledger: Ledger, worker: Worker, delivery: Deliver
     if result.missing_roots:
         die(Exit.USAGE, f"{result.missing_roots[0]}: is not there")
     sweeper.close()
+    _work_off(ledger, worker, delivery)
+    return _end(settings, ledger, worker, delivery, result)
+
+
+def _follow_input(settings: Settings, ledger: Ledger, worker: Worker, delivery: Delivery) -> Exit:
+    """Take in what a pipe brings, a scan at a time, until it ends."""
+    result = SweepResult()
+    # os.read gives what is there; a buffered read would wait until its buffer is full.
+    for _ in StandardInput(partial(os.read, sys.stdin.fileno()), ledger, Limits()).steps(result):
+        _work_off(ledger, worker, delivery)
+    _work_off(ledger, worker, delivery)
+    return _end(settings, ledger, worker, delivery, result)
+
+
+def _work_off(ledger: Ledger, worker: Worker, delivery: Delivery) -> None:
     while worker.step():
         if ledger.backlog()[delivery.name] >= BATCH_ROWS and delivery.step():
             ledger.prune_outbox(BATCH_ROWS)
     while delivery.step():
         ledger.prune_outbox(BATCH_ROWS)
+
+
+def _end(settings: Settings, ledger: Ledger, worker: Worker, delivery: Delivery, result: SweepResult) -> Exit:
     while ledger.idle():
         pass
     worker.tidy()
