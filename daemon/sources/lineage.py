@@ -8,6 +8,7 @@ from daemon.ports import FileIdentity, FileState, Intake
 from daemon.sources.content import Content, begins, continues, identify
 from daemon.sources.descriptors import DescriptorPool
 from daemon.sources.identity import read_all
+from daemon.sources.reading import COPY_MARK
 from daemon.sources.settings import WatchSettings
 from daemon.sources.tracked import Tracked
 from daemon.sources.tree import Listing
@@ -112,7 +113,10 @@ class Lineage:
         lost: list[tuple[FileState, Tracked | None]] = [(state, None) for state in self._replaced]
         lost += [(absent.state, None) for absent in self._absent.values() if absent.since is not None]
         lost += [(file.state, file) for file in files if file.state is not None and file.gone_at is not None]
-        lost = [pair for pair in lost if pair[0].kind == "stream" and pair[0].offset > 0]
+        # What was skipped as a copy was read under another name: nothing of it is there to be continued.
+        lost = [
+            pair for pair in lost if pair[0].kind == "stream" and pair[0].offset > 0 and pair[0].digest != COPY_MARK
+        ]
         unread = [file for file in files if _is_gone_unread(file)]
         if not lost and not unread:
             return

@@ -233,3 +233,18 @@ SourceMachine.TestCase.settings = settings(
     suppress_health_check=[HealthCheck.too_slow],
 )
 TestSource = SourceMachine.TestCase
+
+
+def test_a_stream_that_was_skipped_as_a_copy_is_continued_by_no_other_that_begins_alike() -> None:
+    state = SourceMachine()
+    state.append(count=1, name="a.ndjson", pad=0)
+    state.sweep()
+    state.rotate(name="a.ndjson")
+    state.begin_line(all_but_end=False, cut=1, name="b.ndjson")  # no more than the header that the first one has
+    state.hint()
+    state.wait(seconds=6)
+    state.begin_line(all_but_end=True, cut=1, name="a.ndjson")
+    state.rotate_and_compress(name="b.ndjson")
+    state.hint()
+    state.crash()
+    state.teardown()
