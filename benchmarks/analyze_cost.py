@@ -2,7 +2,7 @@
 
     python benchmarks/analyze_cost.py [runs]
 
-"cold" runs on an empty state directory and without compiled bytecode of ours in memory; "warm" repeats it. The
+"cold" is the first run, with no state directory; "warm" repeats it (`analyze` keeps nothing but a model's answers). The
 skeleton imports what the daemon needs, runs an empty graph over the batches and writes as many bytes, durably: it
 is what the libraries alone cost.
 """

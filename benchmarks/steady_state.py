@@ -41,6 +41,7 @@ def throughput(scans: int) -> None:
         inbox.mkdir()
         findings = distinct_reports(inbox, scans)
         output = root / "out" / "findings.ndjson"
+        output.parent.mkdir()
         command = agent(
             "run", "--once", "--watch", str(inbox), "--state-dir", f"{place}/state", "-o", str(output)
         )
