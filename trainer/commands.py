@@ -5,6 +5,7 @@ Each imports its recipe when it runs: torch and its company take ten seconds, an
 
 import importlib
 import logging
+import os
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any
@@ -212,4 +213,5 @@ def _recipe(name: str) -> ModuleType:
 
 
 def _say(made: Path) -> None:
-    typer.echo(f"made {made}", err=True)
+    if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
+        typer.echo(f"made {made}", err=True)

@@ -60,7 +60,7 @@ class Finetune:
 
     def run(self) -> Path:
         """Check the input, train, merge, and give the merged checkpoint's directory."""
-        if not self.resume:
+        if not self.resume and is_first_process():
             check_empty(self.directory.path)
         base = inspect_checkpoint(self.base)
         self._check_base(base)
@@ -123,6 +123,7 @@ class Finetune:
         model: Any = AutoModelForCausalLM.from_pretrained(
             self.base,
             dtype=_dtype(self.settings, device),
+            attn_implementation=device.attention,
             local_files_only=True,
             trust_remote_code=False,
             use_safetensors=True,

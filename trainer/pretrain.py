@@ -13,6 +13,7 @@ from trainer.run_directory import RunDirectory, check_empty
 from trainer.settings import PretrainSettings
 from trainer.tokenizer import TextEncoder, load_encoder, save_tokenizer, train_tokenizer
 from trainer.training import (
+    Device,
     FindingTrainer,
     is_first_process,
     last_checkpoint,
@@ -43,7 +44,7 @@ class Pretrain:
 
     def run(self) -> Path:
         """Check the input, train, and give the checkpoint's directory."""
-        if not self.resume:
+        if not self.resume and is_first_process():
             check_empty(self.directory.path)
         train = read_split(self.data, "train")
         valid = read_split(self.data, "valid")[: self.settings.max_valid]
@@ -56,14 +57,14 @@ class Pretrain:
         encoder = self._tokenizer(train)
         rows = encode_examples(train, encoder, self.settings.max_tokens)
         trainer = make_trainer(
-            self._model(encoder),
+            self._model(encoder, device),
             self.settings,
             device,
             self.directory,
             train=rows.rows,
             valid=encode_examples(valid, encoder, self.settings.max_tokens).rows,
             pad=encoder.pad,
-            optimizer="adamw_torch_fused" if device.kind == "cuda" else "adamw_torch",
+            optimizer="adamw_torch_fused",
             prompt_weight=self.settings.prompt_weight,
         )
         checkpoint = last_checkpoint(self.directory) if self.resume else None
@@ -93,7 +94,7 @@ class Pretrain:
             save_tokenizer(tokenizer, Path(temporary), self.settings.positions)
             return load_encoder(Path(temporary))
 
-    def _model(self, encoder: TextEncoder) -> LlamaForCausalLM:
+    def _model(self, encoder: TextEncoder, device: Device) -> LlamaForCausalLM:
         settings = self.settings
         return LlamaForCausalLM(
             LlamaConfig(
@@ -105,6 +106,7 @@ class Pretrain:
                 num_key_value_heads=settings.kv_heads,
                 max_position_embeddings=settings.positions,
                 tie_word_embeddings=settings.tie_embeddings,
+                attn_implementation=device.attention,
                 bos_token_id=encoder.start[0],
                 eos_token_id=encoder.end,
                 pad_token_id=encoder.pad,

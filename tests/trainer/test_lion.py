@@ -15,8 +15,11 @@ STEPS = 12
 
 def lion(name: str, weight: Any, output: Path) -> Any:
     """Make the optimiser as the Trainer does, from its arguments."""
+    from bitsandbytes.optim import GlobalOptimManager
     from transformers import Trainer, TrainingArguments
 
+    # It keeps embeddings in 32 bits, by the address of their weights: one that an earlier test freed may be ours now.
+    GlobalOptimManager.get_instance().initialize()
     arguments = TrainingArguments(
         output_dir=str(output),
         optim=name,
