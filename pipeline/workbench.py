@@ -83,11 +83,10 @@ class Workbench:
         self.judge = Judge(
             self.index, self.groups, desk.knowledge, desk.policy, desk.intel, self.comparison, desk.class_rules
         )
-        self._renderer = Renderer(
-            self.index, self.judge, self.comparison, desk.rules, desk.knowledge, desk.provenance
-        )
+        self._renderer = Renderer(self.index, self.judge, self.comparison, desk.rules, desk.knowledge, desk.provenance)
         self._analyst_digest = desk.analyst.digest if desk.analyst is not None else desk.knowledge.digest
         self._questions: dict[int, Question] = {}
+        self._shapes: dict[tuple[object, ...], Question] = {}
         self._answers = Answers(desk.store if desk.analyst is not None else None)
         self._lines: dict[tuple[int, int], list[Line]] = {}
 
@@ -129,9 +128,27 @@ class Workbench:
         known = self._questions.get(id(judgement))  # the judge keeps its judgements, and twins share theirs
         if known is None:
             context = tuple(group.rule for group in self.judge.groups(seq))
-            known = self._questions[id(judgement)] = question(
-                member, judgement, context, self._desk.knowledge, self._analyst_digest
+            finding, artefact = member.classified, judgement.artefact
+            # All that a question is made of; what is shared between findings (controls, techniques) by identity.
+            shape = (
+                finding.situation,
+                member.severity,
+                judgement.status,
+                judgement.risk.floor,
+                context,
+                bool(judgement.intel),
+                artefact["id"] if artefact is not None else None,
+                id(judgement.controls),
+                id(judgement.techniques),
+                tuple((action["id"], action["contraindicated"] is None) for action in judgement.remediation),
+                tuple(finding.slots),
             )
+            known = self._shapes.get(shape)
+            if known is None:
+                known = self._shapes[shape] = question(
+                    member, judgement, context, self._desk.knowledge, self._analyst_digest
+                )
+            self._questions[id(judgement)] = known
         return known
 
     def recall(self, asked: Sequence[int]) -> list[int]:

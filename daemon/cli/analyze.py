@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from daemon.cli import startup
 from daemon.cli.exits import Exit, die
 from daemon.cli.progress import Progress
 from daemon.cli.show import show_record
@@ -46,6 +47,7 @@ def analyze_reports(
         except ValueError:
             die(Exit.USAGE, f"--as-of {as_of}: not a time in RFC 3339 form, such as 2026-11-04T03:00:44Z")
     desk = open_desk(settings)
+    startup.loaded()
     to_terminal = output is None and sys.stdout.isatty() and not as_json
     console = terminal(sys.stdout if to_terminal else sys.stderr)
     with _explained(output), ExitStack() as stack:

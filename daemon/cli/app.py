@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, NoReturn
 import typer
 from typer.exceptions import TyperException
 
+from daemon.cli import startup
 from daemon.cli.exits import Exit, die
 from daemon.cli.options import AsJson, Config, Host, IntelFiles, KnowledgeDirs, Policy, StateDir, flags
 from pipeline.errors import AgentError, ConfigError, LedgerError
@@ -60,6 +61,7 @@ Once = Annotated[bool, typer.Option("--once", help="Take in what is there, deliv
 
 def main() -> None:
     """Run the command line; errors that are raised on purpose end it with one line."""
+    startup.begin()
     try:
         code = app(prog_name=_NAME, standalone_mode=False)
         sys.stdout.flush()

@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 
 from daemon.checkpoints import Checkpoints
+from daemon.cli import startup
 from daemon.cli.exits import Exit, die
 from daemon.desk import open_desk
 from daemon.ledger import Ledger
@@ -48,6 +49,7 @@ def run_daemon(given: Mapping[str, Any], config: Path | None, *, once: bool) -> 
     notifier.status("starting")
     with Ledger.open(settings.state_dir, clock=time.time, host=settings.host) as ledger:
         desk = open_desk(settings, ledger)
+        startup.loaded()
         for warning in desk.intel.warnings:
             logger.warning("intel.skipped", reason=warning)
         sink = _sink(settings)
