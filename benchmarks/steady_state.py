@@ -42,9 +42,7 @@ def throughput(scans: int) -> None:
         findings = distinct_reports(inbox, scans)
         output = root / "out" / "findings.ndjson"
         output.parent.mkdir()
-        command = agent(
-            "run", "--once", "--watch", str(inbox), "--state-dir", f"{place}/state", "-o", str(output)
-        )
+        command = agent("run", "--once", "--watch", str(inbox), "--state-dir", f"{place}/state", "-o", str(output))
         started = time.perf_counter()
         environment = {**os.environ, "SYSSCAN_OUTPUT__KEEP_SEGMENTS": "2", "SYSSCAN_LOG__LEVEL": "error"}
         process = subprocess.Popen(command, cwd=ROOT, env=environment)

@@ -163,13 +163,9 @@ class Service:
         metrics.redelivered.add(admitted.redelivered_findings)
         metrics.quarantined.add(admitted.quarantined)
         if admitted.quarantined:
-            logger.warning(
-                "input.quarantined", pieces=admitted.quarantined, see="ledger quarantine list"
-            )
+            logger.warning("input.quarantined", pieces=admitted.quarantined, see="ledger quarantine list")
         if admitted.redelivered_scans:
-            logger.info(
-                "scan.redelivered", scans=admitted.redelivered_scans, findings=admitted.redelivered_findings
-            )
+            logger.info("scan.redelivered", scans=admitted.redelivered_scans, findings=admitted.redelivered_findings)
         if admitted.scans or admitted.findings:
             self._work.set()
         if not self._ready and result.full and self._is_reachable(result):

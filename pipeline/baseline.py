@@ -124,9 +124,7 @@ def compare(
             continue
         unseen.append(_age(row, fingerprint))
         if row.status == "open":
-            missing = Missing(
-                fingerprint, row.class_id, row.label, row.first_seen_at, row.count, row.last_scan_no
-            )
+            missing = Missing(fingerprint, row.class_id, row.label, row.first_seen_at, row.count, row.last_scan_no)
             (resolved if looked.at(row.class_id) else not_observed).append(missing)
     not_observed.sort(key=lambda missing: -missing.last_scan_no)
     kept = {missing.fingerprint for missing in resolved}
@@ -173,8 +171,7 @@ class _Looked:
             return True
         holds = compile_all(needs.when, self._knowledge.expected, self._policy_profile)
         return any(
-            member.classified.class_id == needs.class_ and holds(view(member, self._header))
-            for member in self._members
+            member.classified.class_id == needs.class_ and holds(view(member, self._header)) for member in self._members
         )
 
 

@@ -5,9 +5,7 @@ from typing import Any
 from pipeline.graph import BatchGraph
 
 
-def run_batch(
-    graph: BatchGraph, scan_no: int, first: int, last: int, *, thread: str | None = None
-) -> dict[str, Any]:
+def run_batch(graph: BatchGraph, scan_no: int, first: int, last: int, *, thread: str | None = None) -> dict[str, Any]:
     """Run a batch to the end of the graph and return the final state.
 
     With a `thread` the run is checkpointed after every node; a thread that was interrupted goes on at the

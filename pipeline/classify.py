@@ -273,9 +273,7 @@ class CompiledClass:
         )  # fmt: skip
         features: dict[str, str] = {}
         for name, function, args, options in self._features:
-            values = (
-                _text(metadata.get(arg[9:])) if arg.startswith("metadata.") else slots.get(arg) for arg in args
-            )
+            values = (_text(metadata.get(arg[9:])) if arg.startswith("metadata.") else slots.get(arg) for arg in args)
             value = function(context, *values, **options)
             if value is not None:
                 features[name] = value

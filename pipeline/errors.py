@@ -14,28 +14,28 @@ AgentError
 from typing import Literal
 
 QuarantineReason = Literal[
-    "empty",                # nothing but white space
-    "not_a_report",         # readable, but neither a report nor a line of one
-    "invalid_json",         # not JSON, however long we wait
-    "truncated",            # ends in the middle of a document or a line
-    "truncated_gzip",       # compressed data ends early
-    "corrupt_gzip",         # bad checksum or damaged stream
-    "too_large",            # past the size limit, or a decompression bomb
-    "line_too_long",        # one NDJSON line past the limit
-    "too_deep",             # nested past the limit
-    "control_character",    # raw control characters inside strings
-    "encoding",             # neither UTF-8 nor an escapable form of it
-    "no_results",           # a document without a usable list of results
-    "wrong_type",           # a field has a type that the format does not allow
-    "missing_field",        # a finding lacks scanner, id or severity
-    "duplicate_key",        # a key occurs twice with different values
-    "unknown_severity",     # a word outside the scanner's set
-    "invalid_number",       # NaN, infinity, or out of range
-    "unknown_record",       # an NDJSON line of unknown type
-    "log_line",             # the scanner's log mixed into its output
-    "trailing_data",        # bytes after a complete document
-    "not_regular",          # a FIFO, device, socket or a link out of the watched tree
-    "unreadable",           # permission denied, or an input/output error
+    "empty",  # nothing but white space
+    "not_a_report",  # readable, but neither a report nor a line of one
+    "invalid_json",  # not JSON, however long we wait
+    "truncated",  # ends in the middle of a document or a line
+    "truncated_gzip",  # compressed data ends early
+    "corrupt_gzip",  # bad checksum or damaged stream
+    "too_large",  # past the size limit, or a decompression bomb
+    "line_too_long",  # one NDJSON line past the limit
+    "too_deep",  # nested past the limit
+    "control_character",  # raw control characters inside strings
+    "encoding",  # neither UTF-8 nor an escapable form of it
+    "no_results",  # a document without a usable list of results
+    "wrong_type",  # a field has a type that the format does not allow
+    "missing_field",  # a finding lacks scanner, id or severity
+    "duplicate_key",  # a key occurs twice with different values
+    "unknown_severity",  # a word outside the scanner's set
+    "invalid_number",  # NaN, infinity, or out of range
+    "unknown_record",  # an NDJSON line of unknown type
+    "log_line",  # the scanner's log mixed into its output
+    "trailing_data",  # bytes after a complete document
+    "not_regular",  # a FIFO, device, socket or a link out of the watched tree
+    "unreadable",  # permission denied, or an input/output error
 ]
 
 

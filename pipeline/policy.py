@@ -40,8 +40,7 @@ class Selector(_Entry):
             and (self.fingerprint is None or finding.fingerprint.startswith(self.fingerprint))
             and (self.host is None or _fits(host, self.host))
             and all(
-                name in finding.slots and _fits(finding.slots[name], pattern)
-                for name, pattern in self.slots.items()
+                name in finding.slots and _fits(finding.slots[name], pattern) for name, pattern in self.slots.items()
             )
         )
 

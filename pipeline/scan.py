@@ -86,9 +86,7 @@ def profile_of(header: ScanHeader) -> str | None:
         return None
     config = {key: value for key, value in header.effective_config.items() if key not in _FORM_CONFIG}
     carries_config = header.source_format == "json"
-    return digest(
-        "profile", _coverage(header.cmdline), carries_config, config, header.euid, header.tool_version
-    )
+    return digest("profile", _coverage(header.cmdline), carries_config, config, header.euid, header.tool_version)
 
 
 def _coverage(cmdline: str) -> list[list[str]]:

@@ -100,9 +100,7 @@ def _issues(
         spec = knowledge.classes.get(finding.class_id)
         split = [finding.features.get(name, "") for name in spec.issue_by] if spec is not None else []
         buckets.setdefault((finding.class_id, judgement.status, *finding.candidates, *split), []).append(member.seq)
-    issues = [
-        _issue(key, seqs, index, judgements, comparison, knowledge) for key, seqs in sorted(buckets.items())
-    ]
+    issues = [_issue(key, seqs, index, judgements, comparison, knowledge) for key, seqs in sorted(buckets.items())]
     issues.sort(
         key=lambda issue: (
             -issue["score"],

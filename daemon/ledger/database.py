@@ -190,9 +190,7 @@ def _explain(path: Path, error: sqlite3.Error) -> LedgerError:
         if name.startswith(prefix):
             return LedgerError(f"{path}: {advice} ({error})", transient=True)
     if name.startswith("SQLITE_IOERR"):
-        return LedgerError(
-            f"{path}: the disk is failing ({error}, {name}); check it with `dmesg`", transient=True
-        )
+        return LedgerError(f"{path}: the disk is failing ({error}, {name}); check it with `dmesg`", transient=True)
     return LedgerError(f"{path}: {error} ({name or type(error).__name__}); run `sysscan-agent ledger fsck`")
 
 

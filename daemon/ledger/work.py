@@ -249,8 +249,16 @@ def _store_baseline(
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             (
-                host, profile, r.fingerprint, r.class_id, r.status, r.content, r.first_seen_at, r.last_scan_no,
-                r.count, codec.text(r.label),
+                host,
+                profile,
+                r.fingerprint,
+                r.class_id,
+                r.status,
+                r.content,
+                r.first_seen_at,
+                r.last_scan_no,
+                r.count,
+                codec.text(r.label),
             )
             for r in rows
         ),

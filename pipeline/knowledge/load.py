@@ -77,4 +77,3 @@ def _yaml_files(directory: Path) -> list[Path]:
         return sorted(path for path in found if path.suffix in {".yaml", ".yml"} and path.is_file())
     except OSError as error:
         raise KnowledgeError(f"{directory}: cannot be read: {error.strerror}") from error
-

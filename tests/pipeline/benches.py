@@ -52,9 +52,7 @@ def desk(
     known: Knowledge | None = None,
 ) -> Desk:
     known = known or knowledge()
-    return Desk(
-        known, policy or load_policy([], known), load_intel([]), version="0.1.0", analyst=analyst, store=store
-    )
+    return Desk(known, policy or load_policy([], known), load_intel([]), version="0.1.0", analyst=analyst, store=store)
 
 
 def context_of(parsed: ParsedReport, scan_no: int = 1, **changes: Any) -> ScanContext:

@@ -257,9 +257,7 @@ def test_other_process_ids_are_no_change(name: str) -> None:
         def other(text: str | None) -> str | None:
             return text and re.sub(r"\b\d+\b", lambda m: str(int(m[0]) + 30_000) if m[0] in pids else m[0], text)
 
-        metadata = {
-            key: other(value) if key in ("pid", "ppid") else value for key, value in finding.metadata.items()
-        }
+        metadata = {key: other(value) if key in ("pid", "ppid") else value for key, value in finding.metadata.items()}
         return replace(finding, id=other(finding.id) or "", title=other(finding.title), metadata=metadata)
 
     later = replace(parsed, findings=tuple(map(renumber, parsed.findings)))
@@ -330,7 +328,7 @@ def test_the_drift_of_db02_is_told_exactly() -> None:
 
 
 def test_over_all_corpora_few_things_count_as_mended() -> None:
-    """"Gone from the host's next scan" would give thousands, nearly all of them false."""
+    """ "Gone from the host's next scan" would give thousands, nearly all of them false."""
     where, memory = desk(), Baseline()
     naive, before = 0, {}
     mended: list[tuple[str, str]] = []

@@ -202,9 +202,7 @@ def test_an_answer_above_the_floor_raises_the_level_but_not_the_score() -> None:
 
 def test_no_model_raises_what_the_operator_accepted(tmp_path: Path) -> None:
     file = tmp_path / "policy.yaml"
-    file.write_text(
-        "allow: [{class: kernel_params.kptr_restrict, owner: ops, reason: known, expires: 2030-01-01}]"
-    )
+    file.write_text("allow: [{class: kernel_params.kptr_restrict, owner: ops, reason: known, expires: 2030-01-01}]")
     policy = load_policy([file], knowledge())
     bench = bench_of(report(SCAN), desk(policy, analyst=PlainAnalyst(level="critical")))
     levels: dict[str, set[str]] = {}

@@ -137,7 +137,7 @@ def _fields(question: Any) -> Iterator[str]:
 def test_what_a_model_writes_is_made_safe_and_filled_in_once() -> None:
     class Writing(PlainAnalyst):
         def analyse(self, questions: Any, attempt: int) -> Any:
-                    return {
+            return {
                 key: replace(answer, impact="\x1b[2J\u202e{path} {nosuch}", assessment="attempt 0.")
                 for key, answer in super().analyse(questions, attempt).items()
             }
