@@ -28,6 +28,7 @@ test: $(VENV)/.installed-dev $(KNOWLEDGE)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
