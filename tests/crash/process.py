@@ -32,6 +32,14 @@ SETTINGS = {
 }
 
 
+def size_of(path: Path) -> int:
+    """Give the size of a file that the agent may rename or remove at this very moment."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 class Launcher:
     """Forks daemons from a process that has imported everything."""
 
@@ -136,7 +144,7 @@ class Agent:
         return b"".join(file.read_bytes() for file in files)
 
     def size(self) -> int:
-        return sum(file.stat().st_size for file in self.output.parent.iterdir())
+        return sum(size_of(file) for file in self.output.parent.iterdir())
 
     def quarantine(self) -> list[tuple[Any, ...]]:
         with self.look() as ledger:

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash.feed import Feed
-from tests.crash.process import Agent, Launcher
+from tests.crash.process import Agent, Launcher, size_of
 
 KILLS = int(os.environ.get("SYSSCAN_CRASH_KILLS", "20"))
 SEED = int(os.environ.get("SYSSCAN_CRASH_SEED", "1"))
@@ -87,7 +87,7 @@ class Killer:
             return
         elif aim == "ledger":
             wal = agent.state / "ledger.db-wal"
-            self._await(lambda: wal.stat().st_size if wal.exists() else 0)
+            self._await(lambda: size_of(wal))
         elif aim == "start":
             agent.kill()
             agent.start()
