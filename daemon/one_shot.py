@@ -20,7 +20,7 @@ from pipeline.graph import build_graph
 from pipeline.judge import Json
 from pipeline.report.limits import Limits
 from pipeline.report.read import read_document
-from pipeline.scan import ScanContext, profile_of
+from pipeline.scan import ScanContext, baseline_profile, profile_of
 from pipeline.workbench import Desk, Workbench
 
 STANDARD_INPUT = "-"
@@ -109,8 +109,8 @@ class OneShot:
             yield Analysed(source, bench, bench.record())
 
     def _prior(self, context: ScanContext) -> dict[str, BaselineRow] | None:
-        profile = profile_of(context.header)
-        if self._ledger is None or profile is None or context.host_source == "unknown":
+        profile = baseline_profile(context.header, context.host_source)
+        if self._ledger is None or profile is None:
             return None
         return self._ledger.baseline(context.host, profile)
 

@@ -10,7 +10,7 @@ from pipeline.display import printable
 from pipeline.enriched import SCHEMA, Line
 from pipeline.finding import LEVELS, Level, Member, RawFinding
 from pipeline.keys import canonical, digest
-from pipeline.scan import profile_of
+from pipeline.scan import host_facts, profile_of
 from pipeline.scan_record import SCHEMA as SCAN_SCHEMA
 from pipeline.workbench import Desk
 
@@ -144,12 +144,11 @@ def unanalysed_record(
 
 def _about(scan: ClosedScan) -> Json:
     header = scan.header
-    facts = {"arch": header.arch, "kernel": header.kernel, "os": header.os_pretty or header.os_id}
     return {
         "scan_id": scan.scan_id,
         "host": scan.host,
         "host_source": scan.host_source,
-        "host_facts": {name: value for name, value in facts.items() if value},
+        "host_facts": host_facts(header),
         "profile": profile_of(header),
         "as_of": scan.as_of,
     }

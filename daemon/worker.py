@@ -17,7 +17,7 @@ from pipeline.finding import Member, RawFinding
 from pipeline.graph import build_graph
 from pipeline.judge import Json
 from pipeline.keys import canonical
-from pipeline.scan import ScanContext, profile_of
+from pipeline.scan import ScanContext, baseline_profile, profile_of
 from pipeline.workbench import Desk, Workbench
 
 logger = structlog.get_logger(__name__)
@@ -97,9 +97,8 @@ class Worker:
 
     def _open(self, scan: ClosedScan) -> None:
         findings = self._queue.findings(scan.scan_no)
-        profile = profile_of(scan.header)
-        keeps = profile is not None and scan.host_source != "unknown"
-        prior = self._queue.baseline(scan.host, profile) if keeps and profile is not None else None
+        profile = baseline_profile(scan.header, scan.host_source)
+        prior = self._queue.baseline(scan.host, profile) if profile is not None else None
         try:
             bench = Workbench(_context(scan), findings, self._desk, prior)
         except Exception as error:

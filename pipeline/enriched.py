@@ -15,7 +15,7 @@ from pipeline.finding import LEVELS, Level, Member
 from pipeline.judge import Json, Judge, Judgement
 from pipeline.keys import canonical
 from pipeline.knowledge.schema import Knowledge
-from pipeline.scan import ScanIndex, profile_of
+from pipeline.scan import ScanIndex, host_facts, profile_of
 
 SCHEMA = "sysscan.enriched/1"
 _MAX_MEMBERS = 10  # of a correlation that a line names; the scan record counts all
@@ -84,8 +84,7 @@ class Renderer:
         self._encoded: dict[tuple[object, ...], tuple[bytes, bytes, Level, bool]] = {}
         self._fragments: dict[int, tuple[object, orjson.Fragment]] = {}
         header = index.context.header
-        facts = {"arch": header.arch, "kernel": header.kernel, "os": header.os_pretty or header.os_id}
-        self._host_facts = {name: value for name, value in facts.items() if value}
+        self._host_facts = host_facts(header)
         self._provenance = {**provenance.as_json(), "source_format": header.source_format}
         self._profile = profile_of(header)
 
@@ -102,11 +101,6 @@ class Renderer:
                 self._encoded[key] = encoded
         head, tail, level, changed = encoded
         return Line(member.dedupe_key, level, changed, said.origin, b"".join((head, member.dedupe_key.encode(), tail)))
-
-    def document(self, seq: int, said: Said) -> Json:
-        """Give a line as an object."""
-        document: Json = orjson.loads(self.line(seq, said).line)
-        return document
 
     def _encode(self, member: Member, groups: Sequence[Group], said: Said) -> tuple[bytes, bytes, Level, bool]:
         index, finding = self._index, member.classified

@@ -111,6 +111,17 @@ def _coverage(cmdline: str) -> list[list[str]]:
     return sorted(kept, key=lambda option: option[0])
 
 
+def baseline_profile(header: ScanHeader, host_source: HostSource) -> str | None:
+    """Name the profile that a scan's baseline is kept under, or None where none is: nobody knows whose scan it is."""
+    return profile_of(header) if host_source != "unknown" else None
+
+
+def host_facts(header: ScanHeader) -> dict[str, str]:
+    """Give what the report says of the host itself, without what it leaves out."""
+    facts = {"arch": header.arch, "kernel": header.kernel, "os": header.os_pretty or header.os_id}
+    return {name: value for name, value in facts.items() if value}
+
+
 def resolves(context: ScanContext) -> bool:
     """Say whether what this scan does not report can count as gone."""
     header = context.header

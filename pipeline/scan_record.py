@@ -14,7 +14,7 @@ from pipeline.judge import Json, Judge, Judgement
 from pipeline.keys import digest
 from pipeline.knowledge.schema import Knowledge
 from pipeline.policy import Policy
-from pipeline.scan import ScanIndex, profile_of
+from pipeline.scan import ScanIndex, host_facts, profile_of
 
 SCHEMA = "sysscan.scan/1"
 _EXAMPLES = 5  # findings that an issue names
@@ -43,13 +43,12 @@ def scan_record(
     gaps = GapAnalysis()
     for member, judgement in zip(members, judgements, strict=True):
         gaps.add(judgement.controls, member.dedupe_key, member.classified.fingerprint)
-    facts = {"arch": header.arch, "kernel": header.kernel, "os": header.os_pretty or header.os_id}
     return {
         "schema": SCHEMA,
         "scan_id": context.scan_id,
         "host": context.host,
         "host_source": context.host_source,
-        "host_facts": {name: value for name, value in facts.items() if value},
+        "host_facts": host_facts(header),
         "profile": profile_of(header),
         "source_format": header.source_format,
         "started_at": header.started_at,

@@ -22,7 +22,7 @@ from pipeline.judge import ClassRules, Json, Judge
 from pipeline.keys import canonical, digest_bytes
 from pipeline.knowledge.schema import Knowledge
 from pipeline.policy import Policy
-from pipeline.scan import ScanContext, ScanIndex, index_scan, profile_of
+from pipeline.scan import ScanContext, ScanIndex, baseline_profile, index_scan
 from pipeline.scan_record import scan_record
 
 
@@ -77,7 +77,7 @@ class Workbench:
         self.groups = desk.correlator.correlate(self.index)
         self.comparison: Comparison | None = (
             compare(self.index, prior, desk.knowledge, desk.policy.profile)
-            if prior is not None and context.host_source != "unknown" and profile_of(context.header) is not None
+            if prior is not None and baseline_profile(context.header, context.host_source) is not None
             else None
         )
         self.judge = Judge(
