@@ -11,11 +11,14 @@ import orjson
 
 from pipeline.errors import ConfigError
 from pipeline.prompt import Case
+from pipeline.scorecard.cases import case_of, read_lines
 from trainer.split import Split
 
 REPORTS = "reports"
 MANIFEST = "dataset.json"
 SPLITS: tuple[Split, ...] = get_args(Split)
+
+_REMAKE = "make a data set with `sysscan-train synth`"
 
 
 @dataclass(slots=True, frozen=True)
@@ -69,28 +72,20 @@ def read_cases(directory: Path, split: Split) -> Iterator[TaughtCase]:
     Raises:
         ConfigError: if the file is not there, or a line is not a case.
     """
-    path = _file(directory, split)
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}; make a data set with `sysscan-train synth`") from error
-    with file:
-        for number, line in enumerate(file, start=1):
-            try:
-                entry = orjson.loads(line)
-                case = TaughtCase(
-                    prompt=entry["prompt"],
-                    response=entry["response"],
-                    class_id=entry["class"],
-                    severity=entry["severity"],
-                    situation=entry["situation"],
-                    split=split,
-                    case=_case(entry["case"]),
-                    wording=entry["wording"],
-                )
-            except (ValueError, KeyError, TypeError) as error:
-                raise ConfigError(f"{path}:{number}: not a case: {error}") from error
-            yield case
+
+    def parse(entry: dict[str, Any]) -> TaughtCase:
+        return TaughtCase(
+            prompt=entry["prompt"],
+            response=entry["response"],
+            class_id=entry["class"],
+            severity=entry["severity"],
+            situation=entry["situation"],
+            split=split,
+            case=case_of(entry["case"]),
+            wording=entry["wording"],
+        )
+
+    yield from read_lines(_file(directory, split), parse, _REMAKE)
 
 
 def dataset_digest(directory: Path) -> str:
@@ -106,14 +101,9 @@ def dataset_digest(directory: Path) -> str:
             with path.open("rb") as file:
                 total.update(hashlib.file_digest(file, "sha256").digest())
         except OSError as error:
-            raise ConfigError(f"{path}: {error.strerror}; make a data set with `sysscan-train synth`") from error
+            raise ConfigError(f"{path}: {error.strerror}; {_REMAKE}") from error
     return total.hexdigest()
 
 
 def _file(directory: Path, split: Split) -> Path:
     return directory / f"{split}.jsonl"
-
-
-def _case(entry: dict[str, Any]) -> Case:
-    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()}
-    return Case(**values)
