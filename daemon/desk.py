@@ -2,9 +2,14 @@
 
 from pathlib import Path
 
-from daemon.settings import Settings
+from daemon.settings import ModelSettings, Settings
 from daemon.version import VERSION
 from pipeline.analysis import AnalysisStore
+from pipeline.analyst import ModelAnalyst
+from pipeline.embedded import EMBEDDED_MODEL
+from pipeline.engine.errors import EngineError
+from pipeline.engine.identity import choose_device
+from pipeline.engine.lazy import LazyGenerator
 from pipeline.errors import ConfigError
 from pipeline.intel import load_intel
 from pipeline.knowledge.load import load_knowledge
@@ -13,14 +18,36 @@ from pipeline.workbench import Desk
 
 
 def open_desk(settings: Settings, store: AnalysisStore | None = None) -> Desk:
-    """Load knowledge, policy and intelligence.
+    """Load knowledge, policy and intelligence, and find the model.
+
+    A model that cannot be used is no error: `Desk.notice` says why, and the rules answer.
 
     Raises:
         ConfigError: names the file, the line and the reason.
     """
     knowledge = load_knowledge(settings.knowledge_dirs)
     policy = load_policy(_expand(settings.policy_files, (".yaml", ".yml")), knowledge)
-    return Desk(knowledge, policy, load_intel(_expand(settings.intel_files, None)), version=VERSION, store=store)
+    intel = load_intel(_expand(settings.intel_files, None))
+    analyst, notice = None, None
+    if settings.model.enabled:
+        try:
+            generator = open_model(settings.model)
+            name = f"{generator.manifest.name}@{generator.weights[:12]}"
+            analyst = ModelAnalyst(generator, knowledge, name)
+        except EngineError as error:
+            notice = f"no model, the rules answer: {error}"
+    return Desk(knowledge, policy, intel, version=VERSION, analyst=analyst, store=store, notice=notice)
+
+
+def open_model(settings: ModelSettings) -> LazyGenerator:
+    """Find and verify the model that the settings name; its weights are loaded when they are needed.
+
+    Raises:
+        EngineError: if there is none that can be used.
+    """
+    directory = settings.path or EMBEDDED_MODEL
+    device = choose_device(directory, settings.runtime) if settings.device == "auto" else settings.device
+    return LazyGenerator(directory, settings.runtime, threads=settings.threads, device=device, shipped=settings.shipped)
 
 
 def _expand(paths: tuple[Path, ...], suffixes: tuple[str, ...] | None) -> list[Path]:

@@ -59,7 +59,7 @@ class Service:
     """One daemon on one state directory.
 
     Everything runs on one event loop and in one thread: a step of any part is short (a batch of findings takes
-    about 80 ms), and the ledger's connection belongs to one thread.
+    about 80 ms, and a model gives way every quarter of a second), and the ledger's connection belongs to one thread.
     """
 
     def __init__(
@@ -276,6 +276,7 @@ class Service:
         metrics, counts = self._metrics, self._ledger.waiting()
         for origin, count in self._worker.analysed.items():
             metrics.analysed.set(count, origin=origin)
+        metrics.model.set(1.0 if self._worker.has_model else 0.0)
         for delivery in self._deliveries:
             metrics.delivered.set(delivery.records, sink=delivery.name)
         metrics.backlog.set(counts.findings, stage="analysis")

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from daemon.sources.settings import WatchSettings
+from pipeline.engine.identity import DEFAULT_THREADS
 from pipeline.errors import ConfigError
 from pipeline.finding import Level
 
@@ -40,6 +41,17 @@ class AnalysisSettings(_Section):
     batch_size: int = Field(default=256, ge=1, le=4096)  # one checkpointed run of the graph: about 13 ms of overhead
 
 
+class ModelSettings(_Section):
+    """The local language model."""
+
+    enabled: bool = True
+    path: Path | None = None  # none: the one that comes with the program
+    runtime: Literal["onnx", "torch"] = "onnx"
+    device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: a GPU where what is installed can use it
+    threads: int = Field(default=DEFAULT_THREADS, ge=1, le=256)
+    shipped: bool = True  # use the answers that a model brings along
+
+
 class LogSettings(_Section):
     """What is logged, and how."""
 
@@ -65,6 +77,7 @@ class Settings(_Section):
     watch: WatchSettings = WatchSettings()
     output: OutputSettings = OutputSettings()
     analysis: AnalysisSettings = AnalysisSettings()
+    model: ModelSettings = ModelSettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
 

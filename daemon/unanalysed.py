@@ -18,6 +18,8 @@ Json = dict[str, Any]
 
 REASON = "internal_error"  # the fallback reason of such lines, and a note in the record of their scan
 _EXAMPLES = 5
+_ASSESSMENT = "Not analysed: a fault in this program, not in the report. The log says more."
+_IMPACT = "Not assessed: the scanner's own severity stands."
 
 # The middle of each level: what the scanner says is all there is.
 _POINTS: dict[str, tuple[Level, int]] = {
@@ -84,8 +86,11 @@ def unanalysed_line(scan: ClosedScan, seq: int, finding: RawFinding, member: Mem
         "correlations": [],
         "analysis": {
             "origin": "rules",
-            "assessment": "Not analysed: a fault in this program, not in the report. The log says more.",
-            "impact": "Not assessed: the scanner's own severity stands.",
+            "assessment": _ASSESSMENT,
+            "impact": _IMPACT,
+            "action": None,
+            "controls": [],
+            "techniques": [],
             "confidence": "low",
             "key": digest(REASON, desk.digest),
             "situation": member.classified.situation if member is not None else digest(REASON),
@@ -173,6 +178,8 @@ def _issue(scan: ClosedScan, findings: Sequence[RawFinding], members: Sequence[M
         "status": "unknown",
         "level": level,
         "score": max(_POINTS[finding.severity][1] for finding in findings),
+        "assessment": _ASSESSMENT,
+        "impact": _IMPACT,
         "lines": len(findings),
         "distinct": len(findings),
         "baseline": {},

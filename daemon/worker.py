@@ -1,6 +1,9 @@
 """Takes closed scans through the graph, batch by batch, and commits what comes out."""
 
+import math
 import sqlite3
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,10 +21,11 @@ from pipeline.graph import build_graph
 from pipeline.judge import Json
 from pipeline.keys import canonical
 from pipeline.scan import ScanContext, baseline_profile, profile_of
-from pipeline.workbench import Desk, Workbench
+from pipeline.workbench import Desk, Paused, Workbench
 
 logger = structlog.get_logger(__name__)
 
+_SLICE_S = 0.25  # of the model's time between two turns of the rest of the daemon
 MAX_ATTEMPTS = 2  # a batch that our own code failed on so often is done finding by finding
 
 
@@ -47,7 +51,18 @@ class Worker:
     simply made again.
     """
 
-    def __init__(self, queue: WorkQueue, desk: Desk, checkpoints: Checkpoints, batch_size: int) -> None:
+    def __init__(
+        self,
+        queue: WorkQueue,
+        desk: Desk,
+        checkpoints: Checkpoints,
+        batch_size: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
+        self._slice_ends = math.inf
+        self._failure: str | None = None
+        desk.between = self._pause_in_time
         self._queue = queue
         self._desk = desk
         self._checkpoints = checkpoints
@@ -58,6 +73,11 @@ class Worker:
         self._swept = False
         self.analysed: dict[str, int] = {"model": 0, "rules": 0, "review": 0}
         self.finished = 0
+
+    @property
+    def has_model(self) -> bool:
+        """Say whether a model is asked."""
+        return self._desk.analyst is not None
 
     def step(self) -> bool:
         """Do the next piece of work; returns False when there is none.
@@ -119,6 +139,8 @@ class Worker:
         else:
             try:
                 lines = self._together(job.bench, batch, thread)
+            except Paused:
+                return
             except (LedgerError, sqlite3.Error):
                 raise
             except Exception as error:
@@ -135,8 +157,25 @@ class Worker:
             self.analysed[line.origin] += 1
         self._checkpoints.delete(thread)
 
+    def _pause_in_time(self) -> None:
+        """Let others have a turn when the model has had its; the answers so far are kept."""
+        if self._clock() >= self._slice_ends:
+            raise Paused
+
+    def _tell_failure(self) -> None:
+        """Log what keeps the model from answering, once for each thing that does."""
+        failure = self._desk.analyst.failure if self._desk.analyst is not None else None
+        if failure is not None and failure != self._failure:
+            logger.warning("model.failed", reason=failure, see="sysscan-agent doctor")
+        self._failure = failure
+
     def _together(self, bench: Workbench, batch: Batch, thread: str) -> list[Line]:
-        state = run_batch(self._graph, batch.scan_no, batch.first, batch.last, thread=thread)
+        self._slice_ends = self._clock() + _SLICE_S
+        try:
+            state = run_batch(self._graph, batch.scan_no, batch.first, batch.last, thread=thread)
+        finally:
+            self._slice_ends = math.inf
+            self._tell_failure()
         decided: dict[str, Any] = state["decided"]
         return bench.take_lines(batch.first, batch.last, decided)
 

@@ -72,7 +72,13 @@ class Answer:
 
 
 class Analyst(Protocol):
-    """Answers questions. The rules are the analyst of last resort and need none of this."""
+    """Answers questions. The rules are the analyst of last resort and need none of this.
+
+    Attributes:
+        failure: what went wrong the last time that a question got no answer, or None.
+    """
+
+    failure: str | None
 
     @property
     def digest(self) -> str:

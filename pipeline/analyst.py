@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pipeline.analysis import Answer, Question
 from pipeline.case import CaseMaker
-from pipeline.engine.errors import EngineError
+from pipeline.engine.errors import EngineError, TooLong, Unfinished
 from pipeline.engine.generator import Generator, Grammar
 from pipeline.keys import digest
 from pipeline.knowledge.schema import Knowledge
@@ -53,8 +53,10 @@ class ModelAnalyst:
             try:
                 text = self._generator.generate(render_prompt(case), Grammar.of(response_schema(case)), MAX_TOKENS)
                 answers[question.key] = parse_response(text, case)
-            except (BadResponse, EngineError) as error:
-                self.failure = f"{case.class_id}: {type(error).__name__}: {error}"
+            except (BadResponse, TooLong, Unfinished) as error:
+                self.failure = f"{case.class_id}: {error}"
+            except EngineError as error:
+                self.failure = str(error)
         return answers
 
     def critique(self, question: Question, answer: Answer) -> str | None:

@@ -1,6 +1,6 @@
 """Keeps a model's answers by analysis key: as drafts until they are checked, then for good."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -55,11 +55,11 @@ class Answers:
         kept = self._kept.get(key)
         return kept.answer if kept is not None and kept.accepted else None
 
-    def put(self, key: str, kept: Kept) -> None:
-        """Keep an answer, durably where there is a store."""
-        self._kept[key] = kept
-        if self._store is not None:
-            self._store.store_analyses({key: encode(kept)})
+    def put(self, entries: Mapping[str, Kept]) -> None:
+        """Keep answers by key, durably where there is a store."""
+        self._kept.update(entries)
+        if self._store is not None and entries:
+            self._store.store_analyses({key: encode(kept) for key, kept in entries.items()})
 
 
 def encode(kept: Kept) -> bytes:

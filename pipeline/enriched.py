@@ -44,13 +44,22 @@ class Provenance:
 
 @dataclass(slots=True, frozen=True)
 class Said:
-    """Who analysed a situation, and what came out."""
+    """Who analysed a situation, and what came out.
+
+    Attributes:
+        answer: what a model or a reviewer said; None leaves the texts to the rules.
+        action, controls, techniques: what was picked out of the remediation and of the mappings; controls as
+            ``framework:id``.
+    """
 
     key: str
     origin: Origin
     answer: Answer | None = None
     model: str | None = None
     fallback_reason: FallbackReason | None = None
+    action: str | None = None
+    controls: tuple[str, ...] = ()
+    techniques: tuple[str, ...] = ()
 
 
 @dataclass(slots=True, frozen=True)
@@ -109,10 +118,7 @@ class Renderer:
         raw = index.findings[member.seq]
         spec = self._knowledge.classes.get(finding.class_id)
         seen = self._comparison.seen.get(finding.fingerprint) if self._comparison is not None else None
-        level = judgement.risk.level
-        if said.answer is not None and judgement.suppression is None:
-            # A model may raise, never lower, and not against the operator's word.
-            level = max(level, judgement.risk.floor, said.answer.level, key=LEVELS.index)
+        level = level_in_effect(judgement, said.answer)
         body: Json = {
             "schema": SCHEMA,
             "dedupe_key": "",
@@ -170,16 +176,22 @@ class Renderer:
         head, mark, tail = line.partition(b'"dedupe_key":"')
         return head + mark, tail, level, seen is None or seen.state in _CHANGED
 
+    def say(self, member: Member, answer: Answer | None) -> tuple[str, str]:
+        """Give assessment and impact of a finding: an answer's, with its slots filled, or the rules'."""
+        if answer is None:
+            return self._rules.say(member, self._index.context.header)
+        slots = member.classified.slots
+        return _told(answer.assessment, slots), _told(answer.impact, slots)
+
     def _analysis(self, member: Member, judgement: Judgement, said: Said) -> Json:
-        if said.answer is not None:
-            slots = member.classified.slots
-            assessment, impact = _told(said.answer.assessment, slots), _told(said.answer.impact, slots)
-        else:
-            assessment, impact = self._rules.say(member, self._index.context.header)
+        assessment, impact = self.say(member, said.answer)
         return {
             "origin": said.origin,
             "assessment": assessment,
             "impact": impact,
+            "action": said.action,
+            "controls": [_named(control) for control in said.controls],
+            "techniques": said.techniques,
             "confidence": confidence(member, judgement.artefact, self._index.context.header),
             "key": said.key,
             "situation": member.classified.situation,
@@ -203,6 +215,18 @@ class Renderer:
         if known is None or known[0] is not value:
             known = self._fragments[id(value)] = (value, orjson.Fragment(canonical(value)))
         return known[1]
+
+
+def level_in_effect(judgement: Judgement, answer: Answer | None) -> Level:
+    """Give the level of a finding: an answer may raise it, never lower it, and not against the operator's word."""
+    if answer is None or judgement.suppression is not None:
+        return judgement.risk.level
+    return max(judgement.risk.level, judgement.risk.floor, answer.level, key=LEVELS.index)
+
+
+def _named(control: str) -> Json:
+    framework, _, name = control.partition(":")
+    return {"framework": framework, "control": name}
 
 
 def _told(text: str, slots: Mapping[str, str]) -> str:

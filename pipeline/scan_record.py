@@ -1,7 +1,7 @@
 """The scan record: what is wrong with the host and what to do first, in one object."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pipeline.baseline import Comparison, Missing, Seen, identity_slots, label_of
@@ -10,7 +10,7 @@ from pipeline.correlate import Group
 from pipeline.display import printable
 from pipeline.enriched import Provenance
 from pipeline.finding import LEVELS, Level
-from pipeline.judge import Json, Judge, Judgement
+from pipeline.judge import Json, Judgement
 from pipeline.keys import digest
 from pipeline.knowledge.schema import Knowledge
 from pipeline.policy import Policy
@@ -25,21 +25,27 @@ _AT_STAKE = frozenset({"open", "unknown", "error"})
 
 def scan_record(
     index: ScanIndex,
-    judge: Judge,
+    judgements: Sequence[Judgement],
+    levels: Sequence[Level],
     groups: Sequence[Group],
     comparison: Comparison | None,
     knowledge: Knowledge,
     policy: Policy,
     provenance: Provenance,
+    say: Callable[[int], tuple[str, str]],
 ) -> Json:
-    """Summarise a scan; every list is ordered by what to look at first, then by name."""
+    """Summarise a scan; every list is ordered by what to look at first, then by name.
+
+    Args:
+        judgements, levels: by position in the report; the levels in effect, as the lines have them.
+        say: gives assessment and impact of the finding at a position.
+    """
     context, header = index.context, index.context.header
     members = index.members
-    judgements = [judge.judge(member.seq) for member in members]
     # People count findings; twins are one.
     first_of = {(m.classified.fingerprint, m.classified.content): m.seq for m in reversed(members)}
     different = [judgements[seq] for seq in first_of.values()]
-    issues = _issues(index, judgements, comparison, knowledge)
+    issues = _issues(index, judgements, levels, comparison, knowledge, say)
     gaps = GapAnalysis()
     for member, judgement in zip(members, judgements, strict=True):
         gaps.add(judgement.controls, member.dedupe_key, member.classified.fingerprint)
@@ -62,7 +68,7 @@ def scan_record(
             "distinct": len(different),
             "rejected": context.rejected,
             "status": _count(judgement.status for judgement in different),
-            "level": _count(j.risk.level for j in different if j.status in _AT_STAKE),
+            "level": _count(levels[seq] for seq in first_of.values() if judgements[seq].status in _AT_STAKE),
             "issues": len(issues),
             "unknown_class": sum(m.classified.class_id.startswith("unknown.") for m in members),
             "ambiguous_class": sum(bool(m.classified.candidates) for m in members),
@@ -72,7 +78,7 @@ def scan_record(
         },
         "issues": issues,
         "top": [issue["id"] for issue in issues[:_TOP]],
-        "correlations": [_correlation(group, index, judgements) for group in groups],
+        "correlations": [_correlation(group, index, levels) for group in groups],
         "baseline": None if comparison is None else _baseline(comparison, knowledge),
         "compliance": gaps.report(knowledge.frameworks, coverage(knowledge)),
         "policy": {
@@ -88,7 +94,12 @@ def scan_record(
 
 
 def _issues(
-    index: ScanIndex, judgements: Sequence[Judgement], comparison: Comparison | None, knowledge: Knowledge
+    index: ScanIndex,
+    judgements: Sequence[Judgement],
+    levels: Sequence[Level],
+    comparison: Comparison | None,
+    knowledge: Knowledge,
+    say: Callable[[int], tuple[str, str]],
 ) -> list[Json]:
     """Group what is at stake by class and by the features that split it; worst first."""
     buckets: dict[tuple[str, ...], list[int]] = {}
@@ -99,9 +110,13 @@ def _issues(
         spec = knowledge.classes.get(finding.class_id)
         split = [finding.features.get(name, "") for name in spec.issue_by] if spec is not None else []
         buckets.setdefault((finding.class_id, judgement.status, *finding.candidates, *split), []).append(member.seq)
-    issues = [_issue(key, seqs, index, judgements, comparison, knowledge) for key, seqs in sorted(buckets.items())]
+    issues = [
+        _issue(key, seqs, index, judgements, levels, comparison, knowledge, say)
+        for key, seqs in sorted(buckets.items())
+    ]
     issues.sort(
         key=lambda issue: (
+            -LEVELS.index(issue["level"]),  # a model may have raised it
             -issue["score"],
             issue["do_first"] is not None and issue["do_first"]["kind"] == "accept",  # nothing to do: after the rest
             -issue["distinct"],
@@ -117,10 +132,13 @@ def _issue(
     seqs: Sequence[int],
     index: ScanIndex,
     judgements: Sequence[Judgement],
+    levels: Sequence[Level],
     comparison: Comparison | None,
     knowledge: Knowledge,
+    say: Callable[[int], tuple[str, str]],
 ) -> Json:
-    worst = max(seqs, key=lambda seq: (judgements[seq].risk.score, -seq))
+    worst = max(seqs, key=lambda seq: (LEVELS.index(levels[seq]), judgements[seq].risk.score, -seq))
+    assessment, impact = say(worst)
     judgement, member = judgements[worst], index.members[worst]
     finding = member.classified
     spec = knowledge.classes.get(finding.class_id)
@@ -151,8 +169,10 @@ def _issue(
         },
         "scanner": finding.scanner,
         "status": judgement.status,
-        "level": judgement.risk.level,
+        "level": levels[worst],
         "score": judgement.risk.score,
+        "assessment": assessment,
+        "impact": impact,
         "lines": len(seqs),
         "distinct": len(labels),
         "baseline": dict(sorted(states.items())),
@@ -189,8 +209,8 @@ def _untold_title(candidates: Sequence[str], title: str, knowledge: Knowledge) -
     return printable(title) or "Unknown kind of finding"
 
 
-def _correlation(group: Group, index: ScanIndex, judgements: Sequence[Judgement]) -> Json:
-    level: Level = max((judgements[seq].risk.level for seq in group.members), key=LEVELS.index)
+def _correlation(group: Group, index: ScanIndex, levels: Sequence[Level]) -> Json:
+    level = max((levels[seq] for seq in group.members), key=LEVELS.index)
     return {
         "rule": group.rule,
         "group": group.group,

@@ -1,12 +1,13 @@
 """The working objects of one scan: what the graph's nodes act on, rebuilt by pure functions whenever it is needed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from pipeline.analysis import (
     ANALYSIS_VERSION,
     AnalysisStore,
     Analyst,
+    Answer,
     FallbackReason,
     Question,
     RulesAnalyst,
@@ -14,8 +15,9 @@ from pipeline.analysis import (
 )
 from pipeline.answers import Answers, Kept
 from pipeline.baseline import Comparison, Prior, compare
+from pipeline.case import selection
 from pipeline.correlate import Correlator
-from pipeline.enriched import Line, Provenance, Renderer, Said
+from pipeline.enriched import Line, Provenance, Renderer, Said, level_in_effect
 from pipeline.finding import LEVELS, RawFinding
 from pipeline.intel import Intel
 from pipeline.judge import ClassRules, Json, Judge
@@ -25,9 +27,20 @@ from pipeline.policy import Policy
 from pipeline.scan import ScanContext, ScanIndex, baseline_profile, index_scan
 from pipeline.scan_record import scan_record
 
+_KEPT_AT_ONCE = 8  # answers that one transaction keeps, and that a crash can lose
+
+
+class Paused(Exception):
+    """Raised by `Desk.between` to leave a graph in the middle of a node; run again, it goes on there."""
+
 
 class Desk:
-    """What all scans share: knowledge, policy, intelligence, the model if there is one, and the cache."""
+    """What all scans share: knowledge, policy, intelligence, the model if there is one, and the cache.
+
+    Attributes:
+        notice: why there is no model where one was wanted; for people, in one line.
+        between: called after each answer of the model, which may take long; may raise `Paused`.
+    """
 
     def __init__(
         self,
@@ -38,7 +51,10 @@ class Desk:
         version: str,
         analyst: Analyst | None = None,
         store: AnalysisStore | None = None,
+        notice: str | None = None,
     ) -> None:
+        self.notice = notice
+        self.between: Callable[[], None] = _go_on
         self.knowledge = knowledge
         self.policy = policy
         self.intel = intel
@@ -59,6 +75,10 @@ class Desk:
     def digest(self) -> str:
         """Name everything that an output depends on beside its report; a thread of the graph is bound to it."""
         return digest_bytes(canonical(self.provenance.as_json()))
+
+
+def _go_on() -> None:
+    """Do nothing: nobody else waits."""
 
 
 class Workbench:
@@ -158,19 +178,31 @@ class Workbench:
         return [seq for seq in asked if self._answers.accepted(keys[seq]) is None]
 
     def analyse(self, open_: Sequence[int], attempt: int) -> None:
-        """Ask the model what was not asked in this attempt yet, and keep each answer as it comes."""
+        """Ask the model what was not asked in this attempt yet, and keep the answers as they come."""
         analyst = self._desk.analyst
         if analyst is None:
             return
         self._answers.load(self.question(seq).key for seq in open_)
+        wanted: list[Question] = []
         for seq in open_:
             asked = self.question(seq)
             kept = self._answers.get(asked.key)
-            if kept is not None and (kept.accepted or kept.attempt >= attempt):
-                continue  # before an interruption, or for another batch
-            answer = analyst.analyse([asked], attempt).get(asked.key)
-            if answer is not None:
-                self._answers.put(asked.key, Kept(answer, attempt, accepted=False))
+            if kept is None or (not kept.accepted and kept.attempt < attempt):
+                wanted.append(asked)  # else before an interruption, or for another batch
+        # Prompts of one class begin alike, and what two in a row share is computed once.
+        wanted.sort(key=lambda asked: (asked.class_id, asked.key))
+        fresh: dict[str, Kept] = {}
+        try:
+            for asked in wanted:
+                answer = analyst.analyse([asked], attempt).get(asked.key)
+                if answer is not None:
+                    fresh[asked.key] = Kept(answer, attempt, accepted=False)
+                if len(fresh) >= _KEPT_AT_ONCE:
+                    self._answers.put(fresh)
+                    fresh = {}
+                self._desk.between()
+        finally:
+            self._answers.put(fresh)
 
     def critique(self, open_: Sequence[int]) -> tuple[list[int], list[int]]:
         """Accept or refuse the drafts; what has none is refused."""
@@ -178,6 +210,7 @@ class Workbench:
         self._answers.load(self.question(seq).key for seq in open_)
         accepted: list[int] = []
         refused: list[int] = []
+        standing: dict[str, Kept] = {}
         for seq in open_:
             asked = self.question(seq)
             kept = self._answers.get(asked.key)
@@ -187,9 +220,10 @@ class Workbench:
                 accepted.append(seq)
             elif analyst.critique(asked, kept.answer) is None:
                 accepted.append(seq)
-                self._answers.put(asked.key, replace(kept, accepted=True))
+                standing[asked.key] = replace(kept, accepted=True)
             else:
                 refused.append(seq)
+        self._answers.put(standing)
         return accepted, refused
 
     def fallback(self, open_: Sequence[int]) -> dict[str, list[int]]:
@@ -235,18 +269,40 @@ class Workbench:
         return lines
 
     def _said(self, seq: int, key: str, reason: FallbackReason | None) -> Said:
-        if reason is not None:
-            return Said(key, "rules", fallback_reason=reason)
-        if self._answers.get(key) is None:
+        asked = self.question(seq)
+        if reason is None and self._answers.get(key) is None:
             self._answers.load([key])
-        answer = self._answers.accepted(key)
-        if answer is None or self._desk.analyst is None:
-            return Said(key, "rules", fallback_reason="model_failed" if self.has_model else "no_model")
-        return Said(key, "model", answer, model=self._desk.analyst.model)
+        answer = None if reason is not None else self._answer(seq)
+        if answer is not None and self._desk.analyst is not None:
+            return Said(
+                key, "model", answer, self._desk.analyst.model, None, answer.remediation, answer.controls,
+                answer.techniques,
+            )  # fmt: skip
+        reason = reason or ("model_failed" if self.has_model else "no_model")
+        controls, techniques = selection(asked) if asked.evidence else ((), ())
+        action = asked.actions[0] if asked.actions else None
+        return Said(key, "rules", None, None, reason, action, controls, techniques)
+
+    def _answer(self, seq: int) -> Answer | None:
+        """Give the model's answer to a finding's question, if it was loaded and stands."""
+        return self._answers.accepted(self.question(seq).key)
 
     def record(self) -> Json:
         """Summarise the scan."""
+        members = self.index.members
+        answers: list[Answer | None] = [None] * len(members)
+        if self.has_model:
+            self._answers.load(self.question(member.seq).key for member in members)
+            answers = [self._answer(member.seq) for member in members]
+        judgements = [self.judge.judge(member.seq) for member in members]
         return scan_record(
-            self.index, self.judge, self.groups, self.comparison, self._desk.knowledge, self._desk.policy,
+            self.index,
+            judgements,
+            list(map(level_in_effect, judgements, answers)),
+            self.groups,
+            self.comparison,
+            self._desk.knowledge,
+            self._desk.policy,
             self._desk.provenance,
-        )  # fmt: skip
+            lambda seq: self._renderer.say(members[seq], answers[seq]),
+        )

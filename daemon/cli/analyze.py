@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from daemon.analysis_cache import analysis_cache
 from daemon.cli import startup
 from daemon.cli.exits import Exit, die
 from daemon.cli.progress import Progress
@@ -19,10 +20,12 @@ from daemon.desk import open_desk
 from daemon.ledger import Ledger
 from daemon.one_shot import OneShot, Refused
 from daemon.settings import load_settings
+from pipeline.analysis import AnalysisStore
 from pipeline.display import printable
 from pipeline.enriched import Line
 from pipeline.keys import canonical
 from pipeline.stix_bundle import utc
+from pipeline.workbench import Desk
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
 _MODE = 0o640  # as the daemon's: findings name what is weak
@@ -46,13 +49,16 @@ def analyze_reports(
             as_of = utc(as_of)
         except ValueError:
             die(Exit.USAGE, f"--as-of {as_of}: not a time in RFC 3339 form, such as 2026-11-04T03:00:44Z")
-    desk = open_desk(settings)
-    startup.loaded()
     to_terminal = output is None and sys.stdout.isatty() and not as_json
     console = terminal(sys.stdout if to_terminal else sys.stderr)
     with _explained(output), ExitStack() as stack:
-        file = stack.enter_context(_target(output, reports))
         ledger = stack.enter_context(Ledger.open(settings.state_dir, clock=time.time)) if record else None
+        store: AnalysisStore | None = ledger
+        if store is None and settings.model.enabled:
+            store = stack.enter_context(analysis_cache(settings.state_dir))
+        desk = open_desk(settings, store)
+        startup.loaded()
+        file = stack.enter_context(_target(output, reports))
         run = OneShot(desk, settings.analysis.batch_size, settings.host, as_of, ledger)
 
         progress = stack.enter_context(Progress(sys.stderr))
@@ -72,9 +78,17 @@ def analyze_reports(
         file.flush()
         if output is not None and stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             os.fsync(file.fileno())
+    if (notice := _notice(desk)) is not None:
+        sys.stderr.write(f"sysscan-agent: {printable(notice, 1000)}; see `sysscan-agent doctor`\n")
     for refused in run.refused:
         sys.stderr.write(_explain(refused) + "\n")
     return Exit.REJECTED if run.refused else Exit.DONE
+
+
+def _notice(desk: Desk) -> str | None:
+    if desk.analyst is not None and desk.analyst.failure is not None:
+        return f"some findings were left to the rules: {desk.analyst.failure}"
+    return desk.notice
 
 
 def _target(output: Path | None, reports: Sequence[str]) -> BinaryIO:

@@ -17,12 +17,15 @@ from rich.text import Text
 
 from daemon.cli.exits import Exit
 from daemon.cli.terminal import terminal
-from daemon.desk import open_desk
+from daemon.desk import open_desk, open_model
 from daemon.ledger import Ledger
 from daemon.ledger.database import FILE_NAME
 from daemon.settings import Settings, load_settings
 from daemon.version import VERSION
+from pipeline.engine.cpu import instruction_sets
+from pipeline.engine.errors import EngineError
 from pipeline.errors import AgentError, LedgerError
+from pipeline.prompt import PROMPT_VERSION
 
 Verdict = Literal["ok", "warning", "problem"]
 _STYLES: Mapping[Verdict, str] = {"ok": "green", "warning": "yellow", "problem": "bold red"}
@@ -48,7 +51,7 @@ def examine(given: Mapping[str, Any], config: Path | None, *, as_json: bool) -> 
         checks.append(Check("settings", "problem", str(error)))
     else:
         checks.append(Check("settings", "ok", f"state in {settings.state_dir}, output to {settings.output_path}"))
-        checks += [check(settings) for check in (_knowledge, _ledger, _output, *_roots(settings))]
+        checks += [check(settings) for check in (_knowledge, _model, _ledger, _output, *_roots(settings))]
         checks += _disks(settings)
     if as_json or not sys.stdout.isatty():
         for one in checks:
@@ -62,22 +65,11 @@ def examine(given: Mapping[str, Any], config: Path | None, *, as_json: bool) -> 
     return Exit.USAGE if any(one.verdict == "problem" for one in checks) else Exit.DONE
 
 
-def instruction_sets() -> list[str]:
-    """List the instruction sets of this processor that matter for inference on it."""
-    wanted = ("avx2", "f16c", "fma", "avx512f", "avx512bw", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8")
-    wanted_arm = ("asimd", "asimddp", "i8mm", "bf16", "sve")
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return []
-    flags = {word for line in text.splitlines() if line.startswith(("flags", "Features")) for word in line.split()}
-    return [name for name in (*wanted, *wanted_arm) if name in flags]
-
-
 def _machine() -> Check:
     cores = len(os.sched_getaffinity(0))
-    sets = ", ".join(instruction_sets()) or "none known"
-    return Check("machine", "ok", f"{platform.machine()}, {cores} cores, {sets}; SQLite {sqlite3.sqlite_version}")
+    architecture, *sets = instruction_sets()
+    kernels = ", ".join(sets) or "no instruction sets that matter"
+    return Check("machine", "ok", f"{architecture}, {cores} cores, {kernels}; SQLite {sqlite3.sqlite_version}")
 
 
 def _knowledge(settings: Settings) -> Check:
@@ -94,6 +86,36 @@ def _knowledge(settings: Settings) -> Check:
     if intel.warnings:
         return Check("knowledge", "warning", detail, "; ".join(intel.warnings))
     return Check("knowledge", "ok", detail)
+
+
+def _model(settings: Settings) -> Check:
+    """Load the model as the daemon does, and measure it."""
+    if not settings.model.enabled:
+        return Check("model", "warning", "switched off (model.enabled); the rules answer")
+    advice = "the rules answer until this is mended"
+    try:
+        generator = open_model(settings.model)
+        begin = time.perf_counter()
+        decoder = generator.load()
+        loaded_s = time.perf_counter() - begin
+        from pipeline.engine.probe import measure
+
+        speed = measure(decoder.runner)
+        decoder.close()
+    except EngineError as error:
+        return Check("model", "problem", str(error), advice)
+    manifest = generator.manifest
+    detail = (
+        f"{manifest.name}@{generator.weights[:12]} ({manifest.kind}), {settings.model.runtime} on {generator.device}, "
+        f"{settings.model.threads} threads; loaded in {loaded_s:.1f} s, {speed.prefill:,.0f} tokens/s of a prompt, "
+        f"{speed.decode:,.0f} tokens/s of an answer; {generator.num_known:,} answers come with it"
+    )
+    if manifest.prompt_version != PROMPT_VERSION:
+        return Check(
+            "model", "warning", detail,
+            f"it was trained on {manifest.prompt_version}, this version asks in {PROMPT_VERSION}: train it again",
+        )  # fmt: skip
+    return Check("model", "ok", detail)
 
 
 def _ledger(settings: Settings) -> Check:

@@ -52,6 +52,8 @@ def run_daemon(given: Mapping[str, Any], config: Path | None, *, once: bool) -> 
         startup.loaded()
         for warning in desk.intel.warnings:
             logger.warning("intel.skipped", reason=warning)
+        if desk.notice is not None:
+            logger.warning("model.unavailable", reason=desk.notice, see="sysscan-agent doctor")
         sink = _sink(settings)
         checkpoints = Checkpoints(settings.state_dir / CHECKPOINTS)
         try:
@@ -67,6 +69,7 @@ def run_daemon(given: Mapping[str, Any], config: Path | None, *, once: bool) -> 
                 output=str(settings.output_path),
                 knowledge=desk.knowledge.digest,
                 policy=desk.policy.digest,
+                model=desk.analyst.model if desk.analyst is not None else None,
             )
             if settings.watch.roots == (STANDARD_INPUT,):
                 return _follow_input(settings, ledger, worker, delivery)

@@ -7,7 +7,7 @@ from types import ModuleType
 from pipeline.engine.decoder import Decoder
 from pipeline.engine.errors import Unsupported
 from pipeline.engine.identity import DEFAULT_THREADS, Device, Runtime, digest_of, identify, part_of
-from pipeline.engine.manifest import TOKENIZER, digest_directory, verify
+from pipeline.engine.manifest import TOKENIZER, Manifest, digest_directory, verify
 from pipeline.engine.tokens import Tokenizer
 
 
@@ -19,13 +19,21 @@ def open_generator(
     Raises:
         EngineError: saying what is missing, damaged or not supported, and what to do.
     """
-    manifest = verify(directory)
+    return open_verified(directory, verify(directory), runtime, threads=threads, device=device)
+
+
+def open_verified(directory: Path, manifest: Manifest, runtime: Runtime, *, threads: int, device: Device) -> Decoder:
+    """Load a model directory whose files were held to this manifest.
+
+    Raises:
+        EngineError: saying what is missing or not supported, and what to do.
+    """
     digest = digest_of(manifest, runtime, threads, device)
     part = part_of(manifest, runtime, device)
     tokenizer = Tokenizer(directory / TOKENIZER)
     where = directory / manifest.parts[part]
     if runtime == "onnx":
-        runner = _import("onnx_runtime", "sysscan-agent[model]").OnnxRunner(
+        runner = _import("onnx_runtime", "sysscan-agent").OnnxRunner(
             where, context_length=manifest.context_length, threads=threads, provider=device
         )
     else:

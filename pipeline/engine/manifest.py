@@ -21,7 +21,7 @@ SCHEMA = "sysscan.model/1"
 TOKENIZER = "tokenizer.json"
 
 # Formats that hold numbers and text. Everything else, pickles first of all, may run code when it is read.
-ALLOWED_SUFFIXES = (".safetensors", ".onnx", ".onnx.data", ".json", ".md")
+ALLOWED_SUFFIXES = (".safetensors", ".onnx", ".onnx.data", ".json", ".json.gz", ".md")
 _BLOCK_BYTES = 1 << 20
 
 

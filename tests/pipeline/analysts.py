@@ -27,6 +27,7 @@ class PlainAnalyst:
         self._silent = silent
         self._level = level
         self.asked: list[tuple[str, int]] = []
+        self.failure: str | None = None
 
     @property
     def digest(self) -> str:

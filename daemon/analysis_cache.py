@@ -1,0 +1,60 @@
+"""Where `analyze` keeps a model's answers: in the ledger, if there is one that is its own, else in memory."""
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from daemon.ledger import Ledger
+from daemon.ledger.database import FILE_NAME
+from pipeline.analysis import AnalysisStore
+from pipeline.errors import LedgerError
+
+
+class MemoryCache:
+    """Keeps answers for as long as the process runs."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, bytes] = {}
+
+    def cached_analyses(self, keys: Sequence[str]) -> dict[str, bytes]:
+        """Give those that are known."""
+        return {key: self._rows[key] for key in keys if key in self._rows}
+
+    def store_analyses(self, analyses: dict[str, bytes]) -> None:
+        """Keep them."""
+        self._rows.update(analyses)
+
+
+@contextmanager
+def analysis_cache(state_dir: Path) -> Iterator[AnalysisStore]:
+    """Open the cache beside a daemon that may be running.
+
+    A cache is a convenience: where the ledger cannot be opened, answers are kept in memory.
+    """
+    ledger = _open(state_dir) if _is_ours(state_dir) else None
+    if ledger is None:
+        yield MemoryCache()
+        return
+    with ledger:
+        yield ledger
+
+
+def _open(state_dir: Path) -> Ledger | None:
+    try:
+        return Ledger.open(state_dir, clock=time.time, exclusive=False)
+    except LedgerError:
+        return None
+
+
+def _is_ours(state_dir: Path) -> bool:
+    """Say whether opening the ledger leaves nothing behind that another user's daemon could not open.
+
+    SQLite makes files beside the ledger, owned by whoever opens it; so root keeps away from the service's, and makes
+    none where the service will.
+    """
+    try:
+        return (state_dir / FILE_NAME).stat().st_uid == os.geteuid()
+    except OSError:
+        return not state_dir.exists() and os.geteuid() != 0
