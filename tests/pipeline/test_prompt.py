@@ -31,7 +31,7 @@ from pipeline.prompt import (
 from pipeline.scan import ScanContext
 from pipeline.workbench import Workbench
 from tests.pipeline.benches import FILES, desk, knowledge, reports
-from tests.pipeline.test_hostile import HOSTILE, findings_with
+from pipeline.scorecard.payloads import HOSTILE, findings_with
 
 MARK = "zqxjkvw"  # stands in no list of ours
 
