@@ -232,6 +232,29 @@ def explain(
 
 
 @app.command()
+def evaluate(
+    model: Annotated[
+        Path | None,
+        typer.Option("--model", metavar="DIR", help="Model directory. Default: the model of the package."),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="DIR", help="Holdouts or a data set. Default: the holdouts of the package."),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, metavar="N", help="Only so many cases of each holdout.")
+    ] = None,
+    runtime: Annotated[Literal["onnx", "torch"], typer.Option("--runtime", help="What runs the model.")] = "onnx",
+    threads: Annotated[int, typer.Option("--threads", min=1, max=64, metavar="N", help="CPU threads.")] = 2,
+    as_json: AsJson = False,
+) -> None:
+    """Score a model on cases whose right answers are known: validity, mapping, levels, actions, hostile texts."""
+    from daemon.cli.evaluate import evaluate_local
+
+    raise typer.Exit(int(evaluate_local(model, data, limit=limit, runtime=runtime, threads=threads, as_json=as_json)))
+
+
+@app.command()
 def doctor(
     as_json: AsJson = False,
     state_dir: StateDir = None,

@@ -19,7 +19,7 @@ def ask_again(target: Target, cases: Sequence[Case]) -> list[str]:
         Unsupported: if that process could not run the model.
     """
     questions = [[render_prompt(case), Grammar.of(response_schema(case)).schema] for case in cases]
-    done = subprocess.run(  # noqa: S603  (this program, with nothing of anybody else's)
+    done = subprocess.run(
         [sys.executable, "-m", "pipeline.scorecard.again"],
         input=json.dumps({"target": target.as_json(), "questions": questions}),
         capture_output=True,

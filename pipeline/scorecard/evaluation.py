@@ -37,7 +37,7 @@ class Evaluation:
 
     Attributes:
         generator: digest of all that its tokens depend on.
-        facts: of the holdouts; `differences` says where they are not of what is installed.
+        facts: of the holdouts, with a digest of the cases; `differences` says where they are not of what is installed.
     """
 
     target: Target
@@ -101,7 +101,7 @@ def evaluate_model(
         target=target,
         generator=generator.digest,
         holdouts=cards,
-        facts={**holdouts.facts, "digest": holdouts.digest},
+        facts={**holdouts.facts, "cases": holdouts.digest},
         differences=holdouts.differences(knowledge.digest),
         knowledge=knowledge.digest,
         hostile=hostile,

@@ -80,9 +80,11 @@ def read_holdouts(directory: Path = FROZEN) -> Holdouts:
     }
     if not all(cases.values()):
         raise ConfigError(f"{directory}: a holdout without any case; {_REMAKE}")
+    made_of = {name: facts.get(name) for name in ("seed", "knowledge", "prompt")}
     if frozen:
-        return Holdouts(cases, facts, _nearest(directory / NEAREST))
-    return Holdouts(cases, facts, Nearest.learn(read_gold(directory / "train.jsonl", _REMAKE)))
+        return Holdouts(cases, {"data": facts.get("data"), **made_of}, _nearest(directory / NEAREST))
+    nearest = Nearest.learn(read_gold(directory / "train.jsonl", _REMAKE))
+    return Holdouts(cases, {"data": facts.get("digest"), **made_of}, nearest)
 
 
 def write_holdouts(directory: Path, holdouts: Holdouts) -> None:

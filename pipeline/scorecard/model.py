@@ -38,10 +38,10 @@ class Target:
         Raises:
             EngineError: saying what is missing, damaged or not supported, and what to do.
         """
-        try:  # what decodes needs numpy and llguidance, which come with an extra
+        try:  # what decodes needs numpy and llguidance, and may miss them
             load = importlib.import_module("pipeline.engine.load")
         except ImportError as error:
-            package = "sysscan-agent[cuda]" if self.runtime == "torch" else "sysscan-agent[model]"
+            package = "sysscan-agent[cuda]" if self.runtime == "torch" else "sysscan-agent"
             raise Unsupported(f"{error}; install {package}") from error
         generator: Generator = (
             load.open_checkpoint(self.path, threads=self.threads, device=self.device)

@@ -61,6 +61,7 @@ MEASURES = (
     Measure("ms a case, median", ("milliseconds", "p50"), _time, score=False, baseline=False),
     Measure("ms a case, 95 in 100", ("milliseconds", "p95"), _time, score=False, baseline=False),
 )
+_BAR = 40  # characters of a bar
 _FORMS = ("float", "gptq", "onnx")  # in the order in which one is made of the other
 
 
@@ -97,6 +98,20 @@ def remarks(evaluation: Json) -> Iterator[str]:
         yield f"note: {evaluation['differences']}"
 
 
+def bars(evaluation: Json) -> str:
+    """Draw the scores as bars, each above that of the baseline where there is one."""
+    lines = []
+    for name, card in evaluation["holdouts"].items():
+        lines.append(f"{name} holdout")
+        for measure in MEASURES:
+            if not measure.score or measure.label.startswith(" "):
+                continue
+            lines.append(_bar(measure.label, _value(card, measure), measure.show))
+            if measure.baseline and card["baseline"] is not None:
+                lines.append(_bar("  nearest class", _value(card["baseline"], measure), measure.show))
+    return "\n".join(lines)
+
+
 def markdown(evaluations: Mapping[str, Json]) -> str:
     """Draw evaluations side by side, a table for each holdout, with what each form loses against the float model."""
     ordered = sorted(evaluations, key=lambda name: (_FORMS.index(name) if name in _FORMS else len(_FORMS), name))
@@ -122,6 +137,11 @@ def _holdout(holdout: str, evaluations: Mapping[str, Json]) -> str:
             cells.append(measure.show(_value(baseline, measure)) if measure.baseline else "")
         lines.append(_row(cells))
     return "\n".join(lines) + "\n"
+
+
+def _bar(label: str, value: float, show_value: Callable[[float], str]) -> str:
+    filled = round(_BAR * max(0.0, min(1.0, value)))
+    return f"  {label:<28}{'█' * filled}{'·' * (_BAR - filled)} {show_value(value)}"
 
 
 def _loss(measure: Measure, base: Json, other: Json) -> str:
