@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from typer.exceptions import TyperException
 
 from pipeline.errors import AgentError
 from pipeline.knowledge.load import load_knowledge
-from trainer import commands
+from trainer import commands, scoring
+from trainer.bars import bars
 
 _NAME = "sysscan-train"
 
@@ -42,14 +42,7 @@ def synth(
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise typer.BadParameter(f"{out} is not an empty directory; choose a new one", param_hint="--out")
         out.mkdir(parents=True, exist_ok=True)
-        with Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), transient=True
-        ) as bars:
-            tasks = {name: bars.add_task(name, total=None) for name in ("reports", "cases")}
-
-            def advance(step: str, done: int, total: int) -> None:
-                bars.update(tasks[step], completed=done, total=total)
-
+        with bars() as advance:
             result = synthesise(out, load_knowledge(), seed, size, advance)
     except (AgentError, OSError) as error:
         typer.echo(f"sysscan-train: {error}", err=True)
@@ -59,6 +52,7 @@ def synth(
 
 
 commands.register(app)
+scoring.register(app)
 
 
 def main() -> None:

@@ -13,6 +13,8 @@ from typing import Annotated, Any
 import typer
 
 from pipeline.errors import ConfigError
+from pipeline.knowledge.load import load_knowledge
+from trainer.bars import bars
 from trainer.offline import seal
 from trainer.settings import ExportSettings, FinetuneSettings, PretrainSettings, QuantizeSettings, make_settings
 
@@ -53,7 +55,7 @@ Compile = Annotated[bool | None, typer.Option("--compile/--no-compile", help="to
 
 def register(app: typer.Typer) -> None:
     """Add the commands to an application."""
-    for command in (pretrain, finetune, merge, quantize, export):
+    for command in (pretrain, finetune, merge, quantize, export, answers):
         app.command()(command)
 
 
@@ -180,10 +182,26 @@ def export(
     device: Annotated[str | None, typer.Option("--device", help="cpu or cuda.", show_default="cpu")] = None,
     accuracy_level: Annotated[int | None, typer.Option(help="0 to 4; 4 multiplies in int8.", show_default="4")] = None,
     lm_head: Annotated[str | None, typer.Option(help="int4, int8 or float.", show_default="int8")] = None,
+    run: Annotated[
+        list[Path] | None,
+        typer.Option(help="Run directory whose record goes into the manifest; may be repeated.", show_default=False),
+    ] = None,
 ) -> None:
     """Export a GPTQ checkpoint to ONNX, and write the manifest."""
-    settings = make_settings(ExportSettings, _given(locals(), "name", "origin"))
-    _say(_recipe("export").Export(base, output, settings, name=name, origin=origin).run())
+    settings = make_settings(ExportSettings, _given(locals(), "name", "origin", "run"))
+    _say(_recipe("export").Export(base, output, settings, name=name, origin=origin, runs=run or ()).run())
+
+
+def answers(
+    model: Annotated[Path, typer.Option("--model", "-m", help="Model directory, made by `export`.")],
+    data: Data,
+    most: Annotated[int, typer.Option(min=1, help="How many questions, the most frequent first.")] = 8_000,
+) -> None:
+    """Put a model's answers to the most frequent questions into its directory."""
+    recipe = _recipe("answers")
+    with bars() as advance:
+        count = recipe.record_answers(model, data, load_knowledge(), most, advance)
+    typer.echo(f"{count} answers in {model}", err=True)
 
 
 _NO_SETTINGS = frozenset({"data", "output", "base", "resume"})

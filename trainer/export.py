@@ -1,7 +1,7 @@
 """Recipe: a GPTQ checkpoint as a model directory that the daemon runs, ONNX and manifest included."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,7 +15,7 @@ from pipeline.prompt import PROMPT_VERSION
 from trainer.capacity import available_ram, check_disk, check_memory
 from trainer.checkpoint import Checkpoint, inspect_checkpoint
 from trainer.quiet import quiet
-from trainer.run_directory import check_empty, code_version, files_digest, library_versions
+from trainer.run_directory import RunDirectory, check_empty, code_version, files_digest, library_versions
 from trainer.settings import ExportSettings
 from trainer.training import plain_settings
 
@@ -31,14 +31,18 @@ class Export:
         output: the model directory: ``onnx/``, ``gptq/``, ``tokenizer.json``, ``manifest.json``.
         name: what the manifest calls the model.
         origin: what the weights were made from, in a few words.
+        runs: run directories that led here; the manifest keeps their records.
     """
 
-    def __init__(self, base: Path, output: Path, settings: ExportSettings, *, name: str, origin: str) -> None:
+    def __init__(
+        self, base: Path, output: Path, settings: ExportSettings, *, name: str, origin: str, runs: Sequence[Path] = ()
+    ) -> None:
         self.base = base
         self.output = output
         self.settings = settings
         self.name = name
         self.origin = origin
+        self.runs = [RunDirectory(path).record() for path in runs]
 
     def run(self) -> Path:
         """Check the input, export, and give the model directory."""
@@ -102,6 +106,7 @@ class Export:
             "export": plain_settings(self.settings),
             "gptq_files": files_digest(self.base),
             "versions": library_versions(),
+            "runs": {str(run["recipe"]): run for run in self.runs},
         }
         try:
             write_manifest(

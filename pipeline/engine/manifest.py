@@ -186,6 +186,25 @@ def write_manifest(
     return read_manifest(directory)
 
 
+def relist(directory: Path, additions: Mapping[str, Any]) -> Manifest:
+    """Describe a directory again after files were added to it, and add to the record; the rest stays as it was.
+
+    Raises:
+        ModelMissing, ModelDamaged, Unsupported: as `read_manifest` and `write_manifest`.
+    """
+    known = read_manifest(directory)
+    return write_manifest(
+        directory,
+        name=known.name,
+        kind=known.kind,
+        base=known.base,
+        prompt_version=known.prompt_version,
+        context_length=known.context_length,
+        parts=known.parts,
+        record={**known.record, **additions},
+    )
+
+
 def digest_directory(directory: Path) -> str:
     """Name the regular files directly in a directory that has no manifest."""
     return _digest({path.name: _sha256(path) for path in sorted(directory.iterdir()) if path.is_file()})

@@ -1,5 +1,6 @@
 """The worker: nothing is given up before the ledger has it, and no fault of ours loses a finding."""
 
+import itertools
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from pipeline.batches import run_batch
 from pipeline.errors import LedgerError
 from pipeline.workbench import Desk, Workbench
 from tests.daemon.ledger.reports import SINK, admit
+from tests.pipeline.analysts import PlainAnalyst
 from tests.pipeline.benches import bench_of, desk, lines_of, report
 
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schema"
@@ -375,3 +377,36 @@ def test_what_cannot_be_written_as_json_is_left_out_of_a_poor_line(shop: Shop) -
     line = valid("enriched", unanalysed_line(scan, 0, finding, None, shop.desk).line)
     assert line["finding"]["metadata"] == {}
     shop.finish(shop.worker())
+
+
+def test_a_model_that_takes_long_gives_way_and_goes_on_where_it_was(shop: Shop, tmp_path: Path) -> None:
+    """Every answer takes as long as a whole turn; the lines are those of a model that takes no time."""
+    shop.take_in()
+    analyst = PlainAnalyst()
+    shop.desk = desk(analyst=analyst, store=shop.ledger)
+    ticks = itertools.count()
+    shop.opened.append(Checkpoints(shop.checkpoints))
+    worker = Worker(shop.ledger, shop.desk, shop.opened[-1], SIZE, clock=lambda: float(next(ticks)))
+    turns = [len(analyst.asked)]
+    while worker.step():
+        turns.append(len(analyst.asked))
+    assert max(after - before for before, after in itertools.pairwise(turns)) == 1
+    assert len(analyst.asked) == len({key for key, _ in analyst.asked}) > SIZE
+    other = Shop(tmp_path / "other")
+    other.take_in()
+    other.desk = desk(analyst=PlainAnalyst(), store=other.ledger)
+    other.finish(other.worker())
+    assert shop.written() == other.written()
+    assert shop.written("scan") == other.written("scan")
+    other.close()
+
+
+def test_what_keeps_a_model_from_answering_is_logged_once(shop: Shop) -> None:
+    shop.take_in()
+    analyst = PlainAnalyst(silent=lambda question: True)
+    analyst.failure = "out of order"
+    shop.desk = desk(analyst=analyst, store=shop.ledger)
+    with capture_logs() as logs:
+        shop.finish(shop.worker())
+    assert [entry["reason"] for entry in logs if entry["event"] == "model.failed"] == ["out of order"]
+    assert {json.loads(line)["analysis"]["fallback_reason"] for line in shop.written()} == {"model_failed"}

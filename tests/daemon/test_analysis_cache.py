@@ -1,0 +1,62 @@
+"""The cache of `analyze`: the ledger where it is one's own, memory elsewhere, never a reason to stop."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from daemon import analysis_cache
+from daemon.analysis_cache import MemoryCache
+from daemon.ledger import Ledger
+from daemon.ledger.database import FILE_NAME
+
+ROWS = {"a" * 32: b"one", "b" * 32: b"two"}
+
+
+def clock() -> float:
+    return 1_800_000_000.0
+
+
+def test_answers_are_shared_with_a_daemon_that_is_running(tmp_path: Path) -> None:
+    with Ledger.open(tmp_path, clock=clock) as daemons:
+        with analysis_cache.analysis_cache(tmp_path) as cache:
+            cache.store_analyses(ROWS)
+        assert daemons.cached_analyses(list(ROWS)) == ROWS
+
+
+def test_a_user_gets_a_ledger_of_his_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    state = tmp_path / "new"
+    with analysis_cache.analysis_cache(state) as cache:
+        cache.store_analyses(ROWS)
+    monkeypatch.undo()
+    with Ledger.open(state, clock=clock) as ledger:
+        assert ledger.cached_analyses(list(ROWS)) == ROWS
+
+
+def test_root_makes_no_ledger_that_the_service_could_not_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    with analysis_cache.analysis_cache(tmp_path / "state") as cache:
+        assert isinstance(cache, MemoryCache)
+        cache.store_analyses(ROWS)
+        assert cache.cached_analyses(["a" * 32, "c" * 32]) == {"a" * 32: b"one"}
+    assert not (tmp_path / "state").exists()
+
+
+def test_the_ledger_of_another_user_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Ledger.open(tmp_path, clock=clock):
+        pass
+    before = sorted(path.name for path in tmp_path.iterdir())
+    somebody = (tmp_path / FILE_NAME).stat().st_uid + 1
+    monkeypatch.setattr(os, "geteuid", lambda: somebody)
+    with analysis_cache.analysis_cache(tmp_path) as cache:
+        assert isinstance(cache, MemoryCache)
+        cache.store_analyses(ROWS)
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_a_ledger_that_cannot_be_used_is_no_reason_to_stop(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).write_bytes(b"this is no database" * 100)
+    with analysis_cache.analysis_cache(tmp_path) as cache:
+        cache.store_analyses(ROWS)
+        assert cache.cached_analyses(list(ROWS)) == ROWS

@@ -1,0 +1,104 @@
+"""Recipe: the answers that a model directory brings along, for the questions that the data set's hosts raise most."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from pipeline.analysis import Question
+from pipeline.analyst import ModelAnalyst
+from pipeline.case import CaseMaker
+from pipeline.engine.errors import EngineError
+from pipeline.engine.generator import Generator, Grammar
+from pipeline.engine.load import open_generator
+from pipeline.engine.manifest import read_manifest, relist
+from pipeline.engine.shipped import FILE, answer_key, write_answers
+from pipeline.errors import ConfigError
+from pipeline.intel import load_intel
+from pipeline.knowledge.schema import Knowledge
+from pipeline.policy import Policy
+from pipeline.prompt import render_prompt
+from pipeline.workbench import Desk
+from trainer.cases import questions
+from trainer.dataset import REPORTS
+
+ATTEMPTS = 2  # as in the graph
+
+Progress = Callable[[str, int, int], None]
+
+
+class Recorder:
+    """A generator that remembers what it said."""
+
+    def __init__(self, generator: Generator) -> None:
+        self._generator = generator
+        self.answers: dict[str, str] = {}
+
+    @property
+    def digest(self) -> str:
+        """Name everything that the tokens depend on."""
+        return self._generator.digest
+
+    def generate(self, prompt: str, grammar: Grammar, max_tokens: int) -> str:
+        """Answer, and remember it."""
+        text = self._generator.generate(prompt, grammar, max_tokens)
+        self.answers[answer_key(prompt, grammar)] = text
+        return text
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self._generator.close()
+
+
+def record_answers(
+    model: Path, data: Path, knowledge: Knowledge, most: int, progress: Progress = lambda step, done, total: None
+) -> int:
+    """Ask an exported model what hosts are most likely to raise, and put its answers into its directory.
+
+    Args:
+        model: model directory with an ``onnx`` part.
+        data: data set directory; its reports raise the questions, for an operator without wishes of his own.
+        most: how many questions, the most frequent first.
+
+    Returns:
+        How many answers there are.
+
+    Raises:
+        ConfigError: if the data set has no reports, or the model cannot be used.
+    """
+    reports = sorted((data / REPORTS).glob("*"))
+    if not reports:
+        raise ConfigError(f"{data / REPORTS}: no reports; make a data set with `sysscan-train synth`")
+    chosen = _most_frequent(reports, knowledge, most, progress)
+    try:
+        weights = read_manifest(model).part_digest("onnx")
+        recorder = Recorder(open_generator(model))
+    except EngineError as error:
+        raise ConfigError(str(error)) from error
+    analyst = ModelAnalyst(recorder, knowledge, "recorded")
+    for number, question in enumerate(sorted(chosen, key=lambda one: (one.class_id, one.key))):
+        for attempt in range(ATTEMPTS):
+            answer = analyst.analyse([question], attempt).get(question.key)
+            if answer is not None and analyst.critique(question, answer) is None:
+                break
+        progress("answers", number + 1, len(chosen))
+    recorder.close()
+    write_answers(model, weights, recorder.answers)
+    relist(model, {"answers": {"file": FILE, "questions": len(chosen), "answers": len(recorder.answers)}})
+    return len(recorder.answers)
+
+
+def _most_frequent(reports: Iterable[Path], knowledge: Knowledge, most: int, progress: Progress) -> list[Question]:
+    """Order the questions of reports by the number of hosts that raise them; questions with one prompt are one."""
+    desk = Desk(knowledge, Policy(), load_intel([]), version="trainer")
+    maker = CaseMaker(knowledge)
+    asked: dict[str, Question] = {}
+    hosts: Counter[str] = Counter()
+    paths = list(reports)
+    for number, path in enumerate(paths):
+        found = {render_prompt(maker.case(one.question)): one.question for one in questions(path.read_bytes(), desk)}
+        for prompt, question in found.items():
+            asked.setdefault(prompt, question)
+        hosts.update(found.keys())
+        progress("reports", number + 1, len(paths))
+    prompts = sorted(hosts, key=lambda prompt: (-hosts[prompt], prompt))
+    return [asked[prompt] for prompt in prompts[:most]]
