@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.engine.generator import Generator
 from pipeline.knowledge.schema import Knowledge
 from pipeline.prompt import PROMPT_VERSION
 from pipeline.scorecard.again import ask_again
@@ -76,13 +77,17 @@ def evaluate_model(
     holdouts: Holdouts,
     knowledge: Knowledge,
     advance: Advance = lambda step, done, total: None,
+    load: Callable[[Target], Generator] = Target.open,
 ) -> Evaluation:
     """Measure a model.
+
+    Args:
+        load: opens it; a caller may want to keep what libraries print out of its own output.
 
     Raises:
         EngineError: if it cannot be loaded, here or in another process.
     """
-    generator = target.open()
+    generator = load(target)
     try:
         cards: dict[str, Scorecard] = {}
         sample: list[tuple[Any, Response]] = []

@@ -62,7 +62,8 @@ MEASURES = (
     Measure("ms a case, 95 in 100", ("milliseconds", "p95"), _time, score=False, baseline=False),
 )
 _BAR = 40  # characters of a bar
-_FORMS = ("float", "gptq", "onnx")  # in the order in which one is made of the other
+# Forms in the order in which one is made of the other, then holdouts from the nearer to the farther.
+_ORDER = ("float", "gptq", "onnx", "instance", "class")
 
 
 def show(console: Console, evaluation: Json) -> None:
@@ -71,12 +72,13 @@ def show(console: Console, evaluation: Json) -> None:
     console.print(f"{model['name']}: {model['form']} on {model['runtime']}, {model['device']}")
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("")
-    for name, card in evaluation["holdouts"].items():
+    cards = dict(_ordered(evaluation["holdouts"]))
+    for name, card in cards.items():
         table.add_column(f"{name} holdout\n{card['cases']:,} cases", justify="right")
         if card["baseline"] is not None:
             table.add_column("nearest\nclass", justify="right", style="dim")
     for measure in MEASURES:
-        table.add_row(measure.label, *_cells(measure, evaluation["holdouts"].values()))
+        table.add_row(measure.label, *_cells(measure, cards.values()))
     console.print(table)
     for line in remarks(evaluation):
         console.print(line)
@@ -92,8 +94,9 @@ def remarks(evaluation: Json) -> Iterator[str]:
     )
     yield from (f"  {kind}: {where}" for kind in ("changed", "asked", "said") for where in hostile[kind])
     yield f"asked again in another process: {repeated['same']} of {repeated['asked']} answers are the same"
-    for name, card in evaluation["holdouts"].items():
-        yield from (f"{name} holdout: {count} times {reason}" for reason, count in card["errors"].items())
+    for name, card in _ordered(evaluation["holdouts"]):
+        errors = sorted(card["errors"].items(), key=lambda entry: (-entry[1], entry[0]))
+        yield from (f"{name} holdout: {count} times {reason}" for reason, count in errors)
     if evaluation["differences"] is not None:
         yield f"note: {evaluation['differences']}"
 
@@ -101,7 +104,7 @@ def remarks(evaluation: Json) -> Iterator[str]:
 def bars(evaluation: Json) -> str:
     """Draw the scores as bars, each above that of the baseline where there is one."""
     lines = []
-    for name, card in evaluation["holdouts"].items():
+    for name, card in _ordered(evaluation["holdouts"]):
         lines.append(f"{name} holdout")
         for measure in MEASURES:
             if not measure.score or measure.label.startswith(" "):
@@ -114,9 +117,9 @@ def bars(evaluation: Json) -> str:
 
 def markdown(evaluations: Mapping[str, Json]) -> str:
     """Draw evaluations side by side, a table for each holdout, with what each form loses against the float model."""
-    ordered = sorted(evaluations, key=lambda name: (_FORMS.index(name) if name in _FORMS else len(_FORMS), name))
-    holdouts = dict.fromkeys(name for one in ordered for name in evaluations[one]["holdouts"])
-    return "\n".join(_holdout(name, {one: evaluations[one] for one in ordered}) for name in holdouts)
+    forms = dict(_ordered(evaluations))
+    holdouts = {name: None for one in forms.values() for name in one["holdouts"]}
+    return "\n".join(_holdout(name, forms) for name, _ in _ordered(holdouts))
 
 
 def _holdout(holdout: str, evaluations: Mapping[str, Json]) -> str:
@@ -150,6 +153,11 @@ def _loss(measure: Measure, base: Json, other: Json) -> str:
     if not measure.score or right == 0:
         return ""
     return f"{100 * (right - _value(other, measure)) / right:+.1f} %"
+
+
+def _ordered(named: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Give forms or holdouts in an order of ours: in a manifest they stand sorted by name."""
+    return sorted(named.items(), key=lambda entry: (_ORDER.index(entry[0]) if entry[0] in _ORDER else 9, entry[0]))
 
 
 def _cells(measure: Measure, cards: Any) -> Iterator[str]:
