@@ -8,7 +8,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,11 +43,11 @@ def agent(*arguments: str) -> list[str]:
     return [sys.executable, "-c", "from daemon.cli.app import main; main()", *arguments]
 
 
-def cost(command: Sequence[str], stdout: Path | None = None) -> Cost:
+def cost(command: Sequence[str], stdout: Path | None = None, environment: Mapping[str, str] | None = None) -> Cost:
     """Run a command to its end and say what it took; it must succeed."""
     with (stdout or Path(os.devnull)).open("wb") as target:
         started = time.perf_counter()
-        process = subprocess.Popen(command, stdout=target, stderr=subprocess.DEVNULL, cwd=ROOT)
+        process = subprocess.Popen(command, stdout=target, stderr=subprocess.DEVNULL, cwd=ROOT, env=environment)
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - started
     process.returncode = os.waitstatus_to_exitcode(status)
