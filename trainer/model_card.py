@@ -7,10 +7,10 @@ from typing import Any
 
 from pipeline.engine.manifest import Manifest, relist, verify
 from pipeline.scorecard.render import bars, markdown, remarks
+from trainer.scoring import SCORECARDS
 from trainer.settings import ExportSettings, FinetuneSettings, PretrainSettings, QuantizeSettings, RecipeSettings
 
 CARD = "README.md"
-SCORECARDS = "scorecards"  # in the record: form of the weights → scorecard
 
 _DEFAULTS: dict[str, RecipeSettings] = {
     "pretrain": PretrainSettings(),

@@ -1,4 +1,7 @@
-"""The commands that say how good a model is: holdout, evaluate, card."""
+"""The commands that say how good a model is: holdout, evaluate, card.
+
+Each imports what it needs when it runs: evaluating takes the whole pipeline, and `--help` needs none of it.
+"""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -8,19 +11,12 @@ import typer
 from rich.console import Console
 
 from pipeline.engine.errors import EngineError
-from pipeline.engine.generator import Generator
 from pipeline.engine.manifest import relist, verify
 from pipeline.errors import ConfigError
-from pipeline.knowledge.load import load_knowledge
-from pipeline.scorecard.evaluation import evaluate_model
-from pipeline.scorecard.holdouts import FROZEN, read_holdouts
-from pipeline.scorecard.model import Target, find_target
-from pipeline.scorecard.render import show
 from trainer.bars import bars
-from trainer.holdout import make_holdouts
-from trainer.model_card import SCORECARDS, write_card
 from trainer.offline import seal
-from trainer.quiet import quiet
+
+SCORECARDS = "scorecards"  # in a manifest's record: form of the weights → scorecard
 
 
 def register(app: typer.Typer) -> None:
@@ -36,6 +32,8 @@ def holdout(
     seed: Annotated[int, typer.Option(help="Same data, same seed, same bytes.")] = 1,
 ) -> None:
     """Draw the frozen holdouts out of a data set: cases that no model was trained on, the same for every model."""
+    from trainer.holdout import make_holdouts
+
     made = make_holdouts(data, output, size, seed)
     counts = ", ".join(f"{len(cases)} of the {name} holdout" for name, cases in made.cases.items())
     typer.echo(f"{output}: {counts}; digest {made.digest}")
@@ -68,17 +66,18 @@ def evaluate(
     ] = None,
 ) -> None:
     """Score a checkpoint or a model directory on the holdouts, as `sysscan-agent evaluate` does."""
+    from pipeline.scorecard.render import show
+    from trainer.evaluate import score
+
     seal()
     try:
         scorecards = dict(verify(into).record.get(SCORECARDS, {})) if into is not None else {}
         if output is not None and not output.absolute().parent.is_dir():
             raise ConfigError(f"{output}: there is no such directory; make it, or name another output")
-        target = find_target(base, runtime, threads, None if device == "auto" else device)
-        holdouts = read_holdouts(data or FROZEN).limited(limit)
         with bars() as advance:
-            measured = evaluate_model(target, holdouts, load_knowledge(), advance, _load).as_json()
+            measured = score(base, data, advance, limit=limit, runtime=runtime, device=device, threads=threads)
         if into is not None:
-            relist(into, {SCORECARDS: {**scorecards, name or target.form: measured}})
+            relist(into, {SCORECARDS: {**scorecards, name or measured["model"]["form"]: measured}})
     except EngineError as error:
         raise ConfigError(str(error)) from error
     if output is not None:
@@ -90,13 +89,10 @@ def card(
     model: Annotated[Path, typer.Option("--model", "-m", help="Model directory, made by `export`.")],
 ) -> None:
     """Write the model card, README.md, into a model directory: what it is, how it was made, how good it is."""
+    from trainer.model_card import write_card
+
     try:
         path = write_card(model)
     except EngineError as error:
         raise ConfigError(str(error)) from error
     typer.echo(f"made {path}", err=True)
-
-
-def _load(target: Target) -> Generator:
-    with quiet():
-        return target.open()
