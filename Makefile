@@ -9,7 +9,7 @@ SETUP := pyproject.toml setup.py constraints.txt
 KNOWLEDGE := pipeline/knowledge/compiled.json
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench knowledge wheel clean
+.PHONY: help demo test lint bench knowledge model wheel clean
 
 help:
 	@echo 'make demo       analyse real scans of two hosts and show what is wrong with them (output in demo-output/)'
@@ -17,6 +17,7 @@ help:
 	@echo 'make lint       ruff, mypy and the import layers'
 	@echo 'make bench      measure speed and memory'
 	@echo 'make knowledge  compile the knowledge again (the others do it where needed)'
+	@echo 'make model      train the embedded model anew, from nothing (hours; into model-run/)'
 	@echo 'make wheel      build the package into dist/'
 	@echo 'make clean      remove what the others made'
 
@@ -37,6 +38,24 @@ bench: $(VENV)/.installed-dev $(KNOWLEDGE)
 	    echo "== $$script" && $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 knowledge: $(KNOWLEDGE)
+
+# The embedded model from nothing: data, training, quantisation, export, shipped answers, scorecards, card. Same versions,
+# same kind of machine, two threads: same bytes. Quiet is needed more than cores: another load halves the speed.
+RUN ?= model-run
+TRAIN = OMP_NUM_THREADS=2 OMP_WAIT_POLICY=PASSIVE GPTQMODEL_CPU_WORKERS=2 $(BIN)/sysscan-train
+
+model: $(VENV)/.installed-trainer $(KNOWLEDGE)
+	$(TRAIN) synth --out $(RUN)/data --size 60000 --seed 1
+	$(TRAIN) pretrain --data $(RUN)/data --output $(RUN)/pretrain --threads 2 --compile
+	$(TRAIN) quantize --base $(RUN)/pretrain/model --data $(RUN)/data --output $(RUN)/gptq --threads 2
+	$(TRAIN) export --base $(RUN)/gptq/model --output $(RUN)/model --name sysscan-small --origin 'random weights' \
+	    --run $(RUN)/pretrain --run $(RUN)/gptq
+	$(TRAIN) answers --model $(RUN)/model --data $(RUN)/data
+	$(TRAIN) evaluate --base $(RUN)/pretrain/model --into $(RUN)/model
+	$(TRAIN) evaluate --base $(RUN)/gptq/model --into $(RUN)/model
+	$(TRAIN) evaluate --base $(RUN)/model --into $(RUN)/model
+	$(TRAIN) card --model $(RUN)/model
+	@echo 'the model is in $(RUN)/model; pipeline/embedded_model is where the package has its own'
 
 wheel: $(VENV)/.installed-dev
 	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
@@ -60,6 +79,12 @@ $(VENV)/.installed: $(SETUP) | $(BIN)/python
 $(VENV)/.installed-dev: $(SETUP) | $(BIN)/python
 	@echo 'installing into $(VENV), with the tools for development ...'
 	@$(PIP) install -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(VENV)/.installed-trainer: $(SETUP) constraints-trainer.txt | $(BIN)/python
+	@echo 'installing into $(VENV), with the trainer ...'
+	@$(PIP) install -c constraints.txt -c constraints-trainer.txt torch setuptools wheel ninja numpy
+	@$(PIP) install -c constraints.txt -c constraints-trainer.txt --no-build-isolation -e '.[dev,trainer]'
 	@touch $@
 
 $(BIN)/python:

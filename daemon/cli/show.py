@@ -142,6 +142,8 @@ def _issue(issue: Json) -> RenderableType:
     grid.add_column()
     grid.add_row(head, title)
     grid.add_row(Text(f"{issue['examples'][0][:_KEY]:>12}  ", "dim"), place)
+    if issue.get("assessment"):  # records of older versions have none
+        grid.add_row("", Text(printable(issue["assessment"], 1000)))
     return grid
 
 
