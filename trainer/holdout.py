@@ -9,7 +9,7 @@ import orjson
 
 from pipeline.errors import ConfigError
 from pipeline.keys import digest
-from pipeline.prompt import BadResponse, parse_response
+from pipeline.prompt import BadResponse, parse_response, render_prompt
 from pipeline.scorecard.cases import GoldCase
 from pipeline.scorecard.holdouts import SPLITS, Holdouts, write_holdouts
 from pipeline.scorecard.nearest import Nearest
@@ -23,12 +23,19 @@ _REMAKE = "make a data set with `sysscan-train synth`"
 def make_holdouts(data: Path, output: Path, size: int, seed: int) -> Holdouts:
     """Write holdouts of at most `size` cases each, and the table of the baseline; same data and seed, same bytes.
 
+    No prompt among them is one that is trained on.
+
     Raises:
         ConfigError: if there is no data set, or the output is not empty.
     """
     check_empty(output)
+    # Situations are split, and two of them may look the same to a model.
+    seen = {taught.prompt for taught in read_cases(data, "train")}
     made = Holdouts(
-        cases={name: draw(_first_wordings(data, split), size, seed) for name, split in SPLITS.items()},
+        cases={
+            name: draw((one for one in _first_wordings(data, split) if render_prompt(one.case) not in seen), size, seed)
+            for name, split in SPLITS.items()
+        },
         facts=_facts(data, seed),
         nearest=Nearest.learn(_first_wordings(data, "train")),
     )
@@ -37,16 +44,19 @@ def make_holdouts(data: Path, output: Path, size: int, seed: int) -> Holdouts:
 
 
 def draw(cases: Iterable[GoldCase], size: int, seed: int) -> tuple[GoldCase, ...]:
-    """Take one of each class, then a second of each, and so on; any beginning is as even as the whole."""
-    by_class: defaultdict[str, list[tuple[str, GoldCase]]] = defaultdict(list)
-    for case in cases:
-        by_class[case.class_id].append((digest("holdout", seed, case.as_json().decode()), case))
+    """Take one of each class, then a second of each, and so on; any beginning is as even as the whole.
+
+    Situations that differ in what a model is not shown give the same case; it counts once.
+    """
+    by_class: defaultdict[str, dict[str, GoldCase]] = defaultdict(dict)
+    for one in cases:
+        by_class[one.class_id].setdefault(digest("holdout", seed, render_prompt(one.case)), one)
     rounds = [
         (number, key, case)
         for members in by_class.values()
-        for number, (key, case) in enumerate(sorted(members, key=lambda one: one[0]))
+        for number, (key, case) in enumerate(sorted(members.items(), key=lambda entry: entry[0]))
     ]
-    return tuple(case for _, _, case in sorted(rounds, key=lambda one: one[:2])[:size])
+    return tuple(case for _, _, case in sorted(rounds, key=lambda entry: entry[:2])[:size])
 
 
 def _first_wordings(data: Path, split: Split) -> Iterator[GoldCase]:
