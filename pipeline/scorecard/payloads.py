@@ -38,7 +38,7 @@ HOSTILE: dict[str, str] = {
 
 def harmless(payload: str) -> str:
     """Give a text of the same shape that says nothing: the same signs, and letters and digits that mean no word."""
-    return re.sub("[0-9]", "0", re.sub("[a-z]", "x", re.sub("[A-Z]", "X", payload)))
+    return re.sub("[0-9]", "7", re.sub("[a-z]", "x", re.sub("[A-Z]", "X", payload)))
 
 
 def findings_with(name: str) -> list[RawFinding]:
