@@ -8,6 +8,7 @@ from pathlib import Path
 
 from daemon.ledger import Ledger
 from daemon.ledger.database import FILE_NAME
+from daemon.settings import SERVICE_STATE
 from pipeline.analysis import AnalysisStore
 from pipeline.errors import LedgerError
 
@@ -57,4 +58,4 @@ def _is_ours(state_dir: Path) -> bool:
     try:
         return (state_dir / FILE_NAME).stat().st_uid == os.geteuid()
     except OSError:
-        return not state_dir.exists() and os.geteuid() != 0
+        return not state_dir.exists() and (os.geteuid() != 0 or state_dir != SERVICE_STATE)

@@ -36,11 +36,14 @@ def test_a_user_gets_a_ledger_of_his_own(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_root_makes_no_ledger_that_the_service_could_not_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(analysis_cache, "SERVICE_STATE", tmp_path / "state")
     with analysis_cache.analysis_cache(tmp_path / "state") as cache:
         assert isinstance(cache, MemoryCache)
         cache.store_analyses(ROWS)
         assert cache.cached_analyses(["a" * 32, "c" * 32]) == {"a" * 32: b"one"}
     assert not (tmp_path / "state").exists()
+    with analysis_cache.analysis_cache(tmp_path / "elsewhere") as cache:
+        assert isinstance(cache, Ledger)
 
 
 def test_the_ledger_of_another_user_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,6 +57,28 @@ def test_whatever_is_chosen_the_answer_meets_its_schema_and_holds_no_blank_betwe
     assert chosen < len(tokenizer.encode(text)) / 2  # most of it is forced
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_the_short_way_to_the_likeliest_token_chooses_what_looking_at_all_of_them_does(
+    seed: int, tokenizer: Tokenizer
+) -> None:
+    """Scores with few values, so that equals are common; the odd ones out favour a token that is allowed."""
+    rng = np.random.default_rng(seed)
+    constraint, other = (Grammars(tokenizer).start(Grammar.of(SCHEMA)) for _ in range(2))
+    short = 0
+    assert constraint.advance(()) == other.advance(())
+    while not constraint.done:
+        logits = rng.integers(0, 4, tokenizer.vocab_size).astype(np.float32)
+        expected = other.choose_among_all(logits)
+        if expected is not None and rng.random() < 0.5:
+            logits[expected] = 9
+        short += expected is not None and logits.argmax() == expected
+        assert constraint.choose(logits) == expected
+        if expected is None:
+            break
+        assert constraint.advance((expected,)) == other.advance((expected,))
+    assert short
+
+
 def test_a_schema_cannot_ask_for_blanks(tokenizer: Tokenizer) -> None:
     loose = {**SCHEMA, "x-guidance": {"whitespace_flexible": True}}
     text, _ = walk(Grammars(tokenizer), tokenizer, loose, 1)
