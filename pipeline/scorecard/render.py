@@ -152,7 +152,8 @@ def _loss(measure: Measure, base: Json, other: Json) -> str:
     right = _value(base, measure)
     if not measure.score or right == 0:
         return ""
-    return f"{100 * (right - _value(other, measure)) / right:+.1f} %"
+    loss = round(100 * (right - _value(other, measure)) / right, 1)
+    return f"{loss + 0.0:+.1f} %"  # no minus before a nought
 
 
 def _ordered(named: Mapping[str, Any]) -> list[tuple[str, Any]]:
