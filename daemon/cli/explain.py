@@ -92,9 +92,10 @@ def _show(console: Console, line: Json, knowledge: Knowledge) -> None:
     _item(console, f"{printable(finding['scanner'])} reports {printable(finding['id'], 1000)}", style="dim")
     if finding["description"]:
         _item(console, printable(finding["description"], 2000), style="dim")
+    analysis = line["analysis"]
     console.print()
-    console.print(printable(line["analysis"]["assessment"], 2000))
-    console.print(printable(line["analysis"]["impact"], 2000), style="dim")
+    console.print(printable(analysis["assessment"], 2000))
+    console.print(printable(analysis["impact"], 2000), style="dim")
     if line["artefact"] is not None:
         artefact = line["artefact"]
         degree = artefact["degree"].replace("_", " ")
@@ -121,15 +122,17 @@ def _show(console: Console, line: Json, knowledge: Knowledge) -> None:
             _item(console, f"{group['title']} ({group['rule']}): {group['why']}")
     if line["remediation"]:
         _heading(console, "What to do")
-        for action in line["remediation"]:
+        chosen = analysis.get("action")  # lines of older versions have none
+        for action in sorted(line["remediation"], key=lambda action: action["id"] != chosen):
             _action(console, action)
     if line["compliance"] or line["attack"]:
         _heading(console, "Mapped to")
         for text in _mappings(line):
             _item(console, text)
     _heading(console, "Where it comes from")
-    analysis, provenance = line["analysis"], line["provenance"]
-    why = f" ({analysis['fallback_reason'].replace('_', ' ')})" if analysis["fallback_reason"] else ""
+    provenance = line["provenance"]
+    note = analysis["model"] or (analysis["fallback_reason"] or "").replace("_", " ")
+    why = f" ({printable(note)})" if note else ""
     _item(console, f"analysis by {analysis['origin']}{why}, confidence {analysis['confidence']}, key {analysis['key']}")
     for name, value in provenance.items():
         if value:
