@@ -31,11 +31,7 @@ def test_a_case_is_read_as_it_was_written(
 ) -> None:
     answer = Answer("It is so.", "None.", level, tuple(techniques), tuple(sorted(controls)), action)  # type: ignore[arg-type]
     one = GoldCase(CASE, answer, "low", situation)
-    try:
-        line = one.as_json()
-    except TypeError:  # lone surrogates are no text
-        return
-    assert gold(orjson.loads(line)) == one
+    assert gold(orjson.loads(one.as_json())) == one
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz"])
