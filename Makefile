@@ -46,7 +46,8 @@ TRAIN = OMP_NUM_THREADS=2 OMP_WAIT_POLICY=PASSIVE GPTQMODEL_CPU_WORKERS=2 $(BIN)
 
 model: $(VENV)/.installed-trainer $(KNOWLEDGE)
 	$(TRAIN) synth --out $(RUN)/data --size 60000 --seed 1
-	$(TRAIN) pretrain --data $(RUN)/data --output $(RUN)/pretrain --threads 2 --compile
+	$(TRAIN) pretrain --data $(RUN)/data --output $(RUN)/pretrain --threads 2 --compile --patience 0 \
+	    --max-valid 1000
 	$(TRAIN) quantize --base $(RUN)/pretrain/model --data $(RUN)/data --output $(RUN)/gptq --threads 2
 	$(TRAIN) export --base $(RUN)/gptq/model --output $(RUN)/model --name sysscan-small --origin 'random weights' \
 	    --run $(RUN)/pretrain --run $(RUN)/gptq

@@ -84,11 +84,11 @@ def pretrain(
         float | None, typer.Option(help="Weight of the loss on a token of the prompt.", show_default=False)
     ] = None,
     vocabulary: Annotated[int | None, typer.Option(help="Tokens of the tokenizer.", show_default="4096")] = None,
-    hidden: Annotated[int | None, typer.Option(help="Width of the model.", show_default="384")] = None,
-    layers: Annotated[int | None, typer.Option(help="Blocks.", show_default="8")] = None,
-    heads: Annotated[int | None, typer.Option(help="Attention heads.", show_default="6")] = None,
+    hidden: Annotated[int | None, typer.Option(help="Width of the model.", show_default="256")] = None,
+    layers: Annotated[int | None, typer.Option(help="Blocks.", show_default="6")] = None,
+    heads: Annotated[int | None, typer.Option(help="Attention heads.", show_default="4")] = None,
     kv_heads: Annotated[int | None, typer.Option(help="Heads of keys and values.", show_default="2")] = None,
-    intermediate: Annotated[int | None, typer.Option(help="Width inside a block.", show_default="1024")] = None,
+    intermediate: Annotated[int | None, typer.Option(help="Width inside a block.", show_default="768")] = None,
     positions: Annotated[int | None, typer.Option(help="Longest sequence ever.", show_default="1024")] = None,
     tie_embeddings: Annotated[
         bool | None, typer.Option("--tie-embeddings/--untied", help="One table in and out.", show_default=False)

@@ -51,12 +51,12 @@ class TrainSettings(RecipeSettings, frozen=True, extra="forbid"):
 
 
 class PretrainSettings(TrainSettings, frozen=True, extra="forbid"):
-    """A small Llama from scratch: 15.7 M parameters as it stands."""
+    """A small Llama from scratch: 6.8 M parameters as it stands, which two cores train in an hour and a half."""
 
-    epochs: float = Field(default=10, gt=0)
+    epochs: float = Field(default=6, gt=0)
     batch: int = Field(default=32, ge=1)  # about 4,000 tokens: many small steps learn more an hour than few large ones
     accumulation: int = Field(default=1, ge=1)
-    learning_rate: float = Field(default=2e-3, gt=0, le=1)
+    learning_rate: float = Field(default=3e-3, gt=0, le=1)
     min_learning_rate: float = Field(default=1e-4, ge=0)
     warmup: float = Field(default=0.03, ge=0, lt=1)
     weight_decay: float = Field(default=0.1, ge=0)
@@ -67,11 +67,11 @@ class PretrainSettings(TrainSettings, frozen=True, extra="forbid"):
     prompt_weight: float = Field(default=1.0, ge=0, le=1)
 
     vocabulary: int = Field(default=4096, ge=259, le=65536)
-    hidden: int = Field(default=384, ge=32)
-    layers: int = Field(default=8, ge=1)
-    heads: int = Field(default=6, ge=1)
+    hidden: int = Field(default=256, ge=32)
+    layers: int = Field(default=6, ge=1)
+    heads: int = Field(default=4, ge=1)
     kv_heads: int = Field(default=2, ge=1)
-    intermediate: int = Field(default=1024, ge=32)
+    intermediate: int = Field(default=768, ge=32)
     positions: int = Field(default=1024, ge=64)
     tie_embeddings: bool = False
 
