@@ -29,9 +29,9 @@ from pipeline.prompt import (
     shorten,
 )
 from pipeline.scan import ScanContext
+from pipeline.scorecard.payloads import HOSTILE, findings_with
 from pipeline.workbench import Workbench
 from tests.pipeline.benches import FILES, desk, knowledge, reports
-from pipeline.scorecard.payloads import HOSTILE, findings_with
 
 MARK = "zqxjkvw"  # stands in no list of ours
 
