@@ -195,7 +195,7 @@ def export(
 def answers(
     model: Annotated[Path, typer.Option("--model", "-m", help="Model directory, made by `export`.")],
     data: Data,
-    most: Annotated[int, typer.Option(min=1, help="How many questions, the most frequent first.")] = 8_000,
+    most: Annotated[int, typer.Option(min=1, help="How many questions, the most frequent first.")] = 6_000,
 ) -> None:
     """Put a model's answers to the most frequent questions into its directory."""
     recipe = _recipe("answers")
