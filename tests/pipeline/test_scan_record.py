@@ -11,6 +11,7 @@ import pytest
 from pipeline.finding import RawFinding
 from pipeline.keys import canonical
 from pipeline.scan_record import _do_first
+from tests.pipeline.analysts import PlainAnalyst
 from tests.pipeline.benches import Baseline, bench_of, desk, documents, everything, lines_of, made_up, record_of, report
 
 SCAN = "web01-ioc.json"
@@ -185,3 +186,44 @@ def test_the_documentation_names_every_key_of_both_schemas() -> None:
         schema = orjson.loads((docs / "schema" / f"{name}.schema.json").read_bytes())
         missing = [key for key in schema["properties"] if f"`{key}`" not in text]
         assert missing == [], name
+
+
+def test_a_level_that_a_model_raised_stands_in_lines_and_record_alike() -> None:
+    bench = bench_of(report("web01-ioc.json"), desk(analyst=PlainAnalyst(level="critical")))
+    lines = documents(lines_of(bench, 4096))
+    record = bench.record()
+    assert {line["risk"]["level"] for line in lines} == {"critical"}
+    assert any(line["risk"]["floor"] != "critical" for line in lines)
+    assert set(record["counts"]["level"]) == {"critical"}
+    assert {issue["level"] for issue in record["issues"]} == {"critical"}
+    assert {group["level"] for group in record["correlations"]} == {"critical"}
+
+
+def test_an_issue_says_what_the_line_of_its_worst_finding_says() -> None:
+    for analyst in (None, PlainAnalyst()):
+        bench = bench_of(report("web01-ioc.json"), desk(analyst=analyst))
+        said = {line["dedupe_key"]: line["analysis"] for line in documents(lines_of(bench, 4096))}
+        texts = {(analysis["assessment"], analysis["impact"]) for analysis in said.values()}
+        issues = bench.record()["issues"]
+        assert issues
+        for issue in issues:
+            assert (issue["assessment"], issue["impact"]) in texts
+
+
+def test_what_an_analysis_picks_out_is_in_the_lists_that_it_is_picked_from() -> None:
+    for analyst in (None, PlainAnalyst()):
+        for line in documents(lines_of(bench_of(report("web01-ioc.json"), desk(analyst=analyst)), 4096)):
+            picked = line["analysis"]
+            mapped = {(control["framework"], control["control"]) for control in line["compliance"]}
+            assert {(one["framework"], one["control"]) for one in picked["controls"]} <= mapped
+            assert set(picked["techniques"]) <= {technique["technique"] for technique in line["attack"]}
+            fitting = {action["id"] for action in line["remediation"] if action["contraindicated"] is None}
+            assert picked["action"] is None or picked["action"] in fitting
+
+
+def test_the_rules_pick_the_first_action_and_the_strongest_controls() -> None:
+    lines = documents(lines_of(bench_of(report("web01-ioc.json"), desk()), 4096))
+    (line,) = [line for line in lines if line["class"] == "kernel_params.kptr_restrict"]
+    assert line["analysis"]["action"] == line["remediation"][0]["id"]
+    assert {"framework": "nist_800_53_r5", "control": "CM-6"} in line["analysis"]["controls"]
+    assert line["analysis"]["techniques"] == [technique["technique"] for technique in line["attack"]]
