@@ -2,9 +2,9 @@
 
     python benchmarks/real_scans.py [--model DIRECTORY] [REPORT...]
 
-Each report goes through `analyze` in processes of their own with an empty cache: with the answers that the model brings
-along, and twice without them. Prints findings, questions (distinct analysis keys), who answered, why the rules did where
-they did, and how many lines differ between the two runs that ask the model everything.
+Each report goes through `analyze` in processes of their own with an empty cache: with the answers that the model
+brings along, and twice without them. Prints findings, questions (distinct analysis keys), who answered, why the rules
+did where they did, and how many lines differ between the two runs that ask the model everything.
 """
 
 import argparse

@@ -107,8 +107,8 @@ def test_options_of_the_quantiser_are_checked(values: dict[str, int], message: s
 
 
 def test_shapes_that_are_no_model_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"hidden \(100\) is no multiple of heads \(6\)"):
-        make_settings(PretrainSettings, {"hidden": 100})
+    with pytest.raises(ConfigError, match=r"hidden \(102\) is no multiple of heads \(4\)"):
+        make_settings(PretrainSettings, {"hidden": 102})
     with pytest.raises(ConfigError, match="min_learning_rate is above learning_rate"):
         make_settings(FinetuneSettings, {"learning_rate": 1e-6})
 
