@@ -46,17 +46,22 @@ TRAIN = OMP_NUM_THREADS=2 OMP_WAIT_POLICY=PASSIVE GPTQMODEL_CPU_WORKERS=2 $(BIN)
 
 model: $(VENV)/.installed-trainer $(KNOWLEDGE)
 	$(TRAIN) synth --out $(RUN)/data --size 60000 --seed 1
-	$(TRAIN) pretrain --data $(RUN)/data --output $(RUN)/pretrain --threads 2 --compile --patience 0 \
-	    --max-valid 1000
-	$(TRAIN) quantize --base $(RUN)/pretrain/model --data $(RUN)/data --output $(RUN)/gptq --threads 2
-	$(TRAIN) export --base $(RUN)/gptq/model --output $(RUN)/model --name sysscan-small --origin 'random weights' \
-	    --run $(RUN)/pretrain --run $(RUN)/gptq
-	$(TRAIN) answers --model $(RUN)/model --data $(RUN)/data
-	$(TRAIN) evaluate --base $(RUN)/pretrain/model --into $(RUN)/model
-	$(TRAIN) evaluate --base $(RUN)/gptq/model --into $(RUN)/model
-	$(TRAIN) evaluate --base $(RUN)/model --into $(RUN)/model
-	$(TRAIN) card --model $(RUN)/model
-	@echo 'the model is in $(RUN)/model; pipeline/embedded_model is where the package has its own'
+	$(TRAIN) pretrain --data $(RUN)/data --output $(RUN)/pretrain --threads 2 --compile --patience 0 --max-valid 1000
+	$(TRAIN) finetune --base $(RUN)/pretrain/model --data $(RUN)/data --output $(RUN)/finetune --classes all \
+	    --adapter none --optimizer adamw_torch --batch 32 --accumulation 1 --no-gradient-checkpointing \
+	    --learning-rate 6e-4 --min-learning-rate 3e-5 --warmup 0.05 --weight-decay 0.1 --max-steps 1200 --patience 0 \
+	    --eval-every 400 --max-valid 500 --threads 2 --compile
+	for step in pretrain finetune; do \
+	    $(TRAIN) quantize --base $(RUN)/$$step/model --data $(RUN)/data --output $(RUN)/gptq-$$step --threads 2 && \
+	    $(TRAIN) export --base $(RUN)/gptq-$$step/model --output $(RUN)/model-$$step --name sysscan-small \
+	        --origin 'random weights' --run $(RUN)/pretrain --run $(RUN)/$$step --run $(RUN)/gptq-$$step || exit 1; done
+	$(TRAIN) answers --model $(RUN)/model-finetune --data $(RUN)/data
+	for form in $(RUN)/pretrain/model $(RUN)/gptq-pretrain/model $(RUN)/model-pretrain; do \
+	    $(TRAIN) evaluate --base $$form --into $(RUN)/model-finetune --before || exit 1; done
+	for form in $(RUN)/finetune/model $(RUN)/gptq-finetune/model $(RUN)/model-finetune; do \
+	    $(TRAIN) evaluate --base $$form --into $(RUN)/model-finetune || exit 1; done
+	$(TRAIN) card --model $(RUN)/model-finetune
+	@echo 'the model is in $(RUN)/model-finetune; pipeline/embedded_model is where the package has its own'
 
 wheel: $(VENV)/.installed-dev
 	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .

@@ -125,6 +125,9 @@ def finetune(
     optimizer: Annotated[
         str | None, typer.Option(help="lion_8bit, lion_32bit or adamw_torch.", show_default="lion_8bit")
     ] = None,
+    classes: Annotated[
+        str | None, typer.Option(help="train, or all: those that are held out, too.", show_default="train")
+    ] = None,
     adapter: Annotated[str | None, typer.Option(help="lora, or none: all weights.", show_default="lora")] = None,
     rank: Annotated[int | None, typer.Option(help="Of the adapter.", show_default="16")] = None,
     alpha: Annotated[int | None, typer.Option(help="Of the adapter.", show_default="32")] = None,

@@ -1,10 +1,34 @@
 """The cases of a split, refused when there is nothing to train on."""
 
 from pathlib import Path
+from typing import Literal
 
 from pipeline.errors import ConfigError
+from pipeline.prompt import render_prompt
+from pipeline.scorecard.holdouts import read_holdouts
 from trainer.dataset import TaughtCase, read_cases
 from trainer.split import Split
+
+_TIMES = 3  # a case of the classes that come late is taken: the others were seen in many epochs before
+
+
+def read_training(directory: Path, classes: Literal["train", "all"]) -> list[TaughtCase]:
+    """Read what is trained on: the train split, or with it the classes that are held out.
+
+    Of these, no situation and no prompt of the package's frozen holdouts is taken.
+
+    Raises:
+        ConfigError: as `read_split`.
+    """
+    train = read_split(directory, "train")
+    if classes == "train":
+        return train
+    frozen = [one for cases in read_holdouts().cases.values() for one in cases]
+    situations, prompts = {one.situation for one in frozen}, {render_prompt(one.case) for one in frozen}
+    late = [
+        one for one in read_split(directory, "holdout") if one.situation not in situations and one.prompt not in prompts
+    ]
+    return train + late * _TIMES
 
 
 def read_split(directory: Path, split: Split) -> list[TaughtCase]:

@@ -15,7 +15,7 @@ from trainer.batches import Sequences, encode_examples
 from trainer.capacity import available_ram, check_disk, check_memory
 from trainer.checkpoint import Checkpoint, inspect_checkpoint
 from trainer.dataset import dataset_digest
-from trainer.examples import read_split
+from trainer.examples import read_split, read_training
 from trainer.quiet import quiet
 from trainer.run_directory import RunDirectory, check_empty, files_digest
 from trainer.settings import FinetuneSettings
@@ -64,7 +64,7 @@ class Finetune:
             check_empty(self.directory.path)
         base = inspect_checkpoint(self.base)
         self._check_base(base)
-        train = read_split(self.data, "train")
+        train = read_training(self.data, self.settings.classes)
         valid = read_split(self.data, "valid")[: self.settings.max_valid]
         encoder = load_encoder(self.base)
         rows = encode_examples(train, encoder, self.settings.max_tokens)

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.engine.manifest import Manifest, relist, verify
 from pipeline.scorecard.render import bars, markdown, remarks
-from trainer.scoring import SCORECARDS
+from trainer.scoring import BEFORE, SCORECARDS
 from trainer.settings import ExportSettings, FinetuneSettings, PretrainSettings, QuantizeSettings, RecipeSettings
 
 CARD = "README.md"
@@ -20,9 +20,9 @@ _DEFAULTS: dict[str, RecipeSettings] = {
 }
 _INPUTS = {
     "pretrain": "--data data --output run/pretrain",
-    "finetune": "--base BASE --data data --output run/finetune",
+    "finetune": "--base {base} --data data --output run/finetune",
     "quantize": "--base run/{trained}/model --data data --output run/gptq",
-    "export": "--base run/gptq/model --output model --name {name} --run run/{trained} --run run/gptq",
+    "export": "--base run/gptq/model --output model --name {name} {kept} --run run/gptq",
 }
 
 _LIMITS = """\
@@ -52,6 +52,7 @@ def model_card(manifest: Manifest, architecture: Mapping[str, Any]) -> str:
     """Compose the card."""
     parts = [f"# {manifest.name}", "\n".join(_what(manifest, architecture))]
     parts += ["## How good it is", *_scores(manifest.record.get(SCORECARDS) or {})]
+    parts += [*_unseen(manifest.record.get(BEFORE) or {})]
     parts += ["## How it was made", *_made(manifest)]
     parts += ["## Limits", _LIMITS.strip()]
     parts += ["## How to make it again", *_again(manifest)]
@@ -94,6 +95,18 @@ def _scores(scorecards: Mapping[str, Any]) -> Iterator[str]:
         yield "\n".join((f"What else is to be said of {name}:", "", *(f"- {line.strip()}" for line in remarks(one))))
 
 
+def _unseen(scorecards: Mapping[str, Any]) -> Iterator[str]:
+    if not scorecards:
+        return
+    yield "## On classes that it has never seen"
+    yield (
+        "Its last stage of training adds the classes of the class holdout, so that no class of the knowledge is new to "
+        "it; the situations of both holdouts stay unseen. So above, the class holdout holds new situations of known "
+        "classes. These are the scores of the model before that stage, to which the classes themselves were new:"
+    )
+    yield markdown(scorecards).strip()
+
+
 def _made(manifest: Manifest) -> Iterator[str]:
     record = manifest.record
     for recipe, run in _runs(manifest).items():
@@ -124,11 +137,17 @@ def _run(recipe: str, run: Mapping[str, Any]) -> Iterator[str]:
 def _again(manifest: Manifest) -> Iterator[str]:
     runs = {**_runs(manifest), "export": {"settings": manifest.record.get("export") or {}}}
     trained = "finetune" if "finetune" in runs else "pretrain"
+    kept = " ".join(f"--run run/{one}" for one in ("pretrain", "finetune") if one in runs or one == trained)
     steps = [(one, runs.get(one, {})) for one in _INPUTS if one in runs or one in (trained, "quantize")]
     lines = ["sysscan-train synth --out data --size 60000 --seed 1"]
     for recipe, run in steps:
-        arguments = _INPUTS[recipe].format(trained=trained, name=manifest.name)
+        base = "run/pretrain/model" if "pretrain" in runs else "BASE"
+        arguments = _INPUTS[recipe].format(trained=trained, name=manifest.name, base=base, kept=kept)
         lines.append(" ".join(("sysscan-train", recipe, arguments, *_options(recipe, run.get("settings") or {}))))
+    if "answers" in manifest.record:
+        lines.append(
+            f"sysscan-train answers --model model --data data --most {manifest.record['answers']['questions']}"
+        )
     measured = (f"run/{trained}/model", "run/gptq/model", "model")
     lines += [f"sysscan-train evaluate --base {base} --into model" for base in measured]
     lines.append("sysscan-train card --model model")

@@ -17,6 +17,7 @@ from trainer.bars import bars
 from trainer.offline import seal
 
 SCORECARDS = "scorecards"  # in a manifest's record: form of the weights → scorecard
+BEFORE = "scorecards_before"  # likewise, of the model before it was trained on the classes that are held out
 
 
 def register(app: typer.Typer) -> None:
@@ -64,20 +65,24 @@ def evaluate(
     name: Annotated[
         str | None, typer.Option(help="What it is called there.", show_default="float, gptq or onnx")
     ] = None,
+    before: Annotated[
+        bool, typer.Option("--before", help="Keep it as that of the model before it saw all classes.")
+    ] = False,
 ) -> None:
     """Score a checkpoint or a model directory on the holdouts, as `sysscan-agent evaluate` does."""
     from pipeline.scorecard.render import show
     from trainer.evaluate import score
 
     seal()
+    kind = BEFORE if before else SCORECARDS
     try:
-        scorecards = dict(verify(into).record.get(SCORECARDS, {})) if into is not None else {}
+        scorecards = dict(verify(into).record.get(kind, {})) if into is not None else {}
         if output is not None and not output.absolute().parent.is_dir():
             raise ConfigError(f"{output}: there is no such directory; make it, or name another output")
         with bars() as advance:
             measured = score(base, data, advance, limit=limit, runtime=runtime, device=device, threads=threads)
         if into is not None:
-            relist(into, {SCORECARDS: {**scorecards, name or measured["model"]["form"]: measured}})
+            relist(into, {kind: {**scorecards, name or measured["model"]["form"]: measured}})
     except EngineError as error:
         raise ConfigError(str(error)) from error
     if output is not None:

@@ -93,6 +93,9 @@ class PretrainSettings(TrainSettings, frozen=True, extra="forbid"):
 class FinetuneSettings(TrainSettings, frozen=True, extra="forbid"):
     """A LoRA adapter on a local checkpoint, trained with Lion."""
 
+    # all adds the classes that are held out, but for the situations of the frozen holdouts: for a model that is to be
+    # used, once it is known how one does that has never seen them.
+    classes: Literal["train", "all"] = "train"
     adapter: Literal["lora", "none"] = "lora"  # none trains all weights
     rank: int = Field(default=16, ge=1)
     alpha: int = Field(default=32, ge=1)
