@@ -108,6 +108,7 @@ class Workbench:
         self._questions: dict[int, Question] = {}
         self._shapes: dict[tuple[object, ...], Question] = {}
         self._answers = Answers(desk.store if desk.analyst is not None else None)
+        self._unanswered: set[tuple[str, int]] = set()  # key and attempt; asking again would give as little
         self._lines: dict[tuple[int, int], list[Line]] = {}
 
     @property
@@ -187,7 +188,8 @@ class Workbench:
         for seq in open_:
             asked = self.question(seq)
             kept = self._answers.get(asked.key)
-            if kept is None or (not kept.accepted and kept.attempt < attempt):
+            done = kept is not None and (kept.accepted or kept.attempt >= attempt)
+            if not done and (asked.key, attempt) not in self._unanswered:
                 wanted.append(asked)  # else before an interruption, or for another batch
         # Prompts of one class begin alike, and what two in a row share is computed once.
         wanted.sort(key=lambda asked: (asked.class_id, asked.key))
@@ -197,6 +199,8 @@ class Workbench:
                 answer = analyst.analyse([asked], attempt).get(asked.key)
                 if answer is not None:
                     fresh[asked.key] = Kept(answer, attempt, accepted=False)
+                else:  # remembered, or a slow one that pauses the batch would be asked in every turn for ever
+                    self._unanswered.add((asked.key, attempt))
                 if len(fresh) >= _KEPT_AT_ONCE:
                     self._answers.put(fresh)
                     fresh = {}

@@ -401,6 +401,21 @@ def test_a_model_that_takes_long_gives_way_and_goes_on_where_it_was(shop: Shop, 
     other.close()
 
 
+def test_a_question_that_takes_a_whole_turn_and_gets_no_answer_is_not_asked_in_every_turn(shop: Shop) -> None:
+    """What comes first in a batch and never gets an answer would hold up all that is behind it."""
+    shop.take_in()
+    analyst = PlainAnalyst(silent=lambda question: True)
+    shop.desk = desk(analyst=analyst, store=shop.ledger)
+    ticks = itertools.count()
+    shop.opened.append(Checkpoints(shop.checkpoints))
+    worker = Worker(shop.ledger, shop.desk, shop.opened[-1], SIZE, clock=lambda: float(next(ticks)))
+    for _ in range(1000):
+        if not worker.step():
+            break
+    assert {json.loads(line)["analysis"]["fallback_reason"] for line in shop.written()} == {"model_failed"}
+    assert len(analyst.asked) == len(set(analyst.asked))
+
+
 def test_what_keeps_a_model_from_answering_is_logged_once(shop: Shop) -> None:
     shop.take_in()
     analyst = PlainAnalyst(silent=lambda question: True)
