@@ -7,6 +7,7 @@ EngineError
     Unsupported       nothing here can run this model or grammar: the same
     TooLong           this prompt does not fit: the rules answer this one
     Unfinished        the model did not come to an end: the rules answer this one
+    RuntimeFault      what runs the model failed: the rules answer this one
 """
 
 
@@ -36,3 +37,7 @@ class TooLong(EngineError):
 
 class Unfinished(EngineError):
     """Raised when an answer is not complete within the tokens that it was given."""
+
+
+class RuntimeFault(EngineError):
+    """Raised when the library that runs a model fails in the middle of an answer."""

@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.engine.errors import EngineError, Unsupported
+from pipeline.engine.errors import EngineError, ModelDamaged, RuntimeFault, Unsupported
 from pipeline.engine.generator import Grammar
 from pipeline.engine.identity import DEFAULT_THREADS, Device, Runtime, digest_of, part_of
 from pipeline.engine.manifest import Manifest, verify
@@ -53,9 +53,9 @@ class LazyGenerator:
         part = part_of(self.manifest, runtime, device)
         self.weights = self.manifest.part_digest(part)
         self._shipped = read_answers(directory, self.manifest, part) if shipped else None
-        self._digest = digest_of(self.manifest, runtime, threads, device)
+        self._digest = self._unshipped = digest_of(self.manifest, runtime, threads, device)
         if self._shipped is not None:
-            self._digest = hashlib.sha256(f"{self._digest}\0{self._shipped.digest}".encode()).hexdigest()
+            self._digest = hashlib.sha256(f"{self._unshipped}\0{self._shipped.digest}".encode()).hexdigest()
 
     @property
     def digest(self) -> str:
@@ -78,7 +78,15 @@ class LazyGenerator:
             if text is not None:
                 self.num_shipped += 1
                 return text
-        answer = self.load().generate(prompt, grammar, max_tokens)
+        decoder = self.load()
+        try:
+            answer = decoder.generate(prompt, grammar, max_tokens)
+        except (RuntimeError, MemoryError) as error:  # what the runtimes raise, a GPU without memory included
+            reason = " ".join(str(error).split())[:300] or type(error).__name__
+            raise RuntimeFault(
+                f"{self._directory}: the {self._runtime} runtime failed in the middle of an answer: {reason}; "
+                "free memory, or install the model again"
+            ) from error
         self.num_fresh += 1
         return answer
 
@@ -89,7 +97,7 @@ class LazyGenerator:
             EngineError: if it cannot be loaded.
         """
         if self._failure is not None:
-            raise self._failure
+            raise self._failure.with_traceback(None)  # else each time would add its frames to those before
         if self._decoder is None:
             try:
                 self._decoder = self._open()
@@ -103,6 +111,10 @@ class LazyGenerator:
             from pipeline.engine.load import open_verified  # brings numpy and the grammar's library along
         except ImportError as error:
             raise Unsupported(f"the model cannot be run: {error}; install sysscan-agent again") from error
+        # Days may lie between the first look and this one, and an upgrade of the model or of what runs it.
+        now = verify(self._directory)
+        if digest_of(now, self._runtime, self._threads, self.device) != self._unshipped:
+            raise ModelDamaged(f"{self._directory}: not what it was when this process began; start it again")
         return open_verified(self._directory, self.manifest, self._runtime, threads=self._threads, device=self.device)
 
     def close(self) -> None:

@@ -64,5 +64,6 @@ def _import(module: str, package: str) -> ModuleType:
     """Import a runtime only when it is asked for: the other one's libraries must stay out of the process."""
     try:
         return importlib.import_module(f"pipeline.engine.{module}")
-    except ImportError as error:
-        raise Unsupported(f"{module}: {error}; install {package}") from error
+    except (ImportError, OSError, RuntimeError) as error:  # the last two of libraries that lack one of theirs
+        reason = " ".join(str(error).split())[:300]
+        raise Unsupported(f"{module}: {reason}; install {package}") from error

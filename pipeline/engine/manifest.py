@@ -125,10 +125,21 @@ def verify(directory: Path) -> Manifest:
 
     Raises:
         ModelMissing: if there is no manifest.
-        ModelDamaged: if a file is missing, altered, not listed, or of a kind that may run code.
+        ModelDamaged: if a file is missing, altered, not listed, unreadable, or of a kind that may run code.
         Unsupported: if the manifest is of an unknown schema.
     """
     manifest = read_manifest(directory)
+    try:
+        _hold(directory, manifest)
+    except OSError as error:
+        raise ModelDamaged(
+            f"{error.filename or directory}: cannot be read: {error.strerror}; let this user read the model, or "
+            "install it again"
+        ) from error
+    return manifest
+
+
+def _hold(directory: Path, manifest: Manifest) -> None:
     found = _files(directory)
     for name in sorted(found.keys() | manifest.files.keys()):
         if name not in manifest.files:
@@ -140,7 +151,6 @@ def verify(directory: Path) -> Manifest:
             raise ModelDamaged(f"{path}: {path.stat().st_size} bytes, the manifest says {expected.size}")
         if _sha256(path) != expected.sha256:
             raise ModelDamaged(f"{path}: its sha256 is not that of the manifest; install the model again")
-    return manifest
 
 
 def write_manifest(

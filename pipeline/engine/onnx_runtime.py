@@ -82,6 +82,7 @@ def _describe(directory: Path) -> dict[str, Any]:
     try:
         described: dict[str, Any] = json.loads(path.read_bytes())["model"]
         kind, filename = described["type"], described["decoder"]["filename"]
+        _cache_bytes(described["decoder"], int(described["context_length"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelDamaged(f"{path}: not the description of an exported model: {error}") from error
     if kind not in ARCHITECTURES:

@@ -8,6 +8,7 @@ again like any answer; so one set of answers serves every host, where two proces
 import gzip
 import hashlib
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,7 @@ def read_answers(directory: Path, manifest: Manifest, part: str) -> ShippedAnswe
         answers = body["answers"]
         if not isinstance(answers, dict) or not all(isinstance(text, str) for text in answers.values()):
             raise ValueError("answers that are no texts")
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
         raise ModelDamaged(f"{path}: not a set of answers: {error}; install the model again") from error
     return ShippedAnswers(listed.sha256, answers)
 

@@ -2,11 +2,12 @@
 
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import pytest
 
-from pipeline.engine.errors import EngineError, ModelDamaged, ModelMissing, NotEnoughMemory
+from pipeline.engine.errors import EngineError, ModelDamaged, ModelMissing, NotEnoughMemory, RuntimeFault
 from pipeline.engine.generator import Grammar
 from pipeline.engine.lazy import LazyGenerator
 from pipeline.engine.manifest import relist
@@ -58,6 +59,50 @@ def test_what_is_not_known_is_asked_and_a_model_that_cannot_be_loaded_is_not_tri
             generator.generate("new", GRAMMAR, 16)
     assert len(tries) == 1
     assert generator.generate("known", GRAMMAR, 16) == "said before"
+
+
+def test_a_model_that_cannot_be_loaded_keeps_nothing_of_each_question(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An exception that is raised again and again collects the frames of each time, and all that they hold."""
+
+    def fail(self: LazyGenerator) -> None:
+        raise NotEnoughMemory("too little")
+
+    monkeypatch.setattr(LazyGenerator, "_open", fail)
+    generator = LazyGenerator(directory)
+    depths = []
+    for _ in range(4):
+        with pytest.raises(NotEnoughMemory) as caught:
+            generator.generate("new", GRAMMAR, 16)
+        depths.append(len(list(traceback.walk_tb(caught.tb))))
+    assert len(set(depths[1:])) == 1
+
+
+def test_what_was_replaced_since_the_start_is_not_loaded_under_the_old_name(directory: Path) -> None:
+    generator = LazyGenerator(directory)
+    lay_out(directory, "newer")
+    (directory / "onnx" / "model.onnx").write_bytes(b"other weights")
+    relist(directory, {})
+    with pytest.raises(ModelDamaged, match="start it again"):
+        generator.generate("new", GRAMMAR, 16)
+    assert generator.generate("known", GRAMMAR, 16) == "said before"
+
+
+@pytest.mark.parametrize("fault", [RuntimeError("bad allocation\nat line 3"), MemoryError()])
+def test_a_runtime_that_fails_in_an_answer_is_an_error_in_one_line(
+    fault: Exception, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Failing:
+        def generate(self, prompt: str, grammar: Grammar, max_tokens: int) -> str:
+            raise fault
+
+    monkeypatch.setattr(LazyGenerator, "_open", lambda self: Failing())
+    generator = LazyGenerator(directory)
+    with pytest.raises(RuntimeFault) as caught:
+        generator.generate("new", GRAMMAR, 16)
+    assert "\n" not in str(caught.value)
+    assert generator.num_fresh == 0
 
 
 def test_weights_that_are_none_are_an_error_in_words(directory: Path) -> None:

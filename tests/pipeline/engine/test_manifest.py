@@ -1,8 +1,10 @@
+import errno
 import json
 import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,6 +90,22 @@ def test_damage_is_refused_with_one_line_that_says_where(name: str, model: Path)
     with pytest.raises(kind) as raised:
         verify(model)
     assert reason in str(raised.value) and str(model) in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_a_file_that_this_user_may_not_read_is_refused_with_one_line_that_says_where(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed, opened = model / "onnx/model.onnx.data", Path.open
+
+    def refuse(path: Path, *args: Any, **options: Any) -> Any:
+        if path == closed:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return opened(path, *args, **options)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(ModelDamaged, match="cannot be read: Permission denied; ") as caught:
+        verify(model)
+    assert str(closed) in str(caught.value)
 
 
 def test_a_directory_that_is_not_there_is_a_missing_model(tmp_path: Path) -> None:

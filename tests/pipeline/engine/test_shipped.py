@@ -54,6 +54,7 @@ def test_adding_answers_does_not_change_the_name_of_the_weights(tmp_path: Path) 
         gzip.compress(b'{"schema":'),
         gzip.compress(b"{}"),
         gzip.compress(b"\xff"),
+        gzip.compress(b"{}")[:10] + b"\xff" * 20,
     ],
 )
 def test_what_is_no_set_of_answers_is_a_damaged_model(content: bytes, tmp_path: Path) -> None:
