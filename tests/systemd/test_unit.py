@@ -2,6 +2,7 @@
 
 import ctypes
 import ctypes.util
+import os
 import re
 import shutil
 import subprocess
@@ -177,6 +178,10 @@ os.execv(sys.executable, [sys.executable, *rest])
 """
 
 
+# The model is loaded and asked, not only looked up.
+ASKING = {**os.environ, "SYSSCAN_MODEL__SHIPPED": "false"}
+
+
 def members(group: str, seen: set[str] | None = None) -> set[str]:
     """List the system calls of a group such as ``@system-service``."""
     seen = set() if seen is None else seen
@@ -205,7 +210,7 @@ def allowed_calls() -> set[str]:
 def run_inside(memory: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     done = subprocess.run(
         [sys.executable, "-c", _SANDBOX, ",".join(sorted(allowed_calls())), memory, *arguments],
-        capture_output=True, cwd=ROOT, check=False,
+        capture_output=True, cwd=ROOT, check=False, env=ASKING,
     )  # fmt: skip
     if done.returncode == 77:
         pytest.skip("this kernel cannot deny memory that is writable and executable to a process")
@@ -225,9 +230,10 @@ def test_the_agent_works_within_the_system_calls_of_the_unit(tmp_path: Path, mem
     inside = run_inside(memory, *command)
     assert inside.returncode == 0, inside.stderr.decode()
     free = subprocess.run(
-        [sys.executable, *command[:5], str(tmp_path / "free"), str(REPORT)], capture_output=True, cwd=ROOT
+        [sys.executable, *command[:5], str(tmp_path / "free"), str(REPORT)], capture_output=True, cwd=ROOT, env=ASKING
     )
     assert inside.stdout == free.stdout
+    assert b'"origin":"model"' in inside.stdout
 
 
 @with_seccomp
