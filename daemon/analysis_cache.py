@@ -28,18 +28,41 @@ class MemoryCache:
         self._rows.update(analyses)
 
 
+class SharedCache:
+    """Keeps answers in the ledger until that fails (a full disk, a busy daemon), and in memory from then on."""
+
+    def __init__(self, ledger: AnalysisStore) -> None:
+        self._store = ledger
+
+    def cached_analyses(self, keys: Sequence[str]) -> dict[str, bytes]:
+        """Give those that are known."""
+        try:
+            return self._store.cached_analyses(keys)
+        except LedgerError:
+            self._store = MemoryCache()
+            return {}
+
+    def store_analyses(self, analyses: dict[str, bytes]) -> None:
+        """Keep them."""
+        try:
+            self._store.store_analyses(analyses)
+        except LedgerError:
+            self._store = MemoryCache()
+            self._store.store_analyses(analyses)
+
+
 @contextmanager
 def analysis_cache(state_dir: Path) -> Iterator[AnalysisStore]:
     """Open the cache beside a daemon that may be running.
 
-    A cache is a convenience: where the ledger cannot be opened, answers are kept in memory.
+    A cache is a convenience: where the ledger cannot be opened, read or written, answers are kept in memory.
     """
     ledger = _open(state_dir) if _is_ours(state_dir) else None
     if ledger is None:
         yield MemoryCache()
         return
     with ledger:
-        yield ledger
+        yield SharedCache(ledger)
 
 
 def _open(state_dir: Path) -> Ledger | None:
@@ -57,5 +80,7 @@ def _is_ours(state_dir: Path) -> bool:
     """
     try:
         return (state_dir / FILE_NAME).stat().st_uid == os.geteuid()
-    except OSError:
+    except FileNotFoundError:
         return not state_dir.exists() and (os.geteuid() != 0 or state_dir != SERVICE_STATE)
+    except OSError:  # a directory above is closed to us, for one
+        return False

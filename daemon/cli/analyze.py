@@ -51,13 +51,14 @@ def analyze_reports(
             die(Exit.USAGE, f"--as-of {as_of}: not a time in RFC 3339 form, such as 2026-11-04T03:00:44Z")
     to_terminal = output is None and sys.stdout.isatty() and not as_json
     console = terminal(sys.stdout if to_terminal else sys.stderr)
-    with _explained(output), ExitStack() as stack:
+    with ExitStack() as stack:
         ledger = stack.enter_context(Ledger.open(settings.state_dir, clock=time.time)) if record else None
         store: AnalysisStore | None = ledger
         if store is None and settings.model.enabled:
             store = stack.enter_context(analysis_cache(settings.state_dir))
         desk = open_desk(settings, store)
         startup.loaded()
+        stack.enter_context(_explained(output))  # outside of what is closed after it, inside of ledger and model
         file = stack.enter_context(_target(output, reports))
         run = OneShot(desk, settings.analysis.batch_size, settings.host, as_of, ledger)
 

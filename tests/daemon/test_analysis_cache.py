@@ -1,6 +1,9 @@
 """The cache of `analyze`: the ledger where it is one's own, memory elsewhere, never a reason to stop."""
 
+import errno
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -43,7 +46,8 @@ def test_root_makes_no_ledger_that_the_service_could_not_open(tmp_path: Path, mo
         assert cache.cached_analyses(["a" * 32, "c" * 32]) == {"a" * 32: b"one"}
     assert not (tmp_path / "state").exists()
     with analysis_cache.analysis_cache(tmp_path / "elsewhere") as cache:
-        assert isinstance(cache, Ledger)
+        cache.store_analyses(ROWS)
+    assert (tmp_path / "elsewhere" / FILE_NAME).exists()
 
 
 def test_the_ledger_of_another_user_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,3 +67,31 @@ def test_a_ledger_that_cannot_be_used_is_no_reason_to_stop(tmp_path: Path) -> No
     with analysis_cache.analysis_cache(tmp_path) as cache:
         cache.store_analyses(ROWS)
         assert cache.cached_analyses(list(ROWS)) == ROWS
+
+
+def test_a_ledger_that_fails_on_the_way_is_no_reason_to_stop(tmp_path: Path) -> None:
+    with Ledger.open(tmp_path, clock=clock):
+        pass
+    with analysis_cache.analysis_cache(tmp_path) as cache:
+        cache.store_analyses({"a" * 32: b"one"})
+        harm(tmp_path)
+        cache.store_analyses({"b" * 32: b"two"})
+        assert cache.cached_analyses(["b" * 32]) == {"b" * 32: b"two"}
+    with analysis_cache.analysis_cache(tmp_path) as cache:
+        assert cache.cached_analyses(list(ROWS)) == {}
+
+
+def harm(state: Path) -> None:
+    with closing(sqlite3.connect(state / FILE_NAME)) as connection, connection:
+        connection.execute("DROP TABLE analyses")
+
+
+def test_a_state_directory_below_one_that_is_closed_is_no_reason_to_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, **options: bool) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    with analysis_cache.analysis_cache(tmp_path / "closed" / "state") as cache:
+        assert isinstance(cache, MemoryCache)
