@@ -130,6 +130,11 @@ def test_the_unit_agrees_with_the_settings_that_it_is_installed_with() -> None:
     assert set(config["watch"]["roots"]) <= set(readable)
 
 
+def test_the_service_sees_what_names_a_model_and_what_tells_of_memory() -> None:
+    """/proc/cpuinfo and /proc/meminfo; without the first, the service and `analyze` could not share answers."""
+    assert settings_of(UNIT.read_text(encoding="utf-8"))["ProcSubset"] == ["all"]
+
+
 def test_the_watchdog_and_the_time_to_stop_leave_room_for_a_batch() -> None:
     unit = settings_of(UNIT.read_text(encoding="utf-8"))
     assert int(unit["WatchdogSec"][0]) >= 30
