@@ -110,6 +110,7 @@ class Workbench:
         self._answers = Answers(desk.store if desk.analyst is not None else None)
         self._unanswered: set[tuple[str, int]] = set()  # key and attempt; asking again would give as little
         self._lines: dict[tuple[int, int], list[Line]] = {}
+        self._by_rules: set[int] = set()  # findings whose lines the rules wrote
 
     @property
     def has_model(self) -> bool:
@@ -263,12 +264,15 @@ class Workbench:
             if reason != "model"
             for seq in seqs
         }
+        self._by_rules.difference_update(range(first, last))
         said: dict[str, Said] = {}
         lines: list[Line] = []
         for seq in range(first, last):
             key = self.question(seq).key
             if key not in said:
                 said[key] = self._said(seq, key, reasons.get(key))
+            if said[key].answer is None:
+                self._by_rules.add(seq)
             lines.append(self._renderer.line(seq, said[key]))
         return lines
 
@@ -288,8 +292,8 @@ class Workbench:
         return Said(key, "rules", None, None, reason, action, controls, techniques)
 
     def _answer(self, seq: int) -> Answer | None:
-        """Give the model's answer to a finding's question, if it was loaded and stands."""
-        return self._answers.accepted(self.question(seq).key)
+        """Give the model's answer to a finding's question, if it was loaded, stands, and did not come too late."""
+        return None if seq in self._by_rules else self._answers.accepted(self.question(seq).key)
 
     def record(self) -> Json:
         """Summarise the scan."""

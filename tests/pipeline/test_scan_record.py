@@ -11,7 +11,7 @@ import pytest
 from pipeline.finding import RawFinding
 from pipeline.keys import canonical
 from pipeline.scan_record import _do_first
-from tests.pipeline.analysts import PlainAnalyst
+from tests.pipeline.analysts import MemoryStore, PlainAnalyst
 from tests.pipeline.benches import Baseline, bench_of, desk, documents, everything, lines_of, made_up, record_of, report
 
 SCAN = "web01-ioc.json"
@@ -197,6 +197,17 @@ def test_a_level_that_a_model_raised_stands_in_lines_and_record_alike() -> None:
     assert set(record["counts"]["level"]) == {"critical"}
     assert {issue["level"] for issue in record["issues"]} == {"critical"}
     assert {group["level"] for group in record["correlations"]} == {"critical"}
+
+
+def test_an_answer_that_came_after_its_line_does_not_change_the_record() -> None:
+    """`analyze` in another process shares the cache, and may have found the memory that the daemon had not."""
+    store, told = MemoryStore(), report("web01-ioc.json")
+    bench = bench_of(told, desk(analyst=PlainAnalyst(silent=lambda question: True), store=store))
+    lines = documents(lines_of(bench, 4096))
+    lines_of(bench_of(told, desk(analyst=PlainAnalyst(level="critical"), store=store)), 4096)
+    assert store.rows
+    at_stake = {line["risk"]["level"] for line in lines if line["status"] in ("open", "unknown", "error")}
+    assert set(bench.record()["counts"]["level"]) == at_stake != {"critical"}
 
 
 def test_an_issue_says_what_the_line_of_its_worst_finding_says() -> None:
