@@ -104,6 +104,9 @@ def _model(settings: Settings) -> Check:
         decoder.close()
     except EngineError as error:
         return Check("model", "problem", str(error), advice)
+    except (RuntimeError, MemoryError) as error:  # of the runtime itself, while it is measured
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        return Check("model", "problem", f"the {settings.model.runtime} runtime fails: {reason}", advice)
     manifest = generator.manifest
     detail = (
         f"{manifest.name}@{generator.weights[:12]} ({manifest.kind}), {settings.model.runtime} on {generator.device}, "
