@@ -5,7 +5,7 @@ from pathlib import Path
 from daemon.settings import ModelSettings, Settings
 from daemon.version import VERSION
 from pipeline.analysis import AnalysisStore
-from pipeline.analyst import ModelAnalyst
+from pipeline.analyst import CLASSES, ModelAnalyst
 from pipeline.embedded import EMBEDDED_MODEL
 from pipeline.engine.errors import EngineError
 from pipeline.engine.identity import choose_device
@@ -33,7 +33,7 @@ def open_desk(settings: Settings, store: AnalysisStore | None = None) -> Desk:
         try:
             generator = open_model(settings.model)
             name = f"{generator.manifest.name}@{generator.weights[:12]}"
-            analyst = ModelAnalyst(generator, knowledge, name)
+            analyst = ModelAnalyst(generator, knowledge, name, generator.manifest.record.get(CLASSES))
         except EngineError as error:
             notice = f"no model, the rules answer: {error}"
     return Desk(knowledge, policy, intel, version=VERSION, analyst=analyst, store=store, notice=notice)

@@ -15,7 +15,7 @@ from pipeline.knowledge.schema import AnalysisText, Knowledge
 
 Origin = Literal["model", "rules", "review"]
 Confidence = Literal["high", "medium", "low"]
-FallbackReason = Literal["no_model", "model_failed", "rejected", "over_budget", "internal_error"]
+FallbackReason = Literal["no_model", "not_trained", "model_failed", "rejected", "internal_error"]
 
 THREAT_INTEL = "threat_intel"  # stands among the correlation rules where a local indicator matched
 ANALYSIS_VERSION = "rules/1"  # part of every analysis key: a change of wording rules recomputes
@@ -87,6 +87,9 @@ class Analyst(Protocol):
     @property
     def model(self) -> str:
         """Name the model in the output."""
+
+    def takes(self, question: Question) -> bool:
+        """Say whether to ask about it at all."""
 
     def analyse(self, questions: Sequence[Question], attempt: int) -> dict[str, Answer]:
         """Answer by key; a key without an answer failed. `attempt` counts from 0."""

@@ -1,6 +1,6 @@
 """The analyst that asks a model: a question becomes a prompt and a grammar, the model's text an answer."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from pipeline.analysis import Answer, Question
 from pipeline.case import CaseMaker
@@ -10,6 +10,7 @@ from pipeline.keys import digest
 from pipeline.knowledge.schema import Knowledge
 from pipeline.prompt import PROMPT_VERSION, BadResponse, critique, parse_response, render_prompt, response_schema
 
+CLASSES = "classes"  # in a model's record: the classes that it was trained on
 MAX_TOKENS = 256  # an answer takes about eighty; with a foreign tokenizer twice as many
 
 
@@ -23,13 +24,21 @@ class ModelAnalyst:
         failure: what went wrong the last time that a question got no answer, or None.
     """
 
-    def __init__(self, generator: Generator, knowledge: Knowledge, name: str) -> None:
-        """Take a generator; `name` is what the output calls the model."""
+    def __init__(
+        self, generator: Generator, knowledge: Knowledge, name: str, classes: Collection[str] | None = None
+    ) -> None:
+        """Take a generator.
+
+        Args:
+            name: what the output calls the model.
+            classes: that the model was trained on; None where that is not known, and it is asked about all.
+        """
+        self._classes = None if classes is None else frozenset(classes)
         self._generator = generator
         self._maker = CaseMaker(knowledge)
         self._name = name
         self.failure: str | None = None
-        self._digest = digest("analyst", generator.digest, PROMPT_VERSION, knowledge.digest)
+        self._digest = digest("analyst", generator.digest, PROMPT_VERSION, knowledge.digest, sorted(classes or ()))
 
     @property
     def digest(self) -> str:
@@ -40,6 +49,10 @@ class ModelAnalyst:
     def model(self) -> str:
         """Name the model in the output."""
         return self._name
+
+    def takes(self, question: Question) -> bool:
+        """Say whether the model was trained on the question's class: about others it would write by analogy."""
+        return self._classes is None or self._maker.class_of(question) in self._classes
 
     def prompt(self, question: Question, attempt: int = 0) -> str:
         """Give what the model is shown, for `explain`."""

@@ -44,9 +44,8 @@ class CaseMaker:
             more, others = self._distracting(question, salt)
             controls += more
             techniques += others
-        unknown = question.class_id.startswith("unknown.")  # what follows is the scanner's name as the report has it
         return Case(
-            class_id="unknown" if unknown else question.class_id,
+            class_id=self.class_of(question),
             category=spec.category if spec is not None else "unknown",
             title=spec.title if spec is not None else _untold(question),
             status=question.status,
@@ -61,6 +60,11 @@ class CaseMaker:
             actions=tuple(sorted(question.actions[:MAX_ACTIONS])),
             barred=tuple(sorted(question.barred[:MAX_ACTIONS])),
         )
+
+    @staticmethod
+    def class_of(question: Question) -> str:
+        """Name the class as a model is shown it: what follows "unknown." is the scanner's name as the report has it."""
+        return "unknown" if question.class_id.startswith("unknown.") else question.class_id
 
     def _distracting(self, question: Question, salt: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         key = question.class_id, salt

@@ -190,7 +190,7 @@ class Workbench:
             asked = self.question(seq)
             kept = self._answers.get(asked.key)
             done = kept is not None and (kept.accepted or kept.attempt >= attempt)
-            if not done and (asked.key, attempt) not in self._unanswered:
+            if not done and (asked.key, attempt) not in self._unanswered and analyst.takes(asked):
                 wanted.append(asked)  # else before an interruption, or for another batch
         # Prompts of one class begin alike, and what two in a row share is computed once.
         wanted.sort(key=lambda asked: (asked.class_id, asked.key))
@@ -233,13 +233,16 @@ class Workbench:
 
     def fallback(self, open_: Sequence[int]) -> dict[str, list[int]]:
         """Say why the rules answer what is open."""
-        if self._desk.analyst is None:
+        analyst = self._desk.analyst
+        if analyst is None:
             return {"no_model": list(open_)}
         self._answers.load(self.question(seq).key for seq in open_)
         reasons: dict[str, list[int]] = {}
         for seq in open_:
-            answered = self._answers.get(self.question(seq).key) is not None
-            reason: FallbackReason = "rejected" if answered else "model_failed"
+            asked = self.question(seq)
+            reason: FallbackReason = "not_trained"
+            if analyst.takes(asked):
+                reason = "rejected" if self._answers.get(asked.key) is not None else "model_failed"
             reasons.setdefault(reason, []).append(seq)
         return reasons
 

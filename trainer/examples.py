@@ -1,5 +1,6 @@
 """The cases of a split, refused when there is nothing to train on."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -29,6 +30,11 @@ def read_training(directory: Path, classes: Literal["train", "all"]) -> list[Tau
         one for one in read_split(directory, "holdout") if one.situation not in situations and one.prompt not in prompts
     ]
     return train + late * _TIMES
+
+
+def classes_of(cases: Iterable[TaughtCase]) -> list[str]:
+    """List the classes that cases are of."""
+    return sorted({case.class_id for case in cases})
 
 
 def read_split(directory: Path, split: Split) -> list[TaughtCase]:

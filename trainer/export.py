@@ -8,6 +8,7 @@ from typing import Any
 
 from onnxruntime_genai.models.builder import create_model, parse_extra_options
 
+from pipeline.analyst import CLASSES
 from pipeline.engine.errors import EngineError
 from pipeline.engine.manifest import write_manifest
 from pipeline.errors import ConfigError
@@ -100,6 +101,12 @@ class Export:
             if not path.name.endswith((".json", ".onnx", ".onnx.data")):
                 path.unlink()  # a chat template, the model of a tokenizer: nothing here reads them
 
+    def _classes(self) -> dict[str, list[str]]:
+        """List the classes that the model was trained on, where the runs say so."""
+        told = [(run.get("outcome") or {}).get("classes") for run in self.runs]
+        known = sorted({name for classes in told if classes for name in classes})
+        return {CLASSES: known} if known else {}
+
     def _manifest(self, target: Path, base: Checkpoint) -> None:
         record: dict[str, Any] = {
             "code": code_version(),
@@ -107,6 +114,7 @@ class Export:
             "gptq_files": files_digest(self.base),
             "versions": library_versions(),
             "runs": {str(run["recipe"]): run for run in self.runs},
+            **self._classes(),
         }
         try:
             write_manifest(

@@ -2,6 +2,7 @@
 
 import gc
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from trainer.batches import Sequences, encode_examples
 from trainer.capacity import available_ram, check_disk, check_memory
 from trainer.checkpoint import Checkpoint, inspect_checkpoint
 from trainer.dataset import dataset_digest
-from trainer.examples import read_split, read_training
+from trainer.examples import classes_of, read_split, read_training
 from trainer.quiet import quiet
 from trainer.run_directory import RunDirectory, check_empty, files_digest
 from trainer.settings import FinetuneSettings
@@ -90,7 +91,7 @@ class Finetune:
         )
         checkpoint = last_checkpoint(self.directory) if self.resume else None
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-        self._save(trainer, rows, base)
+        self._save(trainer, rows, base, classes_of(train))
         return self.directory.model
 
     def _check_base(self, base: Checkpoint) -> None:
@@ -131,7 +132,7 @@ class Finetune:
         model.config.use_cache = False
         return adapt(model, self.settings)
 
-    def _save(self, trainer: FindingTrainer, rows: Sequences, base: Checkpoint) -> None:
+    def _save(self, trainer: FindingTrainer, rows: Sequences, base: Checkpoint, classes: Sequence[str]) -> None:
         trainer.accelerator.wait_for_everyone()
         if not is_first_process():
             return
@@ -143,6 +144,7 @@ class Finetune:
             "train_examples": len(rows.rows),
             "train_tokens_an_epoch": rows.num_tokens,
             "prompts_cut": rows.num_cut,
+            "classes": classes,
         }
         if self.settings.adapter == "lora":
             adapter = self.directory.path / ADAPTER

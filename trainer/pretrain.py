@@ -1,5 +1,6 @@
 """Recipe: a small Llama and its tokenizer, from nothing but a data set."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -8,7 +9,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from trainer.batches import Sequences, encode_examples
 from trainer.capacity import available_ram, check_disk, check_memory
 from trainer.dataset import TaughtCase, dataset_digest
-from trainer.examples import read_split
+from trainer.examples import classes_of, read_split
 from trainer.run_directory import RunDirectory, check_empty
 from trainer.settings import PretrainSettings
 from trainer.tokenizer import TextEncoder, load_encoder, save_tokenizer, train_tokenizer
@@ -69,7 +70,7 @@ class Pretrain:
         )
         checkpoint = last_checkpoint(self.directory) if self.resume else None
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-        self._save(trainer, rows)
+        self._save(trainer, rows, classes_of(train))
         return self.directory.model
 
     def _check_capacity(self) -> None:
@@ -113,7 +114,7 @@ class Pretrain:
             )
         )
 
-    def _save(self, trainer: FindingTrainer, rows: Sequences) -> None:
+    def _save(self, trainer: FindingTrainer, rows: Sequences, classes: Sequence[str]) -> None:
         trainer.accelerator.wait_for_everyone()
         if not is_first_process():
             return
@@ -129,5 +130,6 @@ class Pretrain:
                 "train_examples": len(rows.rows),
                 "train_tokens_an_epoch": rows.num_tokens,
                 "prompts_cut": rows.num_cut,
+                "classes": classes,
             }
         )

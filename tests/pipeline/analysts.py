@@ -13,6 +13,7 @@ class PlainAnalyst:
         refuse: how many first answers to a question `critique` sends back.
         silent: leaves a question without an answer.
         level: the level of every answer, or the floor of the question.
+        untrained: does not take a question.
     """
 
     def __init__(
@@ -21,7 +22,9 @@ class PlainAnalyst:
         refuse: Callable[[Question], int] = lambda question: 0,
         silent: Callable[[Question], bool] = lambda question: False,
         level: Level | None = None,
+        untrained: Callable[[Question], bool] = lambda question: False,
     ) -> None:
+        self._untrained = untrained
         self._name = name
         self._refuse = refuse
         self._silent = silent
@@ -36,6 +39,9 @@ class PlainAnalyst:
     @property
     def model(self) -> str:
         return f"model of {self._name}"
+
+    def takes(self, question: Question) -> bool:
+        return not self._untrained(question)
 
     def analyse(self, questions: Sequence[Question], attempt: int) -> dict[str, Answer]:
         answers = {}

@@ -87,7 +87,17 @@ def test_one_question_that_cannot_be_answered_does_not_stop_the_others(error: Ex
 
     model = analyst(speak)
     assert set(model.analyse([first, second], 0)) == {second.key}
-    assert model.failure == f"{first.class_id}: {type(error).__name__}: {error}"
+    about_the_model = isinstance(error, ModelDamaged)
+    assert model.failure == (str(error) if about_the_model else f"{first.class_id}: {error}")
+
+
+def test_a_class_that_the_model_was_not_trained_on_is_not_for_it() -> None:
+    known, other = some_question(), some_question("world_writable.file")
+    model = ModelAnalyst(Speaker(plainly), knowledge(), "a speaker", {known.class_id, "unknown"})
+    assert model.takes(known) and not model.takes(other)
+    assert model.takes(replace(other, class_id="unknown.new_scanner"))
+    assert analyst().takes(other)
+    assert model.digest != analyst().digest
 
 
 def test_an_answer_that_took_a_distractor_is_refused_and_asked_without_them() -> None:

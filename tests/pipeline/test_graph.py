@@ -153,6 +153,15 @@ def test_what_is_refused_once_is_asked_once_more_and_then_stands() -> None:
     assert sorted(analyst.asked) == sorted((key, attempt) for key in keys for attempt in (0, 1))
 
 
+def test_what_the_model_was_not_trained_on_is_not_asked_and_says_so() -> None:
+    analyst = PlainAnalyst(untrained=lambda question: question.class_id == "kernel_params.kptr_restrict")
+    lines = documents(plain_run(report(SCAN), analyst))
+    reasons = {line["class"] == "kernel_params.kptr_restrict": line["analysis"]["fallback_reason"] for line in lines}
+    assert reasons == {True: "not_trained", False: None}
+    keys = {line["analysis"]["key"] for line in lines if line["class"] == "kernel_params.kptr_restrict"}
+    assert keys and not keys & {key for key, _ in analyst.asked}
+
+
 def test_what_is_refused_twice_is_answered_by_the_rules() -> None:
     analyst = PlainAnalyst(refuse=lambda question: MAX_ATTEMPTS)
     lines = documents(plain_run(report(SCAN), analyst))
