@@ -171,3 +171,18 @@ def test_another_architecture_and_a_bad_description_are_refused(model_directory:
     (copy / "model.onnx.data").write_bytes(b"short")
     with pytest.raises(ModelDamaged, match="cannot load it"):
         load()
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"type": "llama", "decoder": {"filename": "model.onnx"}},
+        {"type": "llama", "context_length": 64, "decoder": {"filename": "model.onnx"}},
+        {"type": "llama", "context_length": "long", "decoder": {"filename": "model.onnx"}},
+    ],
+)
+def test_a_description_that_leaves_out_what_memory_depends_on_is_refused(model: Any, tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"no weights")
+    (tmp_path / "genai_config.json").write_text(json.dumps({"model": model}))
+    with pytest.raises(ModelDamaged, match="not the description"):
+        OnnxRunner(tmp_path, context_length=64, threads=1, provider="cpu")
