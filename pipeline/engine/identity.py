@@ -73,7 +73,10 @@ def identify(runtime: Runtime, quantised: bool, model: str, context_length: int,
     for package in ("llguidance", *packages):
         version = _version(package)
         if version is None:
-            raise Unsupported(f"the {runtime} runtime needs {package}, which is not installed")
+            raise Unsupported(
+                f"the {runtime} runtime needs {package}, which is not installed; install it, or choose another "
+                "model.runtime or model.device"
+            )
         versions[package] = version
     return _hash(
         {

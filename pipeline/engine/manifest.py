@@ -102,7 +102,7 @@ def read_manifest(directory: Path) -> Manifest:
     if not isinstance(body, dict):
         raise ModelDamaged(f"{path}: not an object; install the model again")
     if body.get("schema") != SCHEMA:
-        raise Unsupported(f"{path}: schema {body.get('schema')!r}, this version reads {SCHEMA}")
+        raise Unsupported(f"{path}: schema {body.get('schema')!r}, this version reads {SCHEMA}; install a model for it")
     try:
         return Manifest(
             name=str(body["name"]),
@@ -148,7 +148,8 @@ def _hold(directory: Path, manifest: Manifest) -> None:
             raise ModelDamaged(f"{directory / name}: missing; install the model again")
         expected, path = manifest.files[name], found[name]
         if path.stat().st_size != expected.size:
-            raise ModelDamaged(f"{path}: {path.stat().st_size} bytes, the manifest says {expected.size}")
+            size = path.stat().st_size
+            raise ModelDamaged(f"{path}: {size} bytes, the manifest says {expected.size}; install the model again")
         if _sha256(path) != expected.sha256:
             raise ModelDamaged(f"{path}: its sha256 is not that of the manifest; install the model again")
 
