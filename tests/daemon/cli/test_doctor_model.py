@@ -29,7 +29,7 @@ def test_a_model_that_fails_is_a_problem_in_one_line(
         return SimpleNamespace(runner=Failing())
 
     monkeypatch.setattr(doctor, "open_model", lambda settings: SimpleNamespace(load=load))
-    code = doctor.examine({"state_dir": str(tmp_path)}, None, as_json=True)
+    code = doctor.examine({"state_dir": str(tmp_path), "model": {"enabled": True}}, None, as_json=True)
     assert code is Exit.USAGE
     checks = {check["check"]: check for check in map(json.loads, capsys.readouterr().out.splitlines())}
     assert checks["model"]["verdict"] == "problem"
