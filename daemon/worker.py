@@ -17,7 +17,7 @@ from pipeline.batches import run_batch
 from pipeline.enriched import Line
 from pipeline.errors import LedgerError
 from pipeline.finding import Member, RawFinding
-from pipeline.graph import build_graph
+from pipeline.graph import BatchGraph, build_graph
 from pipeline.judge import Json
 from pipeline.keys import canonical
 from pipeline.scan import ScanContext, baseline_profile, profile_of
@@ -36,12 +36,14 @@ class _Job:
     Attributes:
         bench: None when our own code fails on the scan as a whole.
         batches: that are not done, the next one first.
+        lines: of the next batch, as far as it is done finding by finding.
     """
 
     scan: ClosedScan
     findings: list[RawFinding]
     bench: Workbench | None
     batches: list[Batch] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
 
 
 class Worker:
@@ -135,7 +137,9 @@ class Worker:
     def _run(self, job: _Job, batch: Batch) -> None:
         thread = self._thread(job.scan, batch)
         if job.bench is None or batch.attempt >= MAX_ATTEMPTS:
-            lines = self._one_by_one(job, batch)
+            if not self._one_by_one(job, batch):
+                return
+            lines = job.lines
         else:
             try:
                 lines = self._together(job.bench, batch, thread)
@@ -153,6 +157,7 @@ class Worker:
                 return
         self._queue.commit_batch(batch, [(line.key, line.level, line.changed, line.line) for line in lines])
         job.batches.pop(0)
+        job.lines = []
         for line in lines:
             self.analysed[line.origin] += 1
         self._checkpoints.delete(thread)
@@ -179,24 +184,29 @@ class Worker:
         decided: dict[str, Any] = state["decided"]
         return bench.take_lines(batch.first, batch.last, decided)
 
-    def _one_by_one(self, job: _Job, batch: Batch) -> list[Line]:
-        """Keep what our own code can do of a batch that it failed on as a whole."""
-        lines: list[Line] = []
+    def _one_by_one(self, job: _Job, batch: Batch) -> bool:
+        """Keep what our own code can do of a batch that it failed on as a whole; returns whether all of it is done."""
         graph = build_graph(self._benches)
-        for seq in range(batch.first, batch.last):
-            member: Member | None = None
-            if job.bench is not None:
-                member = job.bench.index.members[seq]
-                try:
-                    state = run_batch(graph, batch.scan_no, seq, seq + 1)
-                    lines += job.bench.take_lines(seq, seq + 1, state["decided"])
-                    continue
-                except LedgerError:
-                    raise
-                except Exception as error:
-                    logger.error("finding.failed", scan_id=job.scan.scan_id, seq=seq, error=repr(error))
-            lines.append(unanalysed_line(job.scan, seq, job.findings[seq], member, self._desk))
-        return lines
+        turn_ends = self._clock() + _SLICE_S  # a model may be asked about each
+        for seq in range(batch.first + len(job.lines), batch.last):
+            job.lines.append(self._alone(job, batch.scan_no, seq, graph))
+            if self._clock() >= turn_ends:
+                break
+        return len(job.lines) == batch.last - batch.first
+
+    def _alone(self, job: _Job, scan_no: int, seq: int, graph: BatchGraph) -> Line:
+        member: Member | None = None
+        if job.bench is not None:
+            member = job.bench.index.members[seq]
+            try:
+                state = run_batch(graph, scan_no, seq, seq + 1)
+                (line,) = job.bench.take_lines(seq, seq + 1, state["decided"])
+                return line
+            except LedgerError:
+                raise
+            except Exception as error:
+                logger.error("finding.failed", scan_id=job.scan.scan_id, seq=seq, error=repr(error))
+        return unanalysed_line(job.scan, seq, job.findings[seq], member, self._desk)
 
     def _finish(self, job: _Job) -> None:
         scan = job.scan

@@ -416,6 +416,32 @@ def test_a_question_that_takes_a_whole_turn_and_gets_no_answer_is_not_asked_in_e
     assert len(analyst.asked) == len(set(analyst.asked))
 
 
+def test_a_model_gives_way_also_where_a_batch_is_done_finding_by_finding(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enrich = Workbench.enrich
+
+    def fail(bench: Workbench, first: int, last: int) -> None:
+        if last - first > 1:
+            raise KeyError("ours")
+        enrich(bench, first, last)
+
+    monkeypatch.setattr(Workbench, "enrich", fail)
+    shop.take_in()
+    analyst = PlainAnalyst()
+    shop.desk = desk(analyst=analyst, store=shop.ledger)
+    ticks = itertools.count()
+    shop.opened.append(Checkpoints(shop.checkpoints))
+    worker = Worker(shop.ledger, shop.desk, shop.opened[-1], SIZE, clock=lambda: float(next(ticks)))
+    turns = [0]
+    while worker.step():
+        turns.append(len(analyst.asked))
+    assert max(after - before for before, after in itertools.pairwise(turns)) == 1
+    lines = [json.loads(line) for line in shop.written()]
+    assert len(lines) == 97
+    assert {line["analysis"]["origin"] for line in lines} == {"model"}
+
+
 def test_what_keeps_a_model_from_answering_is_logged_once(shop: Shop) -> None:
     shop.take_in()
     analyst = PlainAnalyst(silent=lambda question: True)
