@@ -18,6 +18,7 @@ Confidence = Literal["high", "medium", "low"]
 FallbackReason = Literal["no_model", "not_trained", "model_failed", "rejected", "internal_error"]
 
 THREAT_INTEL = "threat_intel"  # stands among the correlation rules where a local indicator matched
+MAX_ATTEMPTS = 2  # of a model at a question: one bounded way back from `critique` to `analyse`
 ANALYSIS_VERSION = "rules/1"  # part of every analysis key: a change of wording rules recomputes
 
 

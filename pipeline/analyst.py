@@ -38,7 +38,9 @@ class ModelAnalyst:
         self._maker = CaseMaker(knowledge)
         self._name = name
         self.failure: str | None = None
-        self._digest = digest("analyst", generator.digest, PROMPT_VERSION, knowledge.digest, sorted(classes or ()))
+        self._digest = digest(
+            "analyst", generator.digest, PROMPT_VERSION, knowledge.digest, None if classes is None else sorted(classes)
+        )
 
     @property
     def digest(self) -> str:

@@ -16,9 +16,8 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
+from pipeline.analysis import MAX_ATTEMPTS
 from pipeline.workbench import Workbench
-
-MAX_ATTEMPTS = 2  # one bounded way back from `critique` to `analyse`
 
 BatchGraph = CompiledStateGraph[Any, Any, Any, Any]
 

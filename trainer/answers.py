@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from pipeline.analysis import Question
-from pipeline.analyst import ModelAnalyst
+from pipeline.analysis import MAX_ATTEMPTS, Question
+from pipeline.analyst import CLASSES, ModelAnalyst
 from pipeline.case import CaseMaker
 from pipeline.engine.errors import EngineError
 from pipeline.engine.generator import Generator, Grammar
@@ -20,8 +20,6 @@ from pipeline.prompt import render_prompt
 from pipeline.workbench import Desk
 from trainer.cases import questions
 from trainer.dataset import REPORTS
-
-ATTEMPTS = 2  # as in the graph
 
 Progress = Callable[[str, int, int], None]
 
@@ -63,25 +61,31 @@ def record_answers(
         How many answers there are.
 
     Raises:
-        ConfigError: if the data set has no reports, or the model cannot be used.
+        ConfigError: if the data set has no reports, or the model cannot be used or answers nothing.
     """
     reports = sorted((data / REPORTS).glob("*"))
     if not reports:
         raise ConfigError(f"{data / REPORTS}: no reports; make a data set with `sysscan-train synth`")
     chosen = _most_frequent(reports, knowledge, most, progress)
     try:
-        weights = read_manifest(model).part_digest("onnx")
+        manifest = read_manifest(model)
+        weights = manifest.part_digest("onnx")
         recorder = Recorder(open_generator(model))
     except EngineError as error:
         raise ConfigError(str(error)) from error
-    analyst = ModelAnalyst(recorder, knowledge, "recorded")
+    analyst = ModelAnalyst(recorder, knowledge, "recorded", manifest.record.get(CLASSES))
+    chosen = [question for question in chosen if analyst.takes(question)]
     for number, question in enumerate(sorted(chosen, key=lambda one: (one.class_id, one.key))):
-        for attempt in range(ATTEMPTS):
+        for attempt in range(MAX_ATTEMPTS):
             answer = analyst.analyse([question], attempt).get(question.key)
             if answer is not None and analyst.critique(question, answer) is None:
                 break
         progress("answers", number + 1, len(chosen))
     recorder.close()
+    if not recorder.answers:
+        raise ConfigError(
+            f"{model}: the model answers nothing: {analyst.failure or 'it was trained on no class of these'}"
+        )
     write_answers(model, weights, recorder.answers)
     relist(model, {"answers": {"file": FILE, "questions": len(chosen), "answers": len(recorder.answers)}})
     return len(recorder.answers)

@@ -14,11 +14,11 @@ import pytest
 
 from daemon.checkpoints import Checkpoints
 from daemon.ledger import Ledger
-from pipeline.analysis import AnalysisStore, Analyst
+from pipeline.analysis import MAX_ATTEMPTS, AnalysisStore, Analyst
 from pipeline.batches import run_batch
 from pipeline.enriched import Line
 from pipeline.finding import LEVELS, ParsedReport
-from pipeline.graph import MAX_ATTEMPTS, build_graph
+from pipeline.graph import build_graph
 from pipeline.keys import digest
 from pipeline.policy import load_policy
 from pipeline.workbench import Workbench
