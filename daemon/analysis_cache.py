@@ -67,6 +67,9 @@ def analysis_cache(state_dir: Path) -> Iterator[AnalysisStore]:
 
 def _open(state_dir: Path) -> Ledger | None:
     try:
+        if (state_dir / FILE_NAME).exists():
+            # Of another schema, it would be migrated under a daemon that may be running with it.
+            Ledger.open(state_dir, clock=time.time, read_only=True, exclusive=False).close()
         return Ledger.open(state_dir, clock=time.time, exclusive=False)
     except LedgerError:
         return None

@@ -95,3 +95,18 @@ def test_a_state_directory_below_one_that_is_closed_is_no_reason_to_stop(
     monkeypatch.setattr(Path, "stat", refuse)
     with analysis_cache.analysis_cache(tmp_path / "closed" / "state") as cache:
         assert isinstance(cache, MemoryCache)
+
+
+def test_a_ledger_of_another_schema_is_not_migrated(tmp_path: Path) -> None:
+    with Ledger.open(tmp_path, clock=clock):
+        pass
+    connection = sqlite3.connect(tmp_path / FILE_NAME)
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    connection.execute(f"PRAGMA user_version = {version - 1}")
+    connection.close()
+    with analysis_cache.analysis_cache(tmp_path) as cache:
+        cache.store_analyses(ROWS)
+        assert cache.cached_analyses(list(ROWS)) == ROWS
+    connection = sqlite3.connect(tmp_path / FILE_NAME)
+    assert connection.execute("PRAGMA user_version").fetchone() == (version - 1,)
+    connection.close()
