@@ -50,6 +50,9 @@ def quantise(source: Path, target: Path) -> None:
     """Quantise a float GGUF to Q4_0 as llama.cpp does by default: the last matrix in 6 bits, norms in 32."""
     import llama_cpp
 
+    from benchmarks.llama_cpp_runner import silence
+
+    silence()
     params = llama_cpp.llama_model_quantize_default_params()
     params.ftype = llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_0
     if llama_cpp.llama_model_quantize(str(source).encode(), str(target).encode(), params) != 0:

@@ -1,7 +1,10 @@
 """llama.cpp behind the engine's `Runner`, through its C interface: nothing of its Python layer is in the measured way.
 
-Needs the package ``llama-cpp-python``, which is no dependency of ours; what we measure was built here, for this machine
-(``CMAKE_ARGS="-DGGML_NATIVE=ON" pip install llama-cpp-python``).
+Needs the package ``llama-cpp-python``, which is no dependency of ours. Build it for the machine that is measured
+(``CMAKE_ARGS="-DGGML_NATIVE=ON" pip install llama-cpp-python``). Where the processor has AMX, that build may end in a
+segmentation fault at the first call of several tokens (ggml-org/llama.cpp#20824, version 0.3.36 still); then switch
+GGML_NATIVE off and the other instruction sets on by name: GGML_AVX2, GGML_FMA, GGML_F16C, GGML_BMI2, GGML_AVX512,
+GGML_AVX512_VBMI, GGML_AVX512_VNNI, GGML_AVX512_BF16, GGML_AVX_VNNI.
 """
 
 import ctypes
@@ -18,13 +21,18 @@ _BATCH = 512  # tokens that one call takes; llama.cpp's own default for what it 
 _SILENT = llama_cpp.llama_log_callback(lambda level, text, data: None)
 
 
+def silence() -> None:
+    """Let llama.cpp say nothing on stderr."""
+    llama_cpp.llama_log_set(_SILENT, ctypes.c_void_p(0))
+
+
 class LlamaCppRunner:
     """One model, one sequence."""
 
     def __init__(self, path: Path, *, context_length: int, threads: int) -> None:
         """Load a GGUF file."""
         self.context_length = context_length
-        llama_cpp.llama_log_set(_SILENT, ctypes.c_void_p(0))
+        silence()
         llama_cpp.llama_backend_init()
         self._model = llama_cpp.llama_model_load_from_file(str(path).encode(), llama_cpp.llama_model_default_params())
         if self._model is None:
