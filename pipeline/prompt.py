@@ -34,6 +34,9 @@ _PLAIN = r"[ !#-\[\]-z|~]"
 _FIRST = "[A-Za-z0-9/]"
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _CITED = re.compile(r"\bT\d{4}(?:\.\d{3})?\b|\bCVE-\d+|\b\d+(?:\.\d+)+\b|\b[A-Z]{2}-\d+\b")
+_SETTING = re.compile(
+    r"\b(?:kernel|net|fs|vm|user)(?:\.[a-z0-9_]+)*\.([a-z0-9_]+)|\b([A-Z][A-Za-z]{3,})="
+)  # sysctl, systemd
 _WORD = re.compile(r"[a-z]+")
 _REPEATED = 5  # as many words in a row, twice, are a loop of the model's
 _DOUBT = frozenset(
@@ -195,6 +198,8 @@ def critique(case: Case, answer: Answer) -> str | None:
     known = {*case.features.values(), *case.techniques, *case.controls, case.title, case.class_id.replace("_", ".")}
     if any(not any(cited in each for each in known) for cited in _CITED.findall(both)):
         return "a number or an id that the case does not hold"
+    if any(not _is_about(case, name) for pair in _SETTING.findall(both) for name in pair if name):
+        return "a setting that the case is not about"
     return _contradiction(case, answer)
 
 
@@ -215,6 +220,13 @@ def _contradiction(case: Case, answer: Answer) -> str | None:
     if _SURE_OF_HARM.search(answer.assessment) and case.artefact[1] != "cannot_tell":
         return "certainty where the scanner is probably wrong"
     return None
+
+
+def _is_about(case: Case, setting: str) -> bool:
+    """Say whether class, title and features name a setting; a class may shorten what the kernel calls it."""
+    known = f"{case.class_id} {case.title} {' '.join(case.features.values())} {' '.join(case.candidates)}"
+    words = setting.split("_")
+    return 2 * sum(word in known for word in words) > len(words)
 
 
 def _overlong(answer: Answer) -> str | None:
