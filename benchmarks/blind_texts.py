@@ -61,14 +61,14 @@ def write_pairs(directory: Path, model: Path | None, number: int, seed: int) -> 
         by_model, by_rules = analyse(report, model, enabled=True), analyse(report, model, enabled=False)
         for one, other in zip(by_model, by_rules, strict=True):
             if one["analysis"]["origin"] == "model":
-                group = "class not in training" if one["class"] in unseen else "class in training"
+                group = "class of the class holdout" if one["class"] in unseen else "other class"
                 chosen.setdefault(f"{one['class']} {one['analysis']['assessment']}", (group, one, other))
     drawn = random.Random(seed)
     pool = sorted(chosen.values(), key=lambda entry: entry[1]["dedupe_key"])
     drawn.shuffle(pool)
-    pool.sort(key=lambda entry: entry[0] != "class not in training")
-    half = sum(entry[0] == "class not in training" for entry in pool[: number // 2])
-    first, rest = pool[:half], [entry for entry in pool[half:] if entry[0] == "class in training"]
+    pool.sort(key=lambda entry: entry[0] != "class of the class holdout")
+    half = sum(entry[0] == "class of the class holdout" for entry in pool[: number // 2])
+    first, rest = pool[:half], [entry for entry in pool[half:] if entry[0] == "other class"]
     taken: list[tuple[str, dict[str, Any], dict[str, Any]]] = []
     classes: Counter[str] = Counter()
     for entry in first + rest:

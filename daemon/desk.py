@@ -37,7 +37,10 @@ def open_desk(settings: Settings, store: AnalysisStore | None = None) -> Desk:
             analyst = ModelAnalyst(generator, knowledge, name, _classes(generator.manifest))
         except EngineError as error:
             notice = f"no model, the rules answer: {error}"
-    return Desk(knowledge, policy, intel, version=VERSION, analyst=analyst, store=store, notice=notice)
+    return Desk(
+        knowledge, policy, intel, version=VERSION, analyst=analyst, store=store, notice=notice,
+        texts=settings.model.texts,
+    )  # fmt: skip
 
 
 def open_model(settings: ModelSettings) -> LazyGenerator:

@@ -88,6 +88,7 @@ def unanalysed_line(scan: ClosedScan, seq: int, finding: RawFinding, member: Mem
             "origin": "rules",
             "assessment": _ASSESSMENT,
             "impact": _IMPACT,
+            "text_by": "rules",
             "action": None,
             "controls": [],
             "techniques": [],

@@ -14,6 +14,8 @@ from pipeline.knowledge.predicates import Test, compile_all
 from pipeline.knowledge.schema import AnalysisText, Knowledge
 
 Origin = Literal["model", "rules", "review"]
+TextBy = Literal["model", "rules", "review"]
+Texts = Literal["best", "model"]
 Confidence = Literal["high", "medium", "low"]
 FallbackReason = Literal["no_model", "not_trained", "model_failed", "rejected", "internal_error"]
 
@@ -171,6 +173,14 @@ class RulesAnalyst:
                 "Not assessed: the scanner's own severity stands. Newer knowledge, or an entry of yours in "
                 "knowledge.d, can say more.",
             )
+        return self.written(member, header) or (f"{spec.title}.", spec.meaning)
+
+    def written(self, member: Member, header: ScanHeader) -> tuple[str, str] | None:
+        """Give what somebody wrote for findings like this one, or None where the knowledge has nothing but a title."""
+        finding = member.classified
+        spec = self._knowledge.classes.get(finding.class_id)
+        if spec is None or finding.candidates:
+            return None
         seen = view(member, header)
         shown = {name: printable(value) for name, value in finding.slots.items()}
         for test, text in self._texts(finding.class_id, spec.analysis):
@@ -178,7 +188,7 @@ class RulesAnalyst:
                 assessment, impact = fill(text.assessment, shown), fill(text.impact, shown)
                 if assessment is not None and impact is not None:
                     return assessment, impact
-        return f"{spec.title}.", spec.meaning
+        return None
 
     def _texts(self, class_id: str, texts: Sequence[AnalysisText]) -> list[tuple[Test, AnalysisText]]:
         compiled = self._compiled.get(class_id)

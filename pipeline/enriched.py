@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from pipeline.analysis import Answer, FallbackReason, Origin, RulesAnalyst, confidence
+from pipeline.analysis import Answer, FallbackReason, Origin, RulesAnalyst, TextBy, Texts, confidence
 from pipeline.baseline import Comparison
 from pipeline.classify import fill, placeholders
 from pipeline.correlate import Group
@@ -84,7 +84,13 @@ class Renderer:
         rules: RulesAnalyst,
         knowledge: Knowledge,
         provenance: Provenance,
+        texts: Texts,
     ) -> None:
+        """Args:
+        texts: whose words a finding that a model analysed gets: `best` takes what somebody wrote for findings like
+            it, and the model's where nobody did; `model` always takes the model's.
+        """
+        self._texts = texts
         self._index = index
         self._judge = judge
         self._comparison = comparison
@@ -176,19 +182,24 @@ class Renderer:
         head, mark, tail = line.partition(b'"dedupe_key":"')
         return head + mark, tail, level, seen is None or seen.state in _CHANGED
 
-    def say(self, member: Member, answer: Answer | None) -> tuple[str, str]:
-        """Give assessment and impact of a finding: an answer's, with its slots filled, or the rules'."""
+    def say(self, member: Member, answer: Answer | None) -> tuple[str, str, TextBy]:
+        """Give assessment and impact of a finding, and whose words they are; slots are filled in."""
+        header = self._index.context.header
         if answer is None:
-            return self._rules.say(member, self._index.context.header)
+            return *self._rules.say(member, header), "rules"
+        written = self._rules.written(member, header) if self._texts == "best" else None
+        if written is not None:
+            return *written, "rules"
         slots = member.classified.slots
-        return _told(answer.assessment, slots), _told(answer.impact, slots)
+        return _told(answer.assessment, slots), _told(answer.impact, slots), "model"
 
     def _analysis(self, member: Member, judgement: Judgement, said: Said) -> Json:
-        assessment, impact = self.say(member, said.answer)
+        assessment, impact, text_by = self.say(member, said.answer)
         return {
             "origin": said.origin,
             "assessment": assessment,
             "impact": impact,
+            "text_by": text_by,
             "action": said.action,
             "controls": [_named(control) for control in said.controls],
             "techniques": said.techniques,

@@ -11,6 +11,7 @@ from pipeline.analysis import (
     FallbackReason,
     Question,
     RulesAnalyst,
+    Texts,
     question,
 )
 from pipeline.answers import Answers, Kept
@@ -21,7 +22,7 @@ from pipeline.enriched import Line, Provenance, Renderer, Said, level_in_effect
 from pipeline.finding import LEVELS, RawFinding
 from pipeline.intel import Intel
 from pipeline.judge import ClassRules, Json, Judge
-from pipeline.keys import canonical, digest_bytes
+from pipeline.keys import canonical, digest, digest_bytes
 from pipeline.knowledge.schema import Knowledge
 from pipeline.policy import Policy
 from pipeline.scan import ScanContext, ScanIndex, baseline_profile, index_scan
@@ -39,6 +40,7 @@ class Desk:
 
     Attributes:
         notice: why there is no model where one was wanted; for people, in one line.
+        texts: whose words a finding that a model analysed gets; see `Renderer`.
         between: called after each answer of the model, which may take long; may raise `Paused`.
     """
 
@@ -52,8 +54,10 @@ class Desk:
         analyst: Analyst | None = None,
         store: AnalysisStore | None = None,
         notice: str | None = None,
+        texts: Texts = "model",
     ) -> None:
         self.notice = notice
+        self.texts: Texts = texts
         self.between: Callable[[], None] = _go_on
         self.knowledge = knowledge
         self.policy = policy
@@ -68,7 +72,7 @@ class Desk:
             knowledge=knowledge.digest,
             policy=policy.digest,
             intel=intel.digest if intel.num_indicators else None,
-            runtime=analyst.digest if analyst is not None else ANALYSIS_VERSION,
+            runtime=digest("runtime", analyst.digest, texts) if analyst is not None else ANALYSIS_VERSION,
         )
 
     @property
@@ -103,7 +107,9 @@ class Workbench:
         self.judge = Judge(
             self.index, self.groups, desk.knowledge, desk.policy, desk.intel, self.comparison, desk.class_rules
         )
-        self._renderer = Renderer(self.index, self.judge, self.comparison, desk.rules, desk.knowledge, desk.provenance)
+        self._renderer = Renderer(
+            self.index, self.judge, self.comparison, desk.rules, desk.knowledge, desk.provenance, desk.texts
+        )
         self._analyst_digest = desk.analyst.digest if desk.analyst is not None else desk.knowledge.digest
         self._questions: dict[int, Question] = {}
         self._shapes: dict[tuple[object, ...], Question] = {}
@@ -315,5 +321,5 @@ class Workbench:
             self._desk.knowledge,
             self._desk.policy,
             self._desk.provenance,
-            lambda seq: self._renderer.say(members[seq], answers[seq]),
+            lambda seq: self._renderer.say(members[seq], answers[seq])[:2],
         )

@@ -19,7 +19,7 @@ from pipeline.engine.manifest import Manifest, read_manifest
 Runtime = Literal["onnx", "torch"]
 Device = Literal["cpu", "cuda"]
 
-DEFAULT_THREADS = 2  # one stream of a small model gains little from more, and a sidecar is no tenant of its own
+DEFAULT_THREADS = 1  # two that sleep while they wait decode half as fast, two that spin suffer from any other load
 CHUNK = 32  # tokens of a prompt at a time; smaller reuses more, larger computes faster: from 32 on, little is gained
 DECODING = "greedy/1"  # change it with anything in the engine that changes tokens
 

@@ -10,7 +10,7 @@ import orjson
 
 from daemon.baseline_rows import baseline_rows
 from daemon.ports import BaselineRow
-from pipeline.analysis import AnalysisStore, Analyst
+from pipeline.analysis import AnalysisStore, Analyst, Texts
 from pipeline.baseline import Prior
 from pipeline.batches import run_batch
 from pipeline.enriched import Line
@@ -50,9 +50,11 @@ def desk(
     analyst: Analyst | None = None,
     store: AnalysisStore | None = None,
     known: Knowledge | None = None,
+    texts: Texts = "model",
 ) -> Desk:
     known = known or knowledge()
-    return Desk(known, policy or load_policy([], known), load_intel([]), version="0.1.0", analyst=analyst, store=store)
+    policy = policy or load_policy([], known)
+    return Desk(known, policy, load_intel([]), version="0.1.0", analyst=analyst, store=store, texts=texts)
 
 
 def context_of(parsed: ParsedReport, scan_no: int = 1, **changes: Any) -> ScanContext:

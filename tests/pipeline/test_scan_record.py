@@ -238,3 +238,21 @@ def test_the_rules_pick_the_first_action_and_the_strongest_controls() -> None:
     assert line["analysis"]["action"] == line["remediation"][0]["id"]
     assert {"framework": "nist_800_53_r5", "control": "CM-6"} in line["analysis"]["controls"]
     assert line["analysis"]["techniques"] == [technique["technique"] for technique in line["attack"]]
+
+
+@pytest.mark.parametrize("name", ["web01-ioc.json", "web01-base-default.sarif"])
+def test_a_model_s_analysis_is_told_in_the_words_of_the_knowledge_where_it_has_some(name: str) -> None:
+    best, own, ruled = (
+        documents(lines_of(bench_of(report(name), made), 4096))
+        for made in (desk(analyst=PlainAnalyst(), texts="best"), desk(analyst=PlainAnalyst()), desk())
+    )
+    for shown, model, rules in zip(best, own, ruled, strict=True):
+        assert (shown["analysis"]["origin"], shown["risk"]["level"]) == ("model", model["risk"]["level"])
+        told = rules if shown["analysis"]["text_by"] == "rules" else model
+        assert shown["analysis"]["assessment"] == told["analysis"]["assessment"]
+        assert (model["analysis"]["text_by"], rules["analysis"]["text_by"]) == ("model", "rules")
+        if shown["class_candidates"]:  # nobody wrote anything for "one of several"
+            assert shown["analysis"]["text_by"] == "model"
+    assert {"rules"} <= {shown["analysis"]["text_by"] for shown in best}
+    assert len({documents(lines_of(bench_of(report(name), desk(analyst=PlainAnalyst(), texts=texts)), 4096))[0]
+                ["provenance"]["runtime"] for texts in ("best", "model")}) == 2  # fmt: skip
