@@ -50,7 +50,7 @@ class ModelSettings(_Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: a GPU where what is installed can use it
     threads: int = Field(default=DEFAULT_THREADS, ge=1, le=256)
     shipped: bool = True  # use the answers that a model brings along
-    # best: what somebody wrote for findings like it, and the model's words where nobody did; model: always the model's.
+    # best: what somebody wrote for findings like it, and the model's words where nobody did or it raises the level.
     texts: Literal["best", "model"] = "best"
 
 

@@ -88,7 +88,7 @@ class Renderer:
     ) -> None:
         """Args:
         texts: whose words a finding that a model analysed gets: `best` takes what somebody wrote for findings like
-            it, and the model's where nobody did; `model` always takes the model's.
+            it, and the model's where nobody did or where it raises the level; `model` always takes the model's.
         """
         self._texts = texts
         self._index = index
@@ -187,9 +187,12 @@ class Renderer:
         header = self._index.context.header
         if answer is None:
             return *self._rules.say(member, header), "rules"
-        written = self._rules.written(member, header) if self._texts == "best" else None
-        if written is not None:
-            return *written, "rules"
+        judgement = self._judge.judge(member.seq)
+        # Where it raises the level, its words say why.
+        if self._texts == "best" and level_in_effect(judgement, answer) == judgement.risk.level:
+            written = self._rules.written(member, header)
+            if written is not None:
+                return *written, "rules"
         slots = member.classified.slots
         return _told(answer.assessment, slots), _told(answer.impact, slots), "model"
 

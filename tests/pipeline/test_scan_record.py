@@ -240,6 +240,16 @@ def test_the_rules_pick_the_first_action_and_the_strongest_controls() -> None:
     assert line["analysis"]["techniques"] == [technique["technique"] for technique in line["attack"]]
 
 
+def test_where_a_model_raises_the_level_its_own_words_say_why() -> None:
+    made = desk(analyst=PlainAnalyst(level="high"), texts="best")
+    lines = documents(lines_of(bench_of(report("web01-ioc.json"), made), 4096))
+    ruled = documents(lines_of(bench_of(report("web01-ioc.json"), desk()), 4096))
+    raised = {one["risk"]["level"] != other["risk"]["level"] for one, other in zip(lines, ruled, strict=True)}
+    assert raised == {True, False}
+    for one, other in zip(lines, ruled, strict=True):
+        assert (one["analysis"]["text_by"] == "model") == (one["risk"]["level"] != other["risk"]["level"])
+
+
 @pytest.mark.parametrize("name", ["web01-ioc.json", "web01-base-default.sarif"])
 def test_a_model_s_analysis_is_told_in_the_words_of_the_knowledge_where_it_has_some(name: str) -> None:
     best, own, ruled = (
