@@ -87,7 +87,7 @@ def record_answers(
             f"{model}: the model answers nothing: {analyst.failure or 'it was trained on no class of these'}"
         )
     write_answers(model, weights, recorder.answers)
-    relist(model, {"answers": {"file": FILE, "questions": len(chosen), "answers": len(recorder.answers)}})
+    relist(model, {"answers": {"file": FILE, "most": most, "questions": len(chosen), "answers": len(recorder.answers)}})
     return len(recorder.answers)
 
 

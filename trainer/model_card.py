@@ -86,7 +86,8 @@ def _scores(scorecards: Mapping[str, Any]) -> Iterator[str]:
         return
     yield (
         "What each line means, and how the holdouts are made, is in `docs/scorecard.md`. The nearest class is a "
-        "baseline without a model. A loss is in per cent of the float model's score; below zero it is a gain."
+        "baseline without a model. A loss is in per cent of the float model's score; below zero it is a gain. "
+        "Times are those of a machine that had other work, too."
     )
     yield markdown(scorecards).strip()
     last = scorecards.get("onnx") or scorecards[sorted(scorecards)[-1]]
@@ -145,9 +146,7 @@ def _again(manifest: Manifest) -> Iterator[str]:
         arguments = _INPUTS[recipe].format(trained=trained, name=manifest.name, base=base, kept=kept)
         lines.append(" ".join(("sysscan-train", recipe, arguments, *_options(recipe, run.get("settings") or {}))))
     if "answers" in manifest.record:
-        lines.append(
-            f"sysscan-train answers --model model --data data --most {manifest.record['answers']['questions']}"
-        )
+        lines.append(f"sysscan-train answers --model model --data data --most {manifest.record['answers']['most']}")
     measured = (f"run/{trained}/model", "run/gptq/model", "model")
     lines += [f"sysscan-train evaluate --base {base} --into model" for base in measured]
     lines.append("sysscan-train card --model model")

@@ -83,7 +83,8 @@ def test_two_processes_and_the_cache_give_the_same_bytes_and_stay_small(tmp_path
     runs = [analyze("micro-hardening.json", tmp_path / state, **fresh) for state in ("one", "other", "other")]
     assert [run.returncode for run in runs] == [0, 0, 0]
     assert len({run.stdout for run in runs}) == 1
-    assert {line["analysis"]["origin"] for line in findings(runs[0].stdout)} == {"model"}
+    reasons = Counter(line["analysis"]["fallback_reason"] for line in findings(runs[0].stdout))
+    assert reasons[None] > 0.9 * reasons.total() and set(reasons) <= {None, "not_trained", "rejected"}
     assert max(int(run.stderr) for run in runs) < MAX_RESIDENT_KB
 
 
