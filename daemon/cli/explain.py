@@ -133,7 +133,13 @@ def _show(console: Console, line: Json, knowledge: Knowledge) -> None:
     provenance = line["provenance"]
     note = analysis["model"] or (analysis["fallback_reason"] or "").replace("_", " ")
     why = f" ({printable(note)})" if note else ""
-    _item(console, f"analysis by {analysis['origin']}{why}, confidence {analysis['confidence']}, key {analysis['key']}")
+    words = (
+        ", in the words of the knowledge" if (analysis["origin"], analysis.get("text_by")) == ("model", "rules") else ""
+    )
+    _item(
+        console,
+        f"analysis by {analysis['origin']}{why}{words}, confidence {analysis['confidence']}, key {analysis['key']}",
+    )
     for name, value in provenance.items():
         if value:
             _item(console, f"{name.replace('_', ' ')} {value}", style="dim")
