@@ -30,10 +30,11 @@ def analyst(*, shipped: bool = True) -> ModelAnalyst:
 def analyze(report: str, state: Path, **environment: str) -> "subprocess.CompletedProcess[bytes]":
     """Run the command in a process of its own, and have it say its peak memory on standard error."""
     script = (
-        "import resource, sys\n"
+        "import re, sys\n"
         "from daemon.cli.app import main\n"
         "try:\n    main()\n"
-        "finally:\n    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)\n"
+        # Not what rusage says: that counts the process that this one was forked from.
+        "finally:\n    print(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1], file=sys.stderr)\n"
     )
     return subprocess.run(
         [sys.executable, "-c", script, "analyze", str(SCANS / report)],
