@@ -139,9 +139,11 @@ class Agent:
 
     def written(self) -> bytes:
         """Give everything that was written, over all files in order."""
-        segments = sorted(self.output.parent.glob("out.[0-9]*.ndjson"))
-        files = [*segments, *([self.output] if self.output.exists() else [])]
-        return b"".join(file.read_bytes() for file in files)
+        while True:
+            segments = sorted(self.output.parent.glob("out.[0-9]*.ndjson"))
+            files = [*segments, *([self.output] if self.output.exists() else [])]
+            with contextlib.suppress(FileNotFoundError):  # rotated meanwhile: look again
+                return b"".join(file.read_bytes() for file in files)
 
     def size(self) -> int:
         return sum(size_of(file) for file in self.output.parent.iterdir())
