@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pipeline.baseline import Comparison, Missing, Seen, identity_slots, label_of
@@ -23,29 +24,37 @@ _UNSEEN = 200  # findings that were not observed, the last seen first; they stay
 _AT_STAKE = frozenset({"open", "unknown", "error"})
 
 
+@dataclass(slots=True, frozen=True)
+class Judged:
+    """The findings of a scan, as their lines have them.
+
+    Attributes:
+        judgements, levels: by position in the report; the levels in effect.
+        say: gives assessment and impact of the finding at a position.
+    """
+
+    index: ScanIndex
+    judgements: Sequence[Judgement]
+    levels: Sequence[Level]
+    say: Callable[[int], tuple[str, str]]
+
+
 def scan_record(
-    index: ScanIndex,
-    judgements: Sequence[Judgement],
-    levels: Sequence[Level],
+    judged: Judged,
     groups: Sequence[Group],
     comparison: Comparison | None,
     knowledge: Knowledge,
     policy: Policy,
     provenance: Provenance,
-    say: Callable[[int], tuple[str, str]],
 ) -> Json:
-    """Summarise a scan; every list is ordered by what to look at first, then by name.
-
-    Args:
-        judgements, levels: by position in the report; the levels in effect, as the lines have them.
-        say: gives assessment and impact of the finding at a position.
-    """
+    """Summarise a scan; every list is ordered by what to look at first, then by name."""
+    index, judgements, levels = judged.index, judged.judgements, judged.levels
     context, header = index.context, index.context.header
     members = index.members
     # People count findings; twins are one.
     first_of = {(m.classified.fingerprint, m.classified.content): m.seq for m in reversed(members)}
     different = [judgements[seq] for seq in first_of.values()]
-    issues = _issues(index, judgements, levels, comparison, knowledge, say)
+    issues = _issues(judged, comparison, knowledge)
     gaps = GapAnalysis()
     for member, judgement in zip(members, judgements, strict=True):
         gaps.add(judgement.controls, member.dedupe_key, member.classified.fingerprint)
@@ -78,7 +87,7 @@ def scan_record(
         },
         "issues": issues,
         "top": [issue["id"] for issue in issues[:_TOP]],
-        "correlations": [_correlation(group, index, levels) for group in groups],
+        "correlations": [_correlation(group, judged) for group in groups],
         "baseline": None if comparison is None else _baseline(comparison, knowledge),
         "compliance": gaps.report(knowledge.frameworks, coverage(knowledge)),
         "policy": {
@@ -93,27 +102,17 @@ def scan_record(
     }  # fmt: skip
 
 
-def _issues(
-    index: ScanIndex,
-    judgements: Sequence[Judgement],
-    levels: Sequence[Level],
-    comparison: Comparison | None,
-    knowledge: Knowledge,
-    say: Callable[[int], tuple[str, str]],
-) -> list[Json]:
+def _issues(judged: Judged, comparison: Comparison | None, knowledge: Knowledge) -> list[Json]:
     """Group what is at stake by class and by the features that split it; worst first."""
     buckets: dict[tuple[str, ...], list[int]] = {}
-    for member, judgement in zip(index.members, judgements, strict=True):
+    for member, judgement in zip(judged.index.members, judged.judgements, strict=True):
         if judgement.status not in _AT_STAKE:
             continue
         finding = member.classified
         spec = knowledge.classes.get(finding.class_id)
         split = [finding.features.get(name, "") for name in spec.issue_by] if spec is not None else []
         buckets.setdefault((finding.class_id, judgement.status, *finding.candidates, *split), []).append(member.seq)
-    issues = [
-        _issue(key, seqs, index, judgements, levels, comparison, knowledge, say)
-        for key, seqs in sorted(buckets.items())
-    ]
+    issues = [_issue(key, seqs, judged, comparison, knowledge) for key, seqs in sorted(buckets.items())]
     issues.sort(
         key=lambda issue: (
             -LEVELS.index(issue["level"]),  # a model may have raised it
@@ -128,17 +127,11 @@ def _issues(
 
 
 def _issue(
-    key: tuple[str, ...],
-    seqs: Sequence[int],
-    index: ScanIndex,
-    judgements: Sequence[Judgement],
-    levels: Sequence[Level],
-    comparison: Comparison | None,
-    knowledge: Knowledge,
-    say: Callable[[int], tuple[str, str]],
+    key: tuple[str, ...], seqs: Sequence[int], judged: Judged, comparison: Comparison | None, knowledge: Knowledge
 ) -> Json:
+    index, judgements, levels = judged.index, judged.judgements, judged.levels
     worst = max(seqs, key=lambda seq: (LEVELS.index(levels[seq]), judgements[seq].risk.score, -seq))
-    assessment, impact = say(worst)
+    assessment, impact = judged.say(worst)
     judgement, member = judgements[worst], index.members[worst]
     finding = member.classified
     spec = knowledge.classes.get(finding.class_id)
@@ -209,8 +202,8 @@ def _untold_title(candidates: Sequence[str], title: str, knowledge: Knowledge) -
     return printable(title) or "Unknown kind of finding"
 
 
-def _correlation(group: Group, index: ScanIndex, levels: Sequence[Level]) -> Json:
-    level = max((levels[seq] for seq in group.members), key=LEVELS.index)
+def _correlation(group: Group, judged: Judged) -> Json:
+    level = max((judged.levels[seq] for seq in group.members), key=LEVELS.index)
     return {
         "rule": group.rule,
         "group": group.group,
@@ -221,7 +214,7 @@ def _correlation(group: Group, index: ScanIndex, levels: Sequence[Level]) -> Jso
         "level": level,
         "techniques": group.techniques,
         "findings": len(group.members),
-        "members": [index.members[seq].dedupe_key for seq in group.members[:10]],
+        "members": [judged.index.members[seq].dedupe_key for seq in group.members[:10]],
     }
 
 

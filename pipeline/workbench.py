@@ -26,7 +26,7 @@ from pipeline.keys import canonical, digest, digest_bytes
 from pipeline.knowledge.schema import Knowledge
 from pipeline.policy import Policy
 from pipeline.scan import ScanContext, ScanIndex, baseline_profile, index_scan
-from pipeline.scan_record import scan_record
+from pipeline.scan_record import Judged, scan_record
 
 _KEPT_AT_ONCE = 8  # answers that one transaction keeps, and that a crash can lose
 
@@ -312,14 +312,11 @@ class Workbench:
             self._answers.load(self.question(member.seq).key for member in members)
             answers = [self._answer(member.seq) for member in members]
         judgements = [self.judge.judge(member.seq) for member in members]
-        return scan_record(
+        judged = Judged(
             self.index,
             judgements,
-            list(map(level_in_effect, judgements, answers)),
-            self.groups,
-            self.comparison,
-            self._desk.knowledge,
-            self._desk.policy,
-            self._desk.provenance,
-            lambda seq: self._renderer.say(members[seq], answers[seq])[:2],
+            levels=list(map(level_in_effect, judgements, answers)),
+            say=lambda seq: self._renderer.say(members[seq], answers[seq])[:2],
         )
+        desk = self._desk
+        return scan_record(judged, self.groups, self.comparison, desk.knowledge, desk.policy, desk.provenance)
