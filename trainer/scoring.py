@@ -54,7 +54,7 @@ def evaluate(
         typer.Option(help="What runs a model directory; torch runs checkpoints.", show_default="onnx"),
     ] = None,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where it runs.")] = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.", show_default="2")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.", show_default="as the daemon")] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File for the scorecard, as JSON.", show_default=False)
     ] = None,

@@ -245,7 +245,12 @@ def evaluate(
         int | None, typer.Option("--limit", min=1, metavar="N", help="Only so many cases of each holdout.")
     ] = None,
     runtime: Annotated[Literal["onnx", "torch"], typer.Option("--runtime", help="What runs the model.")] = "onnx",
-    threads: Annotated[int, typer.Option("--threads", min=1, max=64, metavar="N", help="CPU threads.")] = 2,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            "--threads", min=1, max=64, metavar="N", help="CPU threads. Default: as the daemon.", show_default=False
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Score a model on cases whose right answers are known: validity, mapping, levels, actions, hostile texts."""

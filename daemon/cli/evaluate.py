@@ -21,7 +21,7 @@ from pipeline.scorecard.render import show
 
 
 def evaluate_local(
-    model: Path | None, data: Path | None, *, limit: int | None, runtime: Runtime, threads: int, as_json: bool
+    model: Path | None, data: Path | None, *, limit: int | None, runtime: Runtime, threads: int | None, as_json: bool
 ) -> Exit:
     """Measure a model directory on the holdouts; a table to a terminal, JSON to a pipe."""
     try:
