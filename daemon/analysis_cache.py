@@ -10,22 +10,8 @@ from daemon.ledger import Ledger
 from daemon.ledger.database import FILE_NAME
 from daemon.settings import SERVICE_STATE
 from pipeline.analysis import AnalysisStore
+from pipeline.answers import MemoryStore
 from pipeline.errors import LedgerError
-
-
-class MemoryCache:
-    """Keeps answers for as long as the process runs."""
-
-    def __init__(self) -> None:
-        self._rows: dict[str, bytes] = {}
-
-    def cached_analyses(self, keys: Sequence[str]) -> dict[str, bytes]:
-        """Give those that are known."""
-        return {key: self._rows[key] for key in keys if key in self._rows}
-
-    def store_analyses(self, analyses: dict[str, bytes]) -> None:
-        """Keep them."""
-        self._rows.update(analyses)
 
 
 class SharedCache:
@@ -39,7 +25,7 @@ class SharedCache:
         try:
             return self._store.cached_analyses(keys)
         except LedgerError:
-            self._store = MemoryCache()
+            self._store = MemoryStore()
             return {}
 
     def store_analyses(self, analyses: dict[str, bytes]) -> None:
@@ -47,7 +33,7 @@ class SharedCache:
         try:
             self._store.store_analyses(analyses)
         except LedgerError:
-            self._store = MemoryCache()
+            self._store = MemoryStore()
             self._store.store_analyses(analyses)
 
 
@@ -59,7 +45,7 @@ def analysis_cache(state_dir: Path) -> Iterator[AnalysisStore]:
     """
     ledger = _open(state_dir) if _is_ours(state_dir) else None
     if ledger is None:
-        yield MemoryCache()
+        yield MemoryStore()
         return
     with ledger:
         yield SharedCache(ledger)

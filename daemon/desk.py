@@ -5,12 +5,11 @@ from pathlib import Path
 from daemon.settings import ModelSettings, Settings
 from daemon.version import VERSION
 from pipeline.analysis import AnalysisStore
-from pipeline.analyst import CLASSES, ModelAnalyst
+from pipeline.analyst import ModelAnalyst, trained_classes
 from pipeline.embedded import EMBEDDED_MODEL
-from pipeline.engine.errors import EngineError, ModelDamaged
+from pipeline.engine.errors import EngineError
 from pipeline.engine.identity import choose_device
 from pipeline.engine.lazy import LazyGenerator
-from pipeline.engine.manifest import Manifest
 from pipeline.errors import ConfigError
 from pipeline.intel import load_intel
 from pipeline.knowledge.load import load_knowledge
@@ -33,8 +32,7 @@ def open_desk(settings: Settings, store: AnalysisStore | None = None) -> Desk:
     if settings.model.enabled:
         try:
             generator = open_model(settings.model)
-            name = f"{generator.manifest.name}@{generator.weights[:12]}"
-            analyst = ModelAnalyst(generator, knowledge, name, _classes(generator.manifest))
+            analyst = ModelAnalyst(generator, knowledge, generator.name, trained_classes(generator.manifest))
         except EngineError as error:
             notice = f"no model, the rules answer: {error}"
     return Desk(
@@ -52,20 +50,6 @@ def open_model(settings: ModelSettings) -> LazyGenerator:
     directory = settings.path or EMBEDDED_MODEL
     device = choose_device(directory, settings.runtime) if settings.device == "auto" else settings.device
     return LazyGenerator(directory, settings.runtime, threads=settings.threads, device=device, shipped=settings.shipped)
-
-
-def _classes(manifest: Manifest) -> list[str] | None:
-    """Give the classes that a model was trained on, if it says so.
-
-    Raises:
-        ModelDamaged: if what it says is no list of names.
-    """
-    classes = manifest.record.get(CLASSES)
-    if classes is None:
-        return None
-    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
-        raise ModelDamaged(f"model {manifest.name}: {CLASSES} in its manifest is no list of names; export it again")
-    return classes
 
 
 def _expand(paths: tuple[Path, ...], suffixes: tuple[str, ...] | None) -> list[Path]:

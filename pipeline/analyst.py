@@ -4,14 +4,29 @@ from collections.abc import Collection, Sequence
 
 from pipeline.analysis import Answer, Question
 from pipeline.case import CaseMaker
-from pipeline.engine.errors import EngineError, TooLong, Unfinished
+from pipeline.engine.errors import EngineError, ModelDamaged, TooLong, Unfinished
 from pipeline.engine.generator import Generator, Grammar
+from pipeline.engine.manifest import Manifest
 from pipeline.keys import digest
 from pipeline.knowledge.schema import Knowledge
 from pipeline.prompt import PROMPT_VERSION, BadResponse, critique, parse_response, render_prompt, response_schema
 
 CLASSES = "classes"  # in a model's record: the classes that it was trained on
 MAX_TOKENS = 256  # an answer takes about eighty; with a foreign tokenizer twice as many
+
+
+def trained_classes(manifest: Manifest) -> list[str] | None:
+    """Give the classes that a model was trained on, if it says so.
+
+    Raises:
+        ModelDamaged: if what it says is no list of names.
+    """
+    classes = manifest.record.get(CLASSES)
+    if classes is None:
+        return None
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise ModelDamaged(f"model {manifest.name}: {CLASSES} in its manifest is no list of names; export it again")
+    return classes
 
 
 class ModelAnalyst:

@@ -1,6 +1,6 @@
 """Keeps a model's answers by analysis key: as drafts until they are checked, then for good."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -23,6 +23,21 @@ class Kept:
     answer: Answer
     attempt: int
     accepted: bool
+
+
+class MemoryStore:
+    """An `AnalysisStore` that lasts as long as the process."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, bytes] = {}
+
+    def cached_analyses(self, keys: Sequence[str]) -> dict[str, bytes]:
+        """Give those that are known."""
+        return {key: self.rows[key] for key in keys if key in self.rows}
+
+    def store_analyses(self, analyses: dict[str, bytes]) -> None:
+        """Keep them."""
+        self.rows.update(analyses)
 
 
 class Answers:

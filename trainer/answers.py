@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pipeline.analysis import MAX_ATTEMPTS, Question
-from pipeline.analyst import CLASSES, ModelAnalyst
+from pipeline.analyst import ModelAnalyst, trained_classes
 from pipeline.case import CaseMaker
 from pipeline.engine.errors import EngineError
 from pipeline.engine.generator import Generator, Grammar
@@ -70,10 +70,11 @@ def record_answers(
     try:
         manifest = read_manifest(model)
         weights = manifest.part_digest("onnx")
+        classes = trained_classes(manifest)
         recorder = Recorder(open_generator(model))
     except EngineError as error:
         raise ConfigError(str(error)) from error
-    analyst = ModelAnalyst(recorder, knowledge, "recorded", manifest.record.get(CLASSES))
+    analyst = ModelAnalyst(recorder, knowledge, "recorded", classes)
     chosen = [question for question in chosen if analyst.takes(question)]
     for number, question in enumerate(sorted(chosen, key=lambda one: (one.class_id, one.key))):
         for attempt in range(MAX_ATTEMPTS):

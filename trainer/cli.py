@@ -7,10 +7,10 @@ from typing import Annotated, NoReturn
 import typer
 from typer.exceptions import TyperException
 
+from pipeline.bars import bars
 from pipeline.errors import AgentError
 from pipeline.knowledge.load import load_knowledge
 from trainer import commands, scoring
-from trainer.bars import bars
 
 _NAME = "sysscan-train"
 

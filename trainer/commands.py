@@ -12,9 +12,9 @@ from typing import Annotated, Any
 
 import typer
 
+from pipeline.bars import bars
 from pipeline.errors import ConfigError
 from pipeline.knowledge.load import load_knowledge
-from trainer.bars import bars
 from trainer.offline import seal
 from trainer.settings import ExportSettings, FinetuneSettings, PretrainSettings, QuantizeSettings, make_settings
 

@@ -10,10 +10,10 @@ import orjson
 import typer
 from rich.console import Console
 
+from pipeline.bars import bars
 from pipeline.engine.errors import EngineError
 from pipeline.engine.manifest import relist, verify
 from pipeline.errors import ConfigError
-from trainer.bars import bars
 from trainer.offline import seal
 
 SCORECARDS = "scorecards"  # in a manifest's record: form of the weights → scorecard

@@ -109,7 +109,7 @@ def _model(settings: Settings) -> Check:
         return Check("model", "problem", f"the {settings.model.runtime} runtime fails: {reason}", advice)
     manifest = generator.manifest
     detail = (
-        f"{manifest.name}@{generator.weights[:12]} ({manifest.kind}), {settings.model.runtime} on {generator.device}, "
+        f"{generator.name} ({manifest.kind}), {settings.model.runtime} on {generator.device}, "
         f"{settings.model.threads} threads; loaded in {loaded_s:.1f} s, {speed.prefill:,.0f} tokens/s of a prompt, "
         f"{speed.decode:,.0f} tokens/s of an answer; {generator.num_known:,} answers come with it"
     )

@@ -1,15 +1,13 @@
 """`sysscan-agent evaluate`."""
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import orjson
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from daemon.cli.exits import Exit, die
 from daemon.cli.terminal import terminal
+from pipeline.bars import bars
 from pipeline.embedded import EMBEDDED_MODEL
 from pipeline.engine.errors import EngineError
 from pipeline.engine.identity import Runtime
@@ -27,7 +25,7 @@ def evaluate_local(
     try:
         target = find_target(model or EMBEDDED_MODEL, runtime, threads)
         holdouts = read_holdouts(data or FROZEN).limited(limit)
-        with _progress() as advance:
+        with bars(terminal(sys.stderr)) as advance:
             measured = evaluate_model(target, holdouts, load_knowledge(), advance).as_json()
     except EngineError as error:
         die(Exit.USAGE, str(error))
@@ -38,18 +36,3 @@ def evaluate_local(
     else:
         show(terminal(), measured)
     return Exit.DONE
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Draw a bar for each step on standard error, where that is a terminal."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    tasks: dict[str, TaskID] = {}
-    with Progress(*columns, console=terminal(sys.stderr), transient=True, disable=not sys.stderr.isatty()) as bars:
-
-        def advance(step: str, done: int, total: int) -> None:
-            if step not in tasks:
-                tasks[step] = bars.add_task(step, total=total)
-            bars.update(tasks[step], completed=done, total=total)
-
-        yield advance

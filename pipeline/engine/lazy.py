@@ -63,6 +63,11 @@ class LazyGenerator:
         return self._digest
 
     @property
+    def name(self) -> str:
+        """Name the model for people, and its weights."""
+        return f"{self.manifest.name}@{self.weights[:12]}"
+
+    @property
     def num_known(self) -> int:
         """Count the shipped answers."""
         return len(self._shipped.answers) if self._shipped is not None else 0

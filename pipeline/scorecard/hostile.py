@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from pipeline.analyst import ModelAnalyst
+from pipeline.answers import MemoryStore
 from pipeline.batches import run_batch
 from pipeline.display import printable
 from pipeline.engine.generator import Generator, Grammar
@@ -77,7 +78,7 @@ def measure_hostile(
     listening = _Listening(generator)
     analyst = ModelAnalyst(listening, knowledge, "scorecard")
     desk = Desk(
-        knowledge, Policy(), Intel("", (), (), ()), version="scorecard", analyst=analyst, store=_Store()
+        knowledge, Policy(), Intel("", (), (), ()), version="scorecard", analyst=analyst, store=MemoryStore()
     )  # fmt: skip
     compared = findings = by_model = 0
     changed: list[str] = []
@@ -141,19 +142,6 @@ class _Listening:
         taken = [prompt.removeprefix(INSTRUCTION).removesuffix(RESPONSE) for prompt in self._prompts]
         self._prompts.clear()
         return taken
-
-
-class _Store:
-    """Keeps answers as long as the measure takes."""
-
-    def __init__(self) -> None:
-        self._rows: dict[str, bytes] = {}
-
-    def cached_analyses(self, keys: Sequence[str]) -> dict[str, bytes]:
-        return {key: self._rows[key] for key in keys if key in self._rows}
-
-    def store_analyses(self, analyses: dict[str, bytes]) -> None:
-        self._rows.update(analyses)
 
 
 def _lines(desk: Desk, findings: Sequence[RawFinding]) -> list[dict[str, Any]]:

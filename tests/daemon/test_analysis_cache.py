@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from daemon import analysis_cache
-from daemon.analysis_cache import MemoryCache
 from daemon.ledger import Ledger
 from daemon.ledger.database import FILE_NAME
+from pipeline.answers import MemoryStore
 
 ROWS = {"a" * 32: b"one", "b" * 32: b"two"}
 
@@ -41,7 +41,7 @@ def test_root_makes_no_ledger_that_the_service_could_not_open(tmp_path: Path, mo
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(analysis_cache, "SERVICE_STATE", tmp_path / "state")
     with analysis_cache.analysis_cache(tmp_path / "state") as cache:
-        assert isinstance(cache, MemoryCache)
+        assert isinstance(cache, MemoryStore)
         cache.store_analyses(ROWS)
         assert cache.cached_analyses(["a" * 32, "c" * 32]) == {"a" * 32: b"one"}
     assert not (tmp_path / "state").exists()
@@ -57,7 +57,7 @@ def test_the_ledger_of_another_user_is_left_alone(tmp_path: Path, monkeypatch: p
     somebody = (tmp_path / FILE_NAME).stat().st_uid + 1
     monkeypatch.setattr(os, "geteuid", lambda: somebody)
     with analysis_cache.analysis_cache(tmp_path) as cache:
-        assert isinstance(cache, MemoryCache)
+        assert isinstance(cache, MemoryStore)
         cache.store_analyses(ROWS)
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
@@ -94,7 +94,7 @@ def test_a_state_directory_below_one_that_is_closed_is_no_reason_to_stop(
 
     monkeypatch.setattr(Path, "stat", refuse)
     with analysis_cache.analysis_cache(tmp_path / "closed" / "state") as cache:
-        assert isinstance(cache, MemoryCache)
+        assert isinstance(cache, MemoryStore)
 
 
 def test_a_ledger_of_another_schema_is_not_migrated(tmp_path: Path) -> None:

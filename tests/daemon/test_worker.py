@@ -48,6 +48,12 @@ class Shop:
         self.opened.append(Checkpoints(self.checkpoints))
         return Worker(queue or self.ledger, self.desk, self.opened[-1], SIZE)
 
+    def slow_worker(self) -> Worker:
+        """Make one to which everything takes as long as a whole turn."""
+        ticks = itertools.count()
+        self.opened.append(Checkpoints(self.checkpoints))
+        return Worker(self.ledger, self.desk, self.opened[-1], SIZE, clock=lambda: float(next(ticks)))
+
     @property
     def checkpoints(self) -> Path:
         return self.directory / "checkpoints.db"
@@ -384,9 +390,7 @@ def test_a_model_that_takes_long_gives_way_and_goes_on_where_it_was(shop: Shop, 
     shop.take_in()
     analyst = PlainAnalyst()
     shop.desk = desk(analyst=analyst, store=shop.ledger)
-    ticks = itertools.count()
-    shop.opened.append(Checkpoints(shop.checkpoints))
-    worker = Worker(shop.ledger, shop.desk, shop.opened[-1], SIZE, clock=lambda: float(next(ticks)))
+    worker = shop.slow_worker()
     turns = [len(analyst.asked)]
     while worker.step():
         turns.append(len(analyst.asked))
@@ -406,9 +410,7 @@ def test_a_question_that_takes_a_whole_turn_and_gets_no_answer_is_not_asked_in_e
     shop.take_in()
     analyst = PlainAnalyst(silent=lambda question: True)
     shop.desk = desk(analyst=analyst, store=shop.ledger)
-    ticks = itertools.count()
-    shop.opened.append(Checkpoints(shop.checkpoints))
-    worker = Worker(shop.ledger, shop.desk, shop.opened[-1], SIZE, clock=lambda: float(next(ticks)))
+    worker = shop.slow_worker()
     for _ in range(1000):
         if not worker.step():
             break
@@ -430,9 +432,7 @@ def test_a_model_gives_way_also_where_a_batch_is_done_finding_by_finding(
     shop.take_in()
     analyst = PlainAnalyst()
     shop.desk = desk(analyst=analyst, store=shop.ledger)
-    ticks = itertools.count()
-    shop.opened.append(Checkpoints(shop.checkpoints))
-    worker = Worker(shop.ledger, shop.desk, shop.opened[-1], SIZE, clock=lambda: float(next(ticks)))
+    worker = shop.slow_worker()
     turns = [0]
     while worker.step():
         turns.append(len(analyst.asked))

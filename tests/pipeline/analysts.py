@@ -1,4 +1,4 @@
-"""A small analyst that answers from the question alone, and a store in memory: real implementations of the ports."""
+"""A small analyst that answers from the question alone: a real implementation of the port."""
 
 from collections.abc import Callable, Sequence
 
@@ -58,16 +58,3 @@ class PlainAnalyst:
     def critique(self, question: Question, answer: Answer) -> str | None:
         attempt = int(answer.assessment.rstrip(".").rsplit(" ", 1)[1])
         return "not yet" if attempt < self._refuse(question) else None
-
-
-class MemoryStore:
-    """Keeps analyses in a dictionary."""
-
-    def __init__(self) -> None:
-        self.rows: dict[str, bytes] = {}
-
-    def cached_analyses(self, keys: Sequence[str]) -> dict[str, bytes]:
-        return {key: self.rows[key] for key in keys if key in self.rows}
-
-    def store_analyses(self, analyses: dict[str, bytes]) -> None:
-        self.rows.update(analyses)

@@ -11,10 +11,10 @@ from pipeline.analysis import Question
 from pipeline.analyst import ModelAnalyst
 from pipeline.case import selection
 from pipeline.engine.errors import ModelDamaged, TooLong, Unfinished
-from pipeline.engine.generator import Grammar
 from pipeline.finding import LEVELS
-from pipeline.prompt import INSTRUCTION, RESPONSE, Case, shorten
+from pipeline.prompt import Case, shorten
 from tests.pipeline.benches import bench_of, desk, documents, knowledge, lines_of, report
+from tests.pipeline.scorecard.speakers import Speaker
 
 Speak = Callable[[dict[str, Any], dict[str, Any]], str]
 
@@ -31,23 +31,6 @@ def plainly(shown: dict[str, Any], allowed: dict[str, Any]) -> str:
             "techniques": "",
         }
     )
-
-
-class Speaker:
-    """A model as far as the analyst knows: text in, text out."""
-
-    digest = "speaker"
-
-    def __init__(self, speak: Speak = plainly) -> None:
-        self._speak = speak
-        self.shown: list[dict[str, Any]] = []
-
-    def generate(self, prompt: str, grammar: Grammar, max_tokens: int) -> str:
-        self.shown.append(json.loads(prompt.removeprefix(INSTRUCTION).removesuffix(RESPONSE)))
-        return self._speak(self.shown[-1], json.loads(grammar.schema)["properties"])
-
-    def close(self) -> None:
-        pass
 
 
 def analyst(speak: Speak = plainly) -> ModelAnalyst:
@@ -118,12 +101,12 @@ def test_an_answer_that_took_a_distractor_is_refused_and_asked_without_them() ->
 
 def test_the_digest_names_model_knowledge_and_prompt() -> None:
     plain = analyst().digest
-    other = Speaker()
+    other = Speaker(plainly)
     other.digest = "another"
     assert ModelAnalyst(other, knowledge(), "x").digest != plain
     newer = knowledge().model_copy(update={"digest": "newer"})
-    assert ModelAnalyst(Speaker(), newer, "x").digest != plain
-    assert ModelAnalyst(Speaker(), knowledge(), "another name").digest == plain
+    assert ModelAnalyst(Speaker(plainly), newer, "x").digest != plain
+    assert ModelAnalyst(Speaker(plainly), knowledge(), "another name").digest == plain
 
 
 @pytest.mark.parametrize("scan", ["web01-ioc.json", "web01-base-default.ndjson", "web01-wk2-rules.sarif"])

@@ -15,6 +15,7 @@ import pytest
 from daemon.checkpoints import Checkpoints
 from daemon.ledger import Ledger
 from pipeline.analysis import MAX_ATTEMPTS, AnalysisStore, Analyst
+from pipeline.answers import MemoryStore
 from pipeline.batches import run_batch
 from pipeline.enriched import Line
 from pipeline.finding import LEVELS, ParsedReport
@@ -22,7 +23,7 @@ from pipeline.graph import build_graph
 from pipeline.keys import digest
 from pipeline.policy import load_policy
 from pipeline.workbench import Workbench
-from tests.pipeline.analysts import MemoryStore, PlainAnalyst
+from tests.pipeline.analysts import PlainAnalyst
 from tests.pipeline.benches import bench_of, desk, documents, knowledge, lines_of, report
 
 SCAN = "web01-ioc.json"

@@ -8,10 +8,11 @@ from typing import Any
 import orjson
 import pytest
 
+from pipeline.answers import MemoryStore
 from pipeline.finding import RawFinding
 from pipeline.keys import canonical
 from pipeline.scan_record import _do_first
-from tests.pipeline.analysts import MemoryStore, PlainAnalyst
+from tests.pipeline.analysts import PlainAnalyst
 from tests.pipeline.benches import Baseline, bench_of, desk, documents, everything, lines_of, made_up, record_of, report
 
 SCAN = "web01-ioc.json"

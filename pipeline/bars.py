@@ -8,11 +8,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 
 @contextmanager
-def bars() -> Iterator[Callable[[str, int, int], None]]:
-    """Give what is told (step, done, total); draws on standard error, and only on a terminal."""
+def bars(console: Console | None = None) -> Iterator[Callable[[str, int, int], None]]:
+    """Give what is told (step, done, total); draws where the console is a terminal, by default on standard error."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     tasks: dict[str, TaskID] = {}
-    with Progress(*columns, console=Console(stderr=True), transient=True) as drawn:
+    console = console or Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.file.isatty()) as drawn:
 
         def advance(step: str, done: int, total: int) -> None:
             if step not in tasks:
