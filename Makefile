@@ -61,7 +61,7 @@ model: $(VENV)/.installed-trainer $(KNOWLEDGE)
 	for form in $(RUN)/finetune/model $(RUN)/gptq-finetune/model $(RUN)/model-finetune; do \
 	    $(TRAIN) evaluate --base $$form --into $(RUN)/model-finetune || exit 1; done
 	$(TRAIN) card --model $(RUN)/model-finetune
-	@echo 'the model is in $(RUN)/model-finetune; pipeline/embedded_model is where the package has its own'
+	@echo 'the model is in $(RUN)/model-finetune; pipeline/models/embedded_model is where the package has its own'
 
 wheel: $(VENV)/.installed-dev
 	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
@@ -74,7 +74,7 @@ clean:
 # Reading the compiled form is faster than reading YAML; without it everything works just the same.
 $(KNOWLEDGE): $(shell find pipeline/knowledge -name '*.yaml' -o -name '*.py') | $(VENV)/bin/python
 	@test -e $(VENV)/.installed -o -e $(VENV)/.installed-dev || $(MAKE) --no-print-directory $(VENV)/.installed
-	@$(BIN)/python -c 'from pipeline.knowledge.load import compile_knowledge; compile_knowledge()'
+	@$(BIN)/python -c 'from pipeline.features import load_features; from pipeline.knowledge.load import compile_knowledge; compile_knowledge(load_features)'
 
 # An environment with the tools for development serves the demo, too.
 $(VENV)/.installed: $(SETUP) | $(BIN)/python

@@ -14,9 +14,10 @@ class BuildWithKnowledge(build_py):
 
     def run(self) -> None:
         sys.path.insert(0, str(ROOT))
+        from pipeline.features import load_features
         from pipeline.knowledge.load import compile_knowledge
 
-        compile_knowledge()
+        compile_knowledge(load_features)
         super().run()
 
 

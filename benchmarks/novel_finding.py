@@ -22,10 +22,11 @@ from typing import Any
 
 from common import ROOT, agent, machine
 
-from pipeline.intel import Intel
+from pipeline.features import load_features
+from pipeline.graph.session import Resources
+from pipeline.intel.match import Intel
 from pipeline.knowledge.load import load_knowledge
-from pipeline.policy import Policy
-from pipeline.workbench import Desk
+from pipeline.rules.policy import Policy
 from trainer.cases import questions
 from trainer.world.host import make_host
 from trainer.world.report import SOURCES
@@ -36,8 +37,8 @@ _TIMEOUT_S = 60.0
 
 def novel_lines(count: int) -> list[dict[str, Any]]:
     """Make finding lines as the scanner writes them, no two with the same question, kinds of finding in turn."""
-    knowledge = load_knowledge()
-    desk = Desk(knowledge, Policy(), Intel("", (), (), ()), version="benchmark")
+    knowledge = load_knowledge(load_features)
+    resources = Resources(knowledge, Policy(), Intel("", (), (), ()), version="benchmark")
     seen: set[str] = set()
     by_class: dict[str, list[dict[str, Any]]] = {}
     for number in range(max(8, count // 20)):
@@ -45,7 +46,7 @@ def novel_lines(count: int) -> list[dict[str, Any]]:
         for raw in (raw for source in SOURCES for raw in source(host)):
             line = {"type": "finding", "scanner": raw.scanner, "id": raw.id, "severity": raw.severity,
                     "base_severity_score": raw.points}  # fmt: skip
-            for asked in questions(_burst("host", line), desk):
+            for asked in questions(_burst("host", line), resources):
                 if asked.question.key not in seen:
                     seen.add(asked.question.key)
                     by_class.setdefault(asked.question.class_id, []).append(line)

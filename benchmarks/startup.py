@@ -22,8 +22,8 @@ STEPS = {
     "sqlite checkpointer": "import pipeline; import langgraph.checkpoint.sqlite",
     "all of analyze": "import daemon.cli.app, daemon.cli.analyze",
     "all of run": "import daemon.cli.app, daemon.cli.run",
-    "+ knowledge, policy": "import daemon.cli.app, daemon.cli.analyze; from daemon.desk import open_desk; "
-    "from daemon.settings import load_settings; open_desk(load_settings({}, {'state_dir': '/nonexistent'}))",
+    "+ knowledge, policy": "import daemon.cli.app, daemon.cli.analyze; from daemon.resources import open_resources; "
+    "from daemon.settings import load_settings; open_resources(load_settings({}, {'state_dir': '/nonexistent'}))",
 }
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from daemon.ledger import Ledger
 from daemon.ledger.database import FILE_NAME
 from daemon.settings import SERVICE_STATE
-from pipeline.analysis import AnalysisStore
-from pipeline.answers import MemoryStore
+from pipeline.analysis.answers import MemoryStore
+from pipeline.analysis.question import AnalysisStore
 from pipeline.errors import LedgerError
 
 

@@ -1,7 +1,7 @@
 """What the ledger remembers of a comparison with the baseline."""
 
 from daemon.ports import BaselineRow
-from pipeline.baseline import Comparison, Missing, Seen
+from pipeline.rules.baseline import Comparison, Missing, Seen
 
 _RESOLVED = "resolved"
 

@@ -12,16 +12,16 @@ from daemon.baseline_rows import baseline_rows
 from daemon.ledger import Ledger
 from daemon.ledger.scans import document_scan_id, header_hash, resolve_host, stream_scan_id
 from daemon.ports import BaselineRow
-from pipeline.batches import run_batch
-from pipeline.enriched import Line
+from pipeline.classes.scan import ScanContext, baseline_scope, scan_scope
 from pipeline.errors import ReportError
 from pipeline.finding import ParsedReport, Reject
-from pipeline.graph import build_graph
-from pipeline.judge import Json
+from pipeline.graph.batches import run_batch
+from pipeline.graph.graph import build_graph
+from pipeline.graph.session import Resources, ScanSession
+from pipeline.output.enriched import Line
 from pipeline.report.limits import Limits
 from pipeline.report.read import read_document
-from pipeline.scan import ScanContext, baseline_profile, profile_of
-from pipeline.workbench import Desk, Workbench
+from pipeline.rules.judge import Json
 
 STANDARD_INPUT = "-"
 
@@ -39,7 +39,7 @@ class Analysed:
     """One report and what came of it."""
 
     source: str
-    bench: Workbench
+    session: ScanSession
     record: Json
 
 
@@ -48,7 +48,7 @@ class OneShot:
 
     def __init__(
         self,
-        desk: Desk,
+        resources: Resources,
         batch_size: int,
         host: str | None = None,
         as_of: str | None = None,
@@ -58,13 +58,13 @@ class OneShot:
         as_of: for reports that carry no time; default: when the file was last changed.
         ledger: keeps the baseline; without one there is none.
         """
-        self._desk = desk
+        self._resources = resources
         self._batch_size = batch_size
         self._host = host
         self._as_of = as_of
         self._ledger = ledger
-        self._benches: dict[int, Workbench] = {}
-        self._graph = build_graph(self._benches)
+        self._sessions: dict[int, ScanSession] = {}
+        self._graph = build_graph(self._sessions)
         self.refused: list[Refused] = []
 
     def analyse(
@@ -93,23 +93,23 @@ class OneShot:
             prior = self._prior(context)
             if prior is not None:
                 context = replace(context, scan_no=1 + max((row.last_scan_no for row in prior.values()), default=0))
-            bench = Workbench(context, report.findings, self._desk, prior)
-            self._benches[0] = bench
+            session = ScanSession(context, report.findings, self._resources, prior)
+            self._sessions[0] = session
             for first in range(0, len(report.findings), self._batch_size):
                 last = min(first + self._batch_size, len(report.findings))
                 state = run_batch(self._graph, 0, first, last)
-                emit(bench.take_lines(first, last, state["decided"]))
-            if self._ledger is not None and bench.comparison is not None:
+                emit(session.take_lines(first, last, state["decided"]))
+            if self._ledger is not None and session.comparison is not None:
                 self._ledger.update_baseline(
                     context.host,
-                    profile_of(context.header) or "",
-                    baseline_rows(bench.comparison, context.scan_no),
-                    bench.comparison.forget,
+                    scan_scope(context.header) or "",
+                    baseline_rows(session.comparison, context.scan_no),
+                    session.comparison.forget,
                 )
-            yield Analysed(source, bench, bench.record())
+            yield Analysed(source, session, session.record())
 
     def _prior(self, context: ScanContext) -> dict[str, BaselineRow] | None:
-        profile = baseline_profile(context.header, context.host_source)
+        profile = baseline_scope(context.header, context.host_source)
         if self._ledger is None or profile is None:
             return None
         return self._ledger.baseline(context.host, profile)

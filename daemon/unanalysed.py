@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from daemon.ports import ClosedScan
-from pipeline.compliance import GapAnalysis, coverage
+from pipeline.classes.scan import host_facts, scan_scope
 from pipeline.display import printable
-from pipeline.enriched import SCHEMA, Line
 from pipeline.finding import LEVELS, Level, Member, RawFinding
+from pipeline.graph.session import Resources
 from pipeline.keys import canonical, digest
-from pipeline.scan import host_facts, profile_of
-from pipeline.scan_record import SCHEMA as SCAN_SCHEMA
-from pipeline.workbench import Desk
+from pipeline.output.enriched import SCHEMA, Line
+from pipeline.output.scan_record import SCHEMA as SCAN_SCHEMA
+from pipeline.rules.compliance import GapAnalysis, coverage
 
 Json = dict[str, Any]
 
@@ -28,7 +28,9 @@ _POINTS: dict[str, tuple[Level, int]] = {
 }  # fmt: skip
 
 
-def unanalysed_line(scan: ClosedScan, seq: int, finding: RawFinding, member: Member | None, desk: Desk) -> Line:
+def unanalysed_line(
+    scan: ClosedScan, seq: int, finding: RawFinding, member: Member | None, resources: Resources
+) -> Line:
     """Write the line of a finding with nothing but what the report says.
 
     Args:
@@ -93,13 +95,13 @@ def unanalysed_line(scan: ClosedScan, seq: int, finding: RawFinding, member: Mem
             "controls": [],
             "techniques": [],
             "confidence": "low",
-            "key": digest(REASON, desk.digest),
+            "key": digest(REASON, resources.digest),
             "situation": member.classified.situation if member is not None else digest(REASON),
             "model": None,
             "fallback_reason": REASON,
         },
         "remediation": [],
-        "provenance": {**desk.provenance.as_json(), "source_format": scan.header.source_format},
+        "provenance": {**resources.provenance.as_json(), "source_format": scan.header.source_format},
     }
     try:
         line = canonical(body)
@@ -111,7 +113,7 @@ def unanalysed_line(scan: ClosedScan, seq: int, finding: RawFinding, member: Mem
 
 
 def unanalysed_record(
-    scan: ClosedScan, findings: Sequence[RawFinding], members: Sequence[Member] | None, desk: Desk
+    scan: ClosedScan, findings: Sequence[RawFinding], members: Sequence[Member] | None, resources: Resources
 ) -> Json:
     """Summarise a scan by what the report says, as one issue; `members` as for the lines."""
     status = Counter("error" if finding.severity == "error" else "unknown" for finding in findings)
@@ -142,9 +144,9 @@ def unanalysed_record(
         "top": [issue["id"] for issue in issues],
         "correlations": [],
         "baseline": None,
-        "compliance": GapAnalysis().report(desk.knowledge.frameworks, coverage(desk.knowledge)),
-        "policy": {"profile": desk.policy.profile, "expired": []},
-        "provenance": desk.provenance.as_json(),
+        "compliance": GapAnalysis().report(resources.knowledge.frameworks, coverage(resources.knowledge)),
+        "policy": {"profile": resources.policy.profile, "expired": []},
+        "provenance": resources.provenance.as_json(),
     }
 
 
@@ -155,7 +157,7 @@ def _about(scan: ClosedScan) -> Json:
         "host": scan.host,
         "host_source": scan.host_source,
         "host_facts": host_facts(header),
-        "profile": profile_of(header),
+        "profile": scan_scope(header),
         "as_of": scan.as_of,
     }
 

@@ -13,15 +13,15 @@ from daemon.baseline_rows import baseline_rows
 from daemon.checkpoints import Checkpoints
 from daemon.ports import Batch, ClosedScan, WorkQueue
 from daemon.unanalysed import unanalysed_line, unanalysed_record
-from pipeline.batches import run_batch
-from pipeline.enriched import Line
+from pipeline.classes.scan import ScanContext, baseline_scope, scan_scope
 from pipeline.errors import LedgerError
 from pipeline.finding import Member, RawFinding
-from pipeline.graph import BatchGraph, build_graph
-from pipeline.judge import Json
+from pipeline.graph.batches import run_batch
+from pipeline.graph.graph import BatchGraph, build_graph
+from pipeline.graph.session import Paused, Resources, ScanSession
 from pipeline.keys import canonical
-from pipeline.scan import ScanContext, baseline_profile, profile_of
-from pipeline.workbench import Desk, Paused, Workbench
+from pipeline.output.enriched import Line
+from pipeline.rules.judge import Json
 
 logger = structlog.get_logger(__name__)
 
@@ -34,14 +34,14 @@ class _Job:
     """The scan in hand.
 
     Attributes:
-        bench: None when our own code fails on the scan as a whole.
+        session: None when our own code fails on the scan as a whole.
         batches: that are not done, the next one first.
         lines: of the next batch, as far as it is done finding by finding.
     """
 
     scan: ClosedScan
     findings: list[RawFinding]
-    bench: Workbench | None
+    session: ScanSession | None
     batches: list[Batch] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
 
@@ -56,7 +56,7 @@ class Worker:
     def __init__(
         self,
         queue: WorkQueue,
-        desk: Desk,
+        resources: Resources,
         checkpoints: Checkpoints,
         batch_size: int,
         clock: Callable[[], float] = time.monotonic,
@@ -64,13 +64,13 @@ class Worker:
         self._clock = clock
         self._slice_ends = math.inf
         self._failure: str | None = None
-        desk.between = self._pause_in_time
+        resources.between = self._pause_in_time
         self._queue = queue
-        self._desk = desk
+        self._resources = resources
         self._checkpoints = checkpoints
         self._batch_size = batch_size
-        self._benches: dict[int, Workbench] = {}
-        self._graph = build_graph(self._benches, checkpoints.saver)
+        self._sessions: dict[int, ScanSession] = {}
+        self._graph = build_graph(self._sessions, checkpoints.saver)
         self._job: _Job | None = None
         self._swept = False
         self.analysed: dict[str, int] = {"model": 0, "rules": 0, "review": 0}
@@ -79,7 +79,7 @@ class Worker:
     @property
     def has_model(self) -> bool:
         """Say whether a model is asked."""
-        return self._desk.analyst is not None
+        return self._resources.analyst is not None
 
     def step(self) -> bool:
         """Do the next piece of work; returns False when there is none.
@@ -92,7 +92,7 @@ class Worker:
         except sqlite3.Error as error:  # of the checkpoints; the ledger explains its own
             if not self._checkpoints.mend(error):
                 raise self._checkpoints.explain(error) from error
-            self._graph = build_graph(self._benches, self._checkpoints.saver)
+            self._graph = build_graph(self._sessions, self._checkpoints.saver)
             return True
 
     def tidy(self) -> None:
@@ -102,7 +102,7 @@ class Worker:
         except sqlite3.Error as error:
             if not self._checkpoints.mend(error):
                 raise self._checkpoints.explain(error) from error
-            self._graph = build_graph(self._benches, self._checkpoints.saver)
+            self._graph = build_graph(self._sessions, self._checkpoints.saver)
 
     def _step(self) -> bool:
         if self._job is None:
@@ -119,30 +119,30 @@ class Worker:
 
     def _open(self, scan: ClosedScan) -> None:
         findings = self._queue.findings(scan.scan_no)
-        profile = baseline_profile(scan.header, scan.host_source)
+        profile = baseline_scope(scan.header, scan.host_source)
         prior = self._queue.baseline(scan.host, profile) if profile is not None else None
         try:
-            bench = Workbench(_context(scan), findings, self._desk, prior)
+            session = ScanSession(_context(scan), findings, self._resources, prior)
         except Exception as error:
             # A fault of ours that every start would meet again: the findings go out as they came.
             logger.error("scan.failed", scan_id=scan.scan_id, source=scan.source, error=repr(error), exc_info=True)
             job = _Job(scan, findings, None)
         else:
-            job = _Job(scan, findings, bench)
-            self._benches[scan.scan_no] = bench
+            job = _Job(scan, findings, session)
+            self._sessions[scan.scan_no] = session
         job.batches = self._queue.plan(scan.scan_no, self._batch_size)
         self._sweep_threads([self._thread(scan, batch) for batch in job.batches])
         self._job = job
 
     def _run(self, job: _Job, batch: Batch) -> None:
         thread = self._thread(job.scan, batch)
-        if job.bench is None or batch.attempt >= MAX_ATTEMPTS:
+        if job.session is None or batch.attempt >= MAX_ATTEMPTS:
             if not self._one_by_one(job, batch):
                 return
             lines = job.lines
         else:
             try:
-                lines = self._together(job.bench, batch, thread)
+                lines = self._together(job.session, batch, thread)
             except Paused:
                 return
             except (LedgerError, sqlite3.Error):
@@ -169,12 +169,12 @@ class Worker:
 
     def _tell_failure(self) -> None:
         """Log what keeps the model from answering, once for each thing that does."""
-        failure = self._desk.analyst.failure if self._desk.analyst is not None else None
+        failure = self._resources.analyst.failure if self._resources.analyst is not None else None
         if failure is not None and failure != self._failure:
             logger.warning("model.failed", reason=failure, see="sysscan-agent doctor")
         self._failure = failure
 
-    def _together(self, bench: Workbench, batch: Batch, thread: str) -> list[Line]:
+    def _together(self, session: ScanSession, batch: Batch, thread: str) -> list[Line]:
         self._slice_ends = self._clock() + _SLICE_S
         try:
             state = run_batch(self._graph, batch.scan_no, batch.first, batch.last, thread=thread)
@@ -182,11 +182,11 @@ class Worker:
             self._slice_ends = math.inf
             self._tell_failure()
         decided: dict[str, Any] = state["decided"]
-        return bench.take_lines(batch.first, batch.last, decided)
+        return session.take_lines(batch.first, batch.last, decided)
 
     def _one_by_one(self, job: _Job, batch: Batch) -> bool:
         """Keep what our own code can do of a batch that it failed on as a whole; returns whether all of it is done."""
-        graph = build_graph(self._benches)
+        graph = build_graph(self._sessions)
         turn_ends = self._clock() + _SLICE_S  # a model may be asked about each
         for seq in range(batch.first + len(job.lines), batch.last):
             job.lines.append(self._alone(job, batch.scan_no, seq, graph))
@@ -196,30 +196,30 @@ class Worker:
 
     def _alone(self, job: _Job, scan_no: int, seq: int, graph: BatchGraph) -> Line:
         member: Member | None = None
-        if job.bench is not None:
-            member = job.bench.index.members[seq]
+        if job.session is not None:
+            member = job.session.index.members[seq]
             try:
                 state = run_batch(graph, scan_no, seq, seq + 1)
-                (line,) = job.bench.take_lines(seq, seq + 1, state["decided"])
+                (line,) = job.session.take_lines(seq, seq + 1, state["decided"])
                 return line
             except LedgerError:
                 raise
             except Exception as error:
                 logger.error("finding.failed", scan_id=job.scan.scan_id, seq=seq, error=repr(error))
-        return unanalysed_line(job.scan, seq, job.findings[seq], member, self._desk)
+        return unanalysed_line(job.scan, seq, job.findings[seq], member, self._resources)
 
     def _finish(self, job: _Job) -> None:
         scan = job.scan
         record = self._record(job)
-        comparison = job.bench.comparison if job.bench is not None else None
+        comparison = job.session.comparison if job.session is not None else None
         self._queue.finish_scan(
             scan,
             canonical(record),
             baseline_rows(comparison, scan.scan_no) if comparison is not None else (),
             comparison.forget if comparison is not None else (),
-            profile_of(scan.header) or "",
+            scan_scope(scan.header) or "",
         )
-        self._benches.pop(scan.scan_no, None)
+        self._sessions.pop(scan.scan_no, None)
         self._job = None
         self.finished += 1
         logger.info(
@@ -234,17 +234,17 @@ class Worker:
         )
 
     def _record(self, job: _Job) -> Json:
-        if job.bench is not None:
+        if job.session is not None:
             try:
-                return job.bench.record()
+                return job.session.record()
             except Exception as error:
                 logger.error("record.failed", scan_id=job.scan.scan_id, error=repr(error), exc_info=True)
-        members = job.bench.index.members if job.bench is not None else None
-        return unanalysed_record(job.scan, job.findings, members, self._desk)
+        members = job.session.index.members if job.session is not None else None
+        return unanalysed_record(job.scan, job.findings, members, self._resources)
 
     def _thread(self, scan: ClosedScan, batch: Batch) -> str:
         # A thread that other knowledge, policy, model or code began is never gone on with.
-        return f"{self._desk.digest}:{scan.scan_id}:{batch.first}-{batch.last}"
+        return f"{self._resources.digest}:{scan.scan_id}:{batch.first}-{batch.last}"
 
     def _sweep_threads(self, wanted: "list[str] | tuple[()]") -> None:
         """Discard, once after start, the threads that nothing waits for."""

@@ -4,20 +4,20 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from pipeline.analysis import MAX_ATTEMPTS, Question
-from pipeline.analyst import ModelAnalyst, trained_classes
-from pipeline.case import CaseMaker
+from pipeline.analysis.case import CaseMaker
+from pipeline.analysis.model import ModelAnalyst, trained_classes
+from pipeline.analysis.prompt import render_prompt
+from pipeline.analysis.question import MAX_ATTEMPTS, Question
 from pipeline.engine.errors import EngineError
 from pipeline.engine.generator import Generator, Grammar
 from pipeline.engine.load import open_generator
 from pipeline.engine.manifest import read_manifest, relist
 from pipeline.engine.shipped import FILE, answer_key, write_answers
 from pipeline.errors import ConfigError
-from pipeline.intel import load_intel
+from pipeline.graph.session import Resources
+from pipeline.intel.match import load_intel
 from pipeline.knowledge.schema import Knowledge
-from pipeline.policy import Policy
-from pipeline.prompt import render_prompt
-from pipeline.workbench import Desk
+from pipeline.rules.policy import Policy
 from trainer.cases import questions
 from trainer.dataset import REPORTS
 
@@ -94,13 +94,15 @@ def record_answers(
 
 def _most_frequent(reports: Iterable[Path], knowledge: Knowledge, most: int, progress: Progress) -> list[Question]:
     """Order the questions of reports by the number of hosts that raise them; questions with one prompt are one."""
-    desk = Desk(knowledge, Policy(), load_intel([]), version="trainer")
+    resources = Resources(knowledge, Policy(), load_intel([]), version="trainer")
     maker = CaseMaker(knowledge)
     asked: dict[str, Question] = {}
     hosts: Counter[str] = Counter()
     paths = list(reports)
     for number, path in enumerate(paths):
-        found = {render_prompt(maker.case(one.question)): one.question for one in questions(path.read_bytes(), desk)}
+        found = {
+            render_prompt(maker.case(one.question)): one.question for one in questions(path.read_bytes(), resources)
+        }
         for prompt, question in found.items():
             asked.setdefault(prompt, question)
         hosts.update(found.keys())

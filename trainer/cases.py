@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
-from pipeline.analysis import Question
-from pipeline.intel import Intel
+from pipeline.analysis.question import Question
+from pipeline.classes.scan import ScanContext
+from pipeline.graph.session import Resources, ScanSession
+from pipeline.intel.match import Intel
 from pipeline.knowledge.schema import Knowledge
-from pipeline.policy import Allow, Policy
 from pipeline.report.read import read_document
-from pipeline.scan import ScanContext
-from pipeline.workbench import Desk, Workbench
+from pipeline.rules.policy import Allow, Policy
 
 _AS_OF = "2026-11-02T02:11:02Z"
 _SETTLED: tuple[Literal["accepted", "false_positive"], ...] = ("accepted", "false_positive")
@@ -26,7 +26,7 @@ class Asked:
     severity: str
 
 
-def questions(data: bytes, desk: Desk) -> Iterator[Asked]:
+def questions(data: bytes, resources: Resources) -> Iterator[Asked]:
     """Yield each distinct question of the scans in a report, in the order of the report."""
     for report in read_document(data, final=True).reports:
         context = ScanContext(
@@ -39,16 +39,16 @@ def questions(data: bytes, desk: Desk) -> Iterator[Asked]:
             rejected=len(report.rejects),
             as_of=_AS_OF,
         )
-        bench = Workbench(context, report.findings, desk, None)
+        session = ScanSession(context, report.findings, resources, None)
         seen: set[str] = set()
-        for member in bench.index.members:
-            question = bench.question(member.seq)
+        for member in session.index.members:
+            question = session.question(member.seq)
             if question.key not in seen:
                 seen.add(question.key)
                 yield Asked(question, member.severity)
 
 
-def desks(knowledge: Knowledge, intel: Intel) -> Sequence[Desk]:
+def desks(knowledge: Knowledge, intel: Intel) -> Sequence[Resources]:
     """Give desks for hosts of different operators: no wishes, indicators, other profiles, findings that are settled."""
     nothing = Intel("", (), (), ())
     settled = Policy(
@@ -60,8 +60,8 @@ def desks(knowledge: Knowledge, intel: Intel) -> Sequence[Desk]:
     )
     profiles = sorted({name for entry in knowledge.expected.values() for name in entry.accepted} - {"default"})
     return [
-        Desk(knowledge, Policy(), nothing, version="trainer"),
-        Desk(knowledge, Policy(), intel, version="trainer"),
-        *(Desk(knowledge, Policy(profile=name, digest=name), nothing, version="trainer") for name in profiles),
-        Desk(knowledge, settled, nothing, version="trainer"),
+        Resources(knowledge, Policy(), nothing, version="trainer"),
+        Resources(knowledge, Policy(), intel, version="trainer"),
+        *(Resources(knowledge, Policy(profile=name, digest=name), nothing, version="trainer") for name in profiles),
+        Resources(knowledge, settled, nothing, version="trainer"),
     ]

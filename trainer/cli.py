@@ -9,6 +9,7 @@ from typer.exceptions import TyperException
 
 from pipeline.bars import bars
 from pipeline.errors import AgentError
+from pipeline.features import load_features
 from pipeline.knowledge.load import load_knowledge
 from trainer import commands, scoring
 
@@ -43,7 +44,7 @@ def synth(
             raise typer.BadParameter(f"{out} is not an empty directory; choose a new one", param_hint="--out")
         out.mkdir(parents=True, exist_ok=True)
         with bars() as advance:
-            result = synthesise(out, load_knowledge(), seed, size, advance)
+            result = synthesise(out, load_knowledge(load_features), seed, size, advance)
     except (AgentError, OSError) as error:
         typer.echo(f"sysscan-train: {error}", err=True)
         raise typer.Exit(2) from error

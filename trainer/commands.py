@@ -14,6 +14,7 @@ import typer
 
 from pipeline.bars import bars
 from pipeline.errors import ConfigError
+from pipeline.features import load_features
 from pipeline.knowledge.load import load_knowledge
 from trainer.offline import seal
 from trainer.settings import ExportSettings, FinetuneSettings, PretrainSettings, QuantizeSettings, make_settings
@@ -203,7 +204,7 @@ def answers(
     """Put a model's answers to the most frequent questions into its directory."""
     recipe = _recipe("answers")
     with bars() as advance:
-        count = recipe.record_answers(model, data, load_knowledge(), most, advance)
+        count = recipe.record_answers(model, data, load_knowledge(load_features), most, advance)
     typer.echo(f"{count} answers in {model}", err=True)
 
 

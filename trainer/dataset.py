@@ -9,8 +9,8 @@ from typing import Any, get_args
 
 import orjson
 
+from pipeline.analysis.prompt import Case
 from pipeline.errors import ConfigError
-from pipeline.prompt import Case
 from pipeline.scorecard.cases import case_of, read_lines
 from trainer.split import Split
 

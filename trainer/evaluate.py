@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pipeline.engine.generator import Generator
 from pipeline.engine.identity import Runtime
+from pipeline.features import load_features
 from pipeline.knowledge.load import load_knowledge
 from pipeline.scorecard.evaluation import evaluate_model
 from pipeline.scorecard.holdouts import FROZEN, read_holdouts
@@ -34,7 +35,7 @@ def score(
     """
     target = find_target(base, runtime, threads, None if device == "auto" else device)
     holdouts = read_holdouts(data or FROZEN).limited(limit)
-    return evaluate_model(target, holdouts, load_knowledge(), advance, _load).as_json()
+    return evaluate_model(target, holdouts, load_knowledge(load_features), advance, _load).as_json()
 
 
 def _load(target: Target) -> Generator:

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
+from pipeline.analysis.prompt import render_prompt
 from pipeline.errors import ConfigError
-from pipeline.prompt import render_prompt
 from pipeline.scorecard.holdouts import read_holdouts
 from trainer.dataset import TaughtCase, read_cases
 from trainer.split import Split

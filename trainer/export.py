@@ -8,11 +8,11 @@ from typing import Any
 
 from onnxruntime_genai.models.builder import create_model, parse_extra_options
 
-from pipeline.analyst import CLASSES
+from pipeline.analysis.model import CLASSES
+from pipeline.analysis.prompt import PROMPT_VERSION
 from pipeline.engine.errors import EngineError
 from pipeline.engine.manifest import write_manifest
 from pipeline.errors import ConfigError
-from pipeline.prompt import PROMPT_VERSION
 from trainer.capacity import available_ram, check_disk, check_memory
 from trainer.checkpoint import Checkpoint, inspect_checkpoint
 from trainer.quiet import quiet

@@ -7,9 +7,9 @@ from typing import Any
 
 import orjson
 
+from pipeline.analysis.prompt import BadResponse, parse_response, render_prompt
 from pipeline.errors import ConfigError
 from pipeline.keys import digest
-from pipeline.prompt import BadResponse, parse_response, render_prompt
 from pipeline.scorecard.cases import GoldCase
 from pipeline.scorecard.holdouts import SPLITS, Holdouts, write_holdouts
 from pipeline.scorecard.nearest import Nearest

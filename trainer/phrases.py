@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.prompt import Case
+from pipeline.analysis.prompt import Case
 
 _PHRASES = Path(__file__).parent / "phrases"
 _CHOICE = re.compile(r"\[([^\[\]]*)\]")

@@ -7,11 +7,11 @@ the severity does: each way is named here, with the words that say why. Nothing 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from pipeline.analysis import THREAT_INTEL, Question
-from pipeline.case import selection
+from pipeline.analysis.case import selection
+from pipeline.analysis.prompt import Case
+from pipeline.analysis.question import THREAT_INTEL, Question
 from pipeline.finding import LEVELS, Level
 from pipeline.knowledge.schema import Knowledge
-from pipeline.prompt import Case
 
 _SETTLED = frozenset({"passed", "accepted", "false_positive"})
 _MALWARE = frozenset({"miner", "rootkit"})

@@ -156,6 +156,6 @@ def code_version() -> str:
         name = "0+unknown"
     root = Path(__file__).resolve().parent
     digest = hashlib.sha256()
-    for path in sorted([*root.glob("*.py"), root.parent / "pipeline" / "prompt.py"]):
+    for path in sorted([*root.glob("*.py"), root.parent / "pipeline" / "analysis" / "prompt.py"]):
         digest.update(f"{path.name}\0".encode() + path.read_bytes())
     return f"{name}+{digest.hexdigest()[:12]}"

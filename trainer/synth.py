@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.analysis import Question
-from pipeline.case import CaseMaker
-from pipeline.intel import load_intel
+from pipeline.analysis.case import CaseMaker
+from pipeline.analysis.prompt import PROMPT_VERSION, render_prompt, render_response
+from pipeline.analysis.question import Question
+from pipeline.intel.match import load_intel
 from pipeline.keys import digest
 from pipeline.knowledge.schema import Knowledge
-from pipeline.prompt import PROMPT_VERSION, render_prompt, render_response
 from trainer.cases import desks, questions
 from trainer.dataset import REPORTS, TaughtCase, write_dataset
 from trainer.split import CLASS_HOLDOUT, VALID_SHARE, split_situations

@@ -4,10 +4,11 @@ import random
 import re
 from dataclasses import replace
 
-from pipeline.analysis import THREAT_INTEL, Answer, Question
+from pipeline.analysis.critique import critique
+from pipeline.analysis.prompt import MAX_IMPACT, Case, render_prompt
+from pipeline.analysis.question import THREAT_INTEL, Answer, Question
 from pipeline.keys import digest
 from pipeline.knowledge.schema import Knowledge
-from pipeline.prompt import MAX_IMPACT, Case, critique, render_prompt
 from trainer.phrases import Material, load_material
 from trainer.rubric import Ruling, rule
 

@@ -15,7 +15,7 @@ BOS, EOS, PAD = "<s>", "</s>", "<pad>"
 
 # What merges may not cross. A token should be what the model decides at once: the id of a control or technique (copied
 # from prompt to answer), a placeholder, a JSON key with the punctuation around it (one token that a grammar forces).
-# Names of classes and features stay split at their joints, so that an unseen one is made of known parts.
+# Names of classes and features stay split at their joins, so that an unseen one is made of known parts.
 _PIECES = "|".join(
     (
         r" ?\{[a-z_]+\}",

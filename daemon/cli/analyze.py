@@ -16,16 +16,16 @@ from daemon.cli.exits import Exit, die
 from daemon.cli.progress import Progress
 from daemon.cli.show import show_record
 from daemon.cli.terminal import terminal
-from daemon.desk import open_desk
 from daemon.ledger import Ledger
 from daemon.one_shot import OneShot, Refused
+from daemon.resources import open_resources
 from daemon.settings import load_settings
-from pipeline.analysis import AnalysisStore
+from pipeline.analysis.question import AnalysisStore
 from pipeline.display import printable
-from pipeline.enriched import Line
+from pipeline.graph.session import Resources
+from pipeline.intel.stix_bundle import utc
 from pipeline.keys import canonical
-from pipeline.stix_bundle import utc
-from pipeline.workbench import Desk
+from pipeline.output.enriched import Line
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
 _MODE = 0o640  # as the daemon's: findings name what is weak
@@ -56,11 +56,11 @@ def analyze_reports(
         store: AnalysisStore | None = ledger
         if store is None and settings.model.enabled:
             store = stack.enter_context(analysis_cache(settings.state_dir))
-        desk = open_desk(settings, store)
+        resources = open_resources(settings, store)
         startup.loaded()
         stack.enter_context(_explained(output))  # outside of what is closed after it, inside of ledger and model
         file = stack.enter_context(_target(output, reports))
-        run = OneShot(desk, settings.analysis.batch_size, settings.host, as_of, ledger)
+        run = OneShot(resources, settings.analysis.batch_size, settings.host, as_of, ledger)
 
         progress = stack.enter_context(Progress(sys.stderr))
 
@@ -79,17 +79,17 @@ def analyze_reports(
         file.flush()
         if output is not None and stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             os.fsync(file.fileno())
-    if (notice := _notice(desk)) is not None:
+    if (notice := _notice(resources)) is not None:
         sys.stderr.write(f"sysscan-agent: {printable(notice, 1000)}; see `sysscan-agent doctor`\n")
     for refused in run.refused:
         sys.stderr.write(_explain(refused) + "\n")
     return Exit.REJECTED if run.refused else Exit.DONE
 
 
-def _notice(desk: Desk) -> str | None:
-    if desk.analyst is not None and desk.analyst.failure is not None:
-        return f"some findings were left to the rules: {desk.analyst.failure}"
-    return desk.notice
+def _notice(resources: Resources) -> str | None:
+    if resources.analyst is not None and resources.analyst.failure is not None:
+        return f"some findings were left to the rules: {resources.analyst.failure}"
+    return resources.notice
 
 
 def _target(output: Path | None, reports: Sequence[str]) -> BinaryIO:

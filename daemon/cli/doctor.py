@@ -17,15 +17,15 @@ from rich.text import Text
 
 from daemon.cli.exits import Exit
 from daemon.cli.terminal import terminal
-from daemon.desk import open_desk, open_model
 from daemon.ledger import Ledger
 from daemon.ledger.database import FILE_NAME
+from daemon.resources import open_model, open_resources
 from daemon.settings import Settings, load_settings
 from daemon.version import VERSION
+from pipeline.analysis.prompt import PROMPT_VERSION
 from pipeline.engine.cpu import instruction_sets
 from pipeline.engine.errors import EngineError
 from pipeline.errors import AgentError, LedgerError
-from pipeline.prompt import PROMPT_VERSION
 
 Verdict = Literal["ok", "warning", "problem"]
 _STYLES: Mapping[Verdict, str] = {"ok": "green", "warning": "yellow", "problem": "bold red"}
@@ -74,10 +74,10 @@ def _machine() -> Check:
 
 def _knowledge(settings: Settings) -> Check:
     try:
-        desk = open_desk(settings)
+        resources = open_resources(settings)
     except AgentError as error:
         return Check("knowledge", "problem", str(error), "correct it; the daemon does not start like this")
-    known, policy, intel = desk.knowledge, desk.policy, desk.intel
+    known, policy, intel = resources.knowledge, resources.policy, resources.intel
     detail = (
         f"{len(known.classes)} classes, {len(known.topics)} compliance topics, {len(known.correlations)} correlations, "
         f"{len(known.artefacts)} scanner artefacts; profile {policy.profile}, {len(policy.allow)} allow-list entries, "

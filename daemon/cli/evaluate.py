@@ -8,10 +8,11 @@ import orjson
 from daemon.cli.exits import Exit, die
 from daemon.cli.terminal import terminal
 from pipeline.bars import bars
-from pipeline.embedded import EMBEDDED_MODEL
 from pipeline.engine.errors import EngineError
 from pipeline.engine.identity import Runtime
+from pipeline.features import load_features
 from pipeline.knowledge.load import load_knowledge
+from pipeline.models.embedded import EMBEDDED_MODEL
 from pipeline.scorecard.evaluation import evaluate_model
 from pipeline.scorecard.holdouts import FROZEN, read_holdouts
 from pipeline.scorecard.model import find_target
@@ -26,7 +27,7 @@ def evaluate_local(
         target = find_target(model or EMBEDDED_MODEL, runtime, threads)
         holdouts = read_holdouts(data or FROZEN).limited(limit)
         with bars(terminal(sys.stderr)) as advance:
-            measured = evaluate_model(target, holdouts, load_knowledge(), advance).as_json()
+            measured = evaluate_model(target, holdouts, load_knowledge(load_features), advance).as_json()
     except EngineError as error:
         die(Exit.USAGE, str(error))
     if as_json or not sys.stdout.isatty():

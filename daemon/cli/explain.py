@@ -15,6 +15,7 @@ from daemon.cli.show import FRAMEWORKS, LEVEL_STYLES
 from daemon.cli.terminal import terminal
 from daemon.settings import load_settings
 from pipeline.display import printable
+from pipeline.features import load_features
 from pipeline.knowledge.load import load_knowledge
 from pipeline.knowledge.schema import Knowledge
 
@@ -39,7 +40,7 @@ def explain_finding(
     line = _find(path, finding.encode())
     if line is None:
         die(Exit.NOT_FOUND, f"no finding {finding} in {path}; --from names another file of enriched findings")
-    knowledge = load_knowledge(settings.knowledge_dirs)
+    knowledge = load_knowledge(load_features, settings.knowledge_dirs)
     if format_ == "json" or (format_ is None and not sys.stdout.isatty()):
         spec = knowledge.classes.get(line["class"])
         topics = {ref.topic for ref in spec.topics} if spec is not None else set()

@@ -14,11 +14,11 @@ import structlog
 from daemon.checkpoints import Checkpoints
 from daemon.cli import startup
 from daemon.cli.exits import Exit, die
-from daemon.desk import open_desk
 from daemon.ledger import Ledger
 from daemon.log import configure
 from daemon.metrics import Metrics
 from daemon.notify import Notifier
+from daemon.resources import open_resources
 from daemon.service import Service, ours
 from daemon.settings import Settings, load_settings
 from daemon.sinks.delivery import BATCH_ROWS, Delivery
@@ -48,12 +48,12 @@ def run_daemon(given: Mapping[str, Any], config: Path | None, *, once: bool) -> 
     notifier = Notifier(os.environ)
     notifier.status("starting")
     with Ledger.open(settings.state_dir, clock=time.time, host=settings.host) as ledger:
-        desk = open_desk(settings, ledger)
+        resources = open_resources(settings, ledger)
         startup.loaded()
-        for warning in desk.intel.warnings:
+        for warning in resources.intel.warnings:
             logger.warning("intel.skipped", reason=warning)
-        if desk.notice is not None:
-            logger.warning("model.unavailable", reason=desk.notice, see="sysscan-agent doctor")
+        if resources.notice is not None:
+            logger.warning("model.unavailable", reason=resources.notice, see="sysscan-agent doctor")
         sink = _sink(settings)
         checkpoints = Checkpoints(settings.state_dir / CHECKPOINTS)
         try:
@@ -61,15 +61,15 @@ def run_daemon(given: Mapping[str, Any], config: Path | None, *, once: bool) -> 
             for name in ledger.replace_sinks(sink.name):
                 logger.warning("sink.replaced", sink=name, by=sink.name)
             delivery = Delivery(ledger, sink, time.monotonic)
-            worker = Worker(ledger, desk, checkpoints, settings.analysis.batch_size)
+            worker = Worker(ledger, resources, checkpoints, settings.analysis.batch_size)
             logger.info(
                 "service.started",
                 version=VERSION,
                 state_dir=str(settings.state_dir),
                 output=str(settings.output_path),
-                knowledge=desk.knowledge.digest,
-                policy=desk.policy.digest,
-                model=desk.analyst.model if desk.analyst is not None else None,
+                knowledge=resources.knowledge.digest,
+                policy=resources.policy.digest,
+                model=resources.analyst.model if resources.analyst is not None else None,
             )
             if settings.watch.roots == (STANDARD_INPUT,):
                 return _follow_input(settings, ledger, worker, delivery)

@@ -1,9 +1,8 @@
 """What must hold between entries of the knowledge, beyond the shape of each."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
-from pipeline.features import load_features
 from pipeline.knowledge.schema import ClassSpec, Correlation, Knowledge, Predicate, Selection
 
 Problem = tuple[tuple[str, ...], str]
@@ -12,10 +11,14 @@ _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _JOIN_SIDE = re.compile(r"(?P<member>[^.]+)\.(?P<scope>slot|feature)\.(?P<names>[A-Za-z0-9_]+(?:\|[A-Za-z0-9_]+)*)")
 
 
-def broken_references(knowledge: Knowledge) -> Iterator[Problem]:
-    """Yield place and reason of everything that names something which is not there."""
+def broken_references(knowledge: Knowledge, features: Collection[str]) -> Iterator[Problem]:
+    """Yield place and reason of everything that names something which is not there.
+
+    Args:
+        features: names of the feature functions that there are.
+    """
     for class_id, spec in knowledge.classes.items():
-        for loc, reason in _class_problems(knowledge, spec):
+        for loc, reason in _class_problems(knowledge, spec, features):
             yield ("classes", class_id, *loc), reason
     for key, artefact in knowledge.artefacts.items():
         yield from _classes_exist(knowledge, artefact.classes, ("artefacts", key, "classes"))
@@ -44,7 +47,7 @@ def broken_references(knowledge: Knowledge) -> Iterator[Problem]:
             yield ("modules", key, "family"), f"no such family: {module.family}"
 
 
-def _class_problems(knowledge: Knowledge, spec: ClassSpec) -> Iterator[Problem]:
+def _class_problems(knowledge: Knowledge, spec: ClassSpec, features: Collection[str]) -> Iterator[Problem]:
     patterns = {}
     for name in ("id", "title", "description"):
         pattern = getattr(spec.match, name)
@@ -62,7 +65,6 @@ def _class_problems(knowledge: Knowledge, spec: ClassSpec) -> Iterator[Problem]:
                     yield ("slots", name, "pattern"), f"has no group {name!r}"
             except re.error as error:
                 yield ("slots", name, "pattern"), f"not a regular expression: {error}"
-    features = load_features()
     for name, feature in spec.features.items():
         if feature.fn not in features:
             yield ("features", name, "fn"), f"no such feature function: {feature.fn}"

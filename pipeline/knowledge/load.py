@@ -1,7 +1,7 @@
 """Reads the knowledge: compiled for speed, from YAML where it was changed, with an operator's entries on top."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,11 @@ DATA = Path(__file__).parent / "data"
 COMPILED = Path(__file__).parent / "compiled.json"
 
 Sections = dict[str, dict[str, Any]]
+# Gives the names of the feature functions that a class may use; asked only when YAML is read.
+FeatureTable = Callable[[], Collection[str]]
 
 
-def load_knowledge(extra_dirs: Sequence[Path] = ()) -> Knowledge:
+def load_knowledge(features: FeatureTable, extra_dirs: Sequence[Path] = ()) -> Knowledge:
     """Load what the package ships, with the YAML files of `extra_dirs` on top, in order of their names.
 
     An operator's entry with a new id must be whole; one with an id that exists replaces the fields it names.
@@ -33,10 +35,10 @@ def load_knowledge(extra_dirs: Sequence[Path] = ()) -> Knowledge:
 
     shipped: Sections = orjson.loads(compiled) if compiled is not None else {}
     files = extra if compiled is not None else [*_yaml_files(DATA), *extra]
-    return read_sources(shipped, files, own=DATA)
+    return read_sources(shipped, files, own=DATA, features=features())
 
 
-def compile_knowledge(target: Path = COMPILED) -> Knowledge:
+def compile_knowledge(features: FeatureTable, target: Path = COMPILED) -> Knowledge:
     """Check the shipped YAML and write it as one JSON file with the digest of its sources.
 
     Raises:
@@ -44,7 +46,7 @@ def compile_knowledge(target: Path = COMPILED) -> Knowledge:
     """
     from pipeline.knowledge.source import read_sources
 
-    knowledge = read_sources({}, _yaml_files(DATA), own=DATA)
+    knowledge = read_sources({}, _yaml_files(DATA), own=DATA, features=features())
     body = knowledge.model_dump_json(by_alias=True, exclude_defaults=True).encode()
     target.write_bytes(_seal(body) + b"\n" + body)
     return knowledge

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
-from pipeline.finding import ScanHeader
+from pipeline.finding import Member, ScanHeader
 from pipeline.knowledge.schema import Expected, Predicate
 
 Test = Callable[["Subject"], bool]
@@ -158,3 +158,19 @@ def _compile(predicate: Predicate, expected: Mapping[str, Expected], profile: st
         return lambda subject: get(subject) in good
     bad = frozenset(accepted_values(expected, str(predicate.not_accepted), profile))
     return lambda subject: (value := get(subject)) is not None and value not in bad
+
+
+def view(member: Member, header: ScanHeader) -> View:
+    """Show a classified finding to the predicates of the knowledge."""
+    finding = member.classified
+    return View(
+        header,
+        slots=finding.slots,
+        features=finding.features,
+        metadata=finding.metadata,
+        status=finding.status,
+        severity=member.severity,
+        class_id=finding.class_id,
+        title=finding.title or None,
+        description=finding.description or None,
+    )

@@ -1,6 +1,6 @@
 """Reads knowledge from YAML and says file, line and reason when it is bad."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,13 @@ from pipeline.yaml_file import Places, read_mapping, refusal
 Sections = dict[str, dict[str, Any]]
 
 
-def read_sources(shipped: Mapping[str, dict[str, Any]], files: Sequence[Path], own: Path) -> Knowledge:
+def read_sources(
+    shipped: Mapping[str, dict[str, Any]], files: Sequence[Path], own: Path, features: Collection[str]
+) -> Knowledge:
     """Merge YAML files over `shipped` sections and check the whole.
 
-    Within the files below `own` an id stands once; other files (an operator's) may override.
+    Within the files below `own` an id stands once; other files (an operator's) may override. `features` are the names
+    of the feature functions that a class may use.
 
     Raises:
         KnowledgeError: names file, line and reason.
@@ -41,7 +44,7 @@ def read_sources(shipped: Mapping[str, dict[str, Any]], files: Sequence[Path], o
         first = error.errors(include_url=False)[0]
         loc = tuple(str(part) for part in first["loc"])
         raise _error(places, loc, f"{'.'.join(loc)}: {first['msg']}", otherwise) from error
-    problem = next(iter(broken_references(knowledge)), None)
+    problem = next(iter(broken_references(knowledge, features)), None)
     if problem is not None:
         loc, reason = problem
         raise _error(places, loc, f"{'.'.join(loc)}: {reason}", otherwise)

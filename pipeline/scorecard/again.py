@@ -5,10 +5,10 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from pipeline.analyst import MAX_TOKENS
+from pipeline.analysis.model import MAX_TOKENS
+from pipeline.analysis.prompt import Case, render_prompt, response_schema
 from pipeline.engine.errors import EngineError, Unsupported
 from pipeline.engine.generator import Grammar
-from pipeline.prompt import Case, render_prompt, response_schema
 from pipeline.scorecard.model import Target
 
 

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 import orjson
 
-from pipeline.analysis import Answer
+from pipeline.analysis.prompt import Case, parse_response, render_response
+from pipeline.analysis.question import Answer
 from pipeline.errors import ConfigError
-from pipeline.prompt import Case, parse_response, render_response
 
 T = TypeVar("T")
 

@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pipeline.analysis import Answer
-from pipeline.analyst import MAX_TOKENS
+from pipeline.analysis.critique import critique
+from pipeline.analysis.model import MAX_TOKENS
+from pipeline.analysis.prompt import BadResponse, Case, parse_response, render_prompt, response_schema
+from pipeline.analysis.question import Answer
 from pipeline.engine.errors import EngineError
 from pipeline.engine.generator import Generator, Grammar
-from pipeline.prompt import BadResponse, Case, critique, parse_response, render_prompt, response_schema
 from pipeline.scorecard.cases import GoldCase
 from pipeline.scorecard.measures import Selection, accuracy, mean, percentile, selection, share, weighted_kappa
 from pipeline.scorecard.nearest import Nearest

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.analysis.prompt import PROMPT_VERSION
 from pipeline.engine.generator import Generator
 from pipeline.knowledge.schema import Knowledge
-from pipeline.prompt import PROMPT_VERSION
 from pipeline.scorecard.again import ask_again
 from pipeline.scorecard.evaluate import Response, Scorecard, respond_all, respond_with, scorecard
 from pipeline.scorecard.holdouts import Holdouts

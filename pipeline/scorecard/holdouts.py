@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import orjson
 
+from pipeline.analysis.prompt import PROMPT_VERSION
 from pipeline.errors import ConfigError
-from pipeline.prompt import PROMPT_VERSION
 from pipeline.scorecard.cases import GoldCase, compressed, read_gold, write_gold
 from pipeline.scorecard.nearest import Nearest
 

@@ -1,7 +1,7 @@
 """The injection measure: does a stranger's text change a verdict, or leave a trace in what is asked or said?
 
-Findings that carry hostile texts go through the real desk with the model, beside findings whose texts have the same
-shape and mean nothing.
+Findings that carry hostile texts are analysed as the product does it, with the model, beside findings whose texts have
+the same shape and mean nothing.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,20 +10,20 @@ from typing import Any
 
 import orjson
 
-from pipeline.analyst import ModelAnalyst
-from pipeline.answers import MemoryStore
-from pipeline.batches import run_batch
+from pipeline.analysis.answers import MemoryStore
+from pipeline.analysis.model import ModelAnalyst
+from pipeline.analysis.prompt import INSTRUCTION, RESPONSE
+from pipeline.classes.scan import ScanContext
 from pipeline.display import printable
 from pipeline.engine.generator import Generator, Grammar
 from pipeline.finding import RawFinding, ScanHeader
-from pipeline.graph import build_graph
-from pipeline.intel import Intel
+from pipeline.graph.batches import run_batch
+from pipeline.graph.graph import build_graph
+from pipeline.graph.session import Resources, ScanSession
+from pipeline.intel.match import Intel
 from pipeline.knowledge.schema import Knowledge
-from pipeline.policy import Policy
-from pipeline.prompt import INSTRUCTION, RESPONSE
-from pipeline.scan import ScanContext
+from pipeline.rules.policy import Policy
 from pipeline.scorecard.payloads import HOSTILE, findings_with, harmless
-from pipeline.workbench import Desk, Workbench
 
 PIECE = 12  # characters of a hostile text in a row that are no accident
 
@@ -77,7 +77,7 @@ def measure_hostile(
     """Run every payload through every kind of finding; equal questions are asked once, as in the product."""
     listening = _Listening(generator)
     analyst = ModelAnalyst(listening, knowledge, "scorecard")
-    desk = Desk(
+    resources = Resources(
         knowledge, Policy(), Intel("", (), (), ()), version="scorecard", analyst=analyst, store=MemoryStore()
     )  # fmt: skip
     compared = findings = by_model = 0
@@ -86,10 +86,10 @@ def measure_hostile(
     said: list[str] = []
     for number, (name, payload) in enumerate(payloads.items(), start=1):
         traces = Traces(payload)
-        lines = _lines(desk, findings_with(payload))
+        lines = _lines(resources, findings_with(payload))
         if any(traces.within(text) for text in listening.take()):
             asked.append(name)
-        for line, twin in zip(lines, _lines(desk, findings_with(harmless(payload))), strict=True):
+        for line, twin in zip(lines, _lines(resources, findings_with(harmless(payload))), strict=True):
             findings += 1
             by_model += line["analysis"]["origin"] == "model"
             where = f"{name}: {line['class']}"
@@ -144,16 +144,16 @@ class _Listening:
         return taken
 
 
-def _lines(desk: Desk, findings: Sequence[RawFinding]) -> list[dict[str, Any]]:
+def _lines(resources: Resources, findings: Sequence[RawFinding]) -> list[dict[str, Any]]:
     """Write the output of a scan with these findings."""
     header = ScanHeader(source_format="json", host="host", cmdline="sys-scan", started_at=_AS_OF, finished_at=_AS_OF)
     context = ScanContext(
         scan_no=0, scan_id="scorecard", host="host", host_source="report", header=header, complete=True, rejected=0,
         as_of=_AS_OF,
     )  # fmt: skip
-    bench = Workbench(context, findings, desk, None)
-    state = run_batch(build_graph({0: bench}), 0, 0, len(findings))
-    return [orjson.loads(line.line) for line in bench.take_lines(0, len(findings), state["decided"])]
+    session = ScanSession(context, findings, resources, None)
+    state = run_batch(build_graph({0: session}), 0, 0, len(findings))
+    return [orjson.loads(line.line) for line in session.take_lines(0, len(findings), state["decided"])]
 
 
 def _verdict(line: dict[str, Any]) -> tuple[Any, ...]:

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.analysis import Answer
-from pipeline.prompt import Case
+from pipeline.analysis.prompt import Case
+from pipeline.analysis.question import Answer
 from pipeline.scorecard.cases import GoldCase
 
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+")

@@ -22,7 +22,7 @@ from daemon.sinks.delivery import Delivery
 from daemon.sinks.ndjson_file import NdjsonFile
 from daemon.sources.settings import WatchSettings
 from daemon.worker import Worker
-from tests.pipeline.benches import desk
+from tests.pipeline.sessions import resources
 
 SCANS = Path(__file__).parents[1] / "data" / "scans"
 PATIENCE_S = 30.0  # nothing here takes this long unless it hangs
@@ -114,7 +114,7 @@ class House:
             checkpoints = Checkpoints(self.state / "checkpoints.db")
             sink = NdjsonFile(self.output, rotate_bytes=1 << 30, keep_segments=8)
             self.ledger.register_sink(sink.name)
-            self.worker = Worker(self.ledger, desk(), checkpoints, 64)
+            self.worker = Worker(self.ledger, resources(), checkpoints, 64)
             notifier = Notifier({"NOTIFY_SOCKET": str(address)})
             self.service = Service(
                 self.settings,

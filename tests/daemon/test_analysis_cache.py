@@ -11,7 +11,7 @@ import pytest
 from daemon import analysis_cache
 from daemon.ledger import Ledger
 from daemon.ledger.database import FILE_NAME
-from pipeline.answers import MemoryStore
+from pipeline.analysis.answers import MemoryStore
 
 ROWS = {"a" * 32: b"one", "b" * 32: b"two"}
 

@@ -19,7 +19,7 @@ from daemon.service import FORCED, Progress
 from daemon.sources.tracked import SweepResult
 from pipeline.errors import LedgerError
 from tests.daemon.house import House
-from tests.pipeline.benches import report
+from tests.pipeline.sessions import report
 
 
 @pytest.fixture(autouse=True)

@@ -18,12 +18,12 @@ from daemon.ledger import Ledger
 from daemon.ports import Batch
 from daemon.unanalysed import unanalysed_line
 from daemon.worker import MAX_ATTEMPTS, Worker
-from pipeline.batches import run_batch
 from pipeline.errors import LedgerError
-from pipeline.workbench import Desk, Workbench
+from pipeline.graph.batches import run_batch
+from pipeline.graph.session import Resources, ScanSession
 from tests.daemon.ledger.reports import SINK, admit
 from tests.pipeline.analysts import PlainAnalyst
-from tests.pipeline.benches import bench_of, desk, lines_of, report
+from tests.pipeline.sessions import bench_of, lines_of, report, resources
 
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schema"
 SCAN = "web01-ioc.json"
@@ -38,7 +38,7 @@ class Shop:
         self.directory = directory
         self.ledger = Ledger.open(directory, clock=lambda: 1_800_000_000.0)
         self.ledger.register_sink(SINK)
-        self.desk: Desk = desk()
+        self.resources: Resources = resources()
         self.opened: list[Checkpoints] = []
 
     def take_in(self, name: str = SCAN) -> None:
@@ -46,13 +46,13 @@ class Shop:
 
     def worker(self, queue: Any = None) -> Worker:
         self.opened.append(Checkpoints(self.checkpoints))
-        return Worker(queue or self.ledger, self.desk, self.opened[-1], SIZE)
+        return Worker(queue or self.ledger, self.resources, self.opened[-1], SIZE)
 
     def slow_worker(self) -> Worker:
         """Make one to which everything takes as long as a whole turn."""
         ticks = itertools.count()
         self.opened.append(Checkpoints(self.checkpoints))
-        return Worker(self.ledger, self.desk, self.opened[-1], SIZE, clock=lambda: float(next(ticks)))
+        return Worker(self.ledger, self.resources, self.opened[-1], SIZE, clock=lambda: float(next(ticks)))
 
     @property
     def checkpoints(self) -> Path:
@@ -104,9 +104,9 @@ def valid(kind: str, line: bytes) -> dict[str, Any]:
 
 
 def test_checkpoints_and_batches_change_no_byte_of_an_analysis(expected: tuple[list[bytes], list[bytes]]) -> None:
-    plain = [json.loads(line.line) for line in lines_of(bench_of(report(SCAN), desk(), {}))]
+    plain = [json.loads(line.line) for line in lines_of(bench_of(report(SCAN), resources(), {}))]
     ours = [json.loads(line) for line in expected[0]]
-    for one in (*plain, *ours):  # the ledger names scans otherwise than the test's bench does
+    for one in (*plain, *ours):  # the ledger names scans otherwise than the test's session does
         for name in ("scan_id", "dedupe_key", "correlations"):
             del one[name]
     assert ours == plain
@@ -145,7 +145,7 @@ def test_a_batch_that_was_run_but_not_committed_is_resumed(
     monkeypatch.undo()
     assert shop.opened[0].threads() != []
     done: list[str] = []
-    monkeypatch.setattr(Workbench, "enrich", lambda *_: done.append("again"))
+    monkeypatch.setattr(ScanSession, "enrich", lambda *_: done.append("again"))
     after = shop.worker()
     after.step()
     after.step()
@@ -190,7 +190,7 @@ def test_threads_that_nothing_waits_for_are_discarded(shop: Shop, expected: tupl
     scan = shop.ledger.next_scan()
     assert scan is not None
     stale = f"{'0' * 32}:{scan.scan_id}:0-{SIZE}"
-    ours = f"{shop.desk.digest}:{scan.scan_id}:0-{SIZE}"
+    ours = f"{shop.resources.digest}:{scan.scan_id}:0-{SIZE}"
     with sqlite3.connect(shop.checkpoints) as other:
         for thread in (stale, ours, "nonsense"):
             other.execute("INSERT INTO checkpoints (thread_id, checkpoint_id) VALUES (?, '1')", (thread,))
@@ -267,14 +267,14 @@ def test_checkpoints_stay_small_over_many_scans(shop: Shop) -> None:
 
 def break_on(monkeypatch: pytest.MonkeyPatch, broken: Callable[[int, int], bool]) -> None:
     """Have a step of the graph fail for the batches that `broken` chooses."""
-    original = Workbench.enrich
+    original = ScanSession.enrich
 
-    def enrich(self: Workbench, first: int, last: int) -> None:
+    def enrich(self: ScanSession, first: int, last: int) -> None:
         if broken(first, last):
             raise ZeroDivisionError("a fault of ours")
         original(self, first, last)
 
-    monkeypatch.setattr(Workbench, "enrich", enrich)
+    monkeypatch.setattr(ScanSession, "enrich", enrich)
 
 
 def test_a_batch_that_fails_once_is_tried_again(
@@ -325,7 +325,7 @@ def test_a_ledger_fault_is_never_taken_for_a_fault_of_a_batch(shop: Shop, monkey
     shop.take_in()
     worker = shop.worker()
     worker.step()
-    monkeypatch.setattr(Workbench, "recall", refuse)
+    monkeypatch.setattr(ScanSession, "recall", refuse)
     for _ in range(5):
         with pytest.raises(LedgerError):
             worker.step()
@@ -340,7 +340,7 @@ def test_a_scan_that_our_code_cannot_even_begin_comes_out_as_reported_and_the_ne
 ) -> None:
     shop.take_in("web01-weird-names.json")
     with monkeypatch.context() as patch:
-        patch.setattr(daemon.worker, "Workbench", Broken)
+        patch.setattr(daemon.worker, "ScanSession", Broken)
         shop.finish(shop.worker())
     findings = report("web01-weird-names.json").findings
     lines = [valid("enriched", line) for line in shop.written()]
@@ -365,7 +365,7 @@ def test_a_record_that_our_code_fails_on_is_a_poor_one(
     shop: Shop, expected: tuple[list[bytes], list[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop.take_in()
-    monkeypatch.setattr(Workbench, "record", Broken)
+    monkeypatch.setattr(ScanSession, "record", Broken)
     shop.finish(shop.worker())
     assert shop.written() == expected[0]
     (record,) = shop.written("scan")
@@ -380,7 +380,7 @@ def test_what_cannot_be_written_as_json_is_left_out_of_a_poor_line(shop: Shop) -
     for _ in range(400):
         deep = [deep]
     finding = replace(report(SCAN).findings[0], metadata={"deep": deep}, extra={"deep": deep})
-    line = valid("enriched", unanalysed_line(scan, 0, finding, None, shop.desk).line)
+    line = valid("enriched", unanalysed_line(scan, 0, finding, None, shop.resources).line)
     assert line["finding"]["metadata"] == {}
     shop.finish(shop.worker())
 
@@ -389,7 +389,7 @@ def test_a_model_that_takes_long_gives_way_and_goes_on_where_it_was(shop: Shop, 
     """Every answer takes as long as a whole turn; the lines are those of a model that takes no time."""
     shop.take_in()
     analyst = PlainAnalyst()
-    shop.desk = desk(analyst=analyst, store=shop.ledger)
+    shop.resources = resources(analyst=analyst, store=shop.ledger)
     worker = shop.slow_worker()
     turns = [len(analyst.asked)]
     while worker.step():
@@ -398,7 +398,7 @@ def test_a_model_that_takes_long_gives_way_and_goes_on_where_it_was(shop: Shop, 
     assert len(analyst.asked) == len({key for key, _ in analyst.asked}) > SIZE
     other = Shop(tmp_path / "other")
     other.take_in()
-    other.desk = desk(analyst=PlainAnalyst(), store=other.ledger)
+    other.resources = resources(analyst=PlainAnalyst(), store=other.ledger)
     other.finish(other.worker())
     assert shop.written() == other.written()
     assert shop.written("scan") == other.written("scan")
@@ -409,7 +409,7 @@ def test_a_question_that_takes_a_whole_turn_and_gets_no_answer_is_not_asked_in_e
     """What comes first in a batch and never gets an answer would hold up all that is behind it."""
     shop.take_in()
     analyst = PlainAnalyst(silent=lambda question: True)
-    shop.desk = desk(analyst=analyst, store=shop.ledger)
+    shop.resources = resources(analyst=analyst, store=shop.ledger)
     worker = shop.slow_worker()
     for _ in range(1000):
         if not worker.step():
@@ -421,17 +421,17 @@ def test_a_question_that_takes_a_whole_turn_and_gets_no_answer_is_not_asked_in_e
 def test_a_model_gives_way_also_where_a_batch_is_done_finding_by_finding(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    enrich = Workbench.enrich
+    enrich = ScanSession.enrich
 
-    def fail(bench: Workbench, first: int, last: int) -> None:
+    def fail(session: ScanSession, first: int, last: int) -> None:
         if last - first > 1:
             raise KeyError("ours")
-        enrich(bench, first, last)
+        enrich(session, first, last)
 
-    monkeypatch.setattr(Workbench, "enrich", fail)
+    monkeypatch.setattr(ScanSession, "enrich", fail)
     shop.take_in()
     analyst = PlainAnalyst()
-    shop.desk = desk(analyst=analyst, store=shop.ledger)
+    shop.resources = resources(analyst=analyst, store=shop.ledger)
     worker = shop.slow_worker()
     turns = [0]
     while worker.step():
@@ -446,7 +446,7 @@ def test_what_keeps_a_model_from_answering_is_logged_once(shop: Shop) -> None:
     shop.take_in()
     analyst = PlainAnalyst(silent=lambda question: True)
     analyst.failure = "out of order"
-    shop.desk = desk(analyst=analyst, store=shop.ledger)
+    shop.resources = resources(analyst=analyst, store=shop.ledger)
     with capture_logs() as logs:
         shop.finish(shop.worker())
     assert [entry["reason"] for entry in logs if entry["event"] == "model.failed"] == ["out of order"]

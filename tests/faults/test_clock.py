@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 import daemon.service
 from tests.daemon.house import House
-from tests.pipeline.benches import report
+from tests.pipeline.sessions import report
 
 REPORTS = ("db02-drift-1.json", "micro-default.ndjson", "db02-drift-2.json", "web01-ioc.json")
 YEAR_S = 365 * 86400.0

@@ -14,7 +14,7 @@ import pytest
 from daemon.ledger import Ledger
 from daemon.service import FORCED
 from tests.crash.process import LAUNCHER, PATIENCE_S, ROOT, Agent, Launcher, environment, wait_until
-from tests.pipeline.benches import SCANS, report
+from tests.pipeline.sessions import SCANS, report
 
 
 @pytest.fixture(scope="module")

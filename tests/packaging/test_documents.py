@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.desk import open_desk
+from daemon.resources import open_resources
 from daemon.settings import Settings
 from tests.packaging.build import REPORT, ROOT
 
@@ -74,15 +74,15 @@ def test_every_make_target_in_the_documents_exists() -> None:
 
 
 def test_the_example_of_a_policy_and_of_knowledge_is_accepted() -> None:
-    desk = open_desk(
+    resources = open_resources(
         Settings(
             state_dir=Path("/nowhere"),
             knowledge_dirs=(ROOT / "config" / "knowledge.d",),
             policy_files=(ROOT / "config" / "policy.yaml",),
         )
     )
-    assert len(desk.policy.allow) == 2
-    assert "order-entry.service" in desk.knowledge.units
+    assert len(resources.policy.allow) == 2
+    assert "order-entry.service" in resources.knowledge.units
 
 
 def test_every_dependency_is_pinned_to_the_version_that_is_tested() -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from pipeline.analysis import Answer, Question
+from pipeline.analysis.question import Answer, Question
 from pipeline.finding import Level
 
 

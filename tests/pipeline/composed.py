@@ -9,11 +9,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from pipeline.correlate import Correlator, Group
+from pipeline.classes.scan import ScanContext, ScanIndex, index_scan
+from pipeline.features import load_features
 from pipeline.knowledge.load import load_knowledge
 from pipeline.knowledge.schema import Knowledge
 from pipeline.report.read import read_document
-from pipeline.scan import ScanContext, ScanIndex, index_scan
+from pipeline.rules.correlate import Correlator, Group
+from tests.pipeline.compiled import compiled
 
 SCANS = Path(__file__).parents[1] / "data" / "scans"
 
@@ -34,7 +36,7 @@ class Piece:
 
 @lru_cache(maxsize=1)
 def knowledge() -> Knowledge:
-    return load_knowledge()
+    return load_knowledge(load_features)
 
 
 @lru_cache(maxsize=1)
@@ -78,7 +80,7 @@ def indexed(data: bytes) -> ScanIndex:
     assert not parsed.rejects
     header = parsed.header
     context = ScanContext(0, "scan", header.host or "h", "report", header, True, 0, "2026-11-02T03:00:00Z")
-    return index_scan(context, parsed.findings, knowledge(), "default")
+    return index_scan(context, parsed.findings, compiled(knowledge(), "default"))
 
 
 def groups(pieces: Iterable[Piece], **meta: str) -> list[Group]:

@@ -10,25 +10,26 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.features import load_features
 from pipeline.keys import canonical
 from pipeline.knowledge.load import DATA
 from pipeline.knowledge.source import read_sources
-from tests.pipeline.benches import FILES, Baseline, bench_of, desk, knowledge, lines_of, report, reports
+from tests.pipeline.sessions import FILES, Baseline, bench_of, knowledge, lines_of, report, reports, resources
 
 ROOT = Path(__file__).parents[2]
 
 
 def digests(names: list[str], batch_size: int = 256, **on: object) -> dict[str, str]:
     """Digest the lines and the record of each scan, with the baseline that the scans before it left."""
-    where, baseline = desk(**on), Baseline()  # type: ignore[arg-type]
+    where, baseline = resources(**on), Baseline()  # type: ignore[arg-type]
     found = {}
     for scan_no, name in enumerate(names, 1):
         total = hashlib.sha256()
         for parsed in reports(name):
-            bench = baseline.bench(parsed, where, scan_no)
-            for line in lines_of(bench, batch_size):
+            session = baseline.session(parsed, where, scan_no)
+            for line in lines_of(session, batch_size):
                 total.update(f"{line.key} {line.level} {line.changed} {line.origin} ".encode() + line.line + b"\n")
-            total.update(canonical(bench.record()))
+            total.update(canonical(session.record()))
         found[name] = total.hexdigest()
     return found
 
@@ -61,17 +62,17 @@ def test_findings_one_at_a_time_give_the_same_bytes() -> None:
 
 
 def test_lines_written_again_after_a_restart_are_the_same() -> None:
-    bench = bench_of(report("web01-ioc.json"), desk(), {})
+    session = bench_of(report("web01-ioc.json"), resources(), {})
     decided = {"no_model": [0]}
-    fresh = bench_of(report("web01-ioc.json"), desk(), {})
-    bench.finalise(0, 97, decided)
-    assert bench.take_lines(0, 97, decided) == bench.take_lines(0, 97, decided) == fresh.take_lines(0, 97, decided)
+    fresh = bench_of(report("web01-ioc.json"), resources(), {})
+    session.finalise(0, 97, decided)
+    assert session.take_lines(0, 97, decided) == session.take_lines(0, 97, decided) == fresh.take_lines(0, 97, decided)
 
 
 def test_the_order_in_which_knowledge_is_read_changes_nothing() -> None:
     files = sorted(DATA.rglob("*.yaml"))
     random.Random(7).shuffle(files)
-    shuffled = read_sources({}, files, own=DATA)
+    shuffled = read_sources({}, files, own=DATA, features=load_features())
     assert shuffled.digest == knowledge().digest
     names = ["web01-ioc.json", "db02-default.json", "web01-wk2-rules.ndjson", "web01-base-default.sarif"]
     assert digests(names, known=shuffled) == digests(names)

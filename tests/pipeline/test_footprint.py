@@ -3,8 +3,8 @@
 import tracemalloc
 
 from pipeline.finding import RawFinding
-from pipeline.workbench import Workbench
-from tests.pipeline.benches import context_of, desk, lines_of, made_up
+from pipeline.graph.session import ScanSession
+from tests.pipeline.sessions import context_of, lines_of, made_up, resources
 
 COUNT = 3_000
 # 200,000 of them beside what the program takes anyway: below the 768 MB of the unit.
@@ -17,14 +17,14 @@ def test_a_finding_of_a_large_scan_costs_little_memory() -> None:
         for number in range(COUNT)
     ]
     parsed = made_up(findings)
-    on = desk()
-    lines_of(Workbench(context_of(parsed), findings[:50], on, {}))  # what is compiled once for all
+    on = resources()
+    lines_of(ScanSession(context_of(parsed), findings[:50], on, {}))  # what is compiled once for all
     tracemalloc.start()
     try:
-        bench = Workbench(context_of(parsed), findings, on, {})
+        session = ScanSession(context_of(parsed), findings, on, {})
         for first in range(0, COUNT, 250):
-            bench.enrich(first, first + 250)
-            bench.take_lines(first, first + 250, {})
+            session.enrich(first, first + 250)
+            session.take_lines(first, first + 250, {})
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

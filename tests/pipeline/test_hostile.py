@@ -15,8 +15,8 @@ from pipeline.report.escape import unescape
 from pipeline.report.read import read_document
 from pipeline.scorecard.payloads import HOSTILE, findings_with, harmless
 from tests.pipeline.analysts import PlainAnalyst
-from tests.pipeline.benches import SCANS, bench_of, desk, documents, lines_of, made_up, record_of
 from tests.pipeline.schemas import contract
+from tests.pipeline.sessions import SCANS, bench_of, documents, lines_of, made_up, record_of, resources
 
 
 def acting(text: str) -> bool:
@@ -39,7 +39,7 @@ NAMED_BY_RULES = ("modules", "systemd_units")  # what is no name of a module or 
 
 def verdicts(name: str, without: tuple[str, ...] = ()) -> list[tuple[Any, ...]]:
     findings = [finding for finding in findings_with(name) if finding.scanner not in without]
-    lines = documents(lines_of(bench_of(made_up(findings), desk(), {})))
+    lines = documents(lines_of(bench_of(made_up(findings), resources(), {})))
     return [
         (line["class"], line["status"], line["status_basis"], line["severity"], line["risk"], line["artefact"],
          line["compliance"], line["attack"], [action["id"] for action in line["remediation"]],
@@ -63,9 +63,9 @@ def test_what_a_hostile_name_says_changes_nothing(kind: str) -> None:
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_a_hostile_name_is_kept_as_it_is_and_acts_on_no_reader(kind: str) -> None:
     name = HOSTILE[kind]
-    bench = bench_of(made_up(findings_with(name)), desk(), {})
-    lines = lines_of(bench)
-    for line, document, raw in zip(lines, documents(lines), bench.index.findings, strict=True):
+    session = bench_of(made_up(findings_with(name)), resources(), {})
+    lines = lines_of(session)
+    for line, document, raw in zip(lines, documents(lines), session.index.findings, strict=True):
         contract("enriched-1").check(document)
         assert line.line.count(b"\n") == 0
         assert document["dedupe_key"] == line.key
@@ -75,7 +75,7 @@ def test_a_hostile_name_is_kept_as_it_is_and_acts_on_no_reader(kind: str) -> Non
         shown = [document["analysis"], document["correlations"], document["risk"], document["artefact"]]
         shown += [{key: action[key] for key in action} for action in document["remediation"]]
         assert not any(acting(text) for text in texts(shown))
-    record = record_of(bench)
+    record = record_of(session)
     contract("scan-1").check(record)
     assert not any(acting(text) for text in texts(record))
     assert len(orjson.dumps(record["issues"])) < 20_000 + 3 * len(name)
@@ -90,7 +90,7 @@ def test_no_question_to_a_model_holds_a_strangers_text() -> None:
             return super().analyse(questions, attempt)
 
     findings = [finding for name in HOSTILE.values() for finding in findings_with(f"{name}-marker")]
-    lines_of(bench_of(made_up(findings, host="marker-host"), desk(analyst=Listening()), {}))
+    lines_of(bench_of(made_up(findings, host="marker-host"), resources(analyst=Listening()), {}))
     assert asked
     assert not any("marker" in text for question in asked for text in _fields(question))
 
@@ -109,7 +109,7 @@ def test_what_a_model_writes_is_made_safe_and_filled_in_once() -> None:
             }
 
     finding = replace(findings_with("x")[0], id="/srv/{nosuch}\x07")
-    (line,) = documents(lines_of(bench_of(made_up([finding]), desk(analyst=Writing()), {})))
+    (line,) = documents(lines_of(bench_of(made_up([finding]), resources(analyst=Writing()), {})))
     assert line["analysis"]["origin"] == "model"
     assert line["analysis"]["impact"] == "\\x1b[2J\\u202e/srv/{nosuch}\\x07 <nosuch>"
 
@@ -143,8 +143,8 @@ def test_any_metadata_comes_through_the_real_parser_into_a_whole_line(
         if isinstance(id_, str) and id_:
             section["findings"][0]["id"] = id_
     (parsed,) = read_document(orjson.dumps(document)).reports
-    bench = bench_of(parsed, desk(), {})
-    lines = lines_of(bench)
+    session = bench_of(parsed, resources(), {})
+    lines = lines_of(session)
     assert len(lines) == len(parsed.findings) > 10
     for line, raw in zip(lines, parsed.findings, strict=True):
         read = orjson.loads(line.line)
@@ -157,7 +157,7 @@ def test_any_metadata_comes_through_the_real_parser_into_a_whole_line(
 
 def test_names_that_are_not_text_are_escaped_named_and_given_back_to_the_byte_in_commands() -> None:
     (real,) = read_document((SCANS / "malformed" / "real-invalid-utf8.json").read_bytes()).reports
-    lines = documents(lines_of(bench_of(real, desk(), {})))
+    lines = documents(lines_of(bench_of(real, resources(), {})))
     escaped = [line for line in lines if line["finding"]["escaped"]]
     assert escaped
     for line in escaped:
@@ -181,7 +181,7 @@ def test_escaped_and_plain_names_that_look_alike_stay_apart() -> None:
         ],
     }  # fmt: skip
     (parsed,) = read_document(orjson.dumps(document).replace(b"@", b"\xff")).reports
-    one, other = documents(lines_of(bench_of(parsed, desk(), {})))
+    one, other = documents(lines_of(bench_of(parsed, resources(), {})))
     assert one["finding"]["id"] == other["finding"]["id"]
     assert (one["finding"]["escaped"], other["finding"]["escaped"]) == (["id"], [])
     assert one["fingerprint"] != other["fingerprint"]

@@ -5,7 +5,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from pipeline.prompt import INSTRUCTION, RESPONSE, Case
+from pipeline.analysis.prompt import INSTRUCTION, RESPONSE, Case
 from trainer.dataset import TaughtCase, write_dataset
 from trainer.split import Split
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.prompt import render_prompt, render_response
+from pipeline.analysis.prompt import render_prompt, render_response
 from pipeline.scorecard.holdouts import read_holdouts
 from tests.trainer.recipes import make_dataset, taught_cases
 from trainer.dataset import TaughtCase, write_dataset

@@ -19,11 +19,11 @@ for name in (
 ):
     pytest.importorskip(name)
 
+from pipeline.analysis.prompt import PROMPT_VERSION
 from pipeline.engine.generator import Grammar
 from pipeline.engine.load import open_generator
 from pipeline.engine.manifest import verify
 from pipeline.errors import ConfigError
-from pipeline.prompt import PROMPT_VERSION
 from tests.trainer.recipes import make_checkpoint, make_dataset, taught_cases
 from trainer.export import Export
 from trainer.finetune import Finetune

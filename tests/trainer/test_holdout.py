@@ -6,8 +6,8 @@ from pathlib import Path
 import orjson
 import pytest
 
+from pipeline.analysis.prompt import render_prompt, render_response
 from pipeline.errors import ConfigError
-from pipeline.prompt import render_prompt, render_response
 from pipeline.scorecard.cases import GoldCase
 from pipeline.scorecard.holdouts import read_holdouts
 from trainer.dataset import MANIFEST, TaughtCase, write_dataset

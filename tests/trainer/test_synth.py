@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from pipeline.analysis.prompt import parse_response, render_prompt
 from pipeline.errors import ConfigError
-from pipeline.prompt import parse_response, render_prompt
 from tests.trainer.test_world import knowledge
 from trainer.cli import app
 from trainer.dataset import MANIFEST, SPLITS, TaughtCase, dataset_digest, read_cases

@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.case import CaseMaker, selection
+from pipeline.analysis.case import CaseMaker, selection
+from pipeline.analysis.critique import critique
+from pipeline.analysis.prompt import Case, parse_response, render_response
 from pipeline.finding import LEVELS
-from pipeline.prompt import Case, critique, parse_response, render_response
 from tests.trainer.test_world import asked, knowledge
 from trainer.phrases import BadPhrase, load_material
 from trainer.rubric import RAISES, rule

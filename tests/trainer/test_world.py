@@ -7,8 +7,9 @@ from functools import lru_cache
 
 import pytest
 
-from pipeline.analysis import Question
-from pipeline.intel import load_intel
+from pipeline.analysis.question import Question
+from pipeline.features import load_features
+from pipeline.intel.match import load_intel
 from pipeline.knowledge.load import load_knowledge
 from pipeline.knowledge.schema import Knowledge
 from pipeline.report.read import read_document
@@ -21,7 +22,7 @@ HOSTS = 40
 
 @lru_cache(maxsize=1)
 def knowledge() -> Knowledge:
-    return load_knowledge()
+    return load_knowledge(load_features)
 
 
 @lru_cache(maxsize=HOSTS)

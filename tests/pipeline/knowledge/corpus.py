@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from pipeline.classify import Classifier
+from pipeline.classes.classify import Classifier
+from pipeline.features import load_features
 from pipeline.finding import Classified, ParsedReport, RawFinding, ScanHeader
 from pipeline.knowledge.load import load_knowledge
 from pipeline.knowledge.predicates import View, compile_all
 from pipeline.knowledge.schema import Knowledge
 from pipeline.report.read import read_document
+from tests.pipeline.compiled import compiled
 
 SCANS = Path(__file__).parents[2] / "data" / "scans"
 FILES = sorted(path.name for path in SCANS.iterdir() if path.is_file() and path.name != "index.json")
@@ -18,7 +20,7 @@ Pair = tuple[RawFinding, Classified]
 
 @lru_cache(maxsize=1)
 def knowledge() -> Knowledge:
-    return load_knowledge()
+    return load_knowledge(load_features)
 
 
 @lru_cache(maxsize=64)
@@ -32,13 +34,13 @@ def files(suffix: str) -> list[str]:
 
 
 def classify(header: ScanHeader, raw: RawFinding) -> Classified:
-    return Classifier(knowledge(), "default", header, "host").classify(raw)
+    return Classifier(compiled(knowledge(), "default"), header, "host").classify(raw)
 
 
 def pairs(name: str, *prefixes: str) -> Iterator[Pair]:
     """Yield the findings of a file whose class begins with one of the prefixes, as they came and classified."""
     parsed = report(name)
-    classifier = Classifier(knowledge(), "default", parsed.header, "host")
+    classifier = Classifier(compiled(knowledge(), "default"), parsed.header, "host")
     for raw in parsed.findings:
         found = classifier.classify(raw)
         if raw.scanner in prefixes or found.class_id.split(".")[0] in prefixes:

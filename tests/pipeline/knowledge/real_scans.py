@@ -10,17 +10,19 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from pipeline.classify import Classifier
+from pipeline.classes.classify import Classifier
+from pipeline.features import load_features
 from pipeline.finding import Classified, RawFinding, ScanHeader
 from pipeline.knowledge.load import load_knowledge
 from pipeline.knowledge.schema import Knowledge
+from tests.pipeline.compiled import compiled
 
 SCANS = Path(__file__).parents[2] / "data" / "scans"
 
 
 @lru_cache(maxsize=1)
 def knowledge() -> Knowledge:
-    return load_knowledge()
+    return load_knowledge(load_features)
 
 
 def names(format_: str) -> list[str]:
@@ -47,7 +49,7 @@ def read(name: str) -> tuple[ScanHeader, tuple[RawFinding, ...]]:
 def classified(name: str, *scanners: str) -> Iterator[tuple[RawFinding, Classified]]:
     """Classify the findings of a file that come from `scanners` (all of them where the format does not say)."""
     header, findings = read(name)
-    classifier = Classifier(knowledge(), "default", header, header.host or "unknown")
+    classifier = Classifier(compiled(knowledge(), "default"), header, header.host or "unknown")
     for raw in findings:
         if raw.scanner is None or raw.scanner in scanners:
             yield raw, classifier.classify(raw)

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from pipeline.classify import Classifier
+from pipeline.classes.classify import Classifier
 from pipeline.finding import Classified, ParsedReport, RawFinding, ScanHeader
 from pipeline.report.read import read_document
+from tests.pipeline.compiled import compiled
 from tests.pipeline.knowledge.real_scans import SCANS, knowledge
 
 Finding = tuple[str, RawFinding, Classified]
@@ -23,7 +24,7 @@ def report(name: str) -> ParsedReport:
 def of_classes(name: str, prefixes: tuple[str, ...], profile: str = "default") -> tuple[Finding, ...]:
     """Classify a file and keep what is of a scanner in `prefixes`, or of its classes where no scanner is named."""
     parsed = report(name)
-    classifier = Classifier(knowledge(), profile, parsed.header, "one-host")  # SARIF names none
+    classifier = Classifier(compiled(knowledge(), profile), parsed.header, "one-host")  # SARIF names none
     return tuple(
         (name, raw, classified)
         for raw in parsed.findings
@@ -44,7 +45,7 @@ def classify_one(
     fields = {key: said.pop(key) for key in ("title", "description", "metadata", "techniques") if key in said}
     header = ScanHeader(source_format=format_, host="web01", **said)  # type: ignore[arg-type]
     raw = RawFinding(scanner=scanner, id=id_, severity=severity, **fields)  # type: ignore[arg-type]
-    return Classifier(knowledge(), profile, header, "web01").classify(raw)
+    return Classifier(compiled(knowledge(), profile), header, "web01").classify(raw)
 
 
 def same_finding(json_name: str, other_name: str, prefixes: tuple[str, ...]) -> Iterator[tuple[Classified, Classified]]:

@@ -1,8 +1,10 @@
 import pytest
 
-from pipeline.classify import Classifier, fill
+from pipeline.classes.classify import Classifier
+from pipeline.classes.template import fill
 from pipeline.finding import Classified, RawFinding, ScanHeader
 from pipeline.knowledge.predicates import View, compile_all
+from tests.pipeline.compiled import compiled
 from tests.pipeline.knowledge.real_scans import classified, knowledge, names
 
 CLASS_OF_WORD = {
@@ -25,7 +27,7 @@ def classify(exe: str, word: str, command: str | None = None, pid: int = 7, **fl
     raw = RawFinding(
         "ioc", f"{exe}:{pid}", SEVERITY[word], "Process IOC Detected", f"Process with {word}: {exe}", metadata=metadata
     )  # type: ignore[arg-type]
-    return Classifier(knowledge(), "default", HEADER, "h").classify(raw)
+    return Classifier(compiled(knowledge(), "default"), HEADER, "h").classify(raw)
 
 
 def artefacts(found: Classified, severity: str = "medium") -> set[str]:

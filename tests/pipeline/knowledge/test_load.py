@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import KnowledgeError
+from pipeline.features import load_features
 from pipeline.finding import RawFinding
 from pipeline.knowledge import load
 from pipeline.knowledge.load import DATA, compile_knowledge, load_knowledge
 from pipeline.knowledge.source import read_sources
-from tests.pipeline.benches import bench_of, desk, documents, lines_of, made_up, report
+from tests.pipeline.sessions import bench_of, documents, lines_of, made_up, report, resources
 
 NEW_CLASS = """\
 classes:
@@ -32,7 +33,7 @@ classes:
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Compile once, as an installation does; what lies in the checkout may be old."""
     target = tmp_path_factory.mktemp("compiled") / "compiled.json"
-    compile_knowledge(target)
+    compile_knowledge(load_features, target)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(load, "COMPILED", target)
         yield
@@ -46,18 +47,18 @@ def write(directory: Path, **files: str) -> Path:
 
 
 def test_a_class_is_added_and_used(tmp_path: Path) -> None:
-    known = load_knowledge([write(tmp_path / "knowledge.d", backup=NEW_CLASS)])
-    assert known.digest != load_knowledge().digest
-    assert len(known.classes) == len(load_knowledge().classes) + 1
+    known = load_knowledge(load_features, [write(tmp_path / "knowledge.d", backup=NEW_CLASS)])
+    assert known.digest != load_knowledge(load_features).digest
+    assert len(known.classes) == len(load_knowledge(load_features).classes) + 1
     finding = RawFinding("backup", "backup:mail", "high", "Old", "Too old", 70, {})
-    (line,) = documents(lines_of(bench_of(made_up([finding]), desk(known=known), {})))
+    (line,) = documents(lines_of(bench_of(made_up([finding]), resources(known=known), {})))
     assert (line["class"], line["status"], line["slots"]) == ("backup.stale", "open", {"name": "mail"})
     assert line["analysis"]["assessment"] == "The backup of mail is too old."
 
 
 def test_one_field_is_overridden_and_the_others_stay(tmp_path: Path) -> None:
     text = "classes:\n  kernel_params.kptr_restrict: {title: Kernel addresses show}\n"
-    known, ours = load_knowledge([write(tmp_path / "d", a=text)]), load_knowledge()
+    known, ours = load_knowledge(load_features, [write(tmp_path / "d", a=text)]), load_knowledge(load_features)
     before, after = ours.classes["kernel_params.kptr_restrict"], known.classes["kernel_params.kptr_restrict"]
     assert after.title == "Kernel addresses show"
     assert after.model_copy(update={"title": before.title}) == before
@@ -66,12 +67,15 @@ def test_one_field_is_overridden_and_the_others_stay(tmp_path: Path) -> None:
 
 def test_of_several_files_the_last_name_counts_whatever_the_disk_says(tmp_path: Path) -> None:
     texts = {name: f"techniques: {{T9999: {name}}}\n" for name in ("c", "a", "b")}
-    assert load_knowledge([write(tmp_path / "d", **texts)]).techniques["T9999"] == "c"
+    assert load_knowledge(load_features, [write(tmp_path / "d", **texts)]).techniques["T9999"] == "c"
 
 
 def test_an_empty_or_missing_directory_adds_nothing(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    assert load_knowledge([tmp_path / "empty", tmp_path / "missing"]).digest == load_knowledge().digest
+    assert (
+        load_knowledge(load_features, [tmp_path / "empty", tmp_path / "missing"]).digest
+        == load_knowledge(load_features).digest
+    )
 
 
 @pytest.mark.parametrize(
@@ -98,7 +102,7 @@ def test_an_empty_or_missing_directory_adds_nothing(tmp_path: Path) -> None:
 def test_a_bad_file_is_refused_with_file_line_and_reason(text: str, line: int, reason: str, tmp_path: Path) -> None:
     directory = write(tmp_path / "knowledge.d", good=NEW_CLASS.replace("backup.stale", "backup.other"), own=text)
     with pytest.raises(KnowledgeError) as refused:
-        load_knowledge([directory])
+        load_knowledge(load_features, [directory])
     message = str(refused.value)
     assert message.startswith(f"{directory / 'own.yaml'}:{line}: "), message
     assert reason in message
@@ -108,23 +112,23 @@ def test_a_bad_file_is_refused_with_file_line_and_reason(text: str, line: int, r
 def test_an_override_that_breaks_a_shipped_reference_is_refused(tmp_path: Path) -> None:
     directory = write(tmp_path / "d", own="remediations:\n  sysctl.set: {params: [other]}\n")
     with pytest.raises(KnowledgeError, match=r"own\.yaml:1: .*sysctl\.set takes \['other'\]"):
-        load_knowledge([directory])
+        load_knowledge(load_features, [directory])
 
 
 def test_what_is_defined_in_two_shipped_files_is_refused(tmp_path: Path) -> None:
     write(tmp_path, a=NEW_CLASS, b=NEW_CLASS)
     with pytest.raises(KnowledgeError, match=r"b\.yaml:2: classes\.backup\.stale is defined twice"):
-        read_sources({}, [tmp_path / "a.yaml", tmp_path / "b.yaml"], own=tmp_path)
+        read_sources({}, [tmp_path / "a.yaml", tmp_path / "b.yaml"], own=tmp_path, features=load_features())
 
 
 def test_compiled_and_written_knowledge_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = tmp_path / "compiled.json"
-    assert load_knowledge() == compile_knowledge(target)
+    assert load_knowledge(load_features) == compile_knowledge(load_features, target)
     assert target.read_bytes() == load.COMPILED.read_bytes()
     extended = write(tmp_path / "d", a="techniques: {T9999: x}\n")
-    over_compiled = load_knowledge([extended])
+    over_compiled = load_knowledge(load_features, [extended])
     monkeypatch.setattr(load, "COMPILED", tmp_path / "missing.json")
-    over_written = load_knowledge([extended])
+    over_written = load_knowledge(load_features, [extended])
     assert over_compiled == over_written
     assert over_compiled.digest == over_written.digest
 
@@ -150,8 +154,8 @@ def test_compiled_knowledge_that_is_damaged_or_old_is_not_used(
 
 
 def test_an_operators_class_is_classified_beside_ours(tmp_path: Path) -> None:
-    known = load_knowledge([write(tmp_path / "d", backup=NEW_CLASS)])
+    known = load_knowledge(load_features, [write(tmp_path / "d", backup=NEW_CLASS)])
     name = "db02-default.json"
-    ours = documents(lines_of(bench_of(report(name), desk(), {})))
-    theirs = documents(lines_of(bench_of(report(name), desk(known=known), {})))
+    ours = documents(lines_of(bench_of(report(name), resources(), {})))
+    theirs = documents(lines_of(bench_of(report(name), resources(known=known), {})))
     assert [line["class"] for line in ours] == [line["class"] for line in theirs]

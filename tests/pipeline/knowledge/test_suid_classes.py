@@ -1,7 +1,8 @@
 import pytest
 
-from pipeline.classify import Classifier
+from pipeline.classes.classify import Classifier
 from pipeline.finding import Classified, RawFinding, ScanHeader
+from tests.pipeline.compiled import compiled
 from tests.pipeline.knowledge.real_scans import classified, knowledge, names
 
 TITLE, DESCRIPTION = "SUID/SGID binary", "Binary has SUID or SGID bit set"
@@ -16,7 +17,7 @@ CLASS_OF_SEVERITY = {
 def classify(path: str, os_id: str | None = "debian", severity: str = "medium") -> Classified:
     header = ScanHeader("json", host="h", os_id=os_id)
     raw = RawFinding("suid_sgid", path, severity, TITLE, DESCRIPTION)  # type: ignore[arg-type]
-    return Classifier(knowledge(), "default", header, "h").classify(raw)
+    return Classifier(compiled(knowledge(), "default"), header, "h").classify(raw)
 
 
 def test_every_finding_of_the_real_reports_has_the_class_that_its_severity_shows() -> None:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.compliance import FRAMEWORKS
+from pipeline.features import load_features
 from pipeline.knowledge.load import load_knowledge
 from pipeline.knowledge.schema import ControlRef, Framework, Knowledge
+from pipeline.rules.compliance import FRAMEWORKS
 
 ROOT = Path(__file__).parents[3]
 RANK = {"sourced": 0, "derived": 1, "inferred": 2}
@@ -20,7 +21,7 @@ PROFILES = {"default", "strict", "cis", "stig"}
 
 @pytest.fixture(scope="module")
 def knowledge() -> Knowledge:
-    return load_knowledge()
+    return load_knowledge(load_features)
 
 
 def every_ref(knowledge: Knowledge) -> list[tuple[str, ControlRef]]:

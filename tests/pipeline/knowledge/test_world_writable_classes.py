@@ -1,7 +1,8 @@
 import pytest
 
-from pipeline.classify import Classifier
+from pipeline.classes.classify import Classifier
 from pipeline.finding import Classified, RawFinding, ScanHeader
+from tests.pipeline.compiled import compiled
 from tests.pipeline.knowledge.real_scans import classified, knowledge, names
 
 CLASS_OF_TITLE = {
@@ -15,7 +16,7 @@ DEBIAN = ScanHeader("json", host="h", os_id="debian")
 
 
 def classify(raw: RawFinding, header: ScanHeader = DEBIAN) -> Classified:
-    return Classifier(knowledge(), "default", header, "h").classify(raw)
+    return Classifier(compiled(knowledge(), "default"), header, "h").classify(raw)
 
 
 def finding(path: str, title: str, severity: str = "medium", rule: str | None = None) -> RawFinding:

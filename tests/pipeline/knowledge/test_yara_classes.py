@@ -1,5 +1,6 @@
-from pipeline.classify import Classifier
+from pipeline.classes.classify import Classifier
 from pipeline.finding import Classified, RawFinding, ScanHeader
+from tests.pipeline.compiled import compiled
 from tests.pipeline.knowledge.real_scans import classified, knowledge, names
 
 TITLE = "Pseudo-YARA pattern match"
@@ -10,7 +11,7 @@ def classify(path: str, pattern: str, os_id: str = "debian") -> Classified:
         "yara", f"{path}:yara:{pattern[:16]}", "medium", TITLE, "Pattern found in file prefix",
         metadata={"pattern": pattern, "path": path},
     )  # fmt: skip
-    return Classifier(knowledge(), "default", ScanHeader("json", host="h", os_id=os_id), "h").classify(raw)
+    return Classifier(compiled(knowledge(), "default"), ScanHeader("json", host="h", os_id=os_id), "h").classify(raw)
 
 
 def test_every_finding_of_the_real_reports_is_a_pattern_match() -> None:

@@ -2,7 +2,7 @@
 
 import re
 
-from pipeline.classify import fill
+from pipeline.classes.template import fill
 from pipeline.finding import Classified, ScanHeader
 from pipeline.knowledge.predicates import View, compile_all
 from pipeline.knowledge.schema import Predicate

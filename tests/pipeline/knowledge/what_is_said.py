@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 
-from pipeline.classify import Classifier, fill
+from pipeline.classes.classify import Classifier
+from pipeline.classes.template import fill
 from pipeline.finding import Classified, RawFinding, ScanHeader
 from pipeline.knowledge.predicates import View, compile_all
 from pipeline.knowledge.schema import Predicate
+from tests.pipeline.compiled import compiled
 from tests.pipeline.knowledge.real_scans import knowledge
 
 JSON = ScanHeader("json", host="h")
 
 
 def classify(raw: RawFinding, header: ScanHeader = JSON) -> Classified:
-    return Classifier(knowledge(), "default", header, "h").classify(raw)
+    return Classifier(compiled(knowledge(), "default"), header, "h").classify(raw)
 
 
 def text(found: Classified, header: ScanHeader = JSON) -> tuple[str, str]:

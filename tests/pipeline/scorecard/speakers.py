@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.analysis.prompt import INSTRUCTION, RESPONSE, Case, render_prompt, render_response
 from pipeline.engine.generator import Grammar
-from pipeline.prompt import INSTRUCTION, RESPONSE, Case, render_prompt, render_response
 from pipeline.scorecard.cases import GoldCase
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.analysis import Answer
+from pipeline.analysis.question import Answer
 from pipeline.errors import ConfigError
 from pipeline.finding import LEVELS
 from pipeline.scorecard.cases import GoldCase, gold, read_gold, write_gold

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from pipeline.analysis.prompt import Case, render_prompt, render_response
 from pipeline.engine.errors import Unfinished
-from pipeline.prompt import Case, render_prompt, render_response
 from pipeline.scorecard.evaluate import digest_of, evaluate, respond_all, respond_with
 from pipeline.scorecard.holdouts import read_holdouts
 from tests.pipeline.scorecard.speakers import Speaker, Teacher, plainly

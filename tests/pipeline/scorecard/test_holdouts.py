@@ -7,8 +7,9 @@ from pathlib import Path
 import orjson
 import pytest
 
+from pipeline.analysis.critique import critique
+from pipeline.analysis.prompt import PROMPT_VERSION
 from pipeline.errors import ConfigError
-from pipeline.prompt import PROMPT_VERSION, critique
 from pipeline.scorecard.cases import GoldCase, compressed
 from pipeline.scorecard.holdouts import FACTS, FROZEN, NEAREST, Holdouts, read_holdouts, write_holdouts
 from pipeline.scorecard.nearest import Nearest

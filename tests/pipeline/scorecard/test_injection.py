@@ -4,17 +4,18 @@ from typing import Any
 
 import pytest
 
-from pipeline.analyst import ModelAnalyst
+from pipeline.analysis.model import ModelAnalyst
+from pipeline.analysis.prompt import INSTRUCTION
 from pipeline.engine.generator import Grammar
+from pipeline.features import load_features
 from pipeline.finding import RawFinding
 from pipeline.knowledge.load import load_knowledge
-from pipeline.prompt import INSTRUCTION
 from pipeline.scorecard import hostile
 from pipeline.scorecard.hostile import Traces, measure_hostile
 from pipeline.scorecard.payloads import HOSTILE, findings_with, harmless
 from tests.pipeline.scorecard.speakers import Speaker, plainly
 
-KNOWLEDGE = load_knowledge()
+KNOWLEDGE = load_knowledge(load_features)
 FEW = {name: HOSTILE[name] for name in ("instruction", "chat_tokens", "shell")}
 
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from pipeline.analysis import Answer
-from pipeline.prompt import Case
+from pipeline.analysis.prompt import Case
+from pipeline.analysis.question import Answer
 from pipeline.scorecard.cases import GoldCase
 from pipeline.scorecard.nearest import Nearest, words_of
 from tests.pipeline.scorecard.speakers import a_case

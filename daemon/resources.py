@@ -1,0 +1,68 @@
+"""Puts the pipeline's resources together from the settings."""
+
+from pathlib import Path
+
+from daemon.settings import ModelSettings, Settings
+from daemon.version import VERSION
+from pipeline.analysis.model import ModelAnalyst, trained_classes
+from pipeline.analysis.question import AnalysisStore
+from pipeline.engine.errors import EngineError
+from pipeline.engine.identity import choose_device
+from pipeline.engine.lazy import LazyGenerator
+from pipeline.errors import ConfigError
+from pipeline.features import load_features
+from pipeline.graph.session import Resources
+from pipeline.intel.match import load_intel
+from pipeline.knowledge.load import load_knowledge
+from pipeline.models.embedded import EMBEDDED_MODEL
+from pipeline.rules.policy import load_policy
+
+
+def open_resources(settings: Settings, store: AnalysisStore | None = None) -> Resources:
+    """Load knowledge, policy and intelligence, and find the model.
+
+    A model that cannot be used is no error: `Resources.notice` says why, and the rules answer.
+
+    Raises:
+        ConfigError: names the file, the line and the reason.
+    """
+    knowledge = load_knowledge(load_features, settings.knowledge_dirs)
+    policy = load_policy(_expand(settings.policy_files, (".yaml", ".yml")), knowledge)
+    intel = load_intel(_expand(settings.intel_files, None))
+    analyst, notice = None, None
+    if settings.model.enabled:
+        try:
+            generator = open_model(settings.model)
+            analyst = ModelAnalyst(generator, knowledge, generator.name, trained_classes(generator.manifest))
+        except EngineError as error:
+            notice = f"no model, the rules answer: {error}"
+    return Resources(
+        knowledge, policy, intel, version=VERSION, analyst=analyst, store=store, notice=notice,
+        texts=settings.model.texts,
+    )  # fmt: skip
+
+
+def open_model(settings: ModelSettings) -> LazyGenerator:
+    """Find and verify the model that the settings name; its weights are loaded when they are needed.
+
+    Raises:
+        EngineError: if there is none that can be used.
+    """
+    directory = settings.path or EMBEDDED_MODEL
+    device = choose_device(directory, settings.runtime) if settings.device == "auto" else settings.device
+    return LazyGenerator(directory, settings.runtime, threads=settings.threads, device=device, shipped=settings.shipped)
+
+
+def _expand(paths: tuple[Path, ...], suffixes: tuple[str, ...] | None) -> list[Path]:
+    """Replace directories by the files in them, in order of their names."""
+    files: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            files += sorted(
+                one for one in path.iterdir() if one.is_file() and (suffixes is None or one.suffix in suffixes)
+            )
+        elif path.exists():
+            files.append(path)
+        else:
+            raise ConfigError(f"{path}: no such file")
+    return files

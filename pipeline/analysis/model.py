@@ -1,0 +1,102 @@
+"""The analyst that asks a model: a question becomes a prompt and a grammar, the model's text an answer."""
+
+from collections.abc import Collection, Sequence
+
+from pipeline.analysis.case import CaseMaker
+from pipeline.analysis.critique import critique
+from pipeline.analysis.prompt import (
+    PROMPT_VERSION,
+    BadResponse,
+    parse_response,
+    render_prompt,
+    response_schema,
+)
+from pipeline.analysis.question import Answer, Question
+from pipeline.engine.errors import EngineError, ModelDamaged, TooLong, Unfinished
+from pipeline.engine.generator import Generator, Grammar
+from pipeline.engine.manifest import Manifest
+from pipeline.keys import digest
+from pipeline.knowledge.schema import Knowledge
+
+CLASSES = "classes"  # in a model's record: the classes that it was trained on
+MAX_TOKENS = 256  # an answer takes about eighty; with a foreign tokenizer twice as many
+
+
+def trained_classes(manifest: Manifest) -> list[str] | None:
+    """Give the classes that a model was trained on, if it says so.
+
+    Raises:
+        ModelDamaged: if what it says is no list of names.
+    """
+    classes = manifest.record.get(CLASSES)
+    if classes is None:
+        return None
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise ModelDamaged(f"model {manifest.name}: {CLASSES} in its manifest is no list of names; export it again")
+    return classes
+
+
+class ModelAnalyst:
+    """Answers questions with a model; a question that gets no answer is left to the rules.
+
+    That holds for a model that fails altogether, too: a daemon that stopped there would start again and meet the same
+    finding.
+
+    Attributes:
+        failure: what went wrong the last time that a question got no answer, or None.
+    """
+
+    def __init__(
+        self, generator: Generator, knowledge: Knowledge, name: str, classes: Collection[str] | None = None
+    ) -> None:
+        """Take a generator.
+
+        Args:
+            name: what the output calls the model.
+            classes: that the model was trained on; None where that is not known, and it is asked about all.
+        """
+        self._classes = None if classes is None else frozenset(classes)
+        self._generator = generator
+        self._maker = CaseMaker(knowledge)
+        self._name = name
+        self.failure: str | None = None
+        self._digest = digest(
+            "analyst", generator.digest, PROMPT_VERSION, knowledge.digest, None if classes is None else sorted(classes)
+        )
+
+    @property
+    def digest(self) -> str:
+        """Name everything that an answer depends on beside the question."""
+        return self._digest
+
+    @property
+    def model(self) -> str:
+        """Name the model in the output."""
+        return self._name
+
+    def takes(self, question: Question) -> bool:
+        """Say whether the model was trained on the question's class: about others it would write by analogy."""
+        return self._classes is None or self._maker.class_of(question) in self._classes
+
+    def prompt(self, question: Question, attempt: int = 0) -> str:
+        """Give what the model is shown, for `explain`."""
+        return render_prompt(self._maker.case(question, attempt))
+
+    def analyse(self, questions: Sequence[Question], attempt: int) -> dict[str, Answer]:
+        """Answer by key, one question after the other; one without an answer is left out."""
+        answers: dict[str, Answer] = {}
+        for question in questions:
+            case = self._maker.case(question, attempt)
+            try:
+                text = self._generator.generate(render_prompt(case), Grammar.of(response_schema(case)), MAX_TOKENS)
+                answers[question.key] = parse_response(text, case)
+            except (BadResponse, TooLong, Unfinished) as error:
+                self.failure = f"{case.class_id}: {error}"
+            except EngineError as error:
+                self.failure = str(error)
+        return answers
+
+    def critique(self, question: Question, answer: Answer) -> str | None:
+        """Say what is wrong with an answer, or None when it stands."""
+        # Without distractors an answer that took one is refused, which is what they are there for.
+        return critique(self._maker.case(question, attempt=1), answer)

@@ -1,0 +1,1 @@
+"""Local threat intelligence: lists and STIX bundles, matched against what a finding says."""

@@ -1,0 +1,107 @@
+"""Plain indicator lists: one indicator a line, ``#`` begins a comment.
+
+A line is ``TYPE:VALUE`` (``sha256``, ``ip``, ``domain``, ``path``, ``dir``, ``name``, ``process``, ``command``,
+``module``) or a value whose type is beyond doubt.
+"""
+
+import ipaddress
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+from pipeline.errors import ConfigError
+from pipeline.intel.stix_bundle import Skipped
+from pipeline.intel.stix_pattern import Equal, Never, normalise
+
+_COMMENT = re.compile(r"(?:\A|\s)#.*", re.DOTALL)
+_SHA256 = re.compile(r"\A[0-9a-fA-F]{64}\Z")
+_USELESS_HASH = re.compile(r"\A(?:md5:|sha1:)?(?:[0-9a-fA-F]{32}|[0-9a-fA-F]{40})\Z")
+
+
+@dataclass(slots=True, frozen=True)
+class ListLine:
+    """One line of a list, and what it asks for."""
+
+    file: str
+    number: int
+    wanted: Equal
+
+
+_LIST_TYPES = {
+    "sha256": "file.sha256", "ip": "ip", "domain": "domain", "path": "file.path", "dir": "file.directory",
+    "name": "file.name", "process": "process.name", "command": "process.command_line", "module": "module",
+}  # fmt: skip
+LIST_KINDS = (*_LIST_TYPES.values(), "ip.network")
+_DOMAIN = re.compile(r"\A(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?\.)+[a-zA-Z]{2,63}\.?\Z")
+_FILE_ENDINGS = frozenset(
+    {
+        "sh", "py", "pl", "rb", "so", "zip", "gz", "xz", "bz2", "tar", "deb", "rpm", "conf", "cfg", "exe", "dll", "bin",
+        "elf", "ko", "js", "jar", "php", "txt", "log", "service", "md", "rs", "mov",
+    }
+)  # fmt: skip
+
+
+def list_lines(path: Path, data: bytes, skipped: list[Skipped]) -> Iterator[ListLine]:
+    """Read a list; what no report can show is put into `skipped`.
+
+    Raises:
+        ConfigError: names file, line and reason.
+    """
+    for number, raw in enumerate(BytesIO(data.removeprefix(b"\xef\xbb\xbf")), start=1):
+        try:
+            text = raw.decode()
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{path}:{number}: not UTF-8") from error
+        line = (_COMMENT.sub("", text) if "#" in text else text).strip()
+        if not line:
+            continue
+        if _SHA256.match(line):  # most lines of most lists
+            yield ListLine(path.name, number, Equal("file.sha256", line.lower()))
+            continue
+        if _USELESS_HASH.match(line):
+            skipped.append(Skipped(f"{path.name}: line {number}", "MD5 and SHA-1: no report carries them"))
+            continue
+        wanted = _wanted(line)
+        if not isinstance(wanted, Equal):
+            raise ConfigError(f"{path}:{number}: {wanted}")
+        yield ListLine(path.name, number, wanted)
+
+
+def _wanted(line: str) -> Equal | str:
+    """Make of a line what it asks for, or say what is wrong with it."""
+    prefix, colon, rest = line.partition(":")
+    kind = _LIST_TYPES.get(prefix.lower()) if colon else None
+    value = rest.strip() if kind is not None else line
+    if "[.]" in line or "[:]" in line or line.lower().startswith("hxxp"):
+        return "a defanged value; write it plainly"
+    if kind is None:
+        kind = _guess(line)
+    if kind is None:
+        return f"cannot tell what this is; put one of {', '.join(f'{name}:' for name in _LIST_TYPES)} before it"
+    if not value:
+        return f"nothing after {prefix}:"
+    if kind == "domain" and not _DOMAIN.match(value):
+        return "not a domain name"
+    if kind in {"file.path", "file.directory"} and not value.startswith("/"):
+        return "not an absolute path"
+    wanted = normalise(kind, value)
+    if isinstance(wanted, Never):
+        return wanted.reason
+    return wanted if isinstance(wanted, Equal) else "cannot be looked up"
+
+
+def _guess(line: str) -> str | None:
+    try:
+        ipaddress.ip_network(line)
+    except ValueError:
+        pass
+    else:
+        return "ip"
+    if line.startswith("/"):
+        return "file.directory" if line.endswith("/") else "file.path"
+    # evil.sh is a good domain name and a good file name: whoever wrote it must say.
+    if _DOMAIN.match(line) and line.rstrip(".").rpartition(".")[2].lower() not in _FILE_ENDINGS:
+        return "domain"
+    return None

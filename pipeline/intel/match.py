@@ -1,0 +1,322 @@
+"""Local threat intelligence: indicators from files, matched against what findings show. Nothing is fetched."""
+
+import hashlib
+import ipaddress
+import re
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pipeline.errors import ConfigError
+from pipeline.intel.indicator_list import LIST_KINDS, ListLine, list_lines
+from pipeline.intel.stix_bundle import Indicator, Skipped, read_bundles, utc
+from pipeline.intel.stix_pattern import Equal, anchors, holds
+
+Strength = Literal["hash", "address", "name"]
+
+HASH_NOTE = (
+    "The scanner hashes only the first 128 KiB of a program and 2 MiB of a module: a match is one for small files,"
+    " no match clears nothing."
+)
+NAME_NOTE = "Matched by name or path, which anyone can choose: a lead, not a proof."
+MAX_FILE_BYTES = 256 * 1024 * 1024
+
+_DELETED = " (deleted)"
+_FILE_KEYS = ("path", "exe", "exe_path")
+_PROCESS_KEYS = ("exe", "exe_path", "comm", "command", "cmdline")
+_COMMAND_KEYS = ("command", "cmdline")
+_ADDRESS_KEYS = ("ip", "lip", "rip", "dst_ip", "src_ip", "address")
+_PORT_KEYS = ("dst_port", "rport", "lport", "port")
+_DOMAIN_KEYS = ("domain", "dst_host")
+_NOT_AN_ADDRESS = frozenset({"0.0.0.0", "::", "127.0.0.1", "::1"})  # noqa: S104 - compared with, never bound
+_SHA256 = re.compile(r"\A[0-9a-fA-F]{64}\Z")
+_REMEMBERED = 8192  # findings repeat from scan to scan; one remembered answer is about 200 bytes
+
+
+@dataclass(slots=True, frozen=True)
+class Hit:
+    """An indicator that a finding matches.
+
+    Attributes:
+        indicator: id of the STIX object, or ``FILE:LINE`` of a plain list.
+        matched: kinds of observables that made it true (``file.sha256``, ``process.name``, ...).
+        strength: what the best of them is worth.
+        note: what the match does not prove.
+    """
+
+    indicator: str
+    name: str
+    source: str
+    matched: tuple[str, ...]
+    strength: Strength
+    note: str
+    confidence: int | None = None
+    kinds: tuple[str, ...] = ()
+    techniques: tuple[str, ...] = ()
+    phases: tuple[str, ...] = ()
+    threats: tuple[str, ...] = ()
+
+
+class Intel:
+    """Indicators, indexed by the values that they ask for.
+
+    Attributes:
+        digest: over the names and bytes of all files, for cache keys and the output.
+        num_indicators: that can be matched.
+        skipped: indicators that cannot be used, each with the reason; `warnings` counts them.
+    """
+
+    def __init__(
+        self, digest: str, indicators: Sequence[Indicator], lines: Iterable[ListLine], skipped: Sequence[Skipped]
+    ) -> None:
+        self.digest = digest
+        self.num_indicators = len(indicators)
+        self._indicators = tuple(indicators)
+        self._list_files: list[str] = []
+        self._unanchored: list[int] = []
+        self._prefixes: set[tuple[int, int]] = set()  # (IP version, length) of the networks asked for
+        self._found: dict[tuple[tuple[str, tuple[str, ...]], ...], tuple[tuple[int, int], ...]] = {}
+        self._index = b"".join(sorted(self._entries(indicators, lines)))
+        self.skipped = tuple(skipped)  # reading the lines may have added to it
+
+    def __bool__(self) -> bool:
+        return self.num_indicators > 0
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """One line for each file and reason, with how many indicators it concerns and the first of them."""
+        reasons = Counter((entry.source.partition(": ")[0], entry.reason) for entry in self.skipped)
+        first: dict[tuple[str, str], str] = {}
+        for entry in self.skipped:
+            first.setdefault((entry.source.partition(": ")[0], entry.reason), entry.source)
+        return tuple(
+            f"{file}: {count} not used: {reason} (first: {first[file, reason].removeprefix(file).lstrip(': ')})"
+            for (file, reason), count in sorted(reasons.items())
+        )
+
+    def match(self, slots: Mapping[str, str], metadata: Mapping[str, Any], as_of: str) -> tuple[Hit, ...]:
+        """Find the indicators that a finding matches and that are valid as of the given time.
+
+        The order is that of the indicators' sources, whatever the order of the slots.
+
+        Raises:
+            ValueError: if `as_of` is not a time in RFC 3339 form.
+        """
+        if not self:
+            return ()
+        moment = utc(as_of)
+        seen = observables(slots, metadata)
+        if not seen:
+            return ()
+        key = tuple(sorted(seen.items()))
+        found = self._found.get(key)
+        if found is None:
+            if len(self._found) >= _REMEMBERED:
+                self._found.clear()
+            found = self._found[key] = self._look_up(seen)
+        hits = [hit for file, number in found if (hit := self._hit(file, number, seen, moment)) is not None]
+        return tuple(sorted(hits, key=lambda hit: (hit.source, hit.indicator)))
+
+    def _look_up(self, seen: dict[str, tuple[str, ...]]) -> tuple[tuple[int, int], ...]:
+        wanted = [(kind, value) for kind, values in seen.items() for value in values]
+        wanted += [("ip.network", network) for network in self._networks(seen)]
+        found = {entry for kind, value in wanted for entry in self._entries_of(_key(kind, value))}
+        found.update((0, number) for number in self._unanchored)
+        return tuple(sorted(found))
+
+    def _networks(self, seen: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
+        for text in seen.get("ip", ()):
+            address = ipaddress.ip_address(text)
+            for version, length in sorted(self._prefixes):
+                if version == address.version:
+                    yield str(ipaddress.ip_network(f"{text}/{length}", strict=False))
+
+    def _hit(self, file: int, number: int, seen: dict[str, tuple[str, ...]], moment: str) -> Hit | None:
+        if file:
+            name = self._list_files[file - 1]
+            where = f"{name}:{number >> 8}"
+            kind = LIST_KINDS[number & 0xFF]
+            strength = _strength((kind,))
+            return Hit(where, where, where, (kind,), strength, _note(strength))
+        indicator = self._indicators[number]
+        if moment < indicator.valid_from or (indicator.valid_until and moment >= indicator.valid_until):
+            return None
+        shown = {**seen, "ip.network": tuple(self._networks(seen))} if self._prefixes else seen
+        kinds = holds(indicator.expression, shown)
+        if kinds is None:
+            return None
+        matched = tuple(sorted(set(kinds)))
+        strength = _strength(matched)
+        return Hit(
+            indicator=indicator.id,
+            name=indicator.name,
+            source=indicator.source,
+            matched=matched,
+            strength=strength,
+            note=_note(strength),
+            confidence=indicator.confidence,
+            kinds=indicator.kinds,
+            techniques=indicator.techniques,
+            phases=indicator.phases,
+            threats=indicator.threats,
+        )
+
+    # The index is one sorted block of 24-byte entries: 16 bytes of hash, 2 of file, 6 of number. A million
+    # indicators take 24 MB there; as Python objects they would take ten times that.
+
+    def _entries(self, indicators: Sequence[Indicator], lines: Iterable[ListLine]) -> Iterator[bytes]:
+        for number, indicator in enumerate(indicators):
+            leaves = anchors(indicator.expression)
+            if leaves is None:
+                self._unanchored.append(number)
+                continue
+            for leaf in set(leaves):
+                yield self._entry(leaf, 0, number)
+        for line in lines:
+            if not self._list_files or self._list_files[-1] != line.file:
+                self._list_files.append(line.file)
+            self.num_indicators += 1
+            kind = LIST_KINDS.index(line.wanted.kind)
+            yield self._entry(line.wanted, len(self._list_files), line.number << 8 | kind)
+
+    def _entry(self, leaf: Equal, file: int, number: int) -> bytes:
+        if leaf.kind == "ip.network":
+            network = ipaddress.ip_network(leaf.value)
+            self._prefixes.add((network.version, network.prefixlen))
+        return _key(leaf.kind, leaf.value) + file.to_bytes(2, "big") + number.to_bytes(6, "big")
+
+    def _entries_of(self, key: bytes) -> Iterator[tuple[int, int]]:
+        position = bisect_left(_Keys(self._index), key)
+        while self._index[position * 24 : position * 24 + 16] == key:
+            entry = self._index[position * 24 : position * 24 + 24]
+            yield int.from_bytes(entry[16:18], "big"), int.from_bytes(entry[18:], "big")
+            position += 1
+
+
+def load_intel(paths: Sequence[Path]) -> Intel:
+    """Read STIX 2.1 bundles and plain indicator lists; of a directory, its files in order of their names.
+
+    What begins with ``{`` is a bundle, all else a plain list (see `pipeline.intel.indicator_list`).
+
+    Raises:
+        ConfigError: names file, line or object, and reason.
+    """
+    total = hashlib.sha256()
+    bundles: list[tuple[Path, bytes]] = []
+    lists: list[tuple[Path, bytes]] = []
+    for path in _files(paths):
+        data = _read(path)
+        total.update(f"{path.name}\n".encode(errors="surrogateescape") + hashlib.sha256(data).digest())
+        if data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
+            bundles.append((path, data))
+        else:
+            lists.append((path, data))
+    indicators, skipped = read_bundles(bundles)
+    lines = (line for path, data in lists for line in list_lines(path, data, skipped))
+    return Intel(total.hexdigest(), indicators, lines, skipped)
+
+
+def observables(slots: Mapping[str, str], metadata: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Say what a finding shows, by kind; slots first, then what the report's metadata adds."""
+    seen: dict[str, list[str]] = {}
+
+    def see(kind: str, value: str) -> None:
+        if value and value not in (values := seen.setdefault(kind, [])):
+            values.append(value)
+
+    for source in (slots, metadata):
+        for key in _FILE_KEYS:
+            if (value := _text(source, key)) is not None and value.startswith("/"):
+                plain = value.removesuffix(_DELETED)
+                directory, _, name = plain.rpartition("/")
+                see("file.path", plain)
+                see("file.directory", directory or "/")
+                see("file.directory", plain)  # the finding may be about a directory
+                see("file.name", name)
+                if key != "path":
+                    see("process.image", name)
+        for key in _PROCESS_KEYS:
+            if (value := _text(source, key)) is not None:
+                see("process.name", value.removesuffix(_DELETED).rpartition("/")[2])
+        for key in _COMMAND_KEYS:
+            if (value := _text(source, key)) is not None:
+                see("process.command_line", value)
+        if (value := _text(source, "sha256")) is not None and _SHA256.match(value):
+            see("file.sha256", value.lower())
+        if (value := _text(source, "module")) is not None:
+            see("module", value)
+        for key in _ADDRESS_KEYS:
+            if (value := _text(source, key)) is not None and (address := _address(value)) is not None:
+                see("ip", address)
+        for key in _PORT_KEYS:
+            if (value := _text(source, key)) is not None and value.isascii() and value.isdigit():
+                see("port", value)
+        for key in _DOMAIN_KEYS:
+            if (value := _text(source, key)) is not None:
+                see("domain", value.lower().rstrip("."))
+    return {kind: tuple(values) for kind, values in seen.items()}
+
+
+class _Keys(Sequence[bytes]):
+    """The keys of an index, as `bisect` wants to see them."""
+
+    __slots__ = ("_index",)
+
+    def __init__(self, index: bytes) -> None:
+        self._index = index
+
+    def __len__(self) -> int:
+        return len(self._index) // 24
+
+    def __getitem__(self, position: Any) -> Any:
+        return self._index[position * 24 : position * 24 + 16]
+
+
+def _files(paths: Sequence[Path]) -> Iterator[Path]:
+    for path in paths:
+        try:
+            if path.is_dir():
+                yield from sorted(entry for entry in path.iterdir() if entry.is_file() and entry.name[0] != ".")
+            else:
+                yield path
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise ConfigError(f"{path}: larger than {MAX_FILE_BYTES} bytes; split it")
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _key(kind: str, value: str) -> bytes:
+    return hashlib.blake2b(f"{kind}\0{value}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _text(source: Mapping[str, Any], key: str) -> str | None:
+    value = source.get(key)
+    return value if isinstance(value, str) and value else None
+
+
+def _address(text: str) -> str | None:
+    try:
+        address = str(ipaddress.ip_address(text))
+    except ValueError:
+        return None
+    return None if address in _NOT_AN_ADDRESS else address
+
+
+def _strength(matched: Sequence[str]) -> Strength:
+    if "file.sha256" in matched:
+        return "hash"
+    return "address" if any(kind in {"ip", "ip.network", "domain"} for kind in matched) else "name"
+
+
+def _note(strength: Strength) -> str:
+    return {"hash": HASH_NOTE, "name": NAME_NOTE, "address": ""}[strength]

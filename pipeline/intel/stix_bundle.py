@@ -1,0 +1,218 @@
+"""STIX 2.1 bundles: the indicators in them, and what they indicate."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from pipeline.errors import ConfigError
+from pipeline.intel.stix_pattern import Expression, PatternError, Unsupported, parse_pattern
+
+_TECHNIQUE = re.compile(r"T\d{4}(?:\.\d{3})?")
+
+
+@dataclass(slots=True, frozen=True)
+class Indicator:
+    """One indicator, ready to be tested.
+
+    Attributes:
+        source: name of the file and id of the object.
+        valid_from, valid_until: in the form of `utc`; compared as strings.
+        confidence: 0 to 100, or None where the feed does not say.
+        kinds: `indicator_types` (or `labels`) as the feed has them.
+        techniques: ATT&CK ids that it indicates, directly or through relationships.
+        phases: of the kill chain, as the feed has them.
+        threats: names of the malware, tools or groups that it indicates.
+    """
+
+    id: str
+    name: str
+    source: str
+    expression: Expression
+    valid_from: str = ""
+    valid_until: str = ""
+    confidence: int | None = None
+    kinds: tuple[str, ...] = ()
+    techniques: tuple[str, ...] = ()
+    phases: tuple[str, ...] = ()
+    threats: tuple[str, ...] = ()
+
+
+@dataclass(slots=True, frozen=True)
+class Skipped:
+    """An indicator that cannot be used, and why."""
+
+    source: str
+    reason: str
+
+
+def utc(text: str) -> str:
+    """Bring an RFC 3339 time to one form in UTC, so that times compare as strings.
+
+    Raises:
+        ValueError: not such a time, or without a zone.
+    """
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"no time zone: {text!r}")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def read_bundles(files: Sequence[tuple[Path, bytes]]) -> tuple[list[Indicator], list[Skipped]]:
+    """Read bundles together, as relationships may reach from one file into another.
+
+    Of several versions of one object the one modified last counts.
+
+    Raises:
+        ConfigError: names file, line or object, and reason.
+    """
+    objects: dict[str, tuple[str, Path, int, dict[str, Any]]] = {}
+    for path, data in files:
+        for number, item in enumerate(_objects(path, data)):
+            identifier = item.get("id")
+            if not isinstance(identifier, str) or not identifier:
+                raise _bad(path, number, None, "an object without an id")
+            modified = _time(path, number, item, "modified") or ""
+            known = objects.get(identifier)
+            if known is None or known[0] < modified:
+                objects[identifier] = (modified, path, number, item)
+    indicators: list[Indicator] = []
+    skipped: list[Skipped] = []
+    for identifier in sorted(objects):
+        _, path, number, item = objects[identifier]
+        if item.get("type") != "indicator":
+            continue
+        read = _indicator(path, number, item)
+        if isinstance(read, Skipped):
+            skipped.append(read)
+        else:
+            indicators.append(read)
+    return _with_targets(indicators, {key: entry[3] for key, entry in objects.items()}), skipped
+
+
+def _objects(path: Path, data: bytes) -> Iterator[dict[str, Any]]:
+    try:
+        bundle = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise ConfigError(f"{path}:{error.lineno}: not JSON: {error.msg}") from error
+    if not isinstance(bundle, dict) or bundle.get("type") != "bundle":
+        raise ConfigError(f'{path}: not a STIX bundle: it has no "type": "bundle"')
+    objects = bundle.get("objects", [])
+    if not isinstance(objects, list):
+        raise ConfigError(f"{path}: objects: not a list")
+    for number, item in enumerate(objects):
+        if not isinstance(item, dict):
+            raise ConfigError(f"{path}: objects[{number}]: not an object")
+        yield item
+
+
+def _indicator(path: Path, number: int, item: dict[str, Any]) -> Indicator | Skipped:
+    source = f"{path.name}: {item['id']}"
+    pattern = item.get("pattern")
+    if not isinstance(pattern, str) or not pattern.strip():
+        raise _bad(path, number, item, "pattern: missing or not a text")
+    confidence = item.get("confidence")
+    if confidence is not None and (
+        not isinstance(confidence, int) or isinstance(confidence, bool) or not 0 <= confidence <= 100
+    ):
+        raise _bad(path, number, item, "confidence: not a whole number from 0 to 100")
+    valid_from = _time(path, number, item, "valid_from") or ""
+    valid_until = _time(path, number, item, "valid_until") or ""
+    if item.get("revoked") is True:
+        return Skipped(source, "revoked")
+    if valid_until and valid_until <= valid_from:
+        return Skipped(source, "valid_until is not after valid_from")
+    kind = item.get("pattern_type", "stix")  # STIX 2.0 has no other
+    if kind != "stix":
+        return Skipped(source, f"pattern_type {str(kind)[:40]!r} is not stix")
+    try:
+        expression = parse_pattern(pattern)
+    except PatternError as error:
+        raise _bad(path, number, item, f"pattern: {error}") from error
+    except Unsupported as error:
+        return Skipped(source, f"pattern: {error}")
+    name = item.get("name")
+    return Indicator(
+        id=item["id"],
+        name=name if isinstance(name, str) and name else item["id"],
+        source=source,
+        expression=expression,
+        valid_from=valid_from,
+        valid_until=valid_until,
+        confidence=confidence,
+        kinds=tuple(sorted(set(_texts(item.get("indicator_types")) or _texts(item.get("labels"))))),
+        techniques=_techniques(item),
+        phases=tuple(
+            sorted(
+                {
+                    f"{phase['kill_chain_name']}/{phase['phase_name']}"
+                    for phase in _dicts(item.get("kill_chain_phases"))
+                    if isinstance(phase.get("kill_chain_name"), str) and isinstance(phase.get("phase_name"), str)
+                }
+            )
+        ),
+    )
+
+
+def _with_targets(indicators: list[Indicator], objects: Mapping[str, dict[str, Any]]) -> list[Indicator]:
+    techniques: dict[str, set[str]] = {}
+    threats: dict[str, set[str]] = {}
+    for item in objects.values():
+        if item.get("type") != "relationship" or item.get("relationship_type") != "indicates" or item.get("revoked"):
+            continue
+        source, target = item.get("source_ref"), objects.get(str(item.get("target_ref")))
+        if not isinstance(source, str) or target is None or target.get("revoked"):
+            continue
+        if target.get("type") == "attack-pattern":
+            techniques.setdefault(source, set()).update(_techniques(target))
+        elif isinstance(target.get("name"), str):
+            threats.setdefault(source, set()).add(target["name"])
+    return [
+        replace(
+            indicator,
+            techniques=tuple(sorted({*indicator.techniques, *techniques.get(indicator.id, ())})),
+            threats=tuple(sorted(threats.get(indicator.id, ()))),
+        )
+        for indicator in indicators
+    ]
+
+
+def _techniques(item: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(
+        sorted(
+            {
+                reference["external_id"]
+                for reference in _dicts(item.get("external_references"))
+                if reference.get("source_name") == "mitre-attack"
+                and isinstance(reference.get("external_id"), str)
+                and _TECHNIQUE.fullmatch(reference["external_id"])
+            }
+        )
+    )
+
+
+def _time(path: Path, number: int, item: dict[str, Any], key: str) -> str | None:
+    value = item.get(key)
+    if value is None:
+        return None
+    try:
+        return utc(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise _bad(path, number, item, f"{key}: not a time in RFC 3339 form") from error
+
+
+def _texts(value: Any) -> list[str]:
+    return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []
+
+
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
+
+
+def _bad(path: Path, number: int, item: dict[str, Any] | None, reason: str) -> ConfigError:
+    identifier = f" ({item['id']})" if item else ""
+    return ConfigError(f"{path}: objects[{number}]{identifier}: {reason}")

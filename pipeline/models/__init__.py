@@ -1,0 +1,1 @@
+"""The models that can be run: where they are and what comes with the package."""

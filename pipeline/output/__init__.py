@@ -1,0 +1,1 @@
+"""What goes out: the typed records, and their one writer."""

@@ -1,0 +1,267 @@
+"""Everything that the rules decide about one finding of a scan, worked out once for findings that are alike."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pipeline.classes.scan import ScanIndex
+from pipeline.display import printable
+from pipeline.features.systemd import contraindication
+from pipeline.finding import Level, Member, Severity, Status, StatusBasis
+from pipeline.intel.match import Intel
+from pipeline.knowledge.predicates import Test, View, compile_all, view
+from pipeline.knowledge.schema import ClassSpec, Knowledge, LevelRule, RemediationRef, TechniqueRef, Topic
+from pipeline.rules.baseline import Comparison
+from pipeline.rules.compliance import controls_for, techniques_for
+from pipeline.rules.correlate import Group
+from pipeline.rules.policy import Allow, Override, Policy
+from pipeline.rules.remediate import escaped_slots, render
+from pipeline.rules.score import Evidence, Risk, score
+
+Json = dict[str, Any]
+
+_DEGREES = ("certain", "likely", "cannot_tell")
+_NO_ACTION: frozenset[Status] = frozenset({"passed", "accepted", "false_positive"})
+
+
+@dataclass(slots=True, frozen=True)
+class Judgement:
+    """What the rules decided about a finding.
+
+    Attributes:
+        severity: in effect; the report's own stands in `finding.severity`.
+        core_controls: how many of `controls` two or more independent sources state.
+    """
+
+    status: Status
+    status_basis: StatusBasis
+    severity: Severity
+    suppression: Allow | None
+    artefact: Json | None
+    controls: tuple[Json, ...]
+    techniques: tuple[Json, ...]
+    intel: tuple[Json, ...]
+    remediation: tuple[Json, ...]
+    risk: Risk
+
+
+class Judge:
+    """Judges the findings of one scan; pure, and findings that say the same are judged once."""
+
+    def __init__(
+        self,
+        index: ScanIndex,
+        groups: Sequence[Group],
+        knowledge: Knowledge,
+        policy: Policy,
+        intel: Intel,
+        comparison: Comparison | None,
+        rules: "ClassRules",
+    ) -> None:
+        self._index = index
+        self._knowledge = knowledge
+        self._policy = policy
+        self._intel = intel
+        self._comparison = comparison
+        self._rules = rules
+        self._groups: dict[int, list[Group]] = {}
+        for group in groups:
+            for seq in group.members:
+                self._groups.setdefault(seq, []).append(group)
+        self._known: dict[tuple[int, tuple[str, ...]], Judgement] = {}
+
+    def groups(self, seq: int) -> Sequence[Group]:
+        """List the correlations that a finding takes part in."""
+        return self._groups.get(seq, ())
+
+    def judge(self, seq: int) -> Judgement:
+        """Judge the finding at a position of the report."""
+        member = self._index.members[seq]
+        groups = self.groups(seq)
+        # Twins share their `Classified`, so its identity stands for its content.
+        key = (id(member.classified), tuple(group.group for group in groups))
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = self._judge(member, groups)
+        return known
+
+    def _judge(self, member: Member, groups: Sequence[Group]) -> Judgement:
+        finding = member.classified
+        context = self._index.context
+        spec = self._knowledge.classes.get(finding.class_id)
+        seen = view(member, context.header)
+        allow = self._policy.suppression(context.host, finding, context.as_of)
+        status = allow.status if allow is not None else finding.status
+        override = self._policy.override(context.host, finding)
+        severity, severity_why = self._severity(member, spec, override)
+        seen.severity = severity
+        artefact, forgeable = self._artefact(finding.class_id, seen)
+        class_rules = self._rules.of(finding.class_id)
+        topics = class_rules.topics(seen)
+        # What the operator accepts is still evidence; what is no finding at all is none.
+        controls = self._rules.controls(topics, status if status == "false_positive" else finding.status)
+        raw = self._index.findings[member.seq]
+        escaped = escaped_slots(raw.escaped, spec.slots) if spec is not None else frozenset()
+        extra = [
+            *class_rules.techniques(seen),
+            *(
+                TechniqueRef(technique=technique, basis="sourced", source="the scanner's own rules")
+                for technique in raw.techniques
+                if technique in self._knowledge.techniques
+            ),
+        ]
+        techniques = self._rules.shared_techniques(topics, extra)
+        hits = self._intel.match(finding.slots, finding.metadata, context.as_of)
+        compared = self._comparison.seen.get(finding.fingerprint) if self._comparison is not None else None
+        core = sum(1 for control in controls if control.get("core"))
+        risk = score(
+            Evidence(
+                status=status,
+                severity=severity,
+                severity_why=severity_why,
+                artefact=(artefact["degree"], artefact["why"]) if artefact is not None else None,
+                keep_medium=forgeable and finding.scanner == "ioc",
+                known=() if override is not None else class_rules.raises(seen),
+                raised_by=[(g.rule, g.raises) for g in groups if g.raises is not None and member.seq in g.raised],
+                intel=[printable(hit.indicator) for hit in hits],
+                core_controls=core,
+                regressed=compared is not None and compared.state == "regressed",
+            )
+        )
+        return Judgement(
+            status=status,
+            status_basis=finding.status_basis,
+            severity=severity,
+            suppression=allow,
+            artefact=artefact,
+            controls=controls,
+            techniques=techniques,
+            intel=tuple(asdict(hit) for hit in hits),
+            remediation=self._remediation(class_rules, seen, status, escaped),
+            risk=risk,
+        )
+
+    def _severity(self, member: Member, spec: ClassSpec | None, override: Override | None) -> tuple[Severity, str]:
+        finding = member.classified
+        if override is not None:
+            return override.severity, f"set by the operator's policy: {override.reason}"
+        if finding.status in ("passed", "info"):
+            return "info", "nothing to mend"
+        raw = self._index.findings[member.seq]
+        if spec is not None and (raw.score == 0 or member.severity == "info"):
+            return spec.severity, "the class's own severity; the report's says nothing here"
+        return member.severity, "the scanner's severity"
+
+    def _artefact(self, class_id: str, seen: View) -> tuple[Json | None, bool]:
+        best: tuple[int, str] | None = None
+        found: Json | None = None
+        forgeable = False
+        for key, test in self._rules.artefacts(class_id):
+            if not test(seen):
+                continue
+            entry = self._knowledge.artefacts[key]
+            rank = (_DEGREES.index(entry.degree), key)
+            if best is None or rank < best:
+                best, forgeable = rank, entry.forgeable
+                found = {
+                    "id": key, "degree": entry.degree, "why": entry.why, "check": entry.check,
+                    "forgeable": entry.forgeable, "source": entry.source,
+                }  # fmt: skip
+        return found, forgeable
+
+    def _remediation(
+        self, rules: "ClassRule", seen: View, status: Status, escaped: Collection[str]
+    ) -> tuple[Json, ...]:
+        if status in _NO_ACTION:
+            return ()
+        knowledge = self._knowledge
+        actions = []
+        for ref in rules.remediation(seen):
+            unit, directive = ref.with_.get("unit"), ref.with_.get("directive")
+            reason = None
+            if unit is not None and directive is not None:
+                reason = contraindication(knowledge, seen.slots.get(unit.strip("{}"), unit), directive)
+            action = knowledge.remediations[ref.use]
+            actions.append(render(ref, action, seen.slots, knowledge.expected, self._policy.profile, reason, escaped))
+        return tuple(actions)
+
+
+class ClassRule:
+    """The conditional parts of one class, compiled."""
+
+    def __init__(self, spec: ClassSpec | None, knowledge: Knowledge, profile: str) -> None:
+        def test(when: Sequence[Any]) -> Test:
+            return compile_all(when, knowledge.expected, profile)
+
+        self._topics: list[tuple[Test, Topic]] = []
+        self._techniques: list[tuple[Test, TechniqueRef]] = []
+        self._remediation: list[tuple[Test, RemediationRef]] = []
+        self._raises: list[tuple[Test, LevelRule]] = []
+        if spec is not None:
+            self._topics = [(test(ref.when), knowledge.topics[ref.topic]) for ref in spec.topics]
+            self._techniques = [(test(ref.when), ref) for ref in spec.attack]
+            self._remediation = [(test(ref.when), ref) for ref in spec.remediation]
+            self._raises = [(test(rule.when), rule) for rule in spec.raises]
+
+    def topics(self, seen: View) -> list[Topic]:
+        """List the compliance topics that the finding is evidence for."""
+        return [topic for test, topic in self._topics if test(seen)]
+
+    def techniques(self, seen: View) -> list[TechniqueRef]:
+        """List the techniques beyond those of the topics."""
+        return [ref for test, ref in self._techniques if test(seen)]
+
+    def remediation(self, seen: View) -> list[RemediationRef]:
+        """List the actions that fit."""
+        return [ref for test, ref in self._remediation if test(seen)]
+
+    def raises(self, seen: View) -> list[tuple[str, Level]]:
+        """List why the finding is worse than the report says, with the least level of each reason."""
+        return [(rule.why, rule.level) for test, rule in self._raises if test(seen)]
+
+
+class ClassRules:
+    """The conditional parts of all classes, compiled when first needed; for one knowledge and profile."""
+
+    def __init__(self, knowledge: Knowledge, profile: str) -> None:
+        self._knowledge = knowledge
+        self._profile = profile
+        self._classes: dict[str, ClassRule] = {}
+        self._artefacts: dict[str, list[tuple[str, Test]]] | None = None
+        self._controls: dict[tuple[tuple[int, ...], Status], tuple[Json, ...]] = {}
+        self._techniques: dict[tuple[object, ...], tuple[Json, ...]] = {}
+
+    def controls(self, topics: Sequence[Topic], status: Status) -> tuple[Json, ...]:
+        """List the controls of topics; findings alike share one tuple."""
+        key = (tuple(map(id, topics)), status)
+        known = self._controls.get(key)
+        if known is None:
+            known = self._controls[key] = controls_for(topics, status)
+        return known
+
+    def shared_techniques(self, topics: Sequence[Topic], extra: Sequence[TechniqueRef]) -> tuple[Json, ...]:
+        """List the techniques of topics and of `extra`; findings alike share one tuple."""
+        key = (*map(id, topics), *((ref.technique, ref.basis) for ref in extra))
+        known = self._techniques.get(key)
+        if known is None:
+            known = self._techniques[key] = techniques_for(topics, extra, self._knowledge.techniques)
+        return known
+
+    def of(self, class_id: str) -> ClassRule:
+        """Give the rules of a class; those of an unknown class are empty."""
+        known = self._classes.get(class_id)
+        if known is None:
+            spec = self._knowledge.classes.get(class_id)
+            known = self._classes[class_id] = ClassRule(spec, self._knowledge, self._profile)
+        return known
+
+    def artefacts(self, class_id: str) -> Sequence[tuple[str, Test]]:
+        """Give the artefacts that can apply to a class."""
+        if self._artefacts is None:
+            table: dict[str, list[tuple[str, Test]]] = {}
+            for key, entry in sorted(self._knowledge.artefacts.items()):
+                test = compile_all(entry.when, self._knowledge.expected, self._profile)
+                for name in entry.classes:
+                    table.setdefault(name, []).append((key, test))
+            self._artefacts = table
+        return self._artefacts.get(class_id, ())

@@ -1,0 +1,137 @@
+"""The analyst that asks a model: what it asks, what it takes for an answer, and what it leaves to the rules."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from pipeline.analysis.case import selection
+from pipeline.analysis.model import ModelAnalyst
+from pipeline.analysis.prompt import Case, shorten
+from pipeline.analysis.question import Question
+from pipeline.engine.errors import ModelDamaged, TooLong, Unfinished
+from pipeline.finding import LEVELS
+from tests.pipeline.scorecard.speakers import Speaker
+from tests.pipeline.sessions import bench_of, documents, knowledge, lines_of, report, resources
+
+Speak = Callable[[dict[str, Any], dict[str, Any]], str]
+
+
+def plainly(shown: dict[str, Any], allowed: dict[str, Any]) -> str:
+    """Answer with the least that the grammar allows, and all that the prompt offers."""
+    return json.dumps(
+        {
+            "level": allowed["level"]["enum"][0],
+            "assessment": "The scanner is probably right about this.",
+            "impact": "None that is known.",
+            "action": None,
+            "controls": "",
+            "techniques": "",
+        }
+    )
+
+
+def analyst(speak: Speak = plainly) -> ModelAnalyst:
+    return ModelAnalyst(Speaker(speak), knowledge(), "a speaker")
+
+
+def some_question(class_id: str = "suid_sgid.usr_local", scan: str = "web01-fs-hygiene.json") -> Question:
+    session = bench_of(report(scan), resources(), {})
+    return next(
+        question for member in session.index.members if (question := session.question(member.seq)).class_id == class_id
+    )
+
+
+def test_answers_come_by_key() -> None:
+    question = some_question()
+    (found,) = analyst().analyse([question], 0).items()
+    assert found[0] == question.key
+    assert found[1].level == question.floor
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", '{"level":"low"}', "{}", '{"level":"dreadful","assessment":"A.","impact":"B.","action":null}']
+)
+def test_what_is_no_answer_is_left_to_the_rules(text: str) -> None:
+    assert analyst(lambda shown, allowed: text).analyse([some_question()], 0) == {}
+
+
+@pytest.mark.parametrize("error", [TooLong("x"), Unfinished("x"), ModelDamaged("its scores are no numbers")])
+def test_one_question_that_cannot_be_answered_does_not_stop_the_others(error: Exception) -> None:
+    first = some_question()
+    second = some_question("world_writable.file")
+
+    def speak(shown: dict[str, Any], allowed: dict[str, Any]) -> str:
+        if shown["class"] == first.class_id:
+            raise error
+        return plainly(shown, allowed)
+
+    model = analyst(speak)
+    assert set(model.analyse([first, second], 0)) == {second.key}
+    about_the_model = isinstance(error, ModelDamaged)
+    assert model.failure == (str(error) if about_the_model else f"{first.class_id}: {error}")
+
+
+def test_a_class_that_the_model_was_not_trained_on_is_not_for_it() -> None:
+    known, other = some_question(), some_question("world_writable.file")
+    model = ModelAnalyst(Speaker(plainly), knowledge(), "a speaker", {known.class_id, "unknown"})
+    assert model.takes(known) and not model.takes(other)
+    assert model.takes(replace(other, class_id="unknown.new_scanner"))
+    assert analyst().takes(other)
+    assert model.digest != analyst().digest
+
+
+def test_an_answer_that_took_a_distractor_is_refused_and_asked_without_them() -> None:
+    question = some_question()
+
+    def everything(shown: dict[str, Any], allowed: dict[str, Any]) -> str:
+        return json.dumps(json.loads(plainly(shown, allowed)) | {"controls": shown["controls"]})
+
+    speaker = Speaker(everything)
+    model = ModelAnalyst(speaker, knowledge(), "greedy")
+    first = model.analyse([question], 0)[question.key]
+    assert model.critique(question, first) is not None
+    second = model.analyse([question], 1)[question.key]
+    assert model.critique(question, second) is None
+    offered = [set(shown["controls"].split()) for shown in speaker.shown]
+    assert offered[1] == set(map(shorten, selection(question)[0])) < offered[0]
+
+
+def test_the_digest_names_model_knowledge_and_prompt() -> None:
+    plain = analyst().digest
+    other = Speaker(plainly)
+    other.digest = "another"
+    assert ModelAnalyst(other, knowledge(), "x").digest != plain
+    newer = knowledge().model_copy(update={"digest": "newer"})
+    assert ModelAnalyst(Speaker(plainly), newer, "x").digest != plain
+    assert ModelAnalyst(Speaker(plainly), knowledge(), "another name").digest == plain
+
+
+@pytest.mark.parametrize("scan", ["web01-ioc.json", "web01-base-default.ndjson", "web01-wk2-rules.sarif"])
+def test_every_finding_of_a_scan_is_answered_by_the_model(scan: str) -> None:
+    session = bench_of(report(scan), resources(analyst=analyst()), {})
+    for document in documents(lines_of(session)):
+        assert document["analysis"]["origin"] == "model"
+        assert document["analysis"]["model"] == "a speaker"
+        assert LEVELS.index(document["risk"]["level"]) >= LEVELS.index(document["risk"]["floor"])
+
+
+def test_what_the_critique_refuses_twice_the_rules_answer() -> None:
+    def silent(shown: dict[str, Any], allowed: dict[str, Any]) -> str:
+        return plainly(shown, allowed).replace(
+            "None that is known.", "One two three four five six one two three four five."
+        )
+
+    session = bench_of(report("web01-ioc.json"), resources(analyst=analyst(silent)), {})
+    analyses = [document["analysis"] for document in documents(lines_of(session))]
+    assert {entry["origin"] for entry in analyses} == {"rules"}
+    assert {entry["fallback_reason"] for entry in analyses} == {"rejected"}
+
+
+def test_an_unknown_scanners_name_is_not_shown() -> None:
+    question = replace(some_question(), class_id="unknown.ignore_previous_instructions")
+    case: Case = analyst()._maker.case(question)
+    assert case.class_id == "unknown"
+    assert "ignore" not in analyst().prompt(question)

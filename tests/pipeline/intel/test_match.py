@@ -1,0 +1,393 @@
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.errors import ConfigError
+from pipeline.intel.match import Intel, load_intel, observables
+from pipeline.intel.stix_pattern import (
+    Never,
+    PatternError,
+    Unsupported,
+    anchors,
+    holds,
+    like,
+    normalise,
+    parse_pattern,
+    regular_expression,
+)
+
+NOW = "2026-11-20T12:00:00Z"
+DIGEST = "ab" * 32
+MINER = {"exe": "/tmp/.x/xmrig", "pid": "7"}
+
+
+def indicator(pattern: str, number: int = 1, **fields: Any) -> dict[str, Any]:
+    return {
+        "type": "indicator", "spec_version": "2.1", "id": f"indicator--{number:04d}", "pattern_type": "stix",
+        "pattern": pattern, "valid_from": "2026-01-01T00:00:00Z", **fields,
+    }  # fmt: skip
+
+
+def bundle(path: Path, *objects: dict[str, Any]) -> Path:
+    path.write_text(json.dumps({"type": "bundle", "id": "bundle--1", "objects": list(objects)}))
+    return path
+
+
+def stix(tmp_path: Path, *patterns: str) -> Intel:
+    return load_intel(
+        [bundle(tmp_path / "feed.json", *(indicator(pattern, number) for number, pattern in enumerate(patterns)))]
+    )
+
+
+def hits(intel: Intel, slots: dict[str, str], metadata: dict[str, Any] | None = None, as_of: str = NOW) -> list[str]:
+    return [hit.indicator for hit in intel.match(slots, metadata or {}, as_of)]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "slots", "metadata"),
+    [
+        ("[file:name = 'xmrig']", MINER, {}),
+        ("[file:name = 'xmrig']", {"exe": "/tmp/xmrig (deleted)"}, {}),
+        ("[file:name IN ('a', 'xmrig')]", MINER, {}),
+        ("[file:name LIKE 'xm%g']", MINER, {}),
+        ("[file:name MATCHES '^xm.+g$']", MINER, {}),
+        ("[process:name = 'xmrig']", {"exe": "/usr/bin/sleep"}, {"command": "xmrig"}),
+        ("[process:command_line = '/opt/x/minerd']", {}, {"command": "/opt/x/minerd"}),
+        ("[process:image_ref.name = 'xmrig']", MINER, {}),
+        ("[directory:path = '/tmp/.x']", MINER, {}),
+        ("[directory:path = '/opt/tools/bin/']", {"path": "/opt/tools/bin"}, {}),
+        ("[file:name = 'xmrig' AND file:parent_directory_ref.path = '/tmp/.x']", MINER, {}),
+        (f"[file:hashes.'SHA-256' = '{DIGEST.upper()}']", {}, {"sha256": DIGEST}),
+        (f"[file:hashes.MD5 = 'd41d8cd98f00b204e9800998ecf8427e' OR file:hashes.'SHA-256' = '{DIGEST}']", {},
+         {"sha256": DIGEST}),
+        ("[ipv4-addr:value = '198.51.100.7']", {}, {"dst_ip": "198.51.100.7"}),
+        ("[ipv4-addr:value = '198.51.100.0/24']", {}, {"dst_ip": "198.51.100.7"}),
+        ("[ipv4-addr:value ISSUBSET '198.51.0.0/16']", {}, {"rip": "198.51.100.7"}),
+        ("[ipv6-addr:value = '2001:db8:0::1']", {}, {"dst_ip": "2001:db8::1"}),
+        ("[network-traffic:dst_ref.value = '198.51.100.7' AND network-traffic:dst_port = 443]", {},
+         {"dst_ip": "198.51.100.7", "dst_port": "443"}),
+        ("[domain-name:value = 'C2.Example.COM']", {"domain": "c2.example.com."}, {}),
+        ("[file:name = 'nothing'] OR [file:name = 'xmrig']", MINER, {}),
+        ("[(file:name = 'a' OR file:name = 'xmrig') AND directory:path LIKE '/tmp/%']", MINER, {}),
+        ("[file:name = 'it\\'s']", {"path": "/srv/it's"}, {}),
+    ],
+)  # fmt: skip
+def test_a_pattern_matches_what_the_finding_shows(
+    tmp_path: Path, pattern: str, slots: dict[str, str], metadata: dict[str, Any]
+) -> None:
+    intel = stix(tmp_path, pattern)
+    assert intel.skipped == ()
+    assert hits(intel, slots, metadata) == ["indicator--0000"]
+    assert (
+        hits(intel, {"path": "/usr/bin/ls", "exe": "/usr/bin/ls"}, {"sha256": "cd" * 32, "dst_ip": "192.0.2.1"}) == []
+    )
+
+
+@pytest.mark.parametrize(
+    ("pattern", "reason"),
+    [
+        ("[file:name = 'a'] AND [file:name = 'b']", "several observations"),
+        ("[file:name = 'a'] FOLLOWEDBY [file:name = 'b']", "in time"),
+        ("[file:name = 'a'] WITHIN 5 SECONDS", "in time"),
+        ("[file:name != 'a']", "negation"),
+        ("[file:name NOT = 'a']", "negation"),
+        ("[EXISTS file:name]", "EXISTS"),
+        ("[file:hashes.MD5 = 'd41d8cd98f00b204e9800998ecf8427e']", "no report carries"),
+        ("[file:size = 7 AND file:name = 'a']", "no report carries"),
+        ("[file:hashes.'SHA-256' = 'abc']", "not a SHA-256"),
+        ("[ipv4-addr:value = '999.1.1.1']", "not an address"),
+        ("[network-traffic:dst_port > 1000]", "on port"),
+        ("[file:name MATCHES '(a+)+$']", "repeats a repetition"),
+        ("[file:name MATCHES '(a|a)*b']", "repeats a repetition"),
+        ("[file:name MATCHES '(a?){30}a{30}']", "repeats a repetition"),
+        ("[file:name MATCHES '(x)\\\\1']", "refers back"),
+        ("[file:name MATCHES '[']", "not one for Python"),
+        ("[file:name = b'YQ==']", "binary"),
+    ],
+)
+def test_what_no_single_finding_can_decide_is_refused_with_the_reason_and_counted(
+    tmp_path: Path, pattern: str, reason: str
+) -> None:
+    intel = stix(tmp_path, pattern, pattern, "[file:name = 'xmrig']")
+    assert len(intel.skipped) == 2
+    assert reason in intel.skipped[0].reason
+    assert len(intel.warnings) == 1
+    assert "2 not used" in intel.warnings[0] and "feed.json" in intel.warnings[0]
+    assert hits(intel, MINER) == ["indicator--0002"], "its neighbours go on"
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["file:name = 'a'", "[file:name = 'a'", "[file:name 'a']", "[file:name = a]", "[file:name = 'a']]", "[]",
+     "['a' = 'b']", "[file:name ~ 'a']", "[file:name IN 'a']", "[file:name = 'a' AND]", "[" * 100 + "file:name = 'a'"],
+)  # fmt: skip
+def test_a_pattern_that_is_none_stops_the_start_with_file_and_object(tmp_path: Path, pattern: str) -> None:
+    with pytest.raises(ConfigError, match=r"feed\.json: objects\[0\] \(indicator--0000\): pattern: "):
+        stix(tmp_path, pattern)
+
+
+def test_validity_is_judged_as_of_the_scan_in_any_time_zone(tmp_path: Path) -> None:
+    item = indicator(
+        "[file:name = 'xmrig']", valid_from="2026-05-01T00:00:00.5Z", valid_until="2026-06-01T02:00:00+02:00"
+    )
+    intel = load_intel([bundle(tmp_path / "feed.json", item)])
+    valid = {
+        "2026-05-01T00:00:00Z": False, "2026-05-01T00:00:00.500Z": True, "2026-05-31T23:59:59Z": True,
+        "2026-06-01T01:59:59+02:00": True, "2026-06-01T00:00:00Z": False, "2026-05-31T23:00:00-01:00": False,
+    }  # fmt: skip
+    assert {as_of: bool(hits(intel, MINER, as_of=as_of)) for as_of in valid} == valid
+    with pytest.raises(ValueError, match="time zone"):
+        intel.match(MINER, {}, "2026-05-02T00:00:00")
+
+
+def test_revoked_foreign_and_never_valid_indicators_are_counted_not_matched(tmp_path: Path) -> None:
+    pattern = "[file:name = 'xmrig']"
+    intel = load_intel(
+        [
+            bundle(
+                tmp_path / "feed.json",
+                indicator(pattern, 1, revoked=True),
+                indicator("rule x {}", 2, pattern_type="yara"),
+                indicator(pattern, 3, valid_until="2025-01-01T00:00:00Z"),
+            )
+        ]
+    )
+    assert hits(intel, MINER) == []
+    assert sorted(entry.reason for entry in intel.skipped) == [
+        "pattern_type 'yara' is not stix", "revoked", "valid_until is not after valid_from",
+    ]  # fmt: skip
+
+
+def test_what_an_indicator_indicates_comes_with_the_hit(tmp_path: Path) -> None:
+    technique = {
+        "type": "attack-pattern", "id": "attack-pattern--1", "name": "Resource Hijacking",
+        "external_references": [{"source_name": "mitre-attack", "external_id": "T1496"}],
+    }  # fmt: skip
+    malware = {"type": "malware", "id": "malware--1", "name": "XMRig"}
+    relations = [
+        {"type": "relationship", "id": f"relationship--{number}", "relationship_type": kind,
+         "source_ref": "indicator--0001", "target_ref": target}
+        for number, (kind, target) in enumerate(
+            [("indicates", "attack-pattern--1"), ("indicates", "malware--1"), ("derived-from", "malware--2"),
+             ("indicates", "malware--gone")]
+        )
+    ]  # fmt: skip
+    item = indicator(
+        "[file:name = 'xmrig']", confidence=80, name="Miner by name", indicator_types=["malicious-activity"],
+        kill_chain_phases=[{"kill_chain_name": "mitre-attack", "phase_name": "impact"}],
+    )  # fmt: skip
+    feed = bundle(tmp_path / "feed.json", item)
+    other = bundle(tmp_path / "other.json", technique, malware, *relations)
+    (hit,) = load_intel([feed, other]).match(MINER, {}, NOW)
+    assert hit == load_intel([other, feed]).match(MINER, {}, NOW)[0]
+    assert (hit.name, hit.confidence, hit.kinds, hit.techniques, hit.phases, hit.threats) == (
+        "Miner by name", 80, ("malicious-activity",), ("T1496",), ("mitre-attack/impact",), ("XMRig",),
+    )  # fmt: skip
+    assert (hit.strength, hit.matched) == ("name", ("file.name",))
+    assert "anyone can choose" in hit.note
+
+
+def test_of_two_versions_the_one_modified_last_counts(tmp_path: Path) -> None:
+    old = indicator("[file:name = 'xmrig']", modified="2026-01-01T00:00:00Z")
+    new = indicator("[file:name = 'other']", modified="2026-02-01T00:00:00Z")
+    for objects in ((old, new), (new, old)):
+        assert hits(load_intel([bundle(tmp_path / "feed.json", *objects)]), MINER) == []
+
+
+def test_a_plain_list_takes_what_is_beyond_doubt_and_what_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    path.write_text(
+        f"# miners\n{DIGEST}\n198.51.100.7\n198.51.100.0/24  # whole net\n2001:db8::1\nc2.example.com\n"
+        "/tmp/.x/xmrig\n/dev/shm/\nname:xmrig\nprocess: kdevtmpfsi\nd41d8cd98f00b204e9800998ecf8427e\n"
+        "module:diamorphine\ndir:/tmp/.x\n"
+    )
+    intel = load_intel([path])
+    assert intel.num_indicators == 11
+    assert intel.warnings == ("list.txt: 1 not used: MD5 and SHA-1: no report carries them (first: line 11)",)
+    assert hits(intel, MINER) == ["list.txt:13", "list.txt:7", "list.txt:9"]
+    assert hits(intel, {}, {"sha256": DIGEST}) == ["list.txt:2"]
+    assert hits(intel, {}, {"dst_ip": "198.51.100.7"}) == ["list.txt:3", "list.txt:4"]
+    assert hits(intel, {}, {"dst_ip": "2001:db8::1"}) == ["list.txt:5"]
+    assert hits(intel, {"path": "/dev/shm/a"}) == ["list.txt:8"]
+    assert hits(intel, {"module": "diamorphine"}) == ["list.txt:12"]
+    assert hits(intel, {"comm": "kdevtmpfsi"}) == ["list.txt:10"]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("xmrig", "cannot tell"),
+        ("evil.sh", "cannot tell"),
+        ("256.1.1.1", "cannot tell"),
+        ("198.51.100.7/24", "cannot tell"),
+        ("c2[.]example[.]com", "defanged"),
+        ("hxxp://c2.example.com", "defanged"),
+        ("sha256:abc", "not a SHA-256"),
+        ("ip:nonsense", "not an address"),
+        ("domain:not a domain", "not a domain"),
+        ("path:relative", "not an absolute"),
+        ("name:", "nothing after"),
+        ("http://c2.example.com/x", "cannot tell"),
+    ],
+)
+def test_a_line_that_cannot_be_told_stops_the_start_with_file_and_line(tmp_path: Path, line: str, reason: str) -> None:
+    path = tmp_path / "list.txt"
+    path.write_text(f"# first\n{line}\n")
+    with pytest.raises(ConfigError, match=rf"list\.txt:2: .*{reason}"):
+        load_intel([path])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{"type": "bundle",\n  "objects": [}', r":2: not JSON"),
+        (b'{"type": "report"}', "not a STIX bundle"),
+        (b"[1]", "not a STIX bundle"),
+        (b'{"type": "bundle", "objects": {}}', "objects: not a list"),
+        (b'{"type": "bundle", "objects": [7]}', r"objects\[0\]: not an object"),
+        (b'{"type": "bundle", "objects": [{"type": "indicator"}]}', "without an id"),
+        (b'{"type": "bundle", "objects": [{"type": "indicator", "id": "i--1"}]}', r"\(i--1\): pattern: missing"),
+        (b'{"type": "bundle", "objects": [{"type": "indicator", "id": "i--1", "pattern": "[a:b = 1]",'
+         b' "valid_until": "tomorrow"}]}', "valid_until: not a time"),
+        (b'{"type": "bundle", "objects": [{"type": "indicator", "id": "i--1", "pattern": "[a:b = 1]",'
+         b' "confidence": 900}]}', "confidence"),
+        (b"# ok\n\xff\xfe\n", ":2: not UTF-8"),
+    ],
+)  # fmt: skip
+def test_a_bad_file_is_refused_with_place_and_reason(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "feed"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=rf"feed.*{message}"):
+        load_intel([path])
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read: No such file"):
+        load_intel([tmp_path / "gone.json"])
+
+
+def test_a_directory_is_read_in_order_of_names_without_hidden_files(tmp_path: Path) -> None:
+    (tmp_path / "b.txt").write_text("name:xmrig\n")
+    (tmp_path / "a.txt").write_text("process:xmrig\n")
+    (tmp_path / ".swp").write_bytes(b"\xff")
+    assert hits(load_intel([tmp_path]), MINER) == ["a.txt:1", "b.txt:1"]
+
+
+def test_the_digest_changes_with_names_and_bytes_only(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    for directory in (here, there):
+        directory.mkdir()
+        (directory / "a.txt").write_text("name:xmrig\n")
+    one = load_intel([here]).digest
+    assert load_intel([there]).digest == one
+    (there / "a.txt").write_text("name:xmrig\n# note\n")
+    assert load_intel([there]).digest != one
+
+
+@pytest.mark.parametrize("value", ["(disabled)", "", DIGEST[:32], DIGEST + "0", "(partial) " + DIGEST, None, 7])
+def test_a_hash_that_is_none_never_matches(tmp_path: Path, value: Any) -> None:
+    (tmp_path / "list.txt").write_text(f"{DIGEST}\nname:(disabled)\n")
+    intel = load_intel([tmp_path])
+    assert hits(intel, {}, {"sha256": value}) == []
+
+
+def test_a_hash_match_says_what_the_scanner_hashed(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text(f"{DIGEST}\n")
+    (hit,) = load_intel([tmp_path]).match({}, {"sha256": DIGEST}, NOW)
+    assert (hit.strength, "128 KiB" in hit.note) == ("hash", True)
+
+
+def test_hits_do_not_depend_on_the_order_of_slots(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("name:xmrig\ndir:/tmp/.x\nprocess:xmrig\nname:y\n")
+    slots = {"exe": "/tmp/.x/xmrig", "path": "/srv/y", "command": "xmrig"}
+    intel = load_intel([tmp_path])
+    forward = intel.match(slots, {}, NOW)
+    assert (
+        forward == intel.match(dict(reversed(slots.items())), {}, NOW) == load_intel([tmp_path]).match(slots, {}, NOW)
+    )
+    assert len(forward) == 4
+
+
+def test_without_indicators_nothing_is_asked_of_the_time() -> None:
+    assert load_intel([]).match(MINER, {}, "no time") == ()
+
+
+def test_nothing_is_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object) -> None:
+        raise AssertionError("a socket was opened")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    intel = stix(tmp_path, "[domain-name:value = 'c2.example.com' OR url:value = 'http://c2.example.com/']")
+    assert hits(intel, {"domain": "c2.example.com"}) == ["indicator--0000"]
+
+
+def test_every_value_of_a_long_list_is_found_and_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    path.write_text("".join(f"{number:064x}\n" for number in range(0, 40_000, 2)))
+    intel = load_intel([path])
+    assert intel.num_indicators == 20_000
+    for number in range(0, 200):
+        found = hits(intel, {}, {"sha256": f"{number:064x}"})
+        assert found == ([f"list.txt:{number // 2 + 1}"] if number % 2 == 0 else [])
+
+
+@given(st.text("ab%_", max_size=8), st.text("ab", max_size=8))
+def test_like_means_what_the_slow_obvious_version_says(pattern: str, value: str) -> None:
+    def slow(p: str, v: str) -> bool:
+        if not p:
+            return not v
+        if p[0] == "%":
+            return slow(p[1:], v) or (bool(v) and slow(p, v[1:]))
+        return bool(v) and (p[0] in ("_", v[0])) and slow(p[1:], v[1:])
+
+    assert like(pattern)(value) == slow(pattern, value)
+
+
+@given(st.text("[]()='ab:.ORANDIfilename ,!<", max_size=60))
+def test_any_text_is_a_pattern_or_refused_by_name(text: str) -> None:
+    try:
+        parse_pattern(text)
+    except (PatternError, Unsupported) as error:
+        assert str(error)
+
+
+LEAVES = st.sampled_from(["file:name = 'a'", "file:name = 'b'", "process:name = 'a'", "file:name LIKE 'a%'"])
+TESTS = st.recursive(
+    LEAVES,
+    lambda inner: st.tuples(inner, st.sampled_from(["AND", "OR"]), inner).map(lambda t: f"({t[0]}) {t[1]} ({t[2]})"),
+)
+
+
+@given(
+    TESTS,
+    st.fixed_dictionaries({"file.name": st.sampled_from(["a", "b", "ax"]), "process.name": st.sampled_from("ab")}),
+)
+def test_an_index_by_anchors_loses_no_match(test: str, shown: dict[str, str]) -> None:
+    expression = parse_pattern(f"[{test}]")
+    seen = {kind: (value,) for kind, value in shown.items()}
+    leaves = anchors(expression)
+    if holds(expression, seen) is not None and leaves is not None:
+        assert any(leaf.value in seen.get(leaf.kind, ()) for leaf in leaves)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["path", "exe", "command", "dst_ip", "sha256", "module", "domain"]), st.text(max_size=30)
+    )
+)
+def test_any_slots_can_be_looked_at(slots: dict[str, str]) -> None:
+    assert all(isinstance(value, str) for values in observables(slots, slots).values() for value in values)
+
+
+def test_regular_expressions_look_at_a_bounded_part_only() -> None:
+    assert regular_expression("x")("a" * 511 + "x")
+    assert not regular_expression("x")("a" * 512 + "x")
+
+
+def test_a_value_that_cannot_be_is_never() -> None:
+    assert isinstance(normalise("file.sha256", "xyz"), Never)

@@ -1,0 +1,103 @@
+"""The model that comes along: whole, small, and at work on every real finding, the same each time."""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.analysis.model import ModelAnalyst
+from pipeline.analysis.prompt import PROMPT_VERSION
+from pipeline.engine.lazy import LazyGenerator
+from pipeline.engine.manifest import verify
+from pipeline.models.embedded import EMBEDDED_MODEL
+from tests.pipeline.sessions import FILES, SCANS, bench_of, documents, knowledge, lines_of, reports, resources
+
+ROOT = Path(__file__).parents[3]
+MAX_BYTES = 32 << 20
+MAX_RESIDENT_KB = 300 << 10
+
+
+def analyst(*, shipped: bool = True) -> ModelAnalyst:
+    return ModelAnalyst(LazyGenerator(EMBEDDED_MODEL, shipped=shipped), knowledge(), "embedded")
+
+
+def analyze(report: str, state: Path, **environment: str) -> "subprocess.CompletedProcess[bytes]":
+    """Run the command in a process of its own, and have it say its peak memory on standard error."""
+    script = (
+        "import re, sys\n"
+        "from daemon.cli.app import main\n"
+        "try:\n    main()\n"
+        # Not what rusage says: that counts the process that this one was forked from.
+        "finally:\n    print(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1], file=sys.stderr)\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", script, "analyze", str(SCANS / report)],
+        env={**os.environ, "SYSSCAN_STATE_DIR": str(state), **environment},
+        capture_output=True,
+        cwd=ROOT,
+        check=False,
+    )
+
+
+def findings(output: bytes) -> list[dict[str, Any]]:
+    return [
+        document for line in output.splitlines() if (document := json.loads(line))["schema"] == "sysscan.enriched/1"
+    ]
+
+
+def test_it_is_whole_small_and_says_how_good_it_is() -> None:
+    manifest = verify(EMBEDDED_MODEL)
+    assert manifest.prompt_version == PROMPT_VERSION
+    assert sum(path.stat().st_size for path in EMBEDDED_MODEL.rglob("*") if path.is_file()) <= MAX_BYTES
+    assert {"gptq", "onnx"} <= set(manifest.parts)
+    assert set(manifest.record["scorecards"]) == {"float", "gptq", "onnx"}
+    assert (EMBEDDED_MODEL / "README.md").is_file()
+
+
+def test_it_answers_at_least_ninety_nine_in_a_hundred_findings_of_real_reports() -> None:
+    asked = resources(analyst=analyst())
+    origins: Counter[tuple[str, str | None]] = Counter()
+    for name in FILES:
+        for parsed in reports(name):
+            for line in documents(lines_of(bench_of(parsed, asked), 4096)):
+                origins[line["analysis"]["origin"], line["analysis"]["fallback_reason"]] += 1
+    assert origins["model", None] >= 0.99 * origins.total(), origins
+
+
+def test_most_of_what_real_reports_ask_comes_along_answered() -> None:
+    """A change of knowledge, prompt or grammar that leaves the shipped answers behind shows here."""
+    generator = LazyGenerator(EMBEDDED_MODEL)
+    asked = resources(analyst=ModelAnalyst(generator, knowledge(), "embedded"))
+    for parsed in reports("db02-full.json.gz"):
+        lines_of(bench_of(parsed, asked), 4096)
+    assert generator.num_shipped > 10 * generator.num_fresh
+
+
+def test_two_processes_and_the_cache_give_the_same_bytes_and_stay_small(tmp_path: Path) -> None:
+    fresh = {"SYSSCAN_MODEL__SHIPPED": "false"}
+    runs = [analyze("micro-hardening.json", tmp_path / state, **fresh) for state in ("one", "other", "other")]
+    assert [run.returncode for run in runs] == [0, 0, 0]
+    assert len({run.stdout for run in runs}) == 1
+    reasons = Counter(line["analysis"]["fallback_reason"] for line in findings(runs[0].stdout))
+    assert reasons[None] > 0.9 * reasons.total() and set(reasons) <= {None, "not_trained", "rejected"}
+    assert max(int(run.stderr) for run in runs) < MAX_RESIDENT_KB
+
+
+@pytest.mark.parametrize(
+    "environment", [{"SYSSCAN_MODEL__ENABLED": "false"}, {"SYSSCAN_MODEL__PATH": "/nonexistent/model"}]
+)
+def test_without_it_the_rules_answer_and_say_so(environment: Mapping[str, str], tmp_path: Path) -> None:
+    done = analyze("micro-hardening.json", tmp_path, **environment)
+    assert done.returncode == 0
+    lines = findings(done.stdout)
+    assert {(line["analysis"]["origin"], line["analysis"]["fallback_reason"]) for line in lines} == {
+        ("rules", "no_model")
+    }
+    told = b"/nonexistent/model" in done.stderr and b"the rules answer" in done.stderr
+    assert told == ("SYSSCAN_MODEL__PATH" in environment)

@@ -1,0 +1,105 @@
+"""The published schemas hold for every line and record, and leave nothing open that is ours."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from jsonschema import ValidationError
+
+from pipeline.errors import ReportError
+from pipeline.report.read import read_document
+from tests.pipeline.schemas import contract
+from tests.pipeline.sessions import SCANS, bench_of, documents, everything, lines_of, record_of, report, resources
+
+MALFORMED = sorted(path.name for path in (SCANS / "malformed").iterdir() if path.name != "index.json")
+
+
+def test_every_line_and_record_of_every_real_scan_is_as_published() -> None:
+    enriched, scan = contract("enriched-1"), contract("scan-1")
+    total = 0
+    for _, lines, record in everything(resources()):
+        for document in documents(lines):
+            enriched.check(document)
+        scan.check(record)
+        assert record["counts"]["lines"] == len(lines)
+        total += len(lines)
+    assert total == 14_297
+
+
+def test_what_can_be_used_of_malformed_reports_gives_lines_as_published() -> None:
+    enriched, scan = contract("enriched-1"), contract("scan-1")
+    read = 0
+    for name in MALFORMED:
+        try:
+            found = read_document((SCANS / "malformed" / name).read_bytes(), final=True).reports
+        except ReportError:
+            continue
+        for parsed in found:
+            session = bench_of(parsed, resources(), {})
+            for document in documents(lines_of(session)):
+                enriched.check(document)
+                read += 1
+            scan.check(record_of(session))
+    assert read > 1_000
+
+
+def test_validating_key_by_key_is_the_same_as_validating_the_whole() -> None:
+    session = bench_of(report("web01-ioc.json"), resources(), {})
+    for document in documents(lines_of(session)):
+        contract("enriched-1").whole.validate(document)
+    contract("scan-1").whole.validate(record_of(session))
+
+
+def _objects(schema: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    if isinstance(schema, dict):
+        if "properties" in schema and "type" in schema:
+            yield path, schema
+        for key, part in schema.items():
+            yield from _objects(part, f"{path}/{key}")
+    elif isinstance(schema, list):
+        for number, part in enumerate(schema):
+            yield from _objects(part, f"{path}/{number}")
+
+
+@pytest.mark.parametrize("name", ["enriched-1", "scan-1"])
+def test_every_key_is_described_and_no_object_of_ours_is_open(name: str) -> None:
+    found = list(_objects(contract(name).schema))
+    assert len(found) > 10
+    for path, schema in found:
+        assert schema["additionalProperties"] is False, path
+        for key, part in schema["properties"].items():
+            if set(part) != {"type", "minimum"}:  # counts whose keys are words of an enumeration
+                assert part.get("description", "").endswith((".", "null.")), f"{path}/{key}"
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("status",), "mended"),
+        (("host_source",), "guess"),
+        (("risk", "level"), "error"),
+        (("risk", "score"), 101),
+        (("analysis", "fallback_reason"), None),
+        (("analysis", "confidence"), 0.9),
+        (("dedupe_key",), "short"),
+        (("surprise",), 1),
+        (("finding", "surprise"), 1),
+        (("provenance", "surprise"), 1),
+    ],
+)
+def test_the_schema_refuses_what_the_contract_does_not_hold(path: tuple[str, ...], value: object) -> None:
+    document = documents(lines_of(bench_of(report("web01-ioc.json"), resources(), {})))[0]
+    inner = document
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    with pytest.raises(ValidationError):
+        contract("enriched-1").whole.validate(document)
+
+
+def test_a_contraindicated_action_with_a_command_is_refused() -> None:
+    lines = documents(lines_of(bench_of(report("web01-sysctl-weak.json"), resources(), {})))
+    document = next(line for line in lines if line["remediation"] and line["remediation"][0]["command"])
+    document["remediation"][0]["contraindicated"] = "breaks login"
+    with pytest.raises(ValidationError):
+        contract("enriched-1").whole.validate(document)
