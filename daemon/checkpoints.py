@@ -4,10 +4,9 @@ import sqlite3
 from pathlib import Path
 
 import structlog
-from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
-from langgraph.checkpoint.sqlite import SqliteSaver
 
 from pipeline.errors import LedgerError
+from pipeline.graph.library import JsonPlusSerializer, SqliteSaver
 
 logger = structlog.get_logger(__name__)
 

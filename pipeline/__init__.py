@@ -2,7 +2,7 @@
 
 import os
 
-from pipeline.airgap import seal
+from pipeline.airgap.environment import seal
 
 # Here, because it must come before anything of ours can import LangGraph.
 seal(os.environ)

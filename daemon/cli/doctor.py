@@ -15,6 +15,7 @@ import orjson
 from rich.table import Table
 from rich.text import Text
 
+import pipeline.graph.library  # noqa: F401 - imports LangGraph as the daemon does
 from daemon.cli.exits import Exit
 from daemon.cli.terminal import terminal
 from daemon.ledger import Ledger
@@ -22,6 +23,7 @@ from daemon.ledger.database import FILE_NAME
 from daemon.resources import open_model, open_resources
 from daemon.settings import Settings, load_settings
 from daemon.version import VERSION
+from pipeline.airgap.importing import real_because
 from pipeline.analysis.prompt import PROMPT_VERSION
 from pipeline.engine.cpu import instruction_sets
 from pipeline.engine.errors import EngineError
@@ -44,7 +46,11 @@ class Check:
 
 def examine(given: Mapping[str, Any], config: Path | None, *, as_json: bool) -> Exit:
     """Run all checks; a problem ends with `Exit.USAGE`."""
-    checks = [Check("agent", "ok", f"sysscan-agent {VERSION}, Python {platform.python_version()}"), _machine()]
+    checks = [
+        Check("agent", "ok", f"sysscan-agent {VERSION}, Python {platform.python_version()}"),
+        _machine(),
+        _langgraph(),
+    ]
     try:
         settings = load_settings(os.environ, given, config)
     except AgentError as error:
@@ -70,6 +76,17 @@ def _machine() -> Check:
     architecture, *sets = instruction_sets()
     kernels = ", ".join(sets) or "no instruction sets that matter"
     return Check("machine", "ok", f"{architecture}, {cores} cores, {kernels}; SQLite {sqlite3.sqlite_version}")
+
+
+def _langgraph() -> Check:
+    """Say whether LangGraph was imported with anything that could send."""
+    reason = real_because()
+    if reason is None:
+        return Check("langgraph", "ok", "without langsmith and what else could send; tracing is impossible")
+    return Check(
+        "langgraph", "warning", f"langsmith is loaded, with tracing switched off: {reason}",
+        "nothing is sent; with the versions of constraints.txt it is not loaded, which starts faster",
+    )  # fmt: skip
 
 
 def _knowledge(settings: Settings) -> Check:

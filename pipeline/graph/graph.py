@@ -12,11 +12,8 @@ resume at any node finds what it needs without the state holding it.
 from collections.abc import Mapping
 from typing import Any, Literal, TypedDict
 
-from langgraph.checkpoint.base import BaseCheckpointSaver
-from langgraph.graph import END, START, StateGraph
-from langgraph.graph.state import CompiledStateGraph
-
 from pipeline.analysis.question import MAX_ATTEMPTS
+from pipeline.graph.library import END, START, BaseCheckpointSaver, CompiledStateGraph, StateGraph
 from pipeline.graph.session import ScanSession
 
 BatchGraph = CompiledStateGraph[Any, Any, Any, Any]

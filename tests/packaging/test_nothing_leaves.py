@@ -131,6 +131,52 @@ def test_the_daemon_sends_nothing(listener: Listener, tmp_path: Path) -> None:
     assert listener.heard == []
 
 
+_LOADED = """
+import atexit
+NAMES = ("langsmith", "requests", "httpx", "websockets", "urllib3", "langgraph_sdk", "langgraph")
+def loaded():
+    modules = {name: sys.modules[name] for name in NAMES if name in sys.modules}
+    real = [name for name, module in modules.items() if module.__doc__ != "A stand-in of sysscan-agent."]
+    os.write(2, f"loaded: {real}\\n".encode())
+atexit.register(loaded)
+"""
+
+
+@pytest.mark.parametrize("command", ["run", "analyze"])
+def test_what_could_send_is_not_even_imported(command: str, listener: Listener, tmp_path: Path) -> None:
+    reports = tmp_path / "reports"
+    reports.mkdir()
+    (reports / REPORT.name).write_bytes(REPORT.read_bytes())
+    output = tmp_path / "findings.ndjson"
+    given = ["--once", "--watch", str(reports)] if command == "run" else [str(reports / REPORT.name)]
+    done = start(
+        listener, _AGENT.replace("from daemon", _LOADED + "from daemon", 1), command, *given, "--output", str(output),
+        "--state-dir", str(tmp_path / "state"),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr.decode()
+    assert output.read_bytes().count(b"\n") > 90
+    assert done.stderr.splitlines()[-1] == b"loaded: ['langgraph']"  # the one that shows that this would be seen
+
+
+# Here somebody switches tracing on again after our seal.
+_AGAIN = """
+import daemon, pipeline.graph.library
+from pipeline.airgap.importing import real_because
+os.environ.update(switched_on)
+os.environ.pop("LANGCHAIN_TRACING", None)  # of old versions: langchain-core refuses to run with it
+sys.stderr.write(f"{real_because()}\\n")
+"""
+
+
+@pytest.mark.parametrize("stand_ins", [True, False], ids=["with the stand-ins", "control: with the real package"])
+def test_with_the_stand_ins_tracing_is_impossible_not_switched_off(stand_ins: bool, listener: Listener) -> None:
+    keep = "import os, sys\nswitched_on = dict(os.environ)\n"
+    done = start(listener, keep + ("" if stand_ins else "import langsmith\n") + _AGAIN + _UNSEALED)
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stderr.startswith(b"None\n") == stand_ins
+    assert (listener.heard == []) == stand_ins
+
+
 def test_the_same_environment_makes_the_library_call_when_it_is_not_sealed(listener: Listener) -> None:
     """Without this the tests above would pass on a library that never calls, and prove nothing."""
     done = start(listener, _WATCH + _UNSEALED)
