@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from daemon import settings as module
 from daemon.settings import Settings, default_state_dir, load_settings
@@ -139,10 +141,9 @@ def test_a_table_in_the_environment_is_a_list_of_pairs() -> None:
     assert "NAME=VALUE" in refusal({"SYSSCAN_WATCH__BIND": "/in/a"})
 
 
-def test_an_empty_variable_is_a_mistake_and_not_a_value() -> None:
-    assert refusal({"SYSSCAN_STATE_DIR": ""}) == (
-        "environment variable SYSSCAN_STATE_DIR: is empty; unset it, or give it a value"
-    )
+@pytest.mark.parametrize("name", ["SYSSCAN_STATE_DIR", "SYSSCAN_WATCH__ROOTS", "SYSSCAN_WATCH__BIND"])
+def test_an_empty_variable_is_a_mistake_and_not_a_value(name: str) -> None:
+    assert refusal({name: ""}) == f"environment variable {name}: is empty; unset it, or give it a value"
 
 
 @pytest.mark.parametrize(
@@ -156,6 +157,7 @@ def test_an_empty_variable_is_a_mistake_and_not_a_value() -> None:
         ({"SYSSCAN_LOG__LEVEL": "loud"}, "setting log.level: "),
         ({"SYSSCAN_METRICS__EVERY_S": "-1"}, "setting metrics.every_s: "),
         ({"SYSSCAN_WATCH__POLL_S": "soon"}, "setting watch.poll_s: "),
+        ({"SYSSCAN_WATCH__FULL_SWEEP_S": "0"}, "setting watch.full_sweep_s: "),
         ({"SYSSCAN_WATCH": "/reports"}, "setting watch: "),
     ],
 )
@@ -208,12 +210,12 @@ def test_no_variable_ends_in_anything_but_settings_or_one_line(name: str, text: 
         assert len(str(error).splitlines()) == 1
 
 
-def fields(prefix: str = "", model: Any = Settings) -> list[str]:
-    found: list[str] = []
-    hints = module.get_type_hints(model)
-    for name in module._names(model):
-        below = fields(f"{prefix}{name}.", hints[name]) if module._names(hints[name]) else []
-        found += below or [f"{prefix}{name}"]
+def fields(model: type[BaseModel] = Settings, prefix: str = "") -> dict[str, FieldInfo]:
+    """Give all settings by their full names."""
+    found: dict[str, FieldInfo] = {}
+    for name, field in model.model_fields.items():
+        section = module._section(field.annotation)
+        found |= {f"{prefix}{name}": field} if section is None else fields(section, f"{prefix}{name}.")
     return found
 
 
