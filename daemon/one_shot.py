@@ -19,7 +19,7 @@ from pipeline.graph.batches import run_batch
 from pipeline.graph.graph import build_graph
 from pipeline.graph.session import Resources, ScanSession
 from pipeline.output.enriched import Line
-from pipeline.report.limits import Limits
+from pipeline.report.limits import Limits, too_large
 from pipeline.report.read import read_document
 from pipeline.rules.judge import Json
 
@@ -49,6 +49,7 @@ class OneShot:
     def __init__(
         self,
         resources: Resources,
+        limits: Limits,
         batch_size: int,
         host: str | None = None,
         as_of: str | None = None,
@@ -59,6 +60,7 @@ class OneShot:
         ledger: keeps the baseline; without one there is none.
         """
         self._resources = resources
+        self._limits = limits
         self._batch_size = batch_size
         self._host = host
         self._as_of = as_of
@@ -79,8 +81,8 @@ class OneShot:
         worked on.
         """
         try:
-            raw, modified = read_source(source)
-            document = read_document(raw, Limits(), final=True)
+            raw, modified = read_source(source, self._limits)
+            document = read_document(raw, self._limits, final=True)
         except ReportError as error:
             self.refused.append(Refused(source, Reject(error.reason, error.detail, error.offset)))
             return
@@ -135,29 +137,29 @@ class OneShot:
         )
 
 
-def read_source(source: str) -> tuple[bytes, str]:
+def read_source(source: str, limits: Limits) -> tuple[bytes, str]:
     """Read a file or standard input whole, and say when it was last changed (RFC 3339, UTC).
 
     Raises:
         ReportError: ``unreadable``, ``not_regular`` or ``too_large``.
     """
-    limit = Limits().max_bytes
+    at_most = limits.max_bytes + 1
     try:
         if source == STANDARD_INPUT:
-            raw = _bounded(sys.stdin.buffer.read(limit + 1), limit)
+            raw = _bounded(sys.stdin.buffer.read(at_most), limits)
             return raw, _rfc3339(os.fstat(sys.stdin.fileno()).st_mtime)  # a pipe has a time, too
         with Path(source).open("rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode) and not stat.S_ISFIFO(status.st_mode):
                 raise ReportError("not_regular", "neither a file nor a pipe")
-            return _bounded(file.read(limit + 1), limit), _rfc3339(status.st_mtime)
+            return _bounded(file.read(at_most), limits), _rfc3339(status.st_mtime)
     except OSError as error:
         raise ReportError("unreadable", error.strerror or str(error)) from error
 
 
-def _bounded(raw: bytes, limit: int) -> bytes:
-    if len(raw) > limit:
-        raise ReportError("too_large", f"more than {limit >> 20} MiB")
+def _bounded(raw: bytes, limits: Limits) -> bytes:
+    if len(raw) > limits.max_bytes:
+        raise too_large(limits)
     return raw
 
 

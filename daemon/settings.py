@@ -13,6 +13,7 @@ from daemon.sources.settings import WatchSettings
 from pipeline.engine.identity import DEFAULT_THREADS
 from pipeline.errors import ConfigError
 from pipeline.finding import Level
+from pipeline.report.limits import Limits
 
 CONFIG_FILE = Path("/etc/sysscan-agent/config.toml")
 KNOWLEDGE_DIR = Path("/etc/sysscan-agent/knowledge.d")
@@ -76,6 +77,7 @@ class Settings(_Section):
     policy_files: tuple[Path, ...] = ()
     intel_files: tuple[Path, ...] = ()
     watch: WatchSettings = WatchSettings()
+    limits: Limits = Limits()
     output: OutputSettings = OutputSettings()
     analysis: AnalysisSettings = AnalysisSettings()
     model: ModelSettings = ModelSettings()

@@ -60,7 +60,7 @@ def analyze_reports(
         startup.loaded()
         stack.enter_context(_explained(output))  # outside of what is closed after it, inside of ledger and model
         file = stack.enter_context(_target(output, reports))
-        run = OneShot(resources, settings.analysis.batch_size, settings.host, as_of, ledger)
+        run = OneShot(resources, settings.limits, settings.analysis.batch_size, settings.host, as_of, ledger)
 
         progress = stack.enter_context(Progress(sys.stderr))
 

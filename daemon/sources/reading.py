@@ -19,7 +19,7 @@ from daemon.sources.tracked import Signature, SweepResult, Tracked
 from pipeline.errors import Incomplete, QuarantineReason, ReportError
 from pipeline.finding import Reject
 from pipeline.report.gunzip import GZIP_MAGIC, decompress
-from pipeline.report.limits import Limits
+from pipeline.report.limits import Limits, line_too_long, too_large
 from pipeline.report.read import Document, is_stream, read_document
 from pipeline.report.records import BadLine, BlankLine, StreamRecord
 from pipeline.report.stream import parse_line
@@ -131,12 +131,12 @@ class Reader:
         if start is None:
             return file.was_stream or named_as_stream(file.path)
         head = content.read(KIND_BYTES, start)
-        answer = is_stream(head)
+        answer = is_stream(head, self._limits)
         if answer is None and len(head) == KIND_BYTES:  # a very long first line
-            answer = is_stream(content.read(2 * self._limits.max_line_bytes, start))
+            answer = is_stream(content.read(2 * self._limits.max_line_bytes, start), self._limits)
         if not answer and not head.lstrip().startswith(_DOCUMENT_STARTS):
             # The end of a line whose beginning was cut away with the old content (copytruncate), or rubbish.
-            return file.was_stream or bool(is_stream(head[head.find(b"\n") + 1 :]))
+            return file.was_stream or bool(is_stream(head[head.find(b"\n") + 1 :], self._limits))
         return bool(answer)
 
     # Documents
@@ -219,8 +219,7 @@ class Reader:
     def _refuse_size(self, file: Tracked, descriptor: int, signature: Signature, result: SweepResult) -> None:
         mark = digest(f"too_large\0{file.path}".encode(errors="surrogateescape"))
         if file.state is None or file.state.digest != mark:
-            detail = f"{signature[0]} bytes; at most {self._limits.max_bytes} are read: split it or raise the limit"
-            reject = Reject("too_large", detail, excerpt=os.pread(descriptor, EXCERPT_BYTES, 0))
+            reject = Reject("too_large", too_large(self._limits).detail, excerpt=os.pread(descriptor, EXCERPT_BYTES, 0))
             self._quarantine(file, Content(descriptor), mark, 0, reject, result)
         file.finish(signature)
 
@@ -360,7 +359,7 @@ class Reader:
         if line.too_long:
             reject = Reject(
                 "line_too_long",
-                f"longer than {self._limits.max_line_bytes} bytes",
+                line_too_long(self._limits),
                 line.offset,
                 excerpt=line.data[:EXCERPT_BYTES],
             )
@@ -372,8 +371,9 @@ class Reader:
         records: list[tuple[int, StreamRecord]] = []
         for line in lines:
             if line.too_long:
-                detail = f"longer than {self._limits.max_line_bytes} bytes"
-                reject = Reject("line_too_long", detail, line.offset, excerpt=line.data[:EXCERPT_BYTES])
+                reject = Reject(
+                    "line_too_long", line_too_long(self._limits), line.offset, excerpt=line.data[:EXCERPT_BYTES]
+                )
                 records.append((line.offset, BadLine(reject)))
                 continue
             record = parse_line(line.data, line.offset, self._limits)

@@ -7,7 +7,7 @@ from daemon.sources.identity import HEAD_BYTES, TAIL_BYTES, digest
 from daemon.sources.tracked import SweepResult
 from pipeline.errors import ReportError
 from pipeline.finding import Reject
-from pipeline.report.limits import Limits
+from pipeline.report.limits import Limits, line_too_long, too_large
 from pipeline.report.read import is_stream, read_document
 from pipeline.report.records import BadLine, BlankLine, StreamRecord
 from pipeline.report.stream import parse_line
@@ -52,7 +52,7 @@ class StandardInput:
             if not data:
                 break
             head += data
-            answer = is_stream(head)
+            answer = is_stream(head, self._limits)
             yield
         state = self._intake.add_file(NAME, _identity(head), "stream" if answer else "document")
         try:
@@ -75,7 +75,7 @@ class StandardInput:
         state = FileState(state.file_id, NAME, state.identity, "document", size, digest=digest(raw))
         try:
             if size > self._limits.max_bytes:
-                raise ReportError("too_large", f"more than {self._limits.max_bytes} bytes; split it or raise the limit")
+                raise too_large(self._limits)
             document = read_document(raw, self._limits, final=True)
         except ReportError as error:
             reject = Reject(error.reason, error.detail, error.offset, excerpt=raw[:EXCERPT_BYTES])
@@ -133,8 +133,7 @@ class StandardInput:
         return parse_line(text, offset, self._limits)
 
     def _too_long(self, offset: int, beginning: bytes) -> BadLine:
-        detail = f"longer than {self._limits.max_line_bytes} bytes"
-        return BadLine(Reject("line_too_long", detail, offset, excerpt=beginning))
+        return BadLine(Reject("line_too_long", line_too_long(self._limits), offset, excerpt=beginning))
 
 
 def _split(data: bytes) -> list[bytes]:

@@ -8,7 +8,7 @@ from pipeline.finding import ParsedReport, RawFinding, Reject
 from pipeline.report.finding_fields import describe, excerpt_of, read_finding
 from pipeline.report.header import build_header
 from pipeline.report.lexer import KIND_REPEATED
-from pipeline.report.limits import Limits
+from pipeline.report.limits import Limits, too_many_findings
 from pipeline.report.marks import join, occurrences, resolve_header, strip
 
 REPORT_KEYS = frozenset(("results", "meta", "summary"))
@@ -102,7 +102,7 @@ class _Sections:
                 self._reject_unnamed(findings, f"{path}.scanner", "scanner" in section)
                 continue
             if len(self.findings) + len(self.rejects) + len(findings) > self._limits.max_findings:
-                raise ReportError("too_large", f"more than {self._limits.max_findings} findings in one report")
+                raise too_many_findings(self._limits)
             for value in findings:
                 finding = read_finding(value, scanner, "", self._marker)
                 if isinstance(finding, RawFinding):
@@ -126,7 +126,10 @@ class _Sections:
         self.rejects.append(reject)
         if len(self.rejects) > self._limits.max_rejects:
             first = self.rejects[0]
-            detail = f"more than {self._limits.max_rejects} findings that cannot be used; the first: {first.detail}"
+            detail = (
+                f"more than {self._limits.max_rejects} findings that cannot be used (limits.max_rejects); "
+                f"the first: {first.detail}"
+            )
             raise ReportError(first.reason, detail)
 
 

@@ -13,7 +13,7 @@ import orjson
 
 from pipeline.errors import ReportError
 from pipeline.report.escape import escape_literal
-from pipeline.report.limits import DEFAULT_LIMITS, Limits
+from pipeline.report.limits import Limits
 
 # Possessive, so that an unterminated string costs one pass and no backtracking. A lone quote is such a string.
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}]|[^\s"\[\]{},:]++|"', re.S)
@@ -64,7 +64,7 @@ def pick_marker(text: bytes) -> str:
     raise ReportError("encoding", "holds every private-use character; no report does")
 
 
-def lex(text: bytes, start: int, marker: str, limits: Limits = DEFAULT_LIMITS) -> Value:
+def lex(text: bytes, start: int, marker: str, limits: Limits) -> Value:
     """Find the value that begins at `start` and mend it.
 
     Raises:
@@ -108,7 +108,9 @@ def lex(text: bytes, start: int, marker: str, limits: Limits = DEFAULT_LIMITS) -
             end = stop
             break
         if len(edits) > limits.max_mends:
-            raise ReportError("invalid_json", f"more than {limits.max_mends} values that are not JSON", start)
+            raise ReportError(
+                "invalid_json", f"more than {limits.max_mends} values that are not JSON (limits.max_mends)", start
+            )
     cut = end < 0
     end = len(text) if cut else end
     if cut and deep_start >= 0:

@@ -8,13 +8,14 @@ import orjson
 
 from pipeline.errors import Incomplete, ReportError
 from pipeline.report.lexer import KIND_REPEATED, Value, lex, pick_marker
-from pipeline.report.limits import DEFAULT_LIMITS, Limits
+from pipeline.report.limits import Limits
 
 _WHITE = b" \t\r\n"
 # Every digit becomes 0 and every bracket stays, so one search each finds a long number and deep nesting.
 _DIGITS = bytes(0x30 if 0x30 <= byte <= 0x39 else byte for byte in range(256))
 _LONG_NUMBER = b"0" * 19
 _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"{}[]")
+_ALIKE = bytes.maketrans(b"{}", b"[]")  # so that a pass over `[{}]` takes away one level and not two
 _SPACED_COLONS = (b'" :', b'"\t:', b'"\n:', b'"\r:')
 
 
@@ -26,7 +27,7 @@ class Loaded:
     marker: str = ""
 
 
-def load(text: bytes, limits: Limits = DEFAULT_LIMITS) -> Loaded:
+def load(text: bytes, limits: Limits) -> Loaded:
     """Parse `text`, which holds one value.
 
     Raises:
@@ -47,7 +48,7 @@ def load(text: bytes, limits: Limits = DEFAULT_LIMITS) -> Loaded:
     return loaded
 
 
-def load_strict(text: bytes, limits: Limits = DEFAULT_LIMITS) -> Loaded | None:
+def load_strict(text: bytes, limits: Limits) -> Loaded | None:
     """Parse `text` if the strict parser reads it and reads it right; None otherwise."""
     # The strict parser turns integers past 64 bits into floats, and what it nests deeper than its writer
     # allows could never be put out again.
@@ -96,11 +97,11 @@ def _explain_cut(value: Value) -> ReportError:
 def _may_be_deep(text: bytes, max_depth: int) -> bool:
     """Tell whether nesting may pass the limit; brackets inside strings can make it say so wrongly, never the other
     way round."""
-    brackets = text.translate(None, _NOT_BRACKETS)
+    brackets = text.translate(_ALIKE, _NOT_BRACKETS)
     for _ in range(max_depth):
         if not brackets:
             return False
-        shorter = brackets.replace(b"{}", b"").replace(b"[]", b"")
+        shorter = brackets.replace(b"[]", b"")
         if len(shorter) == len(brackets):
             break
         brackets = shorter

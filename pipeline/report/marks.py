@@ -15,7 +15,7 @@ from pipeline.report.lexer import (
 _FAULTS: Final[dict[str, tuple[QuarantineReason, str]]] = {
     KIND_CONTROL: ("control_character", "raw control characters inside a string"),
     KIND_NUMBER: ("invalid_number", "not a finite number"),
-    KIND_DEEP: ("too_deep", "nested past the limit"),
+    KIND_DEEP: ("too_deep", "nested deeper than limits.max_depth"),
 }
 
 

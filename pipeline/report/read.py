@@ -7,7 +7,7 @@ from pipeline.errors import Incomplete, ReportError
 from pipeline.finding import Reject
 from pipeline.report.document import Document, is_report, read_report
 from pipeline.report.gunzip import GZIP_MAGIC, decompress
-from pipeline.report.limits import DEFAULT_LIMITS, Limits
+from pipeline.report.limits import Limits
 from pipeline.report.load import load_strict
 from pipeline.report.pretty import looks_damaged
 from pipeline.report.records import FindingLine, HeaderLine, MetaLine
@@ -34,7 +34,7 @@ _DOCUMENT_KEYS = frozenset(
 _NOTHING = b" \t\r\n\0"
 
 
-def is_stream(head: bytes) -> bool | None:
+def is_stream(head: bytes, limits: Limits) -> bool | None:
     """Tell from the first bytes of an uncompressed file whether it holds NDJSON, to be read line by line.
 
     Log lines and blank lines in front count for nothing; the first line that begins like an object decides.
@@ -63,12 +63,12 @@ def is_stream(head: bytes) -> bool | None:
         if first and first.group(1) in _DOCUMENT_KEYS:
             return False
         if whole:
-            return isinstance(parse_line(line, 0), MetaLine | HeaderLine | FindingLine)
-        return None if len(line) <= DEFAULT_LIMITS.max_line_bytes else False
+            return isinstance(parse_line(line, 0, limits), MetaLine | HeaderLine | FindingLine)
+        return None if len(line) <= limits.max_line_bytes else False
     return None
 
 
-def read_document(raw: bytes, limits: Limits = DEFAULT_LIMITS, final: bool = False) -> Document:
+def read_document(raw: bytes, limits: Limits, final: bool = False) -> Document:
     """Read all reports of a whole file.
 
     Args:
@@ -84,7 +84,7 @@ def read_document(raw: bytes, limits: Limits = DEFAULT_LIMITS, final: bool = Fal
     body = text.strip(_NOTHING)
     if not body:
         raise Incomplete("empty", "nothing but white space")
-    if is_stream(text):
+    if is_stream(text, limits):
         return _read_stream(text, limits)
     if not looks_damaged(body):
         loaded = load_strict(body, limits)

@@ -7,7 +7,7 @@ from pipeline.errors import ReportError
 from pipeline.finding import ParsedReport, RawFinding, Reject
 from pipeline.report.finding_fields import build_finding, describe, excerpt_of, read_techniques, reject_of
 from pipeline.report.header import build_header
-from pipeline.report.limits import Limits
+from pipeline.report.limits import Limits, too_many_findings
 from pipeline.report.marks import Flaw, occurrences, resolve, resolve_header
 
 SCANNER_TOOL = "sys-scan"
@@ -61,7 +61,7 @@ def read_sarif(document: dict[str, Any], marker: str, digest: str, limits: Limit
                 continue
             usable = True
             if len(findings) + len(listed) > limits.max_findings:
-                raise ReportError("too_large", f"more than {limits.max_findings} findings in one report")
+                raise too_many_findings(limits)
             for value in listed:
                 try:
                     finding = _read_result(value, foreign, marker)

@@ -17,6 +17,7 @@ from pipeline.report.stream import LOG_LINE, ReportAssembler, read_record
 _BETWEEN = re.compile(rb"[\s\x00]*")
 _LOG_LINES = re.compile(rb"^" + LOG_LINE + rb".*$", re.M)
 _NEXT_START = re.compile(rb"^\{", re.M)
+_MAX_RESTARTS = 4  # inside a document that proved broken; each may cost a pass over all the rest
 
 
 def read_sequence(text: bytes, limits: Limits, final: bool) -> Document:
@@ -39,7 +40,7 @@ class _Sequence:
         # keep all offsets true.
         self._text = _LOG_LINES.sub(self._blank_log_line, text)
         self._original = text
-        self._restarts = limits.max_restarts
+        self._restarts = _MAX_RESTARTS
         # The pass that damages runs over all of the scanner's output, so one record's flaw reaches into the next.
         before = undo_pretty(self._text) if looks_damaged(self._text) else None
         self._undone = before is not None
@@ -141,7 +142,9 @@ class _Sequence:
 
     def _reject(self, reason: QuarantineReason, detail: str, start: int, end: int) -> None:
         if len(self._rejects) >= self._limits.max_rejects:
-            raise ReportError("not_a_report", f"more than {self._limits.max_rejects} pieces that cannot be used")
+            raise ReportError(
+                "not_a_report", f"more than {self._limits.max_rejects} pieces that cannot be used (limits.max_rejects)"
+            )
         excerpt = self._original[start : min(end, start + EXCERPT_BYTES)]
         self._rejects.append(Reject(reason, detail, start, None, excerpt))
 

@@ -10,7 +10,7 @@ from pipeline.errors import ReportError
 from pipeline.finding import ParsedReport, RawFinding, Reject, ScanHeader
 from pipeline.report.finding_fields import EXCERPT_BYTES, describe, excerpt_of, read_finding
 from pipeline.report.header import build_header
-from pipeline.report.limits import DEFAULT_LIMITS, Limits
+from pipeline.report.limits import Limits, line_too_long, too_many_findings
 from pipeline.report.load import Loaded, load
 from pipeline.report.marks import resolve_header
 from pipeline.report.records import BadLine, BlankLine, FindingLine, HeaderLine, MetaLine, StreamRecord
@@ -26,7 +26,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _HARMLESS = frozenset(("log_line", "unknown_record"))
 
 
-def parse_line(line: bytes, offset: int, limits: Limits = DEFAULT_LIMITS) -> StreamRecord:
+def parse_line(line: bytes, offset: int, limits: Limits) -> StreamRecord:
     """Say what one line is.
 
     Args:
@@ -35,8 +35,7 @@ def parse_line(line: bytes, offset: int, limits: Limits = DEFAULT_LIMITS) -> Str
         offset: of its first byte in the stream.
     """
     if len(line) > limits.max_line_bytes + 2:
-        detail = f"a line of {len(line)} bytes; the limit is {limits.max_line_bytes}"
-        return _bad("line_too_long", detail, line, offset)
+        return _bad("line_too_long", line_too_long(limits), line, offset)
     text = line.strip(_WHITE)
     if text[:1] in (b"\0", b"\xef"):
         text = text.lstrip(b"\0").removeprefix(_BYTE_ORDER_MARK).strip(_WHITE)
@@ -98,7 +97,7 @@ class ReportAssembler:
     Header lines before the first `meta` belong to it if no finding stands between.
     """
 
-    def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._reports: list[ParsedReport] = []
         self._loose: list[Reject] = []
@@ -121,11 +120,14 @@ class ReportAssembler:
         elif isinstance(record, FindingLine):
             self._findings.append(record.finding)
             if len(self._findings) > self._limits.max_findings:
-                raise ReportError("too_large", f"more than {self._limits.max_findings} findings in one report")
+                raise too_many_findings(self._limits)
         else:
             self._rejects.append(record.reject)
             if len(self._rejects) > self._limits.max_rejects:
-                raise ReportError("not_a_report", f"more than {self._limits.max_rejects} records that cannot be used")
+                raise ReportError(
+                    "not_a_report",
+                    f"more than {self._limits.max_rejects} records that cannot be used (limits.max_rejects)",
+                )
             if record.reject.reason == "log_line":
                 return
         self._digest.update(raw.strip(b"\r\n") + b"\n")

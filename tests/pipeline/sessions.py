@@ -22,6 +22,7 @@ from pipeline.keys import canonical, digest
 from pipeline.knowledge.load import load_knowledge
 from pipeline.knowledge.schema import Knowledge
 from pipeline.output.enriched import Line
+from pipeline.report.limits import Limits
 from pipeline.report.read import read_document
 from pipeline.rules.baseline import Prior
 from pipeline.rules.policy import Policy, load_policy
@@ -38,7 +39,7 @@ def knowledge() -> Knowledge:
 
 @lru_cache(maxsize=8)
 def reports(name: str) -> tuple[ParsedReport, ...]:
-    return read_document((SCANS / name).read_bytes()).reports
+    return read_document((SCANS / name).read_bytes(), Limits()).reports
 
 
 def report(name: str) -> ParsedReport:

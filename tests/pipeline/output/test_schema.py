@@ -7,6 +7,7 @@ import pytest
 from jsonschema import ValidationError
 
 from pipeline.errors import ReportError
+from pipeline.report.limits import Limits
 from pipeline.report.read import read_document
 from tests.pipeline.schemas import contract
 from tests.pipeline.sessions import SCANS, bench_of, documents, everything, lines_of, record_of, report, resources
@@ -31,7 +32,7 @@ def test_what_can_be_used_of_malformed_reports_gives_lines_as_published() -> Non
     read = 0
     for name in MALFORMED:
         try:
-            found = read_document((SCANS / "malformed" / name).read_bytes(), final=True).reports
+            found = read_document((SCANS / "malformed" / name).read_bytes(), Limits(), final=True).reports
         except ReportError:
             continue
         for parsed in found:

@@ -10,6 +10,7 @@ from typing import get_args
 import pytest
 
 from pipeline.errors import Incomplete, QuarantineReason, ReportError
+from pipeline.report.limits import Limits
 from pipeline.report.read import read_document
 
 ROOT = Path(__file__).parents[3]
@@ -83,7 +84,7 @@ A **note** is no reason: the report is used, and the scan record and the summary
 
 def what_happens(name: str) -> dict[str, object]:
     try:
-        document = read_document((MALFORMED / name).read_bytes())
+        document = read_document((MALFORMED / name).read_bytes(), Limits())
     except ReportError as error:
         return {"outcome": "waits" if isinstance(error, Incomplete) else "refused", "reason": error.reason}
     rejects = [reject for report in document.reports for reject in report.rejects] + list(document.rejects)
@@ -150,7 +151,7 @@ def test_the_documentation_explains_every_reason_code() -> None:
 
 
 def test_pretty_damage_is_undone_exactly() -> None:
-    (report,) = read_document((MALFORMED / "real-pretty-invalid.json").read_bytes()).reports
+    (report,) = read_document((MALFORMED / "real-pretty-invalid.json").read_bytes(), Limits()).reports
     assert report.header.started_at == report.header.finished_at == "2026-11-09T02:11:06Z"
     (first,) = (finding for finding in report.findings if finding.id == "mount:tmp-noexec-missing:/tmp")
     assert first.metadata["options"] == "rw,relatime,size=8192k,inode64"
@@ -158,7 +159,7 @@ def test_pretty_damage_is_undone_exactly() -> None:
 
 
 def test_a_name_that_is_not_text_is_kept_to_the_byte() -> None:
-    (report,) = read_document((MALFORMED / "real-invalid-utf8.json").read_bytes()).reports
+    (report,) = read_document((MALFORMED / "real-invalid-utf8.json").read_bytes(), Limits()).reports
     names = {
         finding.id: finding.metadata["command"] for finding in report.findings if "metadata.command" in finding.escaped
     }
@@ -167,8 +168,8 @@ def test_a_name_that_is_not_text_is_kept_to_the_byte() -> None:
 
 
 def test_no_text_of_a_log_line_or_remains_reaches_a_finding() -> None:
-    (report,) = read_document((MALFORMED / "overwritten-tail.json").read_bytes()).reports
-    (clean,) = read_document((MALFORMED.parent / "web01-audit-partial.json").read_bytes()).reports
+    (report,) = read_document((MALFORMED / "overwritten-tail.json").read_bytes(), Limits()).reports
+    (clean,) = read_document((MALFORMED.parent / "web01-audit-partial.json").read_bytes(), Limits()).reports
     assert report == clean
 
 
