@@ -73,12 +73,11 @@ class OneShot:
         self,
         source: str,
         emit: Callable[[list[Line]], None],
-        begin: Callable[[int], None] = lambda findings: None,
+        advance: Callable[[int, int], None] = lambda done, total: None,
     ) -> Iterator[Analysed]:
         """Analyse the reports that a file holds, handing over each batch of lines as it is ready.
 
-        What cannot be used is added to `refused`. `begin` is told how many findings a report has before they are
-        worked on.
+        What cannot be used is added to `refused`. `advance` is told (done, total) findings of a report.
         """
         try:
             raw, modified = read_source(source, self._limits)
@@ -90,7 +89,6 @@ class OneShot:
         seen: dict[str, int] = {}
         for report in document.reports:
             self.refused.extend(Refused(source, reject) for reject in report.rejects)
-            begin(len(report.findings))
             context = self._context(report, modified, seen)
             prior = self._prior(context)
             if prior is not None:
@@ -101,6 +99,7 @@ class OneShot:
                 last = min(first + self._batch_size, len(report.findings))
                 state = run_batch(self._graph, 0, first, last)
                 emit(session.take_lines(first, last, state["decided"]))
+                advance(last, len(report.findings))
             if self._ledger is not None and session.comparison is not None:
                 self._ledger.update_baseline(
                     context.host,
