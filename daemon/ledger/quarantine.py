@@ -64,7 +64,7 @@ def store_reject(
     """
     place = digest if digest is not None else os.fsencode(file.path)
     excerpt = reject.excerpt[:MAX_EXCERPT_BYTES]
-    key = codec.digest(
+    key = codec.text_digest(
         "stream" if digest is None else "document",
         place,
         reject.reason,

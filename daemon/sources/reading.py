@@ -11,13 +11,14 @@ import structlog
 
 from daemon.ports import FileIdentity, FileState, Intake
 from daemon.sources.content import Content, continues, end_of_lines, identify
-from daemon.sources.identity import HEAD_BYTES, digest, read_all
+from daemon.sources.identity import HEAD_BYTES, read_all
 from daemon.sources.lines import Line, LineReader
 from daemon.sources.names import named_as_stream
 from daemon.sources.settings import WatchSettings
 from daemon.sources.tracked import Signature, SweepResult, Tracked
 from pipeline.errors import Incomplete, QuarantineReason, ReportError
 from pipeline.finding import Reject
+from pipeline.keys import content_digest
 from pipeline.report.gunzip import GZIP_MAGIC, decompress
 from pipeline.report.limits import Limits, line_too_long, too_large
 from pipeline.report.read import Document, is_stream, read_document
@@ -84,7 +85,7 @@ class Reader:
 
     def report(self, file: Tracked, reason: QuarantineReason, detail: str, result: SweepResult) -> None:
         """Put a file into quarantine that was not even opened, once."""
-        mark = digest(f"{reason}\0{file.path}".encode(errors="surrogateescape"))
+        mark = content_digest(f"{reason}\0{file.path}".encode(errors="surrogateescape"))
         if file.state is not None and file.state.digest == mark:
             return
         state = file.state or self._intake.add_file(file.path, _unopened(file), "document")
@@ -99,7 +100,7 @@ class Reader:
         """
         content = Content(descriptor)
         state = self.register(file, content, "stream")
-        state = replace(state, offset=end, tail_digest=digest(content.tail(end)), digest=COPY_MARK)
+        state = replace(state, offset=end, tail_digest=content_digest(content.tail(end)), digest=COPY_MARK)
         self._intake.admit_records(state, [], self.host_key(file.path))
         file.state = state
         self._grow_head(file, state, content)
@@ -158,7 +159,7 @@ class Reader:
     def _admit_document(
         self, file: Tracked, descriptor: int, raw: bytes, signature: Signature, result: SweepResult
     ) -> Iterator[None]:
-        known = digest(raw)
+        known = content_digest(raw)
         if file.state is not None and file.state.digest == known:
             self._finish_document(file, signature)
             return
@@ -213,11 +214,11 @@ class Reader:
             result.expect(due)
             return
         reject = Reject(error.reason, error.detail, error.offset, excerpt=raw[:EXCERPT_BYTES])
-        self._quarantine(file, Content(descriptor), digest(raw), len(raw), reject, result)
+        self._quarantine(file, Content(descriptor), content_digest(raw), len(raw), reject, result)
         file.finish(signature)
 
     def _refuse_size(self, file: Tracked, descriptor: int, signature: Signature, result: SweepResult) -> None:
-        mark = digest(f"too_large\0{file.path}".encode(errors="surrogateescape"))
+        mark = content_digest(f"too_large\0{file.path}".encode(errors="surrogateescape"))
         if file.state is None or file.state.digest != mark:
             reject = Reject("too_large", too_large(self._limits).detail, excerpt=os.pread(descriptor, EXCERPT_BYTES, 0))
             self._quarantine(file, Content(descriptor), mark, 0, reject, result)
@@ -243,7 +244,7 @@ class Reader:
             file.wait(signature, self._clock())
             result.again = True
             return
-        known = digest(raw)
+        known = content_digest(raw)
         if file.state is not None and file.state.digest == known:
             self._finish_document(file, signature)
             return
@@ -286,7 +287,7 @@ class Reader:
                 result.again = True
                 return
             records = self._parse(piece.lines)
-            taken = replace(state, offset=piece.end, tail_digest=digest(piece.tail), digest=None)
+            taken = replace(state, offset=piece.end, tail_digest=content_digest(piece.tail), digest=None)
             result.add(self._intake.admit_records(taken, records, host_key))
             result.bytes_read += piece.end - state.offset
             state = file.state = taken
@@ -332,7 +333,7 @@ class Reader:
         if record is not None and not isinstance(record, BadLine):
             # A proper beginning of an object is never an object: only the line end is missing.
             end = line.offset + len(line.data)
-            taken = replace(state, offset=end, tail_digest=digest(content.tail(end)), digest=None)
+            taken = replace(state, offset=end, tail_digest=content_digest(content.tail(end)), digest=None)
             if not continues(state, content):
                 result.again = True
                 return now
@@ -351,7 +352,7 @@ class Reader:
         return None
 
     def _report_unfinished(self, file: Tracked, state: FileState, line: Line, result: SweepResult) -> None:
-        known = digest(line.data)
+        known = content_digest(line.data)
         if state.digest == known:
             return
         detail = "the last line has no end, and nothing was added to it"
@@ -401,7 +402,7 @@ def _state(file: Tracked) -> FileState:
 
 
 def _unopened(file: Tracked) -> FileIdentity:
-    return FileIdentity(file.device, file.inode, None, 0, digest(b""))
+    return FileIdentity(file.device, file.inode, None, 0, content_digest(b""))
 
 
 def _prefixes(bind: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterator
 
 from daemon.ports import FileIdentity, FileState, Intake
-from daemon.sources.identity import HEAD_BYTES, TAIL_BYTES, digest
+from daemon.sources.identity import HEAD_BYTES, TAIL_BYTES
 from daemon.sources.tracked import SweepResult
 from pipeline.errors import ReportError
 from pipeline.finding import Reject
+from pipeline.keys import content_digest
 from pipeline.report.limits import Limits, line_too_long, too_large
 from pipeline.report.read import is_stream, read_document
 from pipeline.report.records import BadLine, BlankLine, StreamRecord
@@ -72,7 +73,7 @@ class StandardInput:
             yield
         raw = b"".join(parts)
         result.bytes_read += size
-        state = FileState(state.file_id, NAME, state.identity, "document", size, digest=digest(raw))
+        state = FileState(state.file_id, NAME, state.identity, "document", size, digest=content_digest(raw))
         try:
             if size > self._limits.max_bytes:
                 raise too_large(self._limits)
@@ -124,7 +125,7 @@ class StandardInput:
         self, state: FileState, records: list[tuple[int, StreamRecord]], offset: int, tail: bytes, result: SweepResult
     ) -> FileState:
         result.bytes_read += offset - state.offset
-        state = FileState(state.file_id, NAME, state.identity, "stream", offset, digest(tail))
+        state = FileState(state.file_id, NAME, state.identity, "stream", offset, content_digest(tail))
         records = [pair for pair in records if not isinstance(pair[1], BlankLine)]
         result.add(self._intake.admit_records(state, records, self._host_key))
         return state
@@ -143,4 +144,4 @@ def _split(data: bytes) -> list[bytes]:
 
 def _identity(head: bytes) -> FileIdentity:
     head = head[:HEAD_BYTES]
-    return FileIdentity(0, 0, None, len(head), digest(head))
+    return FileIdentity(0, 0, None, len(head), content_digest(head))

@@ -1,9 +1,9 @@
 """What a whole file holds."""
 
 from dataclasses import dataclass, replace
-from hashlib import sha256
 
 from pipeline.finding import ParsedReport, Reject
+from pipeline.keys import content_digest
 from pipeline.report.json_report import REPORT_KEYS, read_json_report
 from pipeline.report.limits import Limits
 from pipeline.report.load import Loaded
@@ -36,7 +36,7 @@ def read_report(loaded: Loaded, text: bytes, limits: Limits, notes: list[str]) -
         ReportError: ``no_results`` or ``too_large``.
     """
     read = read_sarif if "runs" in loaded.value and "results" not in loaded.value else read_json_report
-    return read(loaded.value, loaded.marker, sha256(text).hexdigest(), limits, notes)
+    return read(loaded.value, loaded.marker, content_digest(text), limits, notes)
 
 
 def with_note(report: ParsedReport, note: str) -> ParsedReport:
