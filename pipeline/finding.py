@@ -13,6 +13,7 @@ StatusBasis = Literal["metadata", "description", "class", "severity", "none"]
 
 SEVERITIES: tuple[Severity, ...] = ("info", "low", "medium", "high", "critical", "error")
 LEVELS: tuple[Level, ...] = ("info", "low", "medium", "high", "critical")
+EXCERPT_BYTES = 512  # kept of what cannot be used
 
 
 @dataclass(slots=True, frozen=True)
@@ -88,7 +89,7 @@ class Reject:
     Attributes:
         offset: first byte of the piece in the decompressed input, or None where it has no place of
             its own (a finding inside a document).
-        excerpt: at most 512 bytes of the piece, for a person to look at.
+        excerpt: the first `EXCERPT_BYTES` of the piece, for a person to look at.
         path: where inside a document, for example ``results[3].findings[0].severity``.
     """
 

@@ -17,7 +17,7 @@ from daemon.sources.names import named_as_stream
 from daemon.sources.settings import WatchSettings
 from daemon.sources.tracked import Signature, SweepResult, Tracked
 from pipeline.errors import Incomplete, QuarantineReason, ReportError
-from pipeline.finding import Reject
+from pipeline.finding import EXCERPT_BYTES, Reject
 from pipeline.keys import content_digest
 from pipeline.report.gunzip import GZIP_MAGIC, decompress
 from pipeline.report.limits import Limits, line_too_long, too_large
@@ -29,7 +29,6 @@ logger = structlog.get_logger(__name__)
 
 COPY_MARK = "copy"  # stands for the digest of a stream whose lines were read under another name
 KIND_BYTES = 1 << 16  # enough to tell a stream from a document
-EXCERPT_BYTES = 512
 _DOCUMENT_STARTS = (b"{", b"\xff\xfe", b"\xfe\xff")
 # A file system stamps with the tick of the clock (4 to 10 ms), so two writes can carry the same time.
 RACY_NS = 50_000_000

@@ -6,7 +6,7 @@ from daemon.ports import FileIdentity, FileState, Intake
 from daemon.sources.identity import HEAD_BYTES, TAIL_BYTES
 from daemon.sources.tracked import SweepResult
 from pipeline.errors import ReportError
-from pipeline.finding import Reject
+from pipeline.finding import EXCERPT_BYTES, Reject
 from pipeline.keys import content_digest
 from pipeline.report.limits import Limits, line_too_long, too_large
 from pipeline.report.read import is_stream, read_document
@@ -15,7 +15,6 @@ from pipeline.report.stream import parse_line
 
 NAME = "-"
 READ_BYTES = 1 << 16
-EXCERPT_BYTES = 512
 
 
 class StandardInput:

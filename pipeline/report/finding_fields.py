@@ -5,10 +5,9 @@ from typing import Any, Final
 
 import orjson
 
-from pipeline.finding import SEVERITIES, RawFinding, Reject, Severity
+from pipeline.finding import EXCERPT_BYTES, SEVERITIES, RawFinding, Reject, Severity
 from pipeline.report.marks import Flaw, join, resolve, strip
 
-EXCERPT_BYTES = 512
 MAX_PATH_CHARS = 200  # a metadata key may be as long as it likes
 MAX_SCORE = 1_000_000  # a base score is 0 to 90; more digits than this are no score
 

@@ -4,9 +4,8 @@ import re
 from dataclasses import replace
 
 from pipeline.errors import Incomplete, QuarantineReason, ReportError
-from pipeline.finding import ParsedReport, Reject
+from pipeline.finding import EXCERPT_BYTES, ParsedReport, Reject
 from pipeline.report.document import Document, is_report, read_report, with_note
-from pipeline.report.finding_fields import EXCERPT_BYTES
 from pipeline.report.lexer import Value, lex, pick_marker
 from pipeline.report.limits import Limits
 from pipeline.report.load import Loaded, load, load_value

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from pipeline.errors import ReportError
-from pipeline.finding import ParsedReport, RawFinding, Reject, ScanHeader
-from pipeline.report.finding_fields import EXCERPT_BYTES, describe, excerpt_of, read_finding
+from pipeline.finding import EXCERPT_BYTES, ParsedReport, RawFinding, Reject, ScanHeader
+from pipeline.report.finding_fields import describe, excerpt_of, read_finding
 from pipeline.report.header import build_header
 from pipeline.report.limits import Limits, line_too_long, too_many_findings
 from pipeline.report.load import Loaded, load
