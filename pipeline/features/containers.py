@@ -7,7 +7,7 @@ _RUNTIMES = frozenset({"docker", "containerd", "podman", "crio"})
 
 @feature
 def container_runtime(context: FeatureContext, runtime: str | None, cgroup: str | None) -> str | None:
-    """Give ``docker | containerd | podman | crio | kubernetes | unknown``, or None where the report names none.
+    """Return ``docker | containerd | podman | crio | kubernetes | unknown``, or None where the report names none.
 
     The scanner calls the runtime of a pod unknown where only ``kubepods`` stands in the path.
     """

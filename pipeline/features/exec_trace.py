@@ -12,7 +12,7 @@ _NOBODY = 65534
 
 @feature
 def program_kind(context: FeatureContext, name: str | None) -> str | None:
-    """Say what kind of program a process name or argv[0] claims to be; ``other`` where our list has none."""
+    """Return what kind of program a process name or argv[0] claims to be; ``other`` where our list has none."""
     if name is None:
         return None
     if name == _NO_COMMAND:
@@ -23,7 +23,7 @@ def program_kind(context: FeatureContext, name: str | None) -> str | None:
 
 @feature
 def process_owner(context: FeatureContext, uid: str | None) -> str | None:
-    """Say whose process it is: ``root``, ``system``, ``user``; None where user ids are left out."""
+    """Return whose process it is: ``root``, ``system``, ``user``; None where user ids are left out."""
     if uid is None or not uid.isascii() or not uid.isdigit() or len(uid) > 10:
         return None
     number = int(uid)
@@ -40,7 +40,7 @@ def in_container(context: FeatureContext, container: str | None) -> str | None:
 
 @feature
 def address_scope(context: FeatureContext, address: str | None) -> str | None:
-    """Say how far an address reaches: ``loopback``, ``link_local``, ``private``, ``multicast`` or ``public``."""
+    """Return how far an address reaches: ``loopback``, ``link_local``, ``private``, ``multicast`` or ``public``."""
     if address is None:
         return None
     try:

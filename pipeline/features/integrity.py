@@ -27,7 +27,7 @@ _PLACES = (
 
 @feature
 def package_deviation(context: FeatureContext, raw: str | None) -> str | None:
-    """Say how a packaged file differs, from the verifier's line; ``_config`` where it is a configuration file.
+    """Return how a packaged file differs, from the verifier's line; ``_config`` where it is a configuration file.
 
     ``missing``, ``unreadable`` (the verifier was not allowed to look), ``content``, ``capability``, ``owner``,
     ``mode``, ``link``, ``device``, ``size``, ``time``; and lines that are about no file: ``not_installed``,
@@ -49,7 +49,7 @@ def package_deviation(context: FeatureContext, raw: str | None) -> str | None:
 
 @feature
 def package_place(context: FeatureContext, path: str | None) -> str | None:
-    """Say what kind of file a packaged path is: ``program``, ``library``, ``documentation``, ..."""
+    """Return what kind of file a packaged path is: ``program``, ``library``, ``documentation``, ..."""
     if path is None:
         return None
     return next((place for place, pattern in _PLACES if pattern.match(path)), "other")
@@ -57,7 +57,7 @@ def package_place(context: FeatureContext, path: str | None) -> str | None:
 
 @feature
 def mismatch_sample(context: FeatureContext, count: str | None, sample: str | None) -> str | None:
-    """Say what the mismatches of a summary are: ``messages`` when all are remarks of the tool, else ``files``.
+    """Return what the mismatches of a summary are: ``messages`` when all are remarks of the tool, else ``files``.
 
     The summary holds the first forty characters of ten lines; more lines than that are taken for files.
     """
@@ -70,13 +70,13 @@ def mismatch_sample(context: FeatureContext, count: str | None, sample: str | No
 
 @feature
 def package_tool(context: FeatureContext, tool: str | None) -> str | None:
-    """Give the name of the verifier; None where none was asked for."""
+    """Return the name of the verifier; None where none was asked for."""
     return tool if tool in ("dpkg", "rpm", "none") else None
 
 
 @feature
 def ima_state(context: FeatureContext, entries: str | None, failures: str | None) -> str | None:
-    """Say what the IMA measurement list tells.
+    """Return what the IMA measurement list tells.
 
     ``word_fail`` (lines that hold the word, in file names: the list has no verdicts), ``empty``, ``boot_only``
     (no measurement policy), ``measuring``; None where it was not read.

@@ -13,7 +13,7 @@ _SELINUX_STRICTNESS = {"disabled": 0, "permissive": 1, "enforcing": 2}
 
 @feature
 def mac_platform(context: FeatureContext) -> str | None:
-    """Say which of the two the reported distribution ships and enables, or None where that is not known."""
+    """Return which of the two the reported distribution ships and enables, or None where that is not known."""
     system = (context.header.os_id or "").strip().lower()
     if system in _APPARMOR_SYSTEMS:
         return "apparmor"

@@ -29,7 +29,7 @@ _FORCED, _OUT_OF_TREE, _UNSIGNED = 1 << 1, 1 << 12, 1 << 13
 
 @feature
 def module_family(context: FeatureContext, module: str | None) -> str | None:
-    """Say what kind of module it is, by our list; ``unlisted`` where we do not know it."""
+    """Return what kind of module it is, by our list; ``unlisted`` where we do not know it."""
     if module is None:
         return None
     fact = context.knowledge.modules.get(module)
@@ -38,7 +38,7 @@ def module_family(context: FeatureContext, module: str | None) -> str | None:
 
 @feature
 def module_name(context: FeatureContext, module: str | None) -> str | None:
-    """Give the name of a module that matters by name: benchmarks ask to block it, or a rootkit is called so."""
+    """Return the name of a module that matters by name: benchmarks ask to block it, or a rootkit is called so."""
     fact = context.knowledge.modules.get(module) if module is not None else None
     return module if fact is not None and (fact.blockable or fact.family == "rootkit") else None
 
@@ -51,7 +51,7 @@ def module_evidence(context: FeatureContext, *values: str | None) -> str | None:
 
 @feature
 def module_tree(context: FeatureContext, path: str | None) -> str | None:
-    """Say which part of /lib/modules/RELEASE a module file lies in.
+    """Return which part of /lib/modules/RELEASE a module file lies in.
 
     ``kernel`` (the kernel's own tree), ``kernel_addon`` (beside it, as prebuilt vendor drivers are), ``dkms``,
     ``updates``, ``weak_updates``, ``extra``, ``other``.
@@ -61,7 +61,7 @@ def module_tree(context: FeatureContext, path: str | None) -> str | None:
 
 @feature
 def module_reading(context: FeatureContext, module: str | None, path: str | None, *values: str | None) -> str | None:
-    """Say how the scanner came to its claim; `values` are the flags in the order of `_FLAGS`.
+    """Return how the scanner came to its claim; `values` are the flags in the order of `_FLAGS`.
 
     ``dash_in_file_name``: it looked for NAME.ko where the file is called NA-ME.ko, and found none.
     ``zstd``: it found none because it does not know .ko.zst.
@@ -93,7 +93,7 @@ def module_reading(context: FeatureContext, module: str | None, path: str | None
 
 @feature
 def module_taint(context: FeatureContext, taint: str | None) -> str | None:
-    """Say what the kernel itself noted about loaded modules since boot.
+    """Return what the kernel itself noted about loaded modules since boot.
 
     ``forced``, ``out_of_tree+unsigned``, ``out_of_tree``, ``unsigned`` or ``clear``. Read from the number: the
     scanner's names for the bits are wrong from bit 10 on (it calls "unsigned module" FIRMWARE_WORKAROUND).
@@ -124,7 +124,7 @@ def module_summary(
     out_of_tree_list: str | None,
     hidden_list: str | None,
 ) -> str | None:
-    """Say what is left of a module summary when everything that the scanner is known to misread is taken out.
+    """Return what is left of a module summary when everything that the scanner is known to misread is taken out.
 
     ``clean`` (nothing was counted), ``explained`` (all of it is misread), or the joined rest: ``rootkit_name``,
     ``hidden``, ``missing_file``, ``unsigned``, ``out_of_tree``, ``sysfs_only``.
@@ -165,7 +165,7 @@ def module_summary(
 def kernel_addresses(
     context: FeatureContext, readable: str | None, sampled: str | None, all_zero: str | None
 ) -> str | None:
-    """Say who sees addresses of kernel symbols: ``visible`` to an ordinary user, ``root`` only, or ``hidden``."""
+    """Return who sees addresses of kernel symbols: ``visible`` to an ordinary user, ``root`` only, or ``hidden``."""
     if readable != "yes" or not _count(sampled) or context.header.euid is None:
         return None
     if all_zero == "true":

@@ -18,7 +18,7 @@ _PROTECTIVE = ("nosuid", "nodev", "noexec")
 
 @feature
 def mount_place(context: FeatureContext, mountpoint: str | None) -> str | None:
-    """Give a well-known mount point itself, ``below_home`` for one user's directory, else ``other``."""
+    """Return a well-known mount point itself, ``below_home`` for one user's directory, else ``other``."""
     if mountpoint is None:
         return None
     for known in _MOUNT_POINTS:
@@ -29,7 +29,7 @@ def mount_place(context: FeatureContext, mountpoint: str | None) -> str | None:
 
 @feature
 def mount_filesystem(context: FeatureContext, fstype: str | None) -> str | None:
-    """Give a well-known file-system type itself, ``network`` or ``fuse`` for a kind, else ``other``."""
+    """Return a well-known file-system type itself, ``network`` or ``fuse`` for a kind, else ``other``."""
     if fstype is None:
         return None
     for known in _FILE_SYSTEMS:

@@ -38,7 +38,7 @@ _STATES = {
 
 @feature
 def socket_exposure(context: FeatureContext, address: str | None) -> str | None:
-    """Say which hosts the local address lets in: ``loopback``, ``wildcard`` (all interfaces) or ``specific``."""
+    """Return which hosts the local address lets in: ``loopback``, ``wildcard`` (all interfaces) or ``specific``."""
     if not address:
         return None
     text = address.strip().lower()

@@ -113,7 +113,7 @@ _TYPO_TARGETS = ("passwd", "sudo", "chsh", "chfn", "newgrp", "gpasswd", "mount",
 
 @lru_cache(maxsize=4096)
 def merged(path: str) -> str:
-    """Give a path as a merged-/usr host has it, without the kernel's mark of a deleted file."""
+    """Return a path as a merged-/usr host has it, without the kernel's mark of a deleted file."""
     path = path.removesuffix(DELETED)
     return f"/usr{path}" if _MERGED.match(path) else path
 
@@ -138,7 +138,7 @@ def place_of(path: str) -> str:
 
 @feature
 def path_place(context: FeatureContext, path: str | None, coarse: str = "") -> str | None:
-    """Say where a path lies; with ``coarse: "true"`` in nine words only."""
+    """Return where a path lies; with ``coarse: "true"`` in nine words only."""
     if path is None:
         return None
     place = place_of(path)
@@ -147,7 +147,7 @@ def path_place(context: FeatureContext, path: str | None, coarse: str = "") -> s
 
 @feature
 def path_owner(context: FeatureContext, path: str | None, privilege: str = "setid") -> str | None:
-    """Say whether the distribution has this path with this privilege (``setid`` or ``capability``).
+    """Return whether the distribution has this path with this privilege (``setid`` or ``capability``).
 
     ``distribution``; ``other_distribution`` (only another family has it); ``name_only`` (a known name in another
     place); ``none``.
@@ -171,14 +171,14 @@ def path_package(context: FeatureContext, path: str | None) -> str | None:
 
 @feature
 def path_role(context: FeatureContext, path: str | None) -> str | None:
-    """Say what a known path is for, in the words of our list."""
+    """Return what a known path is for, in the words of our list."""
     fact = context.knowledge.paths.get(merged(path)) if path is not None else None
     return fact.role if fact is not None else None
 
 
 @feature
 def path_lookalike(context: FeatureContext, path: str | None) -> str | None:
-    """Say how a name imitates that of a known set-id program.
+    """Return how a name imitates that of a known set-id program.
 
     ``variant`` (``su.bak``, ``.sudo``), ``homoglyph`` (letters that look the same), ``near`` (one slip away); None
     where it is such a name itself or nothing like one.
@@ -192,13 +192,13 @@ def path_lookalike(context: FeatureContext, path: str | None) -> str | None:
 
 @feature
 def path_kind(context: FeatureContext, path: str | None) -> str | None:
-    """Say what kind of file a name promises."""
+    """Return what kind of file a name promises."""
     return _kind(path) if path is not None else None
 
 
 @feature
 def path_interpreter(context: FeatureContext, path: str | None) -> str | None:
-    """Say why the scanner took a setuid file for an interpreter: its own name, or the first line of a script."""
+    """Return why the scanner took a setuid file for an interpreter: its own name, or the first line of a script."""
     if path is None:
         return None
     return "interpreter" if _base(path) in _INTERPRETERS else "script"
@@ -217,7 +217,7 @@ def path_usr_alias(context: FeatureContext, path: str | None) -> str | None:
 
 @feature
 def name_shape(context: FeatureContext, value: str | None) -> str | None:
-    """Say what is odd about the characters of a path's last part, most telling first; None where nothing is."""
+    """Return what is odd about the characters of a path's last part, most telling first; None where nothing is."""
     return _shape(_base(value)) if value is not None else None
 
 
@@ -234,7 +234,7 @@ _NAMES: list[tuple[dict[str, PathFact], _Names]] = []
 
 
 def _names(paths: dict[str, PathFact]) -> _Names:
-    """Give the last parts of the known paths, by privilege; made once for a knowledge object."""
+    """Return the last parts of the known paths, by privilege; made once for a knowledge object."""
     if not _NAMES or _NAMES[0][0] is not paths:
         _NAMES[:] = [
             (
@@ -262,7 +262,7 @@ def _lookalike(base: str, names: frozenset[str]) -> str | None:
 
 
 def _one_slip(word: str, target: str) -> bool:
-    """Say whether one letter added, lost, changed or swapped with its neighbour makes `word` of `target`."""
+    """Return whether one letter added, lost, changed or swapped with its neighbour makes `word` of `target`."""
     if abs(len(word) - len(target)) > 1 or len(word) < 4:
         return False
     start = 0

@@ -49,7 +49,7 @@ _DELETED_PLACES = {
 
 @feature
 def deleted_executable(context: FeatureContext, exe: str | None) -> str | None:
-    """Say what kind of deleted executable an exe link names.
+    """Return what kind of deleted executable an exe link names.
 
     ``early_udev``, ``runtime_memory`` (a container runtime's copy of itself), ``memfd``, ``temporary``, ``home``,
     ``local``, ``distribution`` (most often an upgrade that waits for a restart), ``container``, ``app_bundle``,
@@ -68,7 +68,7 @@ def deleted_executable(context: FeatureContext, exe: str | None) -> str | None:
 
 @feature
 def command_match(context: FeatureContext, command: str | None) -> str | None:
-    """Say what in argv[0] the scanner's word list hits, most telling first.
+    """Return what in argv[0] the scanner's word list hits, most telling first.
 
     ``miner``, ``malware_word``, ``kernel_name``, ``bot``, ``bot_inside`` (a longer word: robot, chatbot),
     ``temporary_path``, ``home_path``; ``unseen`` where it must be in an argument, which the report does not carry.
@@ -79,7 +79,7 @@ def command_match(context: FeatureContext, command: str | None) -> str | None:
 
 @feature
 def command_relation(context: FeatureContext, exe: str | None, command: str | None) -> str | None:
-    """Say how a process's name for itself, argv[0], relates to its executable.
+    """Return how a process's name for itself, argv[0], relates to its executable.
 
     ``same``, ``alias`` (one program under two names, versions included), ``title`` (``name: what it does``),
     ``login_shell``, ``kernel_thread`` (called like one, though kernel threads have no executable), ``different``.
@@ -89,7 +89,7 @@ def command_relation(context: FeatureContext, exe: str | None, command: str | No
 
 @feature
 def tool_kind(context: FeatureContext, value: str | None) -> str | None:
-    """Say what kind of tool a path, process name or argv[0] names, by our list."""
+    """Return what kind of tool a path, process name or argv[0] names, by our list."""
     if value is None:
         return None
     fact = known_tool(context.knowledge.tools, value)
@@ -110,7 +110,7 @@ def flags_set(context: FeatureContext, *values: str | None, names: str = "") -> 
 
 @feature
 def pattern_kind(context: FeatureContext, pattern: str | None) -> str | None:
-    """Say what kind of text a signature of the scanner's pattern list is, from its first 16 bytes."""
+    """Return what kind of text a signature of the scanner's pattern list is, from its first 16 bytes."""
     return _pattern_kind(pattern) if pattern is not None else None
 
 

@@ -32,14 +32,14 @@ def error_cause(context: FeatureContext, message: str | None) -> str | None:
 
 @feature
 def scan_user(context: FeatureContext) -> str | None:
-    """Say who ran the scan: ``root`` or ``ordinary``; None where the report does not say."""
+    """Return who ran the scan: ``root`` or ``ordinary``; None where the report does not say."""
     euid = context.header.euid
     return None if euid is None else "root" if euid == "0" else "ordinary"
 
 
 @feature
 def known_scanner(context: FeatureContext, scanner: str | None) -> str | None:
-    """Give the name of a scanner that our classes know; ``other`` for any other name."""
+    """Return the name of a scanner that our classes know; ``other`` for any other name."""
     if scanner is None:
         return None
     return scanner if scanner in _scanners(context.knowledge) else "other"

@@ -35,7 +35,7 @@ def find_unit(knowledge: Knowledge, name: str) -> UnitFact | None:
 
 
 def contraindication(knowledge: Knowledge, unit: str, directive: str) -> str | None:
-    """Say why the directive would break the unit, or None when nothing is known to speak against it."""
+    """Return why the directive would break the unit, or None when nothing is known to speak against it."""
     fact = find_unit(knowledge, unit)
     if fact is None:
         return None
@@ -47,7 +47,7 @@ def contraindication(knowledge: Knowledge, unit: str, directive: str) -> str | N
 
 @feature
 def unit_role(context: FeatureContext, unit: str | None) -> str | None:
-    """Give the role of the unit, ``unlisted`` for one that the curated list lacks, or ``not_a_unit`` for a file that
+    """Return the role of the unit, ``unlisted`` for one that the curated list lacks, or ``not_a_unit`` for a file that
     systemd does not read as a service (the scanner takes any name with ".service" in it)."""
     if unit is None:
         return None
@@ -59,7 +59,7 @@ def unit_role(context: FeatureContext, unit: str | None) -> str | None:
 
 @feature
 def directive_advice(context: FeatureContext, unit: str | None, directive: str | None) -> str | None:
-    """Say what to make of a unit without the directive.
+    """Return what to make of a unit without the directive.
 
     ``not_a_unit | test_first`` (not on the list) ``| leave`` (it would break the unit) ``| little_gain`` (a short
     privileged task that takes no requests) ``| set``.
@@ -79,7 +79,7 @@ def directive_advice(context: FeatureContext, unit: str | None, directive: str |
 
 @feature
 def directive_value(context: FeatureContext, value: str | None, directive: str | None) -> str | None:
-    """Say what a setting is worth that is neither absent nor exactly as wanted.
+    """Return what a setting is worth that is neither absent nor exactly as wanted.
 
     ``respelled`` (the wanted value, spelled as the scanner does not know) ``| stricter | partial`` (restricts, but
     less than wanted) ``| off | unreadable``; for a capability bounding set ``none_left | no_root_like |

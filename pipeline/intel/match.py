@@ -220,7 +220,7 @@ def load_intel(paths: Sequence[Path]) -> Intel:
 
 
 def observables(slots: Mapping[str, str], metadata: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    """Say what a finding shows, by kind; slots first, then what the report's metadata adds."""
+    """Return what a finding shows, by kind; slots first, then what the report's metadata adds."""
     seen: dict[str, list[str]] = {}
 
     def see(kind: str, value: str) -> None:

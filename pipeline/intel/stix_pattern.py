@@ -136,7 +136,7 @@ def holds(expression: Expression, seen: Observables) -> list[str] | None:
 
 
 def anchors(expression: Expression) -> list[Equal] | None:
-    """Give equalities of which at least one holds wherever the expression does; None if there are none.
+    """Return equalities of which at least one holds wherever the expression does; None if there are none.
 
     They are what an index needs: look these up, and evaluate only what they lead to.
     """
@@ -226,7 +226,7 @@ def regular_expression(pattern: str) -> Callable[[str], bool]:
 
 
 def _may_run_away(pattern: str) -> bool:
-    """Say whether a repetition stands inside a repeated group, or there are more than three open-ended ones."""
+    """Return whether a repetition stands inside a repeated group, or there are more than three open-ended ones."""
     plain = re.sub(r"\[\^?\]?(?:\\.|[^\]\\])*\]", "c", re.sub(r"\\[^1-9]", "e", pattern))
     if re.search(r"\\[1-9]|\(\?P=|\(\?\(", plain):
         return True

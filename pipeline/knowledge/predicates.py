@@ -56,7 +56,7 @@ class View:
 
 
 def accepted_values(expected: Mapping[str, Expected], key: str, profile: str) -> list[str]:
-    """Say which values of a setting the profile accepts.
+    """Return which values of a setting the profile accepts.
 
     Raises:
         KeyError: if `expected` has no such key.
@@ -66,7 +66,7 @@ def accepted_values(expected: Mapping[str, Expected], key: str, profile: str) ->
 
 
 def preferred_value(expected: Mapping[str, Expected], key: str, profile: str) -> str:
-    """Say which value of a setting the profile asks for.
+    """Return which value of a setting the profile asks for.
 
     Raises:
         KeyError: if `expected` has no such key.

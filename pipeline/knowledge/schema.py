@@ -342,7 +342,7 @@ class CorrelationMember(Selection):
     min: int = Field(default=1, ge=0)
 
     def alternatives(self, named: Mapping[str, list[Selection]]) -> list[Selection]:
-        """Give all selections by which a finding takes part.
+        """Return all selections by which a finding takes part.
 
         Raises:
             KeyError: if `use` names one that is not there.

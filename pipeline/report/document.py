@@ -1,4 +1,4 @@
-"""What a whole file holds."""
+"""A parsed file: its reports, and the pieces that were rejected."""
 
 from dataclasses import dataclass, replace
 
@@ -13,14 +13,14 @@ from pipeline.report.stream import is_record
 
 @dataclass(slots=True, frozen=True)
 class Document:
-    """The reports of a file in their order, and what of it belongs to none."""
+    """The reports of a file in their order, and the rejected pieces that belong to none of them."""
 
     reports: tuple[ParsedReport, ...]
     rejects: tuple[Reject, ...]
 
 
 def is_report(loaded: Loaded) -> bool:
-    """Tell whether a parsed value means to be a JSON report or SARIF, usable or not."""
+    """Return whether a parsed value looks like a JSON report or SARIF log, usable or not."""
     value = loaded.value
     if type(value) is not dict:
         return False
@@ -30,7 +30,7 @@ def is_report(loaded: Loaded) -> bool:
 
 
 def read_report(loaded: Loaded, text: bytes, limits: Limits, notes: list[str]) -> ParsedReport:
-    """Check one JSON report or SARIF log; `text` is the bytes that it came from.
+    """Check one JSON report or SARIF log; `text` is the bytes that it was parsed from.
 
     Raises:
         ReportError: ``no_results`` or ``too_large``.

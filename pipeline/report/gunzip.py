@@ -10,10 +10,11 @@ _CHUNK = 1 << 20  # decompressed at a time, so that a bomb is noticed within a m
 
 
 def decompress(raw: bytes, limits: Limits) -> bytes:
-    """Return `raw`, decompressed if it starts like gzip (a name ending in .gz says nothing: the scanner writes plain
-    text under it).
+    """Return `raw`, decompressed if it begins with the magic bytes of gzip.
 
-    Members that follow one another are joined; zero bytes after the last one are padding.
+    The name does not matter: the scanner writes plain text to files that end in .gz.
+
+    Several members are joined; zero bytes after the last one are padding.
 
     Raises:
         Incomplete: ``truncated_gzip``: the compressed data ends early.

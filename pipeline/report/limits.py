@@ -1,4 +1,4 @@
-"""How much of a stranger's input is read before it is refused: the section `limits` of the settings."""
+"""Limits on untrusted input: the section `limits` of the settings."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -12,8 +12,8 @@ GIB = 1 << 30
 class Limits(BaseModel):
     """Bounds of one report; the largest real one (3,176 findings of a hardened host) has 1.0 MB and depth 6.
 
-    They are made once, from the settings, and passed on from there. The bounds of the bounds keep a value that was
-    written in the wrong unit from refusing every report, and one that is far too large from taking all memory.
+    They are created once, from the settings, and passed on as an argument. Each limit has bounds of its own, so that a
+    value in the wrong unit cannot reject every report, and a far too large one cannot use up all memory.
 
     Attributes:
         max_bytes: of decompressed data: thirty times the largest real report. Hostile data can take twenty times
@@ -24,10 +24,10 @@ class Limits(BaseModel):
             held at a time.
         max_depth: of nested objects and lists. The JSON writer puts out 254 levels, and a finding stands some levels
             deeper in what is stored and written than in its report.
-        max_findings: of one scan: sixty times the largest real one. A scan is analysed as a whole, in memory.
-        max_rejects: of one document; more is no report with flaws but no report. The quarantine keeps 100,000 entries.
-        max_mends: of values that the strict parser cannot read (names that are not text, NaN) in one document; each
-            costs some microseconds. A host with that many odd names gets its report refused, with the reason.
+        max_findings: of one scan: sixty times those of the largest real one. A scan is analysed as a whole, in memory.
+        max_rejects: of one document; with more of them it is no report. The quarantine keeps 100,000 entries.
+        max_repairs: of values that the strict parser cannot read (names that are not UTF-8, NaN) in one document; each
+            costs some microseconds. The report of a host with that many such names is rejected, with the reason.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,7 +39,7 @@ class Limits(BaseModel):
     max_depth: int = Field(default=64, ge=8, le=200)
     max_findings: int = Field(default=200_000, ge=1, le=1_000_000)
     max_rejects: int = Field(default=10_000, ge=1, le=100_000)
-    max_mends: int = Field(default=100_000, ge=1, le=1_000_000)
+    max_repairs: int = Field(default=100_000, ge=1, le=1_000_000)
 
 
 def too_large(limits: Limits) -> ReportError:
@@ -54,5 +54,5 @@ def too_many_findings(limits: Limits) -> ReportError:
 
 
 def line_too_long(limits: Limits) -> str:
-    """Say why a line is not read."""
+    """Return the reason for rejecting a line that is too long."""
     return f"longer than {limits.max_line_bytes} bytes; if it is no mistake, raise limits.max_line_bytes"

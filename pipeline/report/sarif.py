@@ -1,4 +1,4 @@
-"""Reads the scanner's SARIF 2.1.0, which is a poor relation of its report: no host, no scanner, no times."""
+"""Reads the scanner's SARIF 2.1.0, which carries less than its JSON report: no host, no scanner, no times."""
 
 from dataclasses import replace
 from typing import Any, Final
@@ -12,8 +12,8 @@ from pipeline.report.marks import Flaw, occurrences, resolve, resolve_header
 
 SCANNER_TOOL = "sys-scan"
 
-# The scanner writes its own severities into `level`; these are the words of the standard. `error` is both: a failed
-# scanner when the scanner writes it, the worst level when another tool does.
+# The scanner writes its own severities into `level`; these are the levels of the standard. `error` is in both: a
+# scanner module that failed when sys-scan writes it, the highest level when another tool does.
 _STANDARD_LEVELS: Final[dict[str, str]] = {"error": "high", "warning": "medium", "note": "low", "none": "info"}
 _DEFAULT_LEVEL = "warning"  # SARIF 2.1.0, 3.27.10
 _MAPPED = frozenset(("ruleId", "level", "message", "properties"))

@@ -1,4 +1,4 @@
-"""Reads a file that is not one clean document: several of them, log lines around them, remains of an older one."""
+"""Parses a file that is more than one document: several reports, log lines between them, remains of an older file."""
 
 import re
 from dataclasses import replace
@@ -20,11 +20,10 @@ _MAX_RESTARTS = 4  # inside a document that proved broken; each may cost a pass 
 
 
 def read_sequence(text: bytes, limits: Limits, final: bool) -> Document:
-    """Read every whole thing in `text`: JSON reports, SARIF logs and NDJSON records in any layout.
+    """Parse every complete item in `text`: JSON reports, SARIF logs and NDJSON records, indented or not.
 
     Args:
-        final: nothing more will be written, so what is whole before a cut end is used; otherwise a cut end makes
-            all of it wait.
+        final: nothing more will be written, so complete items before a cut one are used; otherwise all of them wait.
 
     Raises:
         ReportError: if nothing in it can be used.
@@ -35,12 +34,12 @@ def read_sequence(text: bytes, limits: Limits, final: bool) -> Document:
 class _Sequence:
     def __init__(self, text: bytes, limits: Limits, final: bool) -> None:
         self._rejects: list[Reject] = []
-        # A valid string holds no line end, so a log line may be taken out wherever it stands. Blanks in its place
-        # keep all offsets true.
+        # A valid string contains no line end, so a log line may be removed wherever it is. It is replaced by blanks,
+        # which keeps all offsets correct.
         self._text = _LOG_LINES.sub(self._blank_log_line, text)
         self._original = text
         self._restarts = _MAX_RESTARTS
-        # The pass that damages runs over all of the scanner's output, so one record's flaw reaches into the next.
+        # The pass that damages text runs over the whole output, so damage of one record goes on in the next.
         before = undo_pretty(self._text) if looks_damaged(self._text) else None
         self._undone = before is not None
         if before is not None:
@@ -62,7 +61,9 @@ class _Sequence:
             raise self._explain_nothing()
         if self._undone:
             self._reports = [with_note(report, "pretty_damage") for report in self._reports]
-            self._rejects = [replace(reject, offset=None) for reject in self._rejects]  # of text that no longer is
+            self._rejects = [
+                replace(reject, offset=None) for reject in self._rejects
+            ]  # they were offsets in the damaged text
         if any(reject.reason == "log_line" for reject in self._rejects):
             self._reports = [with_note(report, "log_lines") for report in self._reports]
         self._rejects.sort(key=lambda reject: reject.offset or 0)
@@ -92,7 +93,7 @@ class _Sequence:
         except ReportError as error:
             following = _NEXT_START.search(self._text, position + 1, value.end)
             if following and self._restarts and error.reason in ("truncated", "invalid_json"):
-                # A cut document with another one written behind it looks like one broken document.
+                # A cut document followed by another one looks like one broken document.
                 self._restarts -= 1
                 self._errors.append(error)
                 self._reject(error.reason, error.detail, position, following.start())
@@ -115,7 +116,7 @@ class _Sequence:
         return load_value(value, self._marker)
 
     def _pass_over(self, position: int) -> int:
-        """Reject what is no value, up to the next line that begins like a document."""
+        """Reject what is not a value, up to the next line that begins like a document."""
         line_end = self._text.find(b"\n", position)
         following = _NEXT_START.search(self._text, line_end + 1) if line_end >= 0 else None
         end = following.start() if following else len(self._text)

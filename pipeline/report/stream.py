@@ -1,4 +1,4 @@
-"""Reads NDJSON: a line by itself, and lines together as the reports that they make up."""
+"""Parses NDJSON: single lines, and sequences of lines as reports."""
 
 import hashlib
 import re
@@ -22,16 +22,16 @@ _WHITE = b" \t\r\n"
 LOG_LINE = rb"\[(?:TRACE|DEBUG|INFO|WARN|WARNING|ERROR|FATAL|CRITICAL) *\](?: |$)"
 _LOG_LINE = re.compile(LOG_LINE)
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-# These do not cost a report its completeness: they are no findings, and the summary counts those.
+# With these a report can still be complete: its summary counts findings only.
 _HARMLESS = frozenset(("log_line", "unknown_record"))
 
 
 def parse_line(line: bytes, offset: int, limits: Limits) -> StreamRecord:
-    """Say what one line is.
+    """Parse one line.
 
     Args:
-        line: with or without its end. Zero bytes in front are dropped: a writer whose file was cut under its hands
-            leaves a hole there.
+        line: with or without its line end. Leading zero bytes are dropped: a writer whose file is truncated while it is
+            open goes on at its old offset, which leaves a hole.
         offset: of its first byte in the stream.
     """
     if len(line) > limits.max_line_bytes + 2:
@@ -51,7 +51,7 @@ def parse_line(line: bytes, offset: int, limits: Limits) -> StreamRecord:
 
 
 def read_record(loaded: Loaded, line: bytes, offset: int) -> StreamRecord:
-    """Say what a parsed record is; `line` is the bytes it came from."""
+    """Return the kind of line that a parsed value is; `line` is the bytes it was parsed from."""
     value, marker = loaded.value, loaded.marker
     if type(value) is not dict:
         return _bad("unknown_record", f"a record must be an object, not {describe(value)}", line, offset)
@@ -69,7 +69,7 @@ def read_record(loaded: Loaded, line: bytes, offset: int) -> StreamRecord:
 
 
 def is_record(value: dict[str, Any]) -> bool:
-    """Tell whether a parsed object is a record of a type that the scanner writes."""
+    """Return whether a parsed object is a record of a type that the scanner writes."""
     kind = value.get("type")
     return type(kind) is str and kind in RECORD_KINDS
 
@@ -92,9 +92,9 @@ def stream_header(meta: MetaLine | None, headers: Sequence[HeaderLine]) -> ScanH
 
 
 class ReportAssembler:
-    """Puts records together to reports, in order: a `meta` begins the next one.
+    """Assembles records into reports, in order: each `meta` line begins a report.
 
-    Header lines before the first `meta` belong to it if no finding stands between.
+    Header lines before the first `meta` belong to its report, unless a finding comes between.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -108,7 +108,7 @@ class ReportAssembler:
         self._digest = hashlib.sha256()
 
     def add(self, record: StreamRecord, raw: bytes) -> None:
-        """Take the next record; `raw` is its bytes, which the digest of its report covers (less the line end)."""
+        """Add the next record; `raw` is its bytes, which the digest of the report covers, without the line end."""
         if isinstance(record, BlankLine):
             return
         if isinstance(record, MetaLine):
@@ -133,7 +133,7 @@ class ReportAssembler:
         self._digest.update(raw.strip(b"\r\n") + b"\n")
 
     def finish(self) -> tuple[list[ParsedReport], list[Reject]]:
-        """Close the last report; return all reports, and the rejects that stand in none. Call once."""
+        """Close the last report; return all reports, and the rejects that belong to none. Call once."""
         self._close()
         return self._reports, self._loose
 
@@ -165,7 +165,7 @@ class ReportAssembler:
 
 
 def read_lines(text: bytes, limits: Limits) -> Iterable[tuple[bytes, StreamRecord]]:
-    """Yield every line of whole NDJSON with what it is; a last line without an end may be cut."""
+    """Yield every line of NDJSON with its record; a last line without an end may be cut."""
     position = 0
     while position < len(text):
         end = text.find(b"\n", position) + 1 or len(text)
@@ -175,7 +175,7 @@ def read_lines(text: bytes, limits: Limits) -> Iterable[tuple[bytes, StreamRecor
 
 
 def is_log_line(line: bytes) -> bool:
-    """Tell whether a line is one of the scanner's log (`[INFO ] ...`), which `2>&1` mixes into its output."""
+    """Return whether a line is one of the scanner's log (`[INFO ] ...`), which `2>&1` mixes into its output."""
     return line[:1] == b"[" and _LOG_LINE.match(line) is not None
 
 

@@ -34,7 +34,7 @@ class Selector(_Entry):
     slots: dict[str, str] = {}
 
     def selects(self, host: str, finding: Classified) -> bool:
-        """Say whether a finding is meant."""
+        """Return whether a finding is meant."""
         return (
             (self.class_ is None or _fits(finding.class_id, self.class_))
             and (self.fingerprint is None or finding.fingerprint.startswith(self.fingerprint))

@@ -57,7 +57,7 @@ PAST = [
     ("max_depth", 16, "deep.json", nested(17), 1),
     ("max_findings", 6, "many.json", report(*map(finding, range(7))), 0),
     ("max_rejects", 3, "flawed.json", at_odds(4), 0),
-    ("max_mends", 3, "mended.json", not_json(5), 0),
+    ("max_repairs", 3, "odd.json", not_json(5), 0),
 ]
 SMALL = {f"SYSSCAN_LIMITS__{limit.upper()}": str(value) for limit, value, *_ in PAST}
 SMALL["SYSSCAN_LIMITS__RATIO_FLOOR_BYTES"] = "1024"
@@ -129,7 +129,7 @@ def test_the_limit_can_be_raised(
     monkeypatch.setenv("SYSSCAN_LIMITS__MAX_RATIO", "1032")
     ended = cli("analyze", place(tmp_path, name, content))  # with the defaults
     assert f"limits.{limit}" not in ended.err
-    assert len(ids(ended.out)) > used or limit == "max_mends"  # what is not JSON is left out, however little it is
+    assert len(ids(ended.out)) > used or limit == "max_repairs"  # what is not JSON is left out, however little it is
 
 
 def test_a_stream_with_more_findings_than_a_scan_may_have_goes_on_in_a_next_one(tmp_path: Path) -> None:

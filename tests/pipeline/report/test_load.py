@@ -122,5 +122,5 @@ def test_what_is_not_json_is_refused(text: bytes, reason: str) -> None:
 
 def test_more_faults_than_a_report_can_have_are_refused() -> None:
     with pytest.raises(ReportError) as caught:
-        load(b"[" + b"NaN," * 30 + b"1]", Limits(max_mends=29))
+        load(b"[" + b"NaN," * 30 + b"1]", Limits(max_repairs=29))
     assert caught.value.reason == "invalid_json"
