@@ -59,9 +59,9 @@ Decisions that the table alone does not explain:
 | `truncated` | ends in the middle of a document or a line |
 | `truncated_gzip` | compressed data ends early |
 | `corrupt_gzip` | bad checksum or damaged compressed data |
-| `too_large` | past the size limit, or a small file that decompresses to far too much |
-| `line_too_long` | one NDJSON line past the limit |
-| `too_deep` | nested past the limit |
+| `too_large` | past `limits.max_bytes`, `limits.max_findings` or (a decompression bomb) `limits.max_ratio` |
+| `line_too_long` | one NDJSON line past `limits.max_line_bytes` |
+| `too_deep` | nested deeper than `limits.max_depth` |
 | `control_character` | raw control characters inside a string |
 | `encoding` | neither UTF-8 nor an escapable form of it |
 | `no_results` | a document without a usable list of results |
@@ -75,6 +75,8 @@ Decisions that the table alone does not explain:
 | `trailing_data` | bytes after a complete document |
 | `not_regular` | a FIFO, device, socket, or a link out of the watched directory: not opened |
 | `unreadable` | permission denied, or an input/output error; read as soon as that is possible |
+
+The limits are [settings](settings.md#limits-how-much-of-a-report-is-read), and the detail of a rejection names its own.
 
 A **note** is no reason: the report is used, and the scan record and the summary say what was odd about it.
 
