@@ -13,8 +13,11 @@ whatever it holds:
 
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Annotated
 
+from pipeline.contract import Doc
 from pipeline.display import printable
 from pipeline.knowledge.predicates import preferred_value
 from pipeline.knowledge.schema import Expected, Remediation, RemediationRef, SlotSpec
@@ -48,6 +51,24 @@ _SHAPES: dict[str, tuple[bytes, str]] = {
 }
 
 
+@dataclass(slots=True, frozen=True)
+class Action:
+    """One remediation, filled in for a finding."""
+
+    id: Annotated[str, Doc("Which action.")]
+    summary: Annotated[str, Doc("In words.")]
+    command: Annotated[
+        str | None,
+        Doc("For a root shell, every value of the host quoted; null where it would do harm or cannot be written."),
+    ]
+    contraindicated: Annotated[
+        str | None, Doc("Why this action would break something here, or null; then there is no command.")
+    ]
+    check: Annotated[str | None, Doc("How to see that it worked.")]
+    rollback: Annotated[str | None, Doc("The way back.")]
+    caution: Annotated[str | None, Doc("What to mind; left out when there is nothing.")] = None
+
+
 class _Refused(Exception):
     """Raised when a text cannot be rendered; its message is the reason."""
 
@@ -60,8 +81,8 @@ def render(
     profile: str,
     contraindicated: str | None,
     escaped: Collection[str] = (),
-) -> dict[str, str | None]:
-    """Fill a remediation in for one finding, in the form of the output contract.
+) -> Action:
+    """Fill a remediation in for one finding.
 
     Args:
         contraindicated: why this action would break something here; then no command is given.
@@ -69,8 +90,7 @@ def render(
             bytes that they stand for.
 
     Returns:
-        ``id``, ``summary``, ``command``, ``contraindicated``, ``check``, ``rollback``, and ``caution`` where there
-        is one. A text that a value forbids is None, and ``caution`` says which value and why.
+        The action. A text that a value forbids is None, and `caution` says which value and why.
 
     Raises:
         KeyError: if `ref` names an `expected` entry that does not exist.
@@ -90,17 +110,7 @@ def render(
         summary, command, rollback, caution = f"Accept or replace, do not apply here: {summary}", None, None, None
     if reasons:
         caution = " ".join(part for part in (*reasons, caution) if part)
-    rendered = {
-        "id": ref.use,
-        "summary": summary,
-        "command": command,
-        "contraindicated": contraindicated,
-        "check": check,
-        "rollback": rollback,
-    }
-    if caution:
-        rendered["caution"] = caution
-    return rendered
+    return Action(ref.use, summary, command, contraindicated, check, rollback, caution or None)
 
 
 def escaped_slots(escaped: Collection[str], specs: Mapping[str, SlotSpec]) -> frozenset[str]:
