@@ -59,6 +59,8 @@ def _maker(record: Any) -> Callable[[Any], dict[str, Any]]:
     Compiled from the fields, as `dataclasses` compiles its own methods: a loop over them takes twice as long, and
     that is what writing a line spends most of its time with.
     """
+    if issubclass(record, Mapping):
+        return dict
     fields = record_fields(record)
     always = ", ".join(f"{field.key!r}: record.{field.name}" for field in fields if field.default is MISSING)
     required: Callable[[Any], dict[str, Any]] = eval(f"lambda record: {{{always}}}")  # noqa: S307 - names of our own
