@@ -57,8 +57,7 @@ class Outcome:
     techniques: tuple[str, ...] = ()
 
 
-@dataclass(slots=True, frozen=True)
-class Line:
+class Line(NamedTuple):
     """One enriched finding, ready for the outbox."""
 
     key: str
@@ -116,7 +115,7 @@ class FindingWriter:
         member = self._index.members[seq]
         if self._index.occurrences[seq] == 1:  # nobody asks again, and a large scan would be kept twice over
             return self._write(seq, outcome)
-        groups = tuple(group.group for group in self._judge.groups(seq))
+        groups = tuple([group.group for group in self._judge.groups(seq)])
         # The answer to one question is the same all through a scan, but a model may fail for one batch only.
         key = (id(member.classified), groups, outcome.key, outcome.fallback_reason)
         twin = self._twins.get(key)
@@ -192,7 +191,7 @@ class FindingWriter:
             compliance=judgement.controls,
             attack=judgement.techniques,
             threat_intel=judgement.intel,
-            correlations=tuple(self._correlation(group) for group in self._judge.groups(seq)),
+            correlations=tuple(map(self._correlation, self._judge.groups(seq))),
             analysis=self._analysis(member, judgement, outcome),
             remediation=judgement.remediation,
             provenance=self._provenance,
@@ -220,7 +219,7 @@ class FindingWriter:
             impact=impact,
             text_by=text_by,
             action=outcome.action,
-            controls=tuple(_named(control) for control in outcome.controls),
+            controls=tuple(map(_named, outcome.controls)),
             techniques=outcome.techniques,
             confidence=confidence(member, judgement.artefact, self._index.context.header),
             key=outcome.key,

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING
-from functools import cache
 from operator import attrgetter
 from typing import Any
 
@@ -14,6 +13,8 @@ from pipeline.keys import digest_bytes
 _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS
 _NOTHING: Mapping[str, orjson.Fragment] = {}
 
+Maker = Callable[[Any], dict[str, Any]]
+
 
 def write(record: object, encoded: Mapping[str, orjson.Fragment] = _NOTHING) -> bytes:
     """Write a record.
@@ -24,7 +25,9 @@ def write(record: object, encoded: Mapping[str, orjson.Fragment] = _NOTHING) -> 
     Raises:
         TypeError: if a value of the report in it cannot be written as JSON.
     """
-    return orjson.dumps({**_object(record), **encoded} if encoded else record, _object, _OPTIONS)
+    made = _object(record)
+    made.update(encoded)
+    return _dumped(made)
 
 
 class Parts:
@@ -37,7 +40,7 @@ class Parts:
         """Give a part as it is written, known by its identity."""
         known = self._written.get(id(part))
         if known is None:  # the part is kept with it, so that no other can take its identity
-            known = self._written[id(part)] = part, orjson.Fragment(orjson.dumps(part, _object, _OPTIONS))
+            known = self._written[id(part)] = part, orjson.Fragment(_dumped(part))
         return known[1]
 
 
@@ -46,24 +49,33 @@ def name_of(record: object) -> str:
     return digest_bytes(write(record))
 
 
+def _dumped(value: object) -> bytes:
+    # A copy, because orjson hands out its whole buffer: 16 KiB for a line of two.
+    return bytes(memoryview(orjson.dumps(value, _object, _OPTIONS)))
+
+
 def _object(record: Any) -> dict[str, Any]:
     """Give a record as the object that it is written as."""
-    kind: Any = type(record)
-    return _maker(kind)(record)
+    return _MAKERS[type(record)](record)
 
 
-@cache
-def _maker(record: Any) -> Callable[[Any], dict[str, Any]]:
+class _Makers(dict[type, Maker]):
+    """What gives the records of each type as objects, made when the first is written."""
+
+    def __missing__(self, record: type) -> Maker:
+        made = self[record] = dict if issubclass(record, Mapping) else _maker(record)
+        return made
+
+
+def _maker(record: type) -> Maker:
     """Make what gives a record of this type as an object.
 
     Compiled from the fields, as `dataclasses` compiles its own methods: a loop over them takes twice as long, and
     that is what writing a line spends most of its time with.
     """
-    if issubclass(record, Mapping):
-        return dict
     fields = record_fields(record)
     always = ", ".join(f"{field.key!r}: record.{field.name}" for field in fields if field.default is MISSING)
-    required: Callable[[Any], dict[str, Any]] = eval(f"lambda record: {{{always}}}")  # noqa: S307 - names of our own
+    required: Maker = eval(f"lambda record: {{{always}}}")  # noqa: S307 - names of our own
     optional = [(field.key, attrgetter(field.name), field.default) for field in fields if field.default is not MISSING]
     if not optional:
         return required
@@ -77,3 +89,6 @@ def _maker(record: Any) -> Callable[[Any], dict[str, Any]]:
         return made
 
     return whole
+
+
+_MAKERS = _Makers()

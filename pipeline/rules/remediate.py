@@ -100,7 +100,7 @@ def render(
     for param in remediation.params:
         template = ref.with_.get(param, "")
         values[param], shown[param] = _value(param, template, slots, expected, profile, escaped)
-    summary = _PLACEHOLDER.sub(lambda match: shown.get(match[1], match[0]), remediation.summary)
+    summary = _show(remediation.summary, shown)
     reasons: dict[str, None] = {}
     command, check, rollback = (
         _fill(text, values, reasons) for text in (remediation.command, remediation.check, remediation.rollback)
@@ -165,30 +165,26 @@ def _value(
     escaped: Collection[str],
 ) -> tuple[bytes | str, str]:
     """Give a parameter's bytes (or, as a str, the reason why it has none) and how to show it."""
-    raw = bytearray()
-    shown = []
+    first, *rest = _template_parts(template)
+    raw = bytearray(first.encode())
+    shown = [first]
     reason = None
-    position = 0
-    for match in _TEMPLATE.finditer(template):
-        literal = template[position : match.start()]
-        position = match.end()
-        raw += literal.encode()
-        name = match[1]
+    for name, literal in zip(rest[::2], rest[1::2], strict=True):
         if name.startswith("expected:"):
-            text = preferred_value(expected, name.removeprefix("expected:"), profile)
-        elif name in slots:
-            text = slots[name]
+            text: str | None = preferred_value(expected, name.removeprefix("expected:"), profile)
         else:
-            shown += [literal, f"({name} not reported)"]
+            text = slots.get(name)
+        if text is None:
+            shown.append(f"({name} not reported)")
             reason = reason or f"the report does not say {name}"
-            continue
-        shown += [literal, printable(text)]
-        try:
-            raw += unescape(text) if name in escaped else text.encode()
-        except UnicodeEncodeError:
-            reason = reason or f"{name} holds a lone surrogate"
-    raw += template[position:].encode()
-    shown.append(template[position:])
+        else:
+            shown.append(printable(text))
+            try:
+                raw += unescape(text) if name in escaped else text.encode()
+            except UnicodeEncodeError:
+                reason = reason or f"{name} holds a lone surrogate"
+        raw += literal.encode()
+        shown.append(literal)
     return reason or _checked(param, bytes(raw)), "".join(shown)
 
 
@@ -210,6 +206,19 @@ def _shape(pattern: bytes) -> re.Pattern[bytes]:
 def _parts(template: str) -> tuple[str, ...]:
     """Split into literal text and names of parameters, in turn."""
     return tuple(_PLACEHOLDER.split(template))
+
+
+@lru_cache(maxsize=1024)
+def _template_parts(template: str) -> tuple[str, ...]:
+    """Split into literal text and names of slots or expected values, in turn."""
+    return tuple(_TEMPLATE.split(template))
+
+
+def _show(template: str, shown: Mapping[str, str]) -> str:
+    """Put the values in as text; a parameter that has none stays as it is."""
+    parts = list(_parts(template))
+    parts[1::2] = [shown.get(name, f"{{{name}}}") for name in parts[1::2]]
+    return "".join(parts)
 
 
 def _fill(template: str | None, values: Mapping[str, bytes | str], reasons: dict[str, None]) -> str | None:
