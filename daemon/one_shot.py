@@ -19,9 +19,9 @@ from pipeline.graph.batches import run_batch
 from pipeline.graph.graph import build_graph
 from pipeline.graph.session import Resources, ScanSession
 from pipeline.output.enriched import Line
+from pipeline.output.records import ScanRecord
 from pipeline.report.limits import Limits, too_large
 from pipeline.report.read import read_document
-from pipeline.rules.judge import Json
 
 STANDARD_INPUT = "-"
 
@@ -40,7 +40,7 @@ class Analysed:
 
     source: str
     session: ScanSession
-    record: Json
+    record: ScanRecord
 
 
 class OneShot:

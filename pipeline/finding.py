@@ -10,6 +10,11 @@ Severity = Literal["info", "low", "medium", "high", "critical", "error"]
 Level = Literal["info", "low", "medium", "high", "critical"]
 Status = Literal["open", "passed", "info", "unknown", "error", "accepted", "false_positive"]
 StatusBasis = Literal["metadata", "description", "class", "severity", "none"]
+# What was odd about a report or repaired; `internal_error`: this program failed on the scan.
+Note = Literal[
+    "bad_header_field", "bad_timestamp", "continued", "count_mismatch", "duplicate_header_key", "internal_error",
+    "log_lines", "no_meta", "pretty_damage", "severity_normalised",
+]  # fmt: skip
 
 SEVERITIES: tuple[Severity, ...] = ("info", "low", "medium", "high", "critical", "error")
 LEVELS: tuple[Level, ...] = ("info", "low", "medium", "high", "critical")
@@ -28,8 +33,6 @@ class ScanHeader:
         min_severity: the filter that the scan ran with, or None.
         rules_enabled: the scanner's rule engine ran, so severities may have been rewritten.
         raw: the header objects as they came (`meta`, `summary`, ...), for the ledger and `explain`.
-        notes: closed codes of what was odd or repaired (`count_mismatch`, `bad_timestamp`,
-            `pretty_damage`, `bad_header_field`, `duplicate_header_key`, `no_meta`, `log_lines`, ...).
     """
 
     source_format: SourceFormat
@@ -51,7 +54,7 @@ class ScanHeader:
     rules_enabled: bool = False
     scanners: tuple[str, ...] = ()
     raw: dict[str, Any] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(slots=True, frozen=True)

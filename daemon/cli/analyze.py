@@ -24,8 +24,8 @@ from pipeline.bars import bars
 from pipeline.display import printable
 from pipeline.graph.session import Resources
 from pipeline.intel.stix_bundle import utc
-from pipeline.keys import canonical
 from pipeline.output.enriched import Line
+from pipeline.output.write import write
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
 _MODE = 0o640  # as the daemon's: findings name what is weak
@@ -71,7 +71,7 @@ def analyze_reports(
         for source in reports:
             for analysed in run.analyse(source, emit, partial(advance, f"findings of {printable(source, 40)}")):
                 if not to_terminal:
-                    file.write(canonical(analysed.record) + b"\n")
+                    file.write(write(analysed.record) + b"\n")
                 if to_terminal or (output is not None and sys.stderr.isatty()):
                     show_record(console, analysed.record, limit=None if all_issues else 12)
         file.flush()

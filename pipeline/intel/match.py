@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from pipeline.contract import Doc, Percent
 from pipeline.errors import ConfigError
 from pipeline.intel.indicator_list import LIST_KINDS, ListLine, list_lines
 from pipeline.intel.stix_bundle import Indicator, Skipped, read_bundles, utc
@@ -38,26 +39,19 @@ _REMEMBERED = 8192  # findings repeat from scan to scan; a cached result takes a
 
 @dataclass(slots=True, frozen=True)
 class Hit:
-    """An indicator that a finding matches.
+    """An indicator that a finding matches."""
 
-    Attributes:
-        indicator: id of the STIX object, or ``FILE:LINE`` of a plain list.
-        matched: kinds of the observables that matched (``file.sha256``, ``process.name``, ...).
-        strength: of the strongest of them.
-        note: what the match does not prove.
-    """
-
-    indicator: str
-    name: str
-    source: str
-    matched: tuple[str, ...]
-    strength: Strength
-    note: str
-    confidence: int | None = None
-    kinds: tuple[str, ...] = ()
-    techniques: tuple[str, ...] = ()
-    phases: tuple[str, ...] = ()
-    threats: tuple[str, ...] = ()
+    indicator: Annotated[str, Doc("Id of the STIX object, or FILE:LINE of a plain list.")]
+    name: Annotated[str, Doc("Its name.")]
+    source: Annotated[str, Doc("The file it is from.")]
+    matched: Annotated[tuple[str, ...], Doc("Kinds of observables that matched.")]
+    strength: Annotated[Strength, Doc("What the best of them is worth.")]
+    note: Annotated[str, Doc("What the match does not prove.")]
+    confidence: Annotated[Percent | None, Doc("The source's confidence, or null.")]
+    kinds: Annotated[tuple[str, ...], Doc("STIX indicator types.")]
+    techniques: Annotated[tuple[str, ...], Doc("Techniques that the source relates it to.")]
+    phases: Annotated[tuple[str, ...], Doc("Kill-chain phases.")]
+    threats: Annotated[tuple[str, ...], Doc("Names of malware, actors or campaigns.")]
 
 
 class Intel:
@@ -138,7 +132,7 @@ class Intel:
             where = f"{name}:{number >> 8}"
             kind = LIST_KINDS[number & 0xFF]
             strength = _strength((kind,))
-            return Hit(where, where, where, (kind,), strength, _note(strength))
+            return Hit(where, where, where, (kind,), strength, _note(strength), None, (), (), (), ())
         indicator = self._indicators[number]
         if moment < indicator.valid_from or (indicator.valid_until and moment >= indicator.valid_until):
             return None

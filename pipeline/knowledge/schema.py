@@ -14,6 +14,7 @@ from pipeline.finding import Level, Severity, Status, StatusBasis
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.@:/+-]*$")]
 Framework = Literal["nist_800_53_r5", "nist_csf_2_0", "pci_dss_4_0", "hipaa"]
 Basis = Literal["sourced", "derived", "inferred"]
+Degree = Literal["certain", "likely", "cannot_tell"]
 
 
 class Fact(BaseModel):
@@ -310,7 +311,7 @@ class Artefact(Fact):
 
     classes: list[Id]
     when: list[Predicate] = []
-    degree: Literal["certain", "likely", "cannot_tell"]
+    degree: Degree
     why: str
     check: str
     forgeable: bool = False

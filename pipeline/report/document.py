@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from pipeline.finding import ParsedReport, Reject
+from pipeline.finding import Note, ParsedReport, Reject
 from pipeline.keys import content_digest
 from pipeline.report.json_report import REPORT_KEYS, read_json_report
 from pipeline.report.limits import Limits
@@ -29,7 +29,7 @@ def is_report(loaded: Loaded) -> bool:
     return not REPORT_KEYS.isdisjoint(value) and not is_record(value)
 
 
-def read_report(loaded: Loaded, text: bytes, limits: Limits, notes: list[str]) -> ParsedReport:
+def read_report(loaded: Loaded, text: bytes, limits: Limits, notes: list[Note]) -> ParsedReport:
     """Check one JSON report or SARIF log; `text` is the bytes that it was parsed from.
 
     Raises:
@@ -39,7 +39,7 @@ def read_report(loaded: Loaded, text: bytes, limits: Limits, notes: list[str]) -
     return read(loaded.value, loaded.marker, content_digest(text), limits, notes)
 
 
-def with_note(report: ParsedReport, note: str) -> ParsedReport:
+def with_note(report: ParsedReport, note: Note) -> ParsedReport:
     """Return `report` with one more note in its header."""
     notes = dict.fromkeys((*report.header.notes, note))
     return replace(report, header=replace(report.header, notes=tuple(notes)))

@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from pipeline.finding import ScanHeader, SourceFormat
+from pipeline.finding import Note, ScanHeader, SourceFormat
 from pipeline.report.finding_fields import whole_number
 
 MAX_NAME_CHARS = 1024  # a host, user or kernel name; Linux allows 255 at most
@@ -25,7 +25,7 @@ def build_header(
     summary: dict[str, Any],
     raw: dict[str, Any],
     scanners: tuple[str, ...],
-    notes: list[str],
+    notes: list[Note],
 ) -> ScanHeader:
     """Build a header from `meta` and `summary`; irregularities are added to `notes`."""
     fields = _Fields(notes)
@@ -65,7 +65,7 @@ def build_header(
 class _Fields:
     """Reads header fields, and notes each whose type or value is not allowed."""
 
-    def __init__(self, notes: list[str]) -> None:
+    def __init__(self, notes: list[Note]) -> None:
         self._notes = notes
 
     def text(self, source: dict[str, Any], name: str, max_chars: int = MAX_NAME_CHARS) -> str | None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from pipeline.errors import ReportError
-from pipeline.finding import ParsedReport, RawFinding, Reject
+from pipeline.finding import Note, ParsedReport, RawFinding, Reject
 from pipeline.report.finding_fields import describe, excerpt_of, read_finding
 from pipeline.report.header import build_header
 from pipeline.report.lexer import KIND_REPEATED
@@ -15,7 +15,7 @@ REPORT_KEYS = frozenset(("results", "meta", "summary"))
 
 
 def read_json_report(
-    document: dict[str, Any], marker: str, digest: str, limits: Limits, notes: list[str]
+    document: dict[str, Any], marker: str, digest: str, limits: Limits, notes: list[Note]
 ) -> ParsedReport:
     """Check a parsed report section by section and finding by finding.
 
@@ -82,7 +82,7 @@ class _Sections:
         if type(section) is not dict:
             self._reject("wrong_type", f"a section must be an object, not {describe(section)}", path, section)
             return
-        flaws: list[str] = []
+        flaws: list[Note] = []
         rest = {key: value for key, value in section.items() if key != "findings"}
         self.raw.append(resolve_header(rest, self._marker, flaws) if self._marker else rest)
         name = self.raw[-1].get("scanner")
@@ -134,7 +134,7 @@ class _Sections:
 
 
 def _raw_header(
-    document: dict[str, Any], sections: list[dict[str, Any]], marker: str, notes: list[str]
+    document: dict[str, Any], sections: list[dict[str, Any]], marker: str, notes: list[Note]
 ) -> dict[str, Any]:
     """Return everything of the report but its findings."""
     raw = {key: value for key, value in document.items() if key != "results"}
@@ -147,7 +147,7 @@ def _raw_header(
     return raw
 
 
-def _object(raw: dict[str, Any], name: str, notes: list[str]) -> dict[str, Any]:
+def _object(raw: dict[str, Any], name: str, notes: list[Note]) -> dict[str, Any]:
     value = raw.get(name)
     if type(value) is dict:
         return value

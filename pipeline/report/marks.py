@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from pipeline.errors import QuarantineReason
+from pipeline.finding import Note
 from pipeline.report.lexer import (
     KIND_BIG,
     KIND_CONTROL,
@@ -61,7 +62,7 @@ def resolve(value: Any, marker: str, path: str, escaped: list[str]) -> Any:
     return value
 
 
-def resolve_header(value: Any, marker: str, flaws: list[str]) -> Any:
+def resolve_header(value: Any, marker: str, flaws: list[Note]) -> Any:
     """Return a header value with its marks resolved; unusable parts are left out and noted in `flaws`.
 
     A key that is repeated with different values is left out too: neither value can be preferred.

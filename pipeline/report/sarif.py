@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from pipeline.errors import ReportError
-from pipeline.finding import ParsedReport, RawFinding, Reject
+from pipeline.finding import Note, ParsedReport, RawFinding, Reject
 from pipeline.report.finding_fields import build_finding, describe, excerpt_of, read_techniques, reject_of
 from pipeline.report.header import build_header
 from pipeline.report.limits import Limits, too_many_findings
@@ -27,7 +27,7 @@ _SOURCE_NAMES: Final[dict[str, str]] = {
 }
 
 
-def read_sarif(document: dict[str, Any], marker: str, digest: str, limits: Limits, notes: list[str]) -> ParsedReport:
+def read_sarif(document: dict[str, Any], marker: str, digest: str, limits: Limits, notes: list[Note]) -> ParsedReport:
     """Check a parsed SARIF log, all runs of it.
 
     Raises:

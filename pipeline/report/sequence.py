@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 
 from pipeline.errors import Incomplete, QuarantineReason, ReportError
-from pipeline.finding import EXCERPT_BYTES, ParsedReport, Reject
+from pipeline.finding import EXCERPT_BYTES, Note, ParsedReport, Reject
 from pipeline.report.document import Document, is_report, read_report, with_note
 from pipeline.report.lexer import Value, lex, pick_marker
 from pipeline.report.limits import Limits
@@ -75,7 +75,7 @@ class _Sequence:
 
     def _read_value(self, position: int) -> int:
         value = lex(self._text, position, self._marker, self._limits)
-        notes: list[str] = []
+        notes: list[Note] = []
         try:
             loaded = self._load(value, notes)
             if is_report(loaded):
@@ -105,7 +105,7 @@ class _Sequence:
             self._reject("trailing_data" if behind else error.reason, error.detail, position, value.end)
         return value.end
 
-    def _load(self, value: Value, notes: list[str]) -> Loaded:
+    def _load(self, value: Value, notes: list[Note]) -> Loaded:
         piece = self._text[value.start : value.end]
         if not value.cut and not self._undone and looks_damaged(piece):
             before = undo_pretty(piece)

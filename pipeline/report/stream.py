@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from pipeline.errors import ReportError
-from pipeline.finding import EXCERPT_BYTES, ParsedReport, RawFinding, Reject, ScanHeader
+from pipeline.finding import EXCERPT_BYTES, Note, ParsedReport, RawFinding, Reject, ScanHeader
 from pipeline.report.finding_fields import describe, excerpt_of, read_finding
 from pipeline.report.header import build_header
 from pipeline.report.limits import Limits, line_too_long, too_many_findings
@@ -77,7 +77,7 @@ def is_record(value: dict[str, Any]) -> bool:
 def stream_header(meta: MetaLine | None, headers: Sequence[HeaderLine]) -> ScanHeader:
     """Make the header of a scan from its first lines; of two lines of a kind that contradict each other the first
     counts."""
-    notes: list[str] = []
+    notes: list[Note] = []
     if meta is None:
         notes.append("no_meta")
     raw: dict[str, Any] = {"meta": meta.fields} if meta else {}
