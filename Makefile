@@ -9,7 +9,7 @@ SETUP := pyproject.toml setup.py constraints.txt
 KNOWLEDGE := pipeline/knowledge/compiled.json
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench knowledge model wheel clean
+.PHONY: help demo test lint bench knowledge schema model wheel clean
 
 help:
 	@echo 'make demo       analyse real scans of two hosts and show what is wrong with them (output in demo-output/)'
@@ -17,6 +17,7 @@ help:
 	@echo 'make lint       ruff, mypy and the import layers'
 	@echo 'make bench      measure speed and memory'
 	@echo 'make knowledge  compile the knowledge again (the others do it where needed)'
+	@echo 'make schema     write docs/schema/ anew from the records'
 	@echo 'make model      train the embedded model anew, from nothing (hours; into model-run/)'
 	@echo 'make wheel      build the package into dist/'
 	@echo 'make clean      remove what the others made'
@@ -38,6 +39,9 @@ bench: $(VENV)/.installed-dev $(KNOWLEDGE)
 	    echo "== $$script" && $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 knowledge: $(KNOWLEDGE)
+
+schema: $(VENV)/.installed-dev
+	@$(BIN)/python -m pipeline.output.schema docs/schema
 
 # The embedded model from nothing: data, training, quantisation, export, shipped answers, scorecards, card. Same versions,
 # same kind of machine, two threads: same bytes. Quiet is needed more than cores: another load halves the speed.

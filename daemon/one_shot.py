@@ -19,9 +19,9 @@ from pipeline.graph.batches import run_batch
 from pipeline.graph.graph import build_graph
 from pipeline.graph.session import Resources, ScanSession
 from pipeline.output.enriched import Line
-from pipeline.report.limits import Limits
+from pipeline.output.records import ScanRecord
+from pipeline.report.limits import Limits, too_large
 from pipeline.report.read import read_document
-from pipeline.rules.judge import Json
 
 STANDARD_INPUT = "-"
 
@@ -40,7 +40,7 @@ class Analysed:
 
     source: str
     session: ScanSession
-    record: Json
+    record: ScanRecord
 
 
 class OneShot:
@@ -49,6 +49,7 @@ class OneShot:
     def __init__(
         self,
         resources: Resources,
+        limits: Limits,
         batch_size: int,
         host: str | None = None,
         as_of: str | None = None,
@@ -59,6 +60,7 @@ class OneShot:
         ledger: keeps the baseline; without one there is none.
         """
         self._resources = resources
+        self._limits = limits
         self._batch_size = batch_size
         self._host = host
         self._as_of = as_of
@@ -71,16 +73,15 @@ class OneShot:
         self,
         source: str,
         emit: Callable[[list[Line]], None],
-        begin: Callable[[int], None] = lambda findings: None,
+        advance: Callable[[int, int], None] = lambda done, total: None,
     ) -> Iterator[Analysed]:
         """Analyse the reports that a file holds, handing over each batch of lines as it is ready.
 
-        What cannot be used is added to `refused`. `begin` is told how many findings a report has before they are
-        worked on.
+        What cannot be used is added to `refused`. `advance` is told (done, total) findings of a report.
         """
         try:
-            raw, modified = read_source(source)
-            document = read_document(raw, Limits(), final=True)
+            raw, modified = read_source(source, self._limits)
+            document = read_document(raw, self._limits, final=True)
         except ReportError as error:
             self.refused.append(Refused(source, Reject(error.reason, error.detail, error.offset)))
             return
@@ -88,7 +89,6 @@ class OneShot:
         seen: dict[str, int] = {}
         for report in document.reports:
             self.refused.extend(Refused(source, reject) for reject in report.rejects)
-            begin(len(report.findings))
             context = self._context(report, modified, seen)
             prior = self._prior(context)
             if prior is not None:
@@ -99,6 +99,7 @@ class OneShot:
                 last = min(first + self._batch_size, len(report.findings))
                 state = run_batch(self._graph, 0, first, last)
                 emit(session.take_lines(first, last, state["decided"]))
+                advance(last, len(report.findings))
             if self._ledger is not None and session.comparison is not None:
                 self._ledger.update_baseline(
                     context.host,
@@ -135,29 +136,29 @@ class OneShot:
         )
 
 
-def read_source(source: str) -> tuple[bytes, str]:
+def read_source(source: str, limits: Limits) -> tuple[bytes, str]:
     """Read a file or standard input whole, and say when it was last changed (RFC 3339, UTC).
 
     Raises:
         ReportError: ``unreadable``, ``not_regular`` or ``too_large``.
     """
-    limit = Limits().max_bytes
+    at_most = limits.max_bytes + 1
     try:
         if source == STANDARD_INPUT:
-            raw = _bounded(sys.stdin.buffer.read(limit + 1), limit)
+            raw = _bounded(sys.stdin.buffer.read(at_most), limits)
             return raw, _rfc3339(os.fstat(sys.stdin.fileno()).st_mtime)  # a pipe has a time, too
         with Path(source).open("rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode) and not stat.S_ISFIFO(status.st_mode):
                 raise ReportError("not_regular", "neither a file nor a pipe")
-            return _bounded(file.read(limit + 1), limit), _rfc3339(status.st_mtime)
+            return _bounded(file.read(at_most), limits), _rfc3339(status.st_mtime)
     except OSError as error:
         raise ReportError("unreadable", error.strerror or str(error)) from error
 
 
-def _bounded(raw: bytes, limit: int) -> bytes:
-    if len(raw) > limit:
-        raise ReportError("too_large", f"more than {limit >> 20} MiB")
+def _bounded(raw: bytes, limits: Limits) -> bytes:
+    if len(raw) > limits.max_bytes:
+        raise too_large(limits)
     return raw
 
 

@@ -20,7 +20,6 @@ from daemon.sources.directory import ReportDirectory
 from daemon.sources.tracked import SweepResult
 from daemon.worker import Worker
 from pipeline.errors import LedgerError
-from pipeline.report.limits import Limits
 
 logger = structlog.get_logger(__name__)
 
@@ -76,7 +75,7 @@ class Service:
         self._ledger = ledger
         self._source = ReportDirectory(
             ledger,
-            Limits(),
+            settings.limits,
             settings.watch,
             clock=clock,
             excluded=ours(settings),

@@ -4,9 +4,8 @@ import difflib
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -14,6 +13,7 @@ from daemon.sources.settings import WatchSettings
 from pipeline.engine.identity import DEFAULT_THREADS
 from pipeline.errors import ConfigError
 from pipeline.finding import Level
+from pipeline.report.limits import Limits
 
 CONFIG_FILE = Path("/etc/sysscan-agent/config.toml")
 KNOWLEDGE_DIR = Path("/etc/sysscan-agent/knowledge.d")
@@ -77,6 +77,7 @@ class Settings(_Section):
     policy_files: tuple[Path, ...] = ()
     intel_files: tuple[Path, ...] = ()
     watch: WatchSettings = WatchSettings()
+    limits: Limits = Limits()
     output: OutputSettings = OutputSettings()
     analysis: AnalysisSettings = AnalysisSettings()
     model: ModelSettings = ModelSettings()
@@ -119,6 +120,8 @@ def load_settings(
         name = ".".join(str(part) for part in first["loc"])
         whence = next((where for where, content in reversed(places) if _has(content, first["loc"])), "the defaults")
         given = f"it is {first['input']!r}, " if isinstance(first["input"], str | int | float) else ""
+        if first["type"] == "model_type":
+            first["msg"] = "must be a table of settings"
         reason = first["msg"].replace("Input should be", "must be").replace("a valid tuple", "a list")
         raise ConfigError(f"setting {name}: {reason} ({given}from {whence})") from error
     for directory in settings.knowledge_dirs:
@@ -167,38 +170,38 @@ def _read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
 
 def _typed(parts: Sequence[str], text: str, where: str) -> Any:
     """Split what is a list or a table in the settings; the rest is left to validation."""
-    model: Any = Settings
+    if not text:
+        raise ConfigError(f"{where}: is empty; unset it, or give it a value")
+    kind: Any = Settings
     for part in parts:
-        hints = get_type_hints(model) if isinstance(model, type) else {}
-        model = hints.get(part)
-    if "tuple" in str(model):
+        section = _section(kind)
+        field = section.model_fields.get(part) if section is not None else None
+        kind = field.annotation if field is not None else None
+    if get_origin(kind) is tuple:
         return [item for item in text.split(os.pathsep) if item]
-    if "dict" in str(model):
+    if get_origin(kind) is dict:
         pairs = [item.split("=", 1) for item in text.split(",") if item]
         if any(len(pair) != 2 for pair in pairs):
             raise ConfigError(f"{where}: {text!r} is not a list of NAME=VALUE, separated by commas")
         return dict(pairs)
-    if not text:
-        raise ConfigError(f"{where}: is empty; unset it, or give it a value")
     return text
 
 
-def _check_names(content: Mapping[str, Any], model: Any, where: str, prefix: str = "") -> None:
-    known = _names(model)
+def _check_names(content: Mapping[str, Any], model: type[BaseModel], where: str, prefix: str = "") -> None:
     for name, value in content.items():
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+        field = model.model_fields.get(name)
+        if field is None:
+            near = difflib.get_close_matches(name, sorted(model.model_fields), n=1, cutoff=0.0)
             hint = f"; did you mean {prefix}{near[0]}?" if near else ""
             raise ConfigError(f"{where}: no such setting: {prefix}{name}{hint}")
-        section = get_type_hints(model).get(name)
-        if isinstance(value, Mapping) and _names(section):
+        section = _section(field.annotation)
+        if section is not None and isinstance(value, Mapping):
             _check_names(value, section, where, f"{prefix}{name}.")
 
 
-def _names(model: Any) -> list[str]:
-    if isinstance(model, type) and issubclass(model, BaseModel):
-        return sorted(model.model_fields)
-    return sorted(field.name for field in fields(model)) if is_dataclass(model) else []
+def _section(kind: Any) -> type[BaseModel] | None:
+    """Return the type of a field if it is a section, which has settings of its own."""
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 
 
 def _has(content: Any, loc: Sequence[int | str]) -> bool:

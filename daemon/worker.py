@@ -12,16 +12,16 @@ import structlog
 from daemon.baseline_rows import baseline_rows
 from daemon.checkpoints import Checkpoints
 from daemon.ports import Batch, ClosedScan, WorkQueue
-from daemon.unanalysed import unanalysed_line, unanalysed_record
 from pipeline.classes.scan import ScanContext, baseline_scope, scan_scope
 from pipeline.errors import LedgerError
 from pipeline.finding import Member, RawFinding
 from pipeline.graph.batches import run_batch
 from pipeline.graph.graph import BatchGraph, build_graph
 from pipeline.graph.session import Paused, Resources, ScanSession
-from pipeline.keys import canonical
 from pipeline.output.enriched import Line
-from pipeline.rules.judge import Json
+from pipeline.output.records import ScanRecord
+from pipeline.output.unanalysed import unanalysed_line, unanalysed_record
+from pipeline.output.write import write
 
 logger = structlog.get_logger(__name__)
 
@@ -206,7 +206,7 @@ class Worker:
                 raise
             except Exception as error:
                 logger.error("finding.failed", scan_id=job.scan.scan_id, seq=seq, error=repr(error))
-        return unanalysed_line(job.scan, seq, job.findings[seq], member, self._resources)
+        return unanalysed_line(_context(job.scan), seq, job.findings[seq], member, self._resources.provenance)
 
     def _finish(self, job: _Job) -> None:
         scan = job.scan
@@ -214,7 +214,7 @@ class Worker:
         comparison = job.session.comparison if job.session is not None else None
         self._queue.finish_scan(
             scan,
-            canonical(record),
+            write(record),
             baseline_rows(comparison, scan.scan_no) if comparison is not None else (),
             comparison.forget if comparison is not None else (),
             scan_scope(scan.header) or "",
@@ -228,19 +228,22 @@ class Worker:
             host=scan.host,
             source=scan.source,
             findings=scan.findings,
-            issues=record["counts"]["issues"],
-            levels=record["counts"]["level"],
+            issues=record.counts.issues,
+            levels=record.counts.level,
             complete=scan.complete,
         )
 
-    def _record(self, job: _Job) -> Json:
+    def _record(self, job: _Job) -> ScanRecord:
         if job.session is not None:
             try:
                 return job.session.record()
             except Exception as error:
                 logger.error("record.failed", scan_id=job.scan.scan_id, error=repr(error), exc_info=True)
         members = job.session.index.members if job.session is not None else None
-        return unanalysed_record(job.scan, job.findings, members, self._resources)
+        shared = self._resources
+        return unanalysed_record(
+            _context(job.scan), job.findings, members, shared.knowledge, shared.policy.profile, shared.provenance
+        )
 
     def _thread(self, scan: ClosedScan, batch: Batch) -> str:
         # A thread that other knowledge, policy, model or code began is never gone on with.

@@ -8,6 +8,7 @@ AgentError
     LedgerError      the ledger cannot keep its promise: stop (exit 3)
       LedgerLocked   another daemon owns this state directory
       UnknownSchema  the ledger was written by a newer version
+    RecordError      what was once written cannot be read: say so
     SinkError        full or failing just now: hold and offer again
 """
 
@@ -88,6 +89,10 @@ class LedgerLocked(LedgerError):
 
 class UnknownSchema(LedgerError):
     """Raised when the ledger was written by a version that this one does not know."""
+
+
+class RecordError(AgentError):
+    """Raised when a line is no record of ours; the message says where in it and why."""
 
 
 class SinkError(AgentError):

@@ -10,9 +10,15 @@ Severity = Literal["info", "low", "medium", "high", "critical", "error"]
 Level = Literal["info", "low", "medium", "high", "critical"]
 Status = Literal["open", "passed", "info", "unknown", "error", "accepted", "false_positive"]
 StatusBasis = Literal["metadata", "description", "class", "severity", "none"]
+# What was odd about a report or repaired; `internal_error`: this program failed on the scan.
+Note = Literal[
+    "bad_header_field", "bad_timestamp", "continued", "count_mismatch", "duplicate_header_key", "internal_error",
+    "log_lines", "no_meta", "pretty_damage", "severity_normalised",
+]  # fmt: skip
 
 SEVERITIES: tuple[Severity, ...] = ("info", "low", "medium", "high", "critical", "error")
 LEVELS: tuple[Level, ...] = ("info", "low", "medium", "high", "critical")
+EXCERPT_BYTES = 512  # kept of what cannot be used
 
 
 @dataclass(slots=True, frozen=True)
@@ -27,8 +33,6 @@ class ScanHeader:
         min_severity: the filter that the scan ran with, or None.
         rules_enabled: the scanner's rule engine ran, so severities may have been rewritten.
         raw: the header objects as they came (`meta`, `summary`, ...), for the ledger and `explain`.
-        notes: closed codes of what was odd or repaired (`count_mismatch`, `bad_timestamp`,
-            `pretty_damage`, `bad_header_field`, `duplicate_header_key`, `no_meta`, `log_lines`, ...).
     """
 
     source_format: SourceFormat
@@ -50,7 +54,7 @@ class ScanHeader:
     rules_enabled: bool = False
     scanners: tuple[str, ...] = ()
     raw: dict[str, Any] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(slots=True, frozen=True)
@@ -88,7 +92,7 @@ class Reject:
     Attributes:
         offset: first byte of the piece in the decompressed input, or None where it has no place of
             its own (a finding inside a document).
-        excerpt: at most 512 bytes of the piece, for a person to look at.
+        excerpt: the first `EXCERPT_BYTES` of the piece, for a person to look at.
         path: where inside a document, for example ``results[3].findings[0].severity``.
     """
 

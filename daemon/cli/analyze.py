@@ -13,7 +13,6 @@ from typing import Any, BinaryIO
 from daemon.analysis_cache import analysis_cache
 from daemon.cli import startup
 from daemon.cli.exits import Exit, die
-from daemon.cli.progress import Progress
 from daemon.cli.show import show_record
 from daemon.cli.terminal import terminal
 from daemon.ledger import Ledger
@@ -21,11 +20,12 @@ from daemon.one_shot import OneShot, Refused
 from daemon.resources import open_resources
 from daemon.settings import load_settings
 from pipeline.analysis.question import AnalysisStore
+from pipeline.bars import bars
 from pipeline.display import printable
 from pipeline.graph.session import Resources
 from pipeline.intel.stix_bundle import utc
-from pipeline.keys import canonical
 from pipeline.output.enriched import Line
+from pipeline.output.write import write
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
 _MODE = 0o640  # as the daemon's: findings name what is weak
@@ -60,20 +60,18 @@ def analyze_reports(
         startup.loaded()
         stack.enter_context(_explained(output))  # outside of what is closed after it, inside of ledger and model
         file = stack.enter_context(_target(output, reports))
-        run = OneShot(resources, settings.analysis.batch_size, settings.host, as_of, ledger)
+        run = OneShot(resources, settings.limits, settings.analysis.batch_size, settings.host, as_of, ledger)
 
-        progress = stack.enter_context(Progress(sys.stderr))
+        advance = stack.enter_context(bars())
 
         def emit(lines: Sequence[Line]) -> None:
-            progress.advance(len(lines))
             if not to_terminal:
                 file.write(b"".join([line.line + b"\n" for line in lines]))
 
         for source in reports:
-            for analysed in run.analyse(source, emit, partial(progress.begin, source)):
-                progress.end()
+            for analysed in run.analyse(source, emit, partial(advance, f"findings of {printable(source, 40)}")):
                 if not to_terminal:
-                    file.write(canonical(analysed.record) + b"\n")
+                    file.write(write(analysed.record) + b"\n")
                 if to_terminal or (output is not None and sys.stderr.isatty()):
                     show_record(console, analysed.record, limit=None if all_issues else 12)
         file.flush()

@@ -6,7 +6,7 @@ The commands import what they need when they run: LangGraph alone takes half a s
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import typer
 from typer.exceptions import TyperException
@@ -125,7 +125,7 @@ def root(
     if not watch:
         typer.echo(context.get_help())
         raise typer.Exit(int(Exit.USAGE))
-    _run(watch, output, once, config, flags(state_dir, host, policy, knowledge, intel))
+    run(watch, output, once, state_dir, config, host, policy, knowledge, intel)
 
 
 @app.command()
@@ -144,12 +144,9 @@ def run(
 
     The first SIGTERM or SIGINT finishes what is in hand; the second leaves at once. Either way nothing is lost.
     """
-    _run(watch, output, once, config, flags(state_dir, host, policy, knowledge, intel))
-
-
-def _run(watch: list[Path] | None, output: Path | None, once: bool, config: Path | None, given: dict[str, Any]) -> None:
     from daemon.cli.run import run_daemon
 
+    given = flags(state_dir, host, policy, knowledge, intel)
     if watch:
         given["watch"] = {"roots": [str(root) if str(root) == "-" else str(root.absolute()) for root in watch]}
     if output is not None:

@@ -26,7 +26,7 @@ def evaluate_local(
     try:
         target = find_target(model or EMBEDDED_MODEL, runtime, threads)
         holdouts = read_holdouts(data or FROZEN).limited(limit)
-        with bars(terminal(sys.stderr)) as advance:
+        with bars() as advance:
             measured = evaluate_model(target, holdouts, load_knowledge(load_features), advance).as_json()
     except EngineError as error:
         die(Exit.USAGE, str(error))

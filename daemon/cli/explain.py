@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,12 +16,25 @@ from daemon.cli.show import FRAMEWORKS, LEVEL_STYLES
 from daemon.cli.terminal import terminal
 from daemon.settings import load_settings
 from pipeline.display import printable
+from pipeline.errors import RecordError
 from pipeline.features import load_features
 from pipeline.knowledge.load import load_knowledge
 from pipeline.knowledge.schema import Knowledge
+from pipeline.output.read import read_finding
+from pipeline.output.records import EnrichedFinding
+from pipeline.output.write import write
+from pipeline.rules.remediate import Action
 
-Json = Mapping[str, Any]
 _SHORTEST = 6  # hex digits; fewer match too much
+
+
+@dataclass(slots=True, frozen=True)
+class Explained:
+    """What the knowledge says of a finding beyond its line."""
+
+    knowledge_in_use: str
+    meaning: str | None
+    topics: Mapping[str, str]
 
 
 def explain_finding(
@@ -37,41 +51,50 @@ def explain_finding(
         die(Exit.USAGE, f"{printable(finding)}: give at least {_SHORTEST} hex digits of a dedupe key or a fingerprint")
     settings = load_settings(os.environ, given, config)
     path = source or settings.output_path
-    line = _find(path, finding.encode())
-    if line is None:
+    found = _find(path, finding.encode())
+    if found is None:
         die(Exit.NOT_FOUND, f"no finding {finding} in {path}; --from names another file of enriched findings")
+    try:
+        line = read_finding(found)
+    except RecordError as error:
+        die(Exit.USAGE, f"{path}: the line of {finding} cannot be read: {printable(str(error))}")
     knowledge = load_knowledge(load_features, settings.knowledge_dirs)
     if format_ == "json" or (format_ is None and not sys.stdout.isatty()):
-        spec = knowledge.classes.get(line["class"])
+        spec = knowledge.classes.get(line.class_)
         topics = {ref.topic for ref in spec.topics} if spec is not None else set()
-        known = {
-            "knowledge_in_use": knowledge.digest,
-            "meaning": spec.meaning if spec is not None else None,
-            "topics": {key: knowledge.topics[key].title for key in sorted(topics)},
-        }
-        explained = {"explained": known, "finding": line}
-        sys.stdout.buffer.write(orjson.dumps(explained, option=orjson.OPT_SORT_KEYS) + b"\n")
+        explained = Explained(
+            knowledge_in_use=knowledge.digest,
+            meaning=spec.meaning if spec is not None else None,
+            topics={key: knowledge.topics[key].title for key in sorted(topics)},
+        )
+        sys.stdout.buffer.write(b'{"explained":%s,"finding":%s}\n' % (write(explained), found.strip()))
         return Exit.DONE
     _show(terminal(), line, knowledge)
     return Exit.DONE
 
 
-def _find(path: Path, prefix: bytes) -> Json | None:
-    """Search the file and its closed segments, the newest line first."""
+def _find(path: Path, prefix: bytes) -> bytes | None:
+    """Search the file and its closed segments for a finding, the newest line first."""
     segments = sorted(path.parent.glob(f"{path.stem}.*{path.suffix}"), reverse=True)
     for file in (path, *segments):
-        found: Json | None = None
+        found: bytes | None = None
         for line in _lines(file):
             # Cheap first: both keys are plain hex, so their text cannot occur escaped.
-            if b'"dedupe_key":"' + prefix in line or b'"fingerprint":"' + prefix in line:
-                candidate = orjson.loads(line)
-                if candidate.get("dedupe_key", "").encode().startswith(prefix) or candidate.get(
-                    "fingerprint", ""
-                ).encode().startswith(prefix):
-                    found = candidate
+            keyed = b'"dedupe_key":"' + prefix in line or b'"fingerprint":"' + prefix in line
+            if keyed and _is_of(line, prefix.decode()):
+                found = line
         if found is not None:
             return found
     return None
+
+
+def _is_of(line: bytes, prefix: str) -> bool:
+    """Say whether a line is of a finding with this key; the text may stand in a scan record, too."""
+    try:
+        candidate = orjson.loads(line)
+    except orjson.JSONDecodeError:  # still being written, or no line of ours
+        return False
+    return any(str(candidate.get(name, "")).startswith(prefix) for name in ("dedupe_key", "fingerprint"))
 
 
 def _lines(path: Path) -> Iterator[bytes]:
@@ -84,66 +107,72 @@ def _lines(path: Path) -> Iterator[bytes]:
         die(Exit.USAGE, f"{path}: cannot be read: {error.strerror}")
 
 
-def _show(console: Console, line: Json, knowledge: Knowledge) -> None:
-    finding, risk, spec = line["finding"], line["risk"], knowledge.classes.get(line["class"])
-    head = Text(f"{printable(finding['title'] or finding['id'])}\n", "bold")
-    head.append(f"{risk['level']} {risk['score']}", LEVEL_STYLES[risk["level"]])
-    head.append(f"  {line['status']} (by {line['status_basis']})  host {printable(line['host'])}", "not bold")
+def _show(console: Console, line: EnrichedFinding, knowledge: Knowledge) -> None:
+    finding, risk, spec = line.finding, line.risk, knowledge.classes.get(line.class_)
+    head = Text(f"{printable(finding.title or finding.id)}\n", "bold")
+    head.append(f"{risk.level} {risk.score}", LEVEL_STYLES[risk.level])
+    head.append(f"  {line.status} (by {line.status_basis})  host {printable(line.host)}", "not bold")
     console.print(head)
-    _item(console, f"{printable(finding['scanner'])} reports {printable(finding['id'], 1000)}", style="dim")
-    if finding["description"]:
-        _item(console, printable(finding["description"], 2000), style="dim")
-    analysis = line["analysis"]
+    _item(console, f"{printable(finding.scanner)} reports {printable(finding.id, 1000)}", style="dim")
+    if finding.description:
+        _item(console, printable(finding.description, 2000), style="dim")
+    analysis = line.analysis
     console.print()
-    console.print(printable(analysis["assessment"], 2000))
-    console.print(printable(analysis["impact"], 2000), style="dim")
-    if line["artefact"] is not None:
-        artefact = line["artefact"]
-        degree = artefact["degree"].replace("_", " ")
-        console.print(f"\nScanner artefact ({degree}): {artefact['why']}", style="magenta")
-        _item(console, f"check: {printable(artefact['check'], 1000)}", style="dim")
+    console.print(printable(analysis.assessment, 2000))
+    console.print(printable(analysis.impact, 2000), style="dim")
+    if line.artefact is not None:
+        artefact = line.artefact
+        degree = artefact.degree.replace("_", " ")
+        console.print(f"\nScanner artefact ({degree}): {artefact.why}", style="magenta")
+        _item(console, f"check: {printable(artefact.check, 1000)}", style="dim")
     _heading(console, "What it is")
-    _item(console, f"class {line['class']}: {spec.meaning if spec is not None else 'not in the knowledge'}")
-    if line["class_candidates"]:
-        _item(console, f"could be: {', '.join(line['class_candidates'])}")
-    for name in ("slots", "features"):
-        if line[name]:
-            _item(console, f"{name}: " + ", ".join(f"{key}={printable(value)}" for key, value in line[name].items()))
-    if finding["restored"]:
-        _item(console, f"restored from knowledge, not in the report: {', '.join(finding['restored'])}")
+    _item(console, f"class {line.class_}: {spec.meaning if spec is not None else 'not in the knowledge'}")
+    if line.class_candidates:
+        _item(console, f"could be: {', '.join(line.class_candidates)}")
+    for name, values in (("slots", line.slots), ("features", line.features)):
+        if values:
+            _item(console, f"{name}: " + ", ".join(f"{key}={printable(value)}" for key, value in values.items()))
+    if finding.restored:
+        _item(console, f"restored from knowledge, not in the report: {', '.join(finding.restored)}")
     _heading(console, "How the score comes about")
-    for factor in risk["factors"]:
-        _item(console, f"{factor['points']:+4}  {factor['name']}: {printable(factor['why'], 1000)}", hang=6)
-    if line["suppression"] is not None:
-        entry = line["suppression"]
-        _item(console, f"accepted by {entry['owner']} until {entry['expires']}: {printable(entry['reason'], 1000)}")
-    if line["correlations"]:
+    for factor in risk.factors:
+        _item(console, f"{factor.points:+4}  {factor.name}: {printable(factor.why, 1000)}", hang=6)
+    if line.suppression is not None:
+        entry = line.suppression
+        _item(console, f"accepted by {entry.owner} until {entry.expires}: {printable(entry.reason, 1000)}")
+    if line.correlations:
         _heading(console, "Together with")
-        for group in line["correlations"]:
-            _item(console, f"{group['title']} ({group['rule']}): {group['why']}")
-    if line["remediation"]:
+        for group in line.correlations:
+            _item(console, f"{group.title} ({group.rule}): {group.why}")
+    if line.remediation:
         _heading(console, "What to do")
-        chosen = analysis.get("action")  # lines of older versions have none
-        for action in sorted(line["remediation"], key=lambda action: action["id"] != chosen):
+        chosen = analysis.action
+        for action in sorted(line.remediation, key=lambda action: action.id != chosen):
             _action(console, action)
-    if line["compliance"] or line["attack"]:
+    if line.compliance or line.attack:
         _heading(console, "Mapped to")
         for text in _mappings(line):
             _item(console, text)
     _heading(console, "Where it comes from")
-    provenance = line["provenance"]
-    note = analysis["model"] or (analysis["fallback_reason"] or "").replace("_", " ")
+    provenance = line.provenance
+    note = analysis.model or (analysis.fallback_reason or "").replace("_", " ")
     why = f" ({printable(note)})" if note else ""
-    words = (
-        ", in the words of the knowledge" if (analysis["origin"], analysis.get("text_by")) == ("model", "rules") else ""
-    )
+    words = ", in the words of the knowledge" if (analysis.origin, analysis.text_by) == ("model", "rules") else ""
     _item(
         console,
-        f"analysis by {analysis['origin']}{why}{words}, confidence {analysis['confidence']}, key {analysis['key']}",
+        f"analysis by {analysis.origin}{why}{words}, confidence {analysis.confidence}, key {analysis.key}",
     )
-    for name, value in provenance.items():
+    made_by = (
+        ("agent", provenance.agent),
+        ("intel", provenance.intel),
+        ("knowledge", provenance.knowledge),
+        ("policy", provenance.policy),
+        ("runtime", provenance.runtime),
+        ("source format", provenance.source_format),
+    )
+    for name, value in made_by:
         if value:
-            _item(console, f"{name.replace('_', ' ')} {value}", style="dim")
+            _item(console, f"{name} {value}", style="dim")
 
 
 def _heading(console: Console, text: str) -> None:
@@ -158,26 +187,26 @@ def _item(console: Console, text: str | Text, *, hang: int = 2, style: str = "")
         console.print(Text(" " * (2 if number == 0 else 2 + hang)) + part, soft_wrap=True)
 
 
-def _action(console: Console, action: Json) -> None:
-    _item(console, printable(action["summary"], 1000))
-    if action["contraindicated"]:
-        _item(console, f"  no command, because: {action['contraindicated']}", hang=4, style="yellow")
-    for name in ("command", "check", "rollback"):
-        if action[name] and not action[name].startswith(": "):  # the shell's way to say that there is nothing to do
+def _action(console: Console, action: Action) -> None:
+    _item(console, printable(action.summary, 1000))
+    if action.contraindicated:
+        _item(console, f"  no command, because: {action.contraindicated}", hang=4, style="yellow")
+    for name, text in (("command", action.command), ("check", action.check), ("rollback", action.rollback)):
+        if text and not text.startswith(": "):  # the shell's way to say that there is nothing to do
             # Not wrapped, so that it can be copied.
-            console.print(Text(f"    {name:>8}: {printable(action[name], 4000)}", "dim"), soft_wrap=True)
-    if action.get("caution"):
-        _item(console, f"  mind: {printable(action['caution'], 1000)}", hang=4, style="yellow")
+            console.print(Text(f"    {name:>8}: {printable(text, 4000)}", "dim"), soft_wrap=True)
+    if action.caution:
+        _item(console, f"  mind: {printable(action.caution, 1000)}", hang=4, style="yellow")
 
 
-def _mappings(line: Json) -> Iterator[Text]:
-    for control in line["compliance"]:
-        framework = FRAMEWORKS.get(control["framework"], control["framework"])
-        text = Text(f"{framework} {control['control']} ", "cyan")
-        text.append(f"{control['title']}: {control['evidence']} evidence", "default")
-        basis = control["basis"] + (", core" if control.get("core") else "")
-        note = f"doubtful: {control['caution']}" if control.get("caution") else control["source"]
+def _mappings(line: EnrichedFinding) -> Iterator[Text]:
+    for control in line.compliance:
+        framework = FRAMEWORKS[control.framework]
+        text = Text(f"{framework} {control.control} ", "cyan")
+        text.append(f"{control.title}: {control.evidence} evidence", "default")
+        basis = control.basis + (", core" if control.core else "")
+        note = f"doubtful: {control.caution}" if control.caution else control.source
         yield text.append(f" ({basis}; {note})", "dim")
-    for technique in line["attack"]:
-        text = Text(f"ATT&CK {technique['technique']} ", "cyan")
-        yield text.append(technique["name"], "default").append(f" ({technique['basis']})", "dim")
+    for technique in line.attack:
+        text = Text(f"ATT&CK {technique.technique} ", "cyan")
+        yield text.append(technique.name, "default").append(f" ({technique.basis})", "dim")

@@ -16,6 +16,8 @@ from daemon.cli.terminal import terminal
 from daemon.ledger import ScanEntry
 from daemon.settings import load_settings
 from pipeline.display import printable
+from pipeline.errors import RecordError
+from pipeline.output.read import read_scan
 
 
 def show_report(
@@ -39,7 +41,11 @@ def show_report(
         what = f"scan {scan}" if scan else f"finished scan of host {host}" if host else "finished scan"
         die(Exit.NOT_FOUND, f"no {what} in {settings.state_dir}; `report --list` shows those there are")
     if as_text:
-        show_record(terminal(), orjson.loads(entry.record), limit=None, kept=True)
+        try:
+            record = read_scan(entry.record)
+        except RecordError as error:
+            die(Exit.LEDGER, f"the record of scan {entry.scan_id} in {settings.state_dir} cannot be read: {error}")
+        show_record(terminal(), record, limit=None, kept=True)
     else:
         sys.stdout.buffer.write(entry.record + b"\n")
     return Exit.DONE

@@ -29,7 +29,6 @@ from daemon.sources.sweep import Sweeper
 from daemon.sources.tracked import SweepResult
 from daemon.version import VERSION
 from daemon.worker import Worker
-from pipeline.report.limits import Limits
 
 logger = structlog.get_logger(__name__)
 
@@ -47,7 +46,9 @@ def run_daemon(given: Mapping[str, Any], config: Path | None, *, once: bool) -> 
     configure(settings.log)
     notifier = Notifier(os.environ)
     notifier.status("starting")
-    with Ledger.open(settings.state_dir, clock=time.time, host=settings.host) as ledger:
+    with Ledger.open(
+        settings.state_dir, clock=time.time, host=settings.host, max_findings=settings.limits.max_findings
+    ) as ledger:
         resources = open_resources(settings, ledger)
         startup.loaded()
         for warning in resources.intel.warnings:
@@ -95,7 +96,7 @@ def _sink(settings: Settings) -> NdjsonFile:
 
 def _drain(settings: Settings, ledger: Ledger, worker: Worker, delivery: Delivery) -> Exit:
     """Take in what is there, and deliver all that is known."""
-    sweeper = Sweeper(ledger, Limits(), settings.watch, excluded=ours(settings))
+    sweeper = Sweeper(ledger, settings.limits, settings.watch, excluded=ours(settings))
     result = sweeper.finish()
     if result.missing_roots:
         die(Exit.USAGE, f"{result.missing_roots[0]}: is not there")
@@ -108,7 +109,7 @@ def _follow_input(settings: Settings, ledger: Ledger, worker: Worker, delivery: 
     """Take in what a pipe brings, a scan at a time, until it ends."""
     result = SweepResult()
     # os.read gives what is there; a buffered read would wait until its buffer is full.
-    for _ in StandardInput(partial(os.read, sys.stdin.fileno()), ledger, Limits()).steps(result):
+    for _ in StandardInput(partial(os.read, sys.stdin.fileno()), ledger, settings.limits).steps(result):
         _work_off(ledger, worker, delivery)
     _work_off(ledger, worker, delivery)
     return _end(settings, ledger, worker, delivery, result)

@@ -1,7 +1,6 @@
 """A scan record for people: what is wrong with the host, and what to do first."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -9,18 +8,19 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.display import printable
-
-Json = Mapping[str, Any]
+from pipeline.finding import LEVELS
+from pipeline.knowledge.schema import Degree, Framework
+from pipeline.output.records import BaselineSection, FirstAction, GoneFinding, Issue, ScanCorrelation, ScanRecord
+from pipeline.rules.compliance import FrameworkGap
 
 LEVEL_STYLES = {"critical": "bold white on red", "high": "bold red", "medium": "yellow", "low": "cyan", "info": "dim"}
-_ORDER = ("critical", "high", "medium", "low", "info")
-FRAMEWORKS = {
+FRAMEWORKS: dict[Framework, str] = {
     "nist_800_53_r5": "NIST 800-53",
     "nist_csf_2_0": "NIST CSF 2.0",
     "pci_dss_4_0": "PCI DSS 4.0",
     "hipaa": "HIPAA",
 }
-_DEGREES = {
+_DEGREES: dict[Degree, str] = {
     "certain": "a mistake of the scanner",
     "likely": "probably a mistake of the scanner",
     "cannot_tell": "the scanner may be mistaken",
@@ -34,7 +34,7 @@ _COMPLIANCE_WORDS = (
 )
 
 
-def show_record(console: Console, record: Json, *, limit: int | None = _SHOWN, kept: bool = False) -> None:
+def show_record(console: Console, record: ScanRecord, *, limit: int | None = _SHOWN, kept: bool = False) -> None:
     """Print a scan record.
 
     Args:
@@ -44,180 +44,183 @@ def show_record(console: Console, record: Json, *, limit: int | None = _SHOWN, k
     console.print(Group(*_parts(record, limit, kept)), crop=False)
 
 
-def _parts(record: Json, limit: int | None, kept: bool) -> Iterable[RenderableType]:
+def _parts(record: ScanRecord, limit: int | None, kept: bool) -> Iterable[RenderableType]:
     yield _headline(record)
     yield from _remarks(record, kept)
-    issues: Sequence[Json] = record["issues"]
+    issues = record.issues
     if issues:
         yield Text("\nIssues, the worst first", style="bold")
         for issue in issues[:limit]:
             yield _issue(issue)
         if limit is not None and len(issues) > limit:
             yield Text(f"  … and {_number(len(issues) - limit, 'more issue')}; --all shows them", style="dim")
-    elif not record["complete"]:
+    elif not record.complete:
         yield Text("\nNothing is open in what could be read.", style="yellow")
-    elif record.get("min_severity"):
+    elif record.min_severity:
         yield Text("\nNothing is open in what the scanner was told to report.", style="yellow")
     else:
         yield Text("\nNothing is open.", style="green")
-    if record["correlations"]:
+    if record.correlations:
         yield Text("\nFindings that mean more together", style="bold")
-        for group in record["correlations"]:
+        for group in record.correlations:
             yield _correlation(group)
     if issues:
         yield Text("\nWhat to do first", style="bold")
-        for number, issue in enumerate(_first_steps(issues), 1):
-            yield from _step(number, issue)
-    if record["baseline"] is not None:
-        yield from _baseline(record["baseline"])
+        for number, action in enumerate(_first_steps(issues), 1):
+            yield from _step(number, action)
+    if record.baseline is not None:
+        yield from _baseline(record.baseline)
     yield Text("\nCompliance: controls with evidence in this scan", style="bold")
-    yield _compliance(record["compliance"])
+    yield _compliance(record.compliance)
     yield Padding(Text(_COMPLIANCE_WORDS, "dim"), (0, 0, 0, 2))
     if issues:
         more = "sysscan-agent explain KEY" if kept else "analyze --output FILE, then explain KEY --from FILE,"
         yield Text(f"\nThe number below a level is the key of a finding: {more} says why it is what it is.", "dim")
 
 
-def _headline(record: Json) -> Text:
-    counts, facts = record["counts"], record["host_facts"]
+def _headline(record: ScanRecord) -> Text:
+    counts, facts = record.counts, record.host_facts
     line = Text()
-    line.append(printable(record["host"]), style="bold")
-    about = ", ".join(printable(facts[name]) for name in ("os", "kernel") if name in facts)
+    line.append(printable(record.host), style="bold")
+    about = ", ".join(printable(fact) for fact in (facts.os, facts.kernel) if fact is not None)
     line.append(f"  {about}\n" if about else "\n")
-    line.append(f"Scanned {record['started_at'] or 'at an unknown time'}: ", style="dim")
-    line.append(f"{_number(counts['lines'], 'line')}, {_number(counts['distinct'], 'different finding')}")
-    levels = counts["level"]
+    line.append(f"Scanned {record.started_at or 'at an unknown time'}: ", style="dim")
+    line.append(f"{_number(counts.lines, 'line')}, {_number(counts.distinct, 'different finding')}")
+    levels = counts.level
     at_stake = sum(levels.values())
     if at_stake:
-        line.append(f"\n{_number(counts['issues'], 'issue')}", style="bold")
+        line.append(f"\n{_number(counts.issues, 'issue')}", style="bold")
         line.append(f" of {_number(at_stake, 'finding')}: ")
-    for level in _ORDER:
+    for level in reversed(LEVELS):
         if level in levels:
             line.append(f" {levels[level]:,} {level} ", style=LEVEL_STYLES[level])
     return line
 
 
-def _remarks(record: Json, kept: bool) -> Iterable[Text]:
-    counts = record["counts"]
-    if not record["complete"]:
+def _remarks(record: ScanRecord, kept: bool) -> Iterable[Text]:
+    counts = record.counts
+    if not record.complete:
         yield Text("The report is not complete: nothing counts as mended because of it.", style="yellow")
-    if record.get("min_severity"):  # records of older versions lack it
-        yield Text(f"The scanner left out everything below {record['min_severity']}.", style="yellow")
-    if record["notes"]:
-        notes = ", ".join(note.replace("_", " ") for note in record["notes"])
+    if record.min_severity:
+        yield Text(f"The scanner left out everything below {record.min_severity}.", style="yellow")
+    if record.notes:
+        notes = ", ".join(note.replace("_", " ") for note in record.notes)
         yield Text(f"Odd about the report: {notes} (see docs/malformed.md).", style="yellow")
-    if counts["rejected"]:
+    if counts.rejected:
         where = "`sysscan-agent ledger quarantine list`" if kept else "standard error"
-        how_many = _number(counts["rejected"], "finding")
+        how_many = _number(counts.rejected, "finding")
         yield Text(f"Could not be used: {how_many}; {where} says which and why.", style="yellow")
-    if counts["probable_artefacts"]:
-        how_many = _number(counts["probable_artefacts"], "line")
+    if counts.probable_artefacts:
+        how_many = _number(counts.probable_artefacts, "line")
         yield Text(f"Probably mistakes of the scanner: {how_many}; each says why.", style="dim")
-    if counts["ambiguous_class"]:
-        how_many = _number(counts["ambiguous_class"], "line")
+    if counts.ambiguous_class:
+        how_many = _number(counts.ambiguous_class, "line")
         yield Text(f"Could be one of several things: {how_many}; each names them.", style="dim")
-    for entry in record["policy"]["expired"]:
-        what = entry["class"] or entry["fingerprint"]
-        yield Text(f"Allow-list entry for {what} ({entry['owner']}) expired on {entry['expires']}.", style="yellow")
+    for entry in record.policy.expired:
+        what = entry.class_ or entry.fingerprint
+        yield Text(f"Allow-list entry for {what} ({entry.owner}) expired on {entry.expires}.", style="yellow")
 
 
-def _issue(issue: Json) -> RenderableType:
+def _issue(issue: Issue) -> RenderableType:
     head = Text()
-    head.append(f"{issue['level']:>8} {issue['score']:>3}  ", LEVEL_STYLES[issue["level"]].replace(" on red", ""))
-    title = Text(printable(issue["title"]), "bold")
-    if issue["distinct"] > 1:
-        title.append(f"  ×{issue['distinct']:,}")
-    about = [f"{name.replace('_', ' ')}: {value.replace('_', ' ')}" for name, value in issue["split"].items()]
+    head.append(f"{issue.level:>8} {issue.score:>3}  ", LEVEL_STYLES[issue.level].replace(" on red", ""))
+    title = Text(printable(issue.title), "bold")
+    if issue.distinct > 1:
+        title.append(f"  ×{issue.distinct:,}")
+    about = [f"{name.replace('_', ' ')}: {value.replace('_', ' ')}" for name, value in issue.split.items()]
     if about:
         title.append(f"  ({', '.join(about)})", "not bold dim")
-    if issue["artefact"] is not None:
-        title.append(f"  {_DEGREES[issue['artefact']['degree']]}", "not bold magenta")
-    if issue["status"] == "unknown":
+    if issue.artefact is not None:
+        title.append(f"  {_DEGREES[issue.artefact.degree]}", "not bold magenta")
+    if issue.status == "unknown":
         title.append("  this report cannot tell whether it is so", "not bold yellow")
-    where = ", ".join(printable(label, 60) for label in issue["labels"])
-    more = issue["distinct"] - len(issue["labels"])
+    where = ", ".join(printable(label, 60) for label in issue.labels)
+    more = issue.distinct - len(issue.labels)
     place = Text(where + (f", +{more:,}" if more > 0 else ""), "dim", no_wrap=True, overflow="ellipsis")
     grid = Table.grid()
     grid.add_column(width=14, no_wrap=True)
     grid.add_column()
     grid.add_row(head, title)
-    grid.add_row(Text(f"{issue['examples'][0][:_KEY]:>12}  ", "dim"), place)
-    if issue.get("assessment"):  # records of older versions have none
-        grid.add_row("", Text(printable(issue["assessment"], 1000)))
+    grid.add_row(Text(f"{issue.examples[0][:_KEY]:>12}  ", "dim"), place)
+    if issue.assessment:  # records of older versions have none
+        grid.add_row("", Text(printable(issue.assessment, 1000)))
     return grid
 
 
-def _correlation(group: Json) -> RenderableType:
+def _correlation(group: ScanCorrelation) -> RenderableType:
     text = Text()
-    text.append(f"{group['level']:>8}  ", LEVEL_STYLES[group["level"]])
-    text.append(group["title"], "bold")
-    about = f"{printable(group['about'])}, " if group.get("about") else ""
+    text.append(f"{group.level:>8}  ", LEVEL_STYLES[group.level])
+    text.append(group.title, "bold")
+    about = f"{printable(group.about)}, " if group.about else ""
     if about[:-2].isdecimal():
         about = f"process {about}"
-    text.append(f" ({about}{group['findings']} findings)\n", "dim")
-    text.append(group["why"])
-    if group["first"]:
-        text.append(f"\nFirst: {group['first']}", "green")
+    text.append(f" ({about}{group.findings} findings)\n", "dim")
+    text.append(group.why)
+    if group.first:
+        text.append(f"\nFirst: {group.first}", "green")
     return Padding(text, (0, 0, 0, 2))
 
 
-def _first_steps(issues: Sequence[Json], most: int = 5) -> list[Json]:
+def _first_steps(issues: Sequence[Issue], most: int = 5) -> list[FirstAction]:
     """Take the worst issues that have something to be done, each action once."""
-    steps: list[Json] = []
+    steps: list[FirstAction] = []
     seen: set[str] = set()
     for issue in issues:
-        action = issue["do_first"]
-        if action is None or action["contraindicated"] is not None or action["kind"] == "accept":
+        action = issue.do_first
+        if action is None or action.contraindicated is not None or action.kind == "accept":
             continue
-        if action["id"] in seen:
+        if action.id in seen:
             continue
-        seen.add(action["id"])
-        steps.append(issue)
+        seen.add(action.id)
+        steps.append(action)
         if len(steps) == most:
             break
     return steps
 
 
-def _step(number: int, issue: Json) -> Iterable[RenderableType]:
-    action = issue["do_first"]
+def _step(number: int, action: FirstAction) -> Iterable[RenderableType]:
     grid = Table.grid()
     grid.add_column(width=5, no_wrap=True)
     grid.add_column()
-    grid.add_row(f"  {number}.", Text(printable(action["summary"], 400)))
+    grid.add_row(f"  {number}.", Text(printable(action.summary, 400)))
     yield grid
     # Not wrapped: a line end that is copied with it would stand in the middle of a quoted word.
-    if action["command"]:
-        yield Text(f"     $ {printable(action['command'], 4000)}", "green", no_wrap=True, overflow="ignore")
-    elif action["check"]:
-        yield Text(f"     check: {printable(action['check'], 4000)}", "dim", no_wrap=True, overflow="ignore")
+    if action.command:
+        yield Text(f"     $ {printable(action.command, 4000)}", "green", no_wrap=True, overflow="ignore")
+    elif action.check:
+        yield Text(f"     check: {printable(action.check, 4000)}", "dim", no_wrap=True, overflow="ignore")
 
 
-def _baseline(baseline: Json) -> Iterable[RenderableType]:
+def _baseline(baseline: BaselineSection) -> Iterable[RenderableType]:
     yield Text("\nSince earlier scans of this host", style="bold")
     # What is gone has no line in this scan, so the lists count it and the states cannot.
     counts = {
-        **baseline["states"],
-        "resolved": len(baseline["resolved"]),
-        "not observed": baseline["not_observed_count"],
+        **{str(state): count for state, count in baseline.states.items()},
+        "resolved": len(baseline.resolved),
+        "not observed": baseline.not_observed_count,
     }
     shown = [f"{count:,} {state}" for state, count in counts.items() if count]
     yield Text("  " + (", ".join(shown) or "nothing to compare"))
-    if not baseline["compared"]:
+    if not baseline.compared:
         yield Text("  This scan cannot show that anything was mended (incomplete, filtered, or SARIF).", style="dim")
     gone = Table.grid(padding=(0, 2, 0, 0))
-    for name, style in (("resolved", "green"), ("not_observed", "yellow")):
-        for entry in baseline[name][:_SHOWN]:
-            where = f": {printable(entry['label'])}" if entry["label"] else ""
-            gone.add_row(Text(f"  {name.replace('_', ' ')}", style), Text(f"{entry['title']}{where}", style))
-        if len(baseline[name]) > _SHOWN:
-            gone.add_row("", Text(f"… and {len(baseline[name]) - _SHOWN:,} more", "dim"))
+    lists: tuple[tuple[str, Sequence[GoneFinding], str], ...] = (
+        ("resolved", baseline.resolved, "green"),
+        ("not observed", baseline.not_observed, "yellow"),
+    )
+    for name, entries, style in lists:
+        for entry in entries[:_SHOWN]:
+            where = f": {printable(entry.label)}" if entry.label else ""
+            gone.add_row(Text(f"  {name}", style), Text(f"{entry.title}{where}", style))
+        if len(entries) > _SHOWN:
+            gone.add_row("", Text(f"… and {len(entries) - _SHOWN:,} more", "dim"))
     if gone.row_count:
         yield gone
-    if baseline["not_observed"]:
+    if baseline.not_observed:
         yield Text("  Not observed: not reported this time, which does not show that it is gone.", style="dim")
 
 
-def _compliance(frameworks: Sequence[Json]) -> Table:
+def _compliance(frameworks: Sequence[FrameworkGap]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
     table.add_column("  framework")
     table.add_column("failing, sourced", justify="right")
@@ -225,16 +228,13 @@ def _compliance(frameworks: Sequence[Json]) -> Table:
     table.add_column("supporting", justify="right")
     table.add_column("covered", justify="right")
     for entry in frameworks:
-        failing, supporting = entry["failing"], entry["supporting_only"]
-        sourced = sum(len(controls) for basis, controls in failing.items() if basis == "sourced")
-        other = sum(len(controls) for basis, controls in failing.items() if basis != "sourced")
-        covered = entry["coverage"]
+        failing, supporting, covered = entry.failing, entry.supporting_only, entry.coverage
         table.add_row(
-            f"  {FRAMEWORKS.get(entry['framework'], entry['framework'])}",
-            str(sourced),
-            str(other),
-            str(sum(map(len, supporting.values()))),
-            f"{covered['named']} of {covered['total']}" if covered else "",
+            f"  {FRAMEWORKS[entry.framework]}",
+            str(len(failing.sourced)),
+            str(len(failing.derived) + len(failing.inferred)),
+            str(len(supporting.sourced) + len(supporting.derived) + len(supporting.inferred)),
+            f"{covered.named} of {covered.total}",
         )
     return table
 

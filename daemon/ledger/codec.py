@@ -15,8 +15,12 @@ _HEADER_FIELDS = tuple(f.name for f in fields(ScanHeader))
 _HEADER_TUPLES = tuple(f.name for f in fields(ScanHeader) if f.type in (tuple[str, ...], "tuple[str, ...]"))
 
 
-def digest(*parts: str | bytes) -> str:
-    """Hash parts so that no two different sequences of parts collide by concatenation; 128 bits in hex."""
+def text_digest(*parts: str | bytes) -> str:
+    """Hash texts as they are, each with its length in front, to 128 bits in hex: the ids of scans and of rejects.
+
+    `pipeline.keys.digest` hashes JSON, which holds neither bytes nor lone surrogates; paths and excerpts do. Ledgers
+    hold what this returns, so it must never change.
+    """
     state = hashlib.sha256()
     for part in parts:
         data = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
@@ -25,20 +29,16 @@ def digest(*parts: str | bytes) -> str:
     return state.hexdigest()[:32]
 
 
-def dumps(value: Any) -> bytes:
-    """Write JSON that `loads` gives back unchanged, whatever integers or surrogates it holds."""
-    try:
-        return orjson.dumps(value)
-    except TypeError:
-        return _SLOW + json.dumps(value, separators=(",", ":")).encode()
+def dumps(value: Any, *, sort_keys: bool = False) -> bytes:
+    """Write JSON that `loads` gives back unchanged, whatever integers or surrogates it holds.
 
-
-def canonical(value: Any) -> bytes:
-    """Write JSON with sorted keys, for hashing."""
+    Args:
+        sort_keys: for hashing; the same as `pipeline.keys.canonical`, which refuses what orjson cannot write.
+    """
     try:
-        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS if sort_keys else None)
     except TypeError:
-        return _SLOW + json.dumps(value, separators=(",", ":"), sort_keys=True).encode()
+        return _SLOW + json.dumps(value, separators=(",", ":"), sort_keys=sort_keys).encode()
 
 
 def loads(data: bytes) -> Any:

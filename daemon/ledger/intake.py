@@ -111,7 +111,7 @@ class IntakeStore(Store):
         with self._database.write() as connection:
             offset = self._stored(connection, file)
             connection.execute("UPDATE files SET host_key = ? WHERE file_id = ?", (_text(host_key), file.file_id))
-            stream = StreamAdmission(connection, file, self._now(), host_key, self._host)
+            stream = StreamAdmission(connection, file, self._now(), host_key, self._host, self._max_findings)
             rest = iter(records)
             first = next(rest, None)
             start = file.offset if first is None else first[0]
@@ -148,7 +148,7 @@ class IntakeStore(Store):
         row = connection.execute("SELECT open_scan, host_key FROM files WHERE file_id = ?", (file_id,)).fetchone()
         if row is None or row[0] is None:
             return
-        stream = StreamAdmission(connection, self.file(file_id), self._now(), row[1], self._host)
+        stream = StreamAdmission(connection, self.file(file_id), self._now(), row[1], self._host, self._max_findings)
         stream.close()
         stream.finish()
 

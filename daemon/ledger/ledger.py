@@ -44,8 +44,10 @@ class Ledger(IntakeStore, WorkStore, OutboxStore, QuarantineStore):
     into one is the caller's choice.
     """
 
-    def __init__(self, database: Database, lock: StateLock | None, clock: Clock, host: str | None) -> None:
-        super().__init__(database, clock, host)
+    def __init__(
+        self, database: Database, lock: StateLock | None, clock: Clock, host: str | None, max_findings: int | None
+    ) -> None:
+        super().__init__(database, clock, host, max_findings)
         self._lock = lock
 
     @classmethod
@@ -55,6 +57,7 @@ class Ledger(IntakeStore, WorkStore, OutboxStore, QuarantineStore):
         *,
         clock: Clock,
         host: str | None = None,
+        max_findings: int | None = None,
         read_only: bool = False,
         exclusive: bool = True,
         migrations: Mapping[int, Callable[[Connection], None]] = schema.MIGRATIONS,
@@ -64,6 +67,7 @@ class Ledger(IntakeStore, WorkStore, OutboxStore, QuarantineStore):
         Args:
             clock: seconds since the epoch.
             host: the `--host` option: whose scan it is when the report does not say.
+            max_findings: of one scan of a stream, `limits.max_findings`; None, for who takes nothing in, is no bound.
             read_only: for looking (`status`, `fsck`, `quarantine list`) beside a daemon; takes no lock.
             exclusive: own the state directory, as the daemon does. `analyze` does not: it shares the cache.
 
@@ -85,7 +89,7 @@ class Ledger(IntakeStore, WorkStore, OutboxStore, QuarantineStore):
             if lock is not None:
                 lock.release()
             raise
-        return cls(database, lock, clock, host)
+        return cls(database, lock, clock, host, max_findings)
 
     def close(self) -> None:
         """Close the file, then give the lock back."""

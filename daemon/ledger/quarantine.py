@@ -14,11 +14,10 @@ from daemon.ledger import codec
 from daemon.ledger.store import Store
 from daemon.ports import FileState
 from pipeline.errors import LedgerError
-from pipeline.finding import Reject
+from pipeline.finding import EXCERPT_BYTES, Reject
 
 QuarantineState = Literal["open", "retried", "dismissed"]
 
-MAX_EXCERPT_BYTES = 512
 _COLUMNS = "id, reason, detail, source, digest, offset, path, excerpt, scan, at, last_at, seen, state, file_id"
 # No finding hides in such a line, so the scan around it may still be complete.
 NOT_FINDINGS = frozenset({"log_line", "unknown_record"})
@@ -63,8 +62,8 @@ def store_reject(
             document turns up. None for a line of a stream: there the same line at the same place of the same path is.
     """
     place = digest if digest is not None else os.fsencode(file.path)
-    excerpt = reject.excerpt[:MAX_EXCERPT_BYTES]
-    key = codec.digest(
+    excerpt = reject.excerpt[:EXCERPT_BYTES]
+    key = codec.text_digest(
         "stream" if digest is None else "document",
         place,
         reject.reason,

@@ -37,15 +37,17 @@ def resolve_host(header: ScanHeader, host_key: str | None, option: str | None) -
 
 def header_hash(header: ScanHeader) -> str:
     """Hash what a stream's header lines say; a continuation is told from the scan that it continues."""
-    return codec.digest("header", codec.canonical(header.raw), "continued" if "continued" in header.notes else "")
+    return codec.text_digest(
+        "header", codec.dumps(header.raw, sort_keys=True), "continued" if "continued" in header.notes else ""
+    )
 
 
 def document_scan_id(host: str, header: ScanHeader, digest: str) -> str:
-    return codec.digest("document", host, header.started_at or "", digest)
+    return codec.text_digest("document", host, header.started_at or "", digest)
 
 
 def stream_scan_id(host: str, hashed_header: str, n: int) -> str:
-    return codec.digest("stream", host, hashed_header, str(n))
+    return codec.text_digest("stream", host, hashed_header, str(n))
 
 
 def open_scan(connection: Connection, file: FileState, opened_at: str, *, continued: bool = False) -> int:

@@ -14,11 +14,9 @@ from daemon.ledger import codec, scans
 from daemon.ledger.quarantine import NOT_FINDINGS, store_reject
 from daemon.ports import Admitted, FileState
 from pipeline.finding import Reject
-from pipeline.report.limits import Limits
 from pipeline.report.records import BadLine, FindingLine, HeaderLine, MetaLine, StreamRecord
 from pipeline.report.stream import stream_header
 
-MAX_FINDINGS = Limits().max_findings  # of one scan, as of any report: it is worked on as a whole
 MAX_HEADER_LINES = 10_000  # they are kept together until the scan ends
 _FLUSH = 5000
 
@@ -27,13 +25,20 @@ class StreamAdmission:
     """Takes the lines of one file inside one transaction of the caller."""
 
     def __init__(
-        self, connection: Connection, file: FileState, now: str, host_key: str | None, host_option: str | None
+        self,
+        connection: Connection,
+        file: FileState,
+        now: str,
+        host_key: str | None,
+        host_option: str | None,
+        max_findings: int | None,
     ) -> None:
         self._connection = connection
         self._file = file
         self._now = now
         self._host_key = host_key
         self._host_option = host_option
+        self._max_findings = max_findings
         self._meta: MetaLine | None = None
         self._headers: list[HeaderLine] = []
         self._scan: int | None = None
@@ -64,7 +69,7 @@ class StreamAdmission:
             self._buffer.append((scan, self._findings, codec.encode_finding(record.finding)))
             self._findings += 1
             self._new_findings += not self._held
-            if self._findings == self._emitted or self._findings >= MAX_FINDINGS:
+            if self._findings == self._emitted or self._is_full():
                 self.close()
             elif len(self._buffer) >= _FLUSH:
                 self._flush()
@@ -198,6 +203,9 @@ class StreamAdmission:
         self._quarantined += 1
         if self._scan is not None and reject.reason not in NOT_FINDINGS:
             self._rejected += 1
+
+    def _is_full(self) -> bool:
+        return self._max_findings is not None and self._findings >= self._max_findings
 
     def _flush(self) -> None:
         if self._buffer:

@@ -4,7 +4,8 @@ import os
 from dataclasses import dataclass
 
 from daemon.ports import FileIdentity, FileState
-from daemon.sources.identity import HEAD_BYTES, TAIL_BYTES, birth_ns, digest
+from daemon.sources.identity import HEAD_BYTES, TAIL_BYTES, birth_ns
+from pipeline.keys import content_digest
 
 _SEARCH_BYTES = 1 << 20
 
@@ -64,7 +65,7 @@ def identify(content: Content, length: int = HEAD_BYTES) -> FileIdentity:
     """
     status = os.fstat(content.descriptor)
     head = content.read(min(length, HEAD_BYTES), 0)
-    return FileIdentity(status.st_dev, status.st_ino, birth_ns(content.descriptor), len(head), digest(head))
+    return FileIdentity(status.st_dev, status.st_ino, birth_ns(content.descriptor), len(head), content_digest(head))
 
 
 def continues(state: FileState, content: Content) -> bool:
@@ -72,9 +73,9 @@ def continues(state: FileState, content: Content) -> bool:
     identity = state.identity
     if content.size() < max(state.offset, identity.head_length):
         return False
-    if digest(content.read(identity.head_length, 0)) != identity.head_digest:
+    if content_digest(content.read(identity.head_length, 0)) != identity.head_digest:
         return False
-    return state.offset == 0 or digest(content.tail(state.offset)) == state.tail_digest
+    return state.offset == 0 or content_digest(content.tail(state.offset)) == state.tail_digest
 
 
 def share_beginning(one: Content, other: Content) -> bool:

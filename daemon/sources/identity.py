@@ -1,8 +1,7 @@
-"""Which file it is: safe opening, creation time, and digests of its first bytes and of those before a position."""
+"""Which file it is: safe opening, creation time, and how much of it is compared."""
 
 import ctypes
 import ctypes.util
-import hashlib
 import os
 import stat
 import struct
@@ -58,10 +57,6 @@ def birth_ns(descriptor: int) -> int | None:
         return None
     seconds, nanoseconds = struct.unpack_from("=qI", buffer, 80)
     return int(seconds) * 1_000_000_000 + int(nanoseconds)
-
-
-def digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 def read_all(descriptor: int, limit: int) -> bytes:

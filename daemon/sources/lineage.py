@@ -14,7 +14,7 @@ from daemon.sources.tracked import Tracked
 from daemon.sources.tree import Listing
 from pipeline.errors import ReportError
 from pipeline.report.gunzip import decompress
-from pipeline.report.limits import DEFAULT_LIMITS
+from pipeline.report.limits import Limits
 
 
 @dataclass(slots=True)
@@ -29,8 +29,11 @@ class _Absent:
 class Lineage:
     """Connects files on disk with what the ledger knows of files."""
 
-    def __init__(self, intake: Intake, settings: WatchSettings, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, intake: Intake, limits: Limits, settings: WatchSettings, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._intake = intake
+        self._limits = limits
         self._settings = settings
         self._clock = clock
         self._absent: dict[int, _Absent] = {}
@@ -123,7 +126,7 @@ class Lineage:
         matches: list[tuple[int, int, int, FileIdentity]] = []
         for position, file in enumerate(fresh):
             assert file.descriptor is not None
-            content = _content(file, file.descriptor)
+            content = _content(file, file.descriptor, self._limits)
             if content is None:
                 continue
             for other in unread:
@@ -190,11 +193,11 @@ class Lineage:
         self._replaced = [other for other in self._replaced if other.file_id != state.file_id]
 
 
-def _content(file: Tracked, descriptor: int) -> Content | None:
+def _content(file: Tracked, descriptor: int, limits: Limits) -> Content | None:
     if not file.compressed:
         return Content(descriptor)
     try:
-        return Content(descriptor, decompress(read_all(descriptor, DEFAULT_LIMITS.max_bytes), DEFAULT_LIMITS))
+        return Content(descriptor, decompress(read_all(descriptor, limits.max_bytes), limits))
     except ReportError:
         return None
 

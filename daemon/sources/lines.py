@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from daemon.sources.content import Content
 from daemon.sources.identity import TAIL_BYTES
+from pipeline.finding import EXCERPT_BYTES
 
-EXCERPT_BYTES = 512
 _SEARCH_BYTES = 1 << 20
 
 

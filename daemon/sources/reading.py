@@ -11,15 +11,16 @@ import structlog
 
 from daemon.ports import FileIdentity, FileState, Intake
 from daemon.sources.content import Content, continues, end_of_lines, identify
-from daemon.sources.identity import HEAD_BYTES, digest, read_all
+from daemon.sources.identity import HEAD_BYTES, read_all
 from daemon.sources.lines import Line, LineReader
 from daemon.sources.names import named_as_stream
 from daemon.sources.settings import WatchSettings
 from daemon.sources.tracked import Signature, SweepResult, Tracked
 from pipeline.errors import Incomplete, QuarantineReason, ReportError
-from pipeline.finding import Reject
+from pipeline.finding import EXCERPT_BYTES, Reject
+from pipeline.keys import content_digest
 from pipeline.report.gunzip import GZIP_MAGIC, decompress
-from pipeline.report.limits import Limits
+from pipeline.report.limits import Limits, line_too_long, too_large
 from pipeline.report.read import Document, is_stream, read_document
 from pipeline.report.records import BadLine, BlankLine, StreamRecord
 from pipeline.report.stream import parse_line
@@ -28,7 +29,6 @@ logger = structlog.get_logger(__name__)
 
 COPY_MARK = "copy"  # stands for the digest of a stream whose lines were read under another name
 KIND_BYTES = 1 << 16  # enough to tell a stream from a document
-EXCERPT_BYTES = 512
 _DOCUMENT_STARTS = (b"{", b"\xff\xfe", b"\xfe\xff")
 # A file system stamps with the tick of the clock (4 to 10 ms), so two writes can carry the same time.
 RACY_NS = 50_000_000
@@ -84,7 +84,7 @@ class Reader:
 
     def report(self, file: Tracked, reason: QuarantineReason, detail: str, result: SweepResult) -> None:
         """Put a file into quarantine that was not even opened, once."""
-        mark = digest(f"{reason}\0{file.path}".encode(errors="surrogateescape"))
+        mark = content_digest(f"{reason}\0{file.path}".encode(errors="surrogateescape"))
         if file.state is not None and file.state.digest == mark:
             return
         state = file.state or self._intake.add_file(file.path, _unopened(file), "document")
@@ -99,7 +99,7 @@ class Reader:
         """
         content = Content(descriptor)
         state = self.register(file, content, "stream")
-        state = replace(state, offset=end, tail_digest=digest(content.tail(end)), digest=COPY_MARK)
+        state = replace(state, offset=end, tail_digest=content_digest(content.tail(end)), digest=COPY_MARK)
         self._intake.admit_records(state, [], self.host_key(file.path))
         file.state = state
         self._grow_head(file, state, content)
@@ -131,12 +131,12 @@ class Reader:
         if start is None:
             return file.was_stream or named_as_stream(file.path)
         head = content.read(KIND_BYTES, start)
-        answer = is_stream(head)
+        answer = is_stream(head, self._limits)
         if answer is None and len(head) == KIND_BYTES:  # a very long first line
-            answer = is_stream(content.read(2 * self._limits.max_line_bytes, start))
+            answer = is_stream(content.read(2 * self._limits.max_line_bytes, start), self._limits)
         if not answer and not head.lstrip().startswith(_DOCUMENT_STARTS):
             # The end of a line whose beginning was cut away with the old content (copytruncate), or rubbish.
-            return file.was_stream or bool(is_stream(head[head.find(b"\n") + 1 :]))
+            return file.was_stream or bool(is_stream(head[head.find(b"\n") + 1 :], self._limits))
         return bool(answer)
 
     # Documents
@@ -158,7 +158,7 @@ class Reader:
     def _admit_document(
         self, file: Tracked, descriptor: int, raw: bytes, signature: Signature, result: SweepResult
     ) -> Iterator[None]:
-        known = digest(raw)
+        known = content_digest(raw)
         if file.state is not None and file.state.digest == known:
             self._finish_document(file, signature)
             return
@@ -213,14 +213,13 @@ class Reader:
             result.expect(due)
             return
         reject = Reject(error.reason, error.detail, error.offset, excerpt=raw[:EXCERPT_BYTES])
-        self._quarantine(file, Content(descriptor), digest(raw), len(raw), reject, result)
+        self._quarantine(file, Content(descriptor), content_digest(raw), len(raw), reject, result)
         file.finish(signature)
 
     def _refuse_size(self, file: Tracked, descriptor: int, signature: Signature, result: SweepResult) -> None:
-        mark = digest(f"too_large\0{file.path}".encode(errors="surrogateescape"))
+        mark = content_digest(f"too_large\0{file.path}".encode(errors="surrogateescape"))
         if file.state is None or file.state.digest != mark:
-            detail = f"{signature[0]} bytes; at most {self._limits.max_bytes} are read: split it or raise the limit"
-            reject = Reject("too_large", detail, excerpt=os.pread(descriptor, EXCERPT_BYTES, 0))
+            reject = Reject("too_large", too_large(self._limits).detail, excerpt=os.pread(descriptor, EXCERPT_BYTES, 0))
             self._quarantine(file, Content(descriptor), mark, 0, reject, result)
         file.finish(signature)
 
@@ -244,7 +243,7 @@ class Reader:
             file.wait(signature, self._clock())
             result.again = True
             return
-        known = digest(raw)
+        known = content_digest(raw)
         if file.state is not None and file.state.digest == known:
             self._finish_document(file, signature)
             return
@@ -287,7 +286,7 @@ class Reader:
                 result.again = True
                 return
             records = self._parse(piece.lines)
-            taken = replace(state, offset=piece.end, tail_digest=digest(piece.tail), digest=None)
+            taken = replace(state, offset=piece.end, tail_digest=content_digest(piece.tail), digest=None)
             result.add(self._intake.admit_records(taken, records, host_key))
             result.bytes_read += piece.end - state.offset
             state = file.state = taken
@@ -333,7 +332,7 @@ class Reader:
         if record is not None and not isinstance(record, BadLine):
             # A proper beginning of an object is never an object: only the line end is missing.
             end = line.offset + len(line.data)
-            taken = replace(state, offset=end, tail_digest=digest(content.tail(end)), digest=None)
+            taken = replace(state, offset=end, tail_digest=content_digest(content.tail(end)), digest=None)
             if not continues(state, content):
                 result.again = True
                 return now
@@ -352,7 +351,7 @@ class Reader:
         return None
 
     def _report_unfinished(self, file: Tracked, state: FileState, line: Line, result: SweepResult) -> None:
-        known = digest(line.data)
+        known = content_digest(line.data)
         if state.digest == known:
             return
         detail = "the last line has no end, and nothing was added to it"
@@ -360,7 +359,7 @@ class Reader:
         if line.too_long:
             reject = Reject(
                 "line_too_long",
-                f"longer than {self._limits.max_line_bytes} bytes",
+                line_too_long(self._limits),
                 line.offset,
                 excerpt=line.data[:EXCERPT_BYTES],
             )
@@ -372,8 +371,9 @@ class Reader:
         records: list[tuple[int, StreamRecord]] = []
         for line in lines:
             if line.too_long:
-                detail = f"longer than {self._limits.max_line_bytes} bytes"
-                reject = Reject("line_too_long", detail, line.offset, excerpt=line.data[:EXCERPT_BYTES])
+                reject = Reject(
+                    "line_too_long", line_too_long(self._limits), line.offset, excerpt=line.data[:EXCERPT_BYTES]
+                )
                 records.append((line.offset, BadLine(reject)))
                 continue
             record = parse_line(line.data, line.offset, self._limits)
@@ -401,7 +401,7 @@ def _state(file: Tracked) -> FileState:
 
 
 def _unopened(file: Tracked) -> FileIdentity:
-    return FileIdentity(file.device, file.inode, None, 0, digest(b""))
+    return FileIdentity(file.device, file.inode, None, 0, content_digest(b""))
 
 
 def _prefixes(bind: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -1,9 +1,8 @@
 """Settings of the directory source."""
 
-from dataclasses import dataclass, field
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
 Period = Annotated[float, Field(ge=0.05, le=86_400)]  # shorter would be no rest at all
@@ -11,9 +10,8 @@ Period = Annotated[float, Field(ge=0.05, le=86_400)]  # shorter would be no rest
 DEFAULT_NAMES = ("*.json", "*.ndjson", "*.jsonl", "*.sarif")
 
 
-@dataclass(frozen=True)
-class WatchSettings:
-    """How directories are watched; a pydantic settings object can carry this as a section.
+class WatchSettings(BaseModel):
+    """How directories are watched.
 
     Attributes:
         roots: directories (read with everything below them) or single files.
@@ -22,11 +20,11 @@ class WatchSettings:
         watch: ``auto`` uses inotify and falls back to polling, ``poll`` is for file systems without events (NFS).
     """
 
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     roots: tuple[str, ...] = ()
     names: tuple[str, ...] = DEFAULT_NAMES
-    bind: dict[str, str] = field(default_factory=dict)
+    bind: dict[str, str] = Field(default_factory=dict)
     watch: Literal["auto", "poll"] = "auto"
     full_sweep_s: Period = 10.0  # what events miss is found after this time at the latest
     poll_s: Period = 1.0  # between full sweeps where there are no events

@@ -3,18 +3,18 @@
 from collections.abc import Callable, Iterator
 
 from daemon.ports import FileIdentity, FileState, Intake
-from daemon.sources.identity import HEAD_BYTES, TAIL_BYTES, digest
+from daemon.sources.identity import HEAD_BYTES, TAIL_BYTES
 from daemon.sources.tracked import SweepResult
 from pipeline.errors import ReportError
-from pipeline.finding import Reject
-from pipeline.report.limits import Limits
+from pipeline.finding import EXCERPT_BYTES, Reject
+from pipeline.keys import content_digest
+from pipeline.report.limits import Limits, line_too_long, too_large
 from pipeline.report.read import is_stream, read_document
 from pipeline.report.records import BadLine, BlankLine, StreamRecord
 from pipeline.report.stream import parse_line
 
 NAME = "-"
 READ_BYTES = 1 << 16
-EXCERPT_BYTES = 512
 
 
 class StandardInput:
@@ -52,7 +52,7 @@ class StandardInput:
             if not data:
                 break
             head += data
-            answer = is_stream(head)
+            answer = is_stream(head, self._limits)
             yield
         state = self._intake.add_file(NAME, _identity(head), "stream" if answer else "document")
         try:
@@ -72,10 +72,10 @@ class StandardInput:
             yield
         raw = b"".join(parts)
         result.bytes_read += size
-        state = FileState(state.file_id, NAME, state.identity, "document", size, digest=digest(raw))
+        state = FileState(state.file_id, NAME, state.identity, "document", size, digest=content_digest(raw))
         try:
             if size > self._limits.max_bytes:
-                raise ReportError("too_large", f"more than {self._limits.max_bytes} bytes; split it or raise the limit")
+                raise too_large(self._limits)
             document = read_document(raw, self._limits, final=True)
         except ReportError as error:
             reject = Reject(error.reason, error.detail, error.offset, excerpt=raw[:EXCERPT_BYTES])
@@ -124,7 +124,7 @@ class StandardInput:
         self, state: FileState, records: list[tuple[int, StreamRecord]], offset: int, tail: bytes, result: SweepResult
     ) -> FileState:
         result.bytes_read += offset - state.offset
-        state = FileState(state.file_id, NAME, state.identity, "stream", offset, digest(tail))
+        state = FileState(state.file_id, NAME, state.identity, "stream", offset, content_digest(tail))
         records = [pair for pair in records if not isinstance(pair[1], BlankLine)]
         result.add(self._intake.admit_records(state, records, self._host_key))
         return state
@@ -133,8 +133,7 @@ class StandardInput:
         return parse_line(text, offset, self._limits)
 
     def _too_long(self, offset: int, beginning: bytes) -> BadLine:
-        detail = f"longer than {self._limits.max_line_bytes} bytes"
-        return BadLine(Reject("line_too_long", detail, offset, excerpt=beginning))
+        return BadLine(Reject("line_too_long", line_too_long(self._limits), offset, excerpt=beginning))
 
 
 def _split(data: bytes) -> list[bytes]:
@@ -144,4 +143,4 @@ def _split(data: bytes) -> list[bytes]:
 
 def _identity(head: bytes) -> FileIdentity:
     head = head[:HEAD_BYTES]
-    return FileIdentity(0, 0, None, len(head), digest(head))
+    return FileIdentity(0, 0, None, len(head), content_digest(head))

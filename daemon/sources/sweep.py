@@ -63,7 +63,7 @@ class Sweeper:
         self._pool = DescriptorPool(settings.max_open_files)
         self._tracked: dict[tuple[int, int], Tracked] = {}
         self._refused: dict[tuple[int, int], Tracked] = {}
-        self._lineage = Lineage(intake, settings, clock)
+        self._lineage = Lineage(intake, limits, settings, clock)
         self._roots: dict[str, tuple[int, int] | None] = {}
         self._streams: list[Tracked] = []  # partly read before this sweep
         self._gone_only = False

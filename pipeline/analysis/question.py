@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from pipeline.finding import Level, Member, ScanHeader, Status
 from pipeline.keys import digest
 from pipeline.knowledge.schema import Knowledge
-from pipeline.rules.judge import Judgement
+from pipeline.rules.judge import Artefact, Judgement
 
 Origin = Literal["model", "rules", "review"]
 TextBy = Literal["model", "rules", "review"]
@@ -117,8 +117,8 @@ def question(
     """
     finding = member.classified
     rules = {*context, *((THREAT_INTEL,) if judgement.intel else ())}
-    barred = dict.fromkeys(action["id"] for action in judgement.remediation if action["contraindicated"] is not None)
-    fitting = dict.fromkeys(action["id"] for action in judgement.remediation if action["id"] not in barred)
+    barred = dict.fromkeys(action.id for action in judgement.remediation if action.contraindicated is not None)
+    fitting = dict.fromkeys(action.id for action in judgement.remediation if action.id not in barred)
     artefact = judgement.artefact
     spec = knowledge.classes.get(finding.class_id)
     asked = Question(
@@ -132,11 +132,11 @@ def question(
         context=tuple(sorted(rules)),
         representative=0,
         slots=() if spec is None else tuple(sorted(n for n in finding.slots if spec.slots[n].type not in _SILENT)),
-        artefact=(artefact["id"], artefact["degree"]) if artefact is not None else None,
+        artefact=(artefact.id, artefact.degree) if artefact is not None else None,
         controls=tuple(
-            f"{control['framework']}:{control['control']}" for control in judgement.controls if "caution" not in control
+            f"{control.framework}:{control.control}" for control in judgement.controls if control.caution is None
         ),
-        techniques=tuple(technique["technique"] for technique in judgement.techniques),
+        techniques=tuple(technique.technique for technique in judgement.techniques),
         evidence=finding.status in ("open", "passed"),
         actions=tuple(fitting),
         barred=tuple(barred),
@@ -144,12 +144,12 @@ def question(
     return replace(asked, key=digest("analysis", asked, analyst, ANALYSIS_VERSION), representative=member.seq)
 
 
-def confidence(member: Member, artefact: dict[str, Any] | None, header: ScanHeader) -> Confidence:
+def confidence(member: Member, artefact: Artefact | None, header: ScanHeader) -> Confidence:
     """Derive how sure a classification and its status are; nobody claims it."""
     finding = member.classified
     if finding.candidates or finding.class_id.startswith("unknown.") or finding.status == "unknown":
         return "low"
-    if artefact is not None and artefact["degree"] == "cannot_tell":
+    if artefact is not None and artefact.degree == "cannot_tell":
         return "low"
     if artefact is not None or finding.status_basis in ("severity", "none") or header.rules_enabled:
         return "medium"

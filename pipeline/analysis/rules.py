@@ -43,10 +43,10 @@ class RulesAnalyst:
         if spec is None or finding.candidates:
             return None
         seen = view(member, header)
-        shown = {name: printable(value) for name, value in finding.slots.items()}
         for test, text in self._texts(finding.class_id, spec.analysis):
             if test(seen):
-                assessment, impact = fill(text.assessment, shown), fill(text.impact, shown)
+                assessment = fill(text.assessment, finding.slots, printable)
+                impact = fill(text.impact, finding.slots, printable)
                 if assessment is not None and impact is not None:
                     return assessment, impact
         return None

@@ -116,12 +116,6 @@ def baseline_scope(header: ScanHeader, host_source: HostSource) -> str | None:
     return scan_scope(header) if host_source != "unknown" else None
 
 
-def host_facts(header: ScanHeader) -> dict[str, str]:
-    """Give what the report says of the host itself, without what it leaves out."""
-    facts = {"arch": header.arch, "kernel": header.kernel, "os": header.os_pretty or header.os_id}
-    return {name: value for name, value in facts.items() if value}
-
-
 def resolves(context: ScanContext) -> bool:
     """Say whether what this scan does not report can count as gone."""
     header = context.header

@@ -1,7 +1,8 @@
 """Texts with ``{slot}`` placeholders."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 _FIELD = re.compile(r"\{([a-z0-9_]+)\}")
 
@@ -11,17 +12,22 @@ def placeholders(template: str) -> list[str]:
     return _FIELD.findall(template)
 
 
-def fill(template: str, slots: Mapping[str, str]) -> str | None:
-    """Put slots into a template, or return None when one of them is missing."""
-    if "{" not in template:
-        return template
-    missing = False
+def fill(template: str, slots: Mapping[str, str], show: Callable[[str], str] = str) -> str | None:
+    """Put slots into a template, each as `show` gives it, or return None when one of them is missing."""
+    first, rest = _parts(template)
+    if not rest:
+        return first
+    filled = [first]
+    for name, literal in rest:
+        value = slots.get(name)
+        if value is None:
+            return None
+        filled += show(value), literal
+    return "".join(filled)
 
-    def value(match: re.Match[str]) -> str:
-        nonlocal missing
-        text = slots.get(match[1])
-        missing = missing or text is None
-        return text or ""
 
-    text = _FIELD.sub(value, template)
-    return None if missing else text
+@lru_cache(maxsize=4096)
+def _parts(template: str) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """Split a template into what stands before the first slot, and each slot with what follows it."""
+    first, *rest = _FIELD.split(template)
+    return first, tuple(zip(rest[::2], rest[1::2], strict=True))

@@ -1,4 +1,4 @@
-"""Tokens in, tokens out: language models that run in this process, and nothing of ours above them.
+"""Runs local language models; imports nothing else of this project.
 
 Importing this package silences the runtimes below it, before any of them is loaded. ONNX Runtime from 1.29 on and
 ONNX Runtime GenAI upload usage data from Linux as well, with an identifier that they keep on disk; they decide once

@@ -1,9 +1,9 @@
-"""What the CPU can do, as far as it decides which kernels compute a model."""
+"""The CPU features that decide which kernels compute a model."""
 
 import platform
 from pathlib import Path
 
-# What int4 and float kernels choose their code by; kernels for different sets round differently.
+# int4 and float kernels are chosen by these, and kernels for different sets round differently.
 _SETS = (
     # x86-64
     *("avx2", "fma", "avx_vnni", "avx512f", "avx512bw", "avx512_vnni", "avx512_bf16", "avx512_fp16"),
@@ -14,7 +14,7 @@ _SETS = (
 
 
 def instruction_sets(proc: Path = Path("/proc")) -> tuple[str, ...]:
-    """Give the architecture and those of the CPU's instruction sets that matter, in a fixed order."""
+    """Return the architecture and the relevant instruction sets of the CPU, in a fixed order."""
     known: set[str] = set()
     try:
         for line in (proc / "cpuinfo").read_text().splitlines():

@@ -1,8 +1,8 @@
-"""Greedy decoding under a grammar, over any model that takes tokens and gives logits.
+"""Greedy decoding under a grammar, over any model that maps tokens to logits.
 
-What a token comes from must not depend on what was asked before. Kernels round differently for different numbers
-of tokens at a time, so a prompt is always computed in the same pieces, of `CHUNK` tokens from its beginning; a piece
-that the last prompt shares up to its end holds the very bits that computing it again would give, and is kept.
+An answer must not depend on earlier prompts. Kernels round differently for different numbers of tokens, so a prompt is
+always computed in the same chunks, of `CHUNK` tokens from its beginning. The cache of a chunk up to which two
+consecutive prompts agree is bit for bit what computing it again would give, and is reused.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from pipeline.engine.tokens import Tokenizer
 
 
 class Runner(Protocol):
-    """A model with a cache of the tokens that it has seen."""
+    """A model with a key-value cache of the tokens that it has processed."""
 
     context_length: int
 
@@ -27,7 +27,7 @@ class Runner(Protocol):
         """Forget all but the first `length` tokens."""
 
     def append(self, tokens: Sequence[int]) -> NDArray[np.float32]:
-        """See tokens, at least one; gives the logits ``[V]`` of what follows the last."""
+        """Process tokens, at least one; return the logits ``[V]`` after the last."""
 
     def close(self) -> None:
         """Give the memory back."""
@@ -37,7 +37,7 @@ class Decoder:
     """A `Generator` over a `Runner`."""
 
     def __init__(self, runner: Runner, tokenizer: Tokenizer, digest: str) -> None:
-        """Take a runner over; nobody else may use it between two answers."""
+        """Take ownership of a runner; nothing else may use it between two answers."""
         self.runner = runner
         self.tokenizer = tokenizer
         self._grammars = Grammars(tokenizer)
@@ -46,7 +46,7 @@ class Decoder:
 
     @property
     def digest(self) -> str:
-        """Name everything that the tokens depend on beside prompt, grammar and limit."""
+        """A digest of everything that answers depend on besides prompt, grammar and limit."""
         return self._digest
 
     def close(self) -> None:
@@ -56,8 +56,8 @@ class Decoder:
     def generate(self, prompt: str, grammar: Grammar, max_tokens: int) -> str:
         """Answer a prompt; see `Generator`.
 
-        What the grammar leaves no choice about is computed together with the token before it, and not at all where
-        the answer ends with it.
+        Tokens that the grammar forces are computed together with the token before them, and not at all at the end of
+        the answer.
         """
         tokens, constraint = self._begin(prompt, grammar, max_tokens)
         answer = constraint.advance(())
@@ -73,7 +73,7 @@ class Decoder:
         return self.tokenizer.decode(answer)
 
     def generate_plainly(self, prompt: str, grammar: Grammar, max_tokens: int) -> str:
-        """Answer the slow, obvious way: everything anew, and one token at a time."""
+        """Answer without any reuse, one token at a time; the reference for `generate`."""
         tokens, constraint = self._begin(prompt, grammar, max_tokens)
         self._kept = []
         self.runner.rewind(0)
@@ -103,7 +103,7 @@ class Decoder:
         return tokens, self._grammars.start(grammar)
 
     def _prefill(self, tokens: list[int]) -> list[int]:
-        """Bring the cache to the prompt's last whole chunk but one token; gives the tokens that remain."""
+        """Process the whole chunks of the prompt, except its last token; return the tokens that remain."""
         last = max(0, (len(tokens) - 1) // CHUNK * CHUNK)  # at least one token remains, for its logits
         keep = min(_common(self._kept, tokens) // CHUNK * CHUNK, last)
         self._kept = []  # until it is known to be whole again

@@ -1,4 +1,4 @@
-"""What the layers above know of a model: a prompt and a grammar go in, a text comes out."""
+"""The interface of a model for the layers above: a prompt and a grammar in, a text out."""
 
 import hashlib
 import json
@@ -9,23 +9,23 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True)
 class Grammar:
-    """A JSON schema that an answer must meet, written without blanks and with its keys in the schema's order.
+    """A JSON schema that an answer must match; the answer has no blanks, and its keys are in the schema's order.
 
     Attributes:
-        schema: JSON text. Equal texts share what is compiled from them, so build schemas in a fixed order and leave
-            out what does not narrow the answer.
+        schema: JSON text. Equal texts are compiled once, so build schemas in a fixed order, and leave out what does
+            not restrict the answer.
     """
 
     schema: str
 
     @classmethod
     def of(cls, schema: dict[str, Any]) -> "Grammar":
-        """Take a schema; the order of its properties is the order of the answer's keys."""
+        """Create a grammar; the order of the schema's properties is that of the answer's keys."""
         return cls(json.dumps(schema, ensure_ascii=False, separators=(",", ":")))
 
     @cached_property
     def digest(self) -> str:
-        """Name the grammar."""
+        """A digest of the schema."""
         return hashlib.sha256(self.schema.encode()).hexdigest()
 
 
@@ -34,7 +34,7 @@ class Generator(Protocol):
 
     @property
     def digest(self) -> str:
-        """Name everything that the tokens depend on beside prompt, grammar and limit."""
+        """A digest of everything that answers depend on besides prompt, grammar and limit."""
 
     def generate(self, prompt: str, grammar: Grammar, max_tokens: int) -> str:
         """Answer.

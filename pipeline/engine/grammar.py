@@ -1,4 +1,4 @@
-"""Constrained decoding: which tokens a grammar allows next, and which it leaves no choice about."""
+"""Constrained decoding: which tokens a grammar allows next, and which it forces."""
 
 import json
 from collections import OrderedDict
@@ -13,12 +13,12 @@ from pipeline.engine.errors import ModelDamaged, Unsupported
 from pipeline.engine.generator import Grammar
 from pipeline.engine.tokens import Tokenizer
 
-# A greedy model that may write blanks between the parts of a JSON text pads for ever.
+# A greedy model that may write blanks between the parts of a JSON text may write them without end.
 _JSON_OPTIONS: Any = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":", "lenient": False}
 
 
 class Constraint:
-    """Follows one answer through its grammar."""
+    """The state of one answer in its grammar."""
 
     def __init__(self, matcher: LLMatcher, tokenizer: Tokenizer) -> None:
         self._matcher = matcher
@@ -33,7 +33,7 @@ class Constraint:
         return stopped
 
     def advance(self, tokens: Sequence[int]) -> list[int]:
-        """Take tokens in; give those that must follow, taken in as well."""
+        """Consume tokens, and the tokens that the grammar forces after them; return the latter."""
         if not self._matcher.consume_tokens(list(tokens)):
             raise Unsupported(f"grammar stopped: {self._matcher.get_error()}")
         forced: list[int] = self._matcher.compute_ff_tokens()
@@ -42,20 +42,20 @@ class Constraint:
         return forced
 
     def choose(self, logits: NDArray[np.float32]) -> int | None:
-        """Choose the likeliest allowed token, the lower one of equals; None where the answer ends.
+        """Choose the most likely allowed token, the lowest of equals; None at the end of the answer.
 
         Raises:
             ModelDamaged: if the model's logits are not numbers.
         """
         likeliest = int(logits.argmax())
-        # Nearly always it is allowed, and asking about one token costs little beside looking at all of them.
+        # It is nearly always allowed, and checking one token is much cheaper than computing the mask of all.
         usual = likeliest < self._vocab_size and likeliest != self._end and bool(np.isfinite(logits[likeliest]))
         if usual and self._matcher.validate_tokens([likeliest]):
             return likeliest
         return self.choose_among_all(logits)
 
     def choose_among_all(self, logits: NDArray[np.float32]) -> int | None:
-        """Choose as `choose` does, the slow way."""
+        """Choose as `choose` does, from the mask of all tokens."""
         self._matcher.unsafe_compute_mask_ptr(self._mask.ctypes.data, self._mask.nbytes)
         if self._matcher.is_error():
             raise Unsupported(f"grammar stopped: {self._matcher.get_error()}")
@@ -70,7 +70,7 @@ class Constraint:
 
 
 class Grammars:
-    """Compiles grammars for a tokenizer and keeps the last of them; one takes half a megabyte and a millisecond."""
+    """Compiles grammars for a tokenizer, and caches the last ones; each takes half a megabyte and a millisecond."""
 
     def __init__(self, tokenizer: Tokenizer, capacity: int = 16) -> None:
         self._tokenizer = tokenizer
@@ -81,7 +81,7 @@ class Grammars:
         """Begin an answer.
 
         Raises:
-            Unsupported: if the schema is none, or uses what cannot be enforced.
+            Unsupported: if it is not a JSON schema, or uses what cannot be enforced.
         """
         compiled = self._compiled.get(grammar.digest)
         if compiled is None:

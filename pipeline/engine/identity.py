@@ -1,7 +1,7 @@
-"""Names of generators: everything that a model's tokens depend on, told without loading it.
+"""Digests of generators: of everything that a model's answers depend on, computed without loading it.
 
-The answers of a generator are kept by its name, so the name has to be known where none is loaded because all
-answers are known. Nothing here imports a runtime, or numpy.
+Answers are cached under this digest, so it must be known even when no model is loaded because all answers are cached.
+Nothing here imports a runtime or numpy.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ _TORCH_PARTS = ("gptq", "float")
 
 
 def choose_device(directory: Path, runtime: Runtime) -> Device:
-    """Take the GPU where there is one and what is installed can use it with this model; loads nothing."""
+    """Return ``cuda`` if there is a GPU that the installed packages can use with this model; loads nothing."""
     if not Path("/dev/nvidia0").exists() or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
         return "cpu"
     if runtime == "onnx":
@@ -41,7 +41,7 @@ def choose_device(directory: Path, runtime: Runtime) -> Device:
 def generator_digest(
     directory: Path, runtime: Runtime = "onnx", *, threads: int = DEFAULT_THREADS, device: Device = "cpu"
 ) -> str:
-    """Give the digest that `open_generator` would give, from the manifest and the installed versions alone.
+    """Compute the digest of what `open_generator` would return, from the manifest and the installed versions.
 
     Raises:
         ModelMissing, ModelDamaged, Unsupported: as `read_manifest`, and if the runtime is not installed.
@@ -50,13 +50,13 @@ def generator_digest(
 
 
 def digest_of(manifest: Manifest, runtime: Runtime, threads: int, device: Device) -> str:
-    """Name a generator of a model whose manifest was read."""
+    """Compute the digest of a generator from a manifest."""
     part = part_of(manifest, runtime, device)
     return identify(runtime, part == "gptq", manifest.part_digest(part), manifest.context_length, threads, device)
 
 
 def identify(runtime: Runtime, quantised: bool, model: str, context_length: int, threads: int, device: Device) -> str:
-    """Name a generator by all that its tokens depend on.
+    """Compute the digest of everything that a generator's tokens depend on.
 
     Args:
         model: digest of weights and tokenizer.
@@ -92,10 +92,10 @@ def identify(runtime: Runtime, quantised: bool, model: str, context_length: int,
 
 
 def part_of(manifest: Manifest, runtime: Runtime, device: Device) -> str:
-    """Choose the form of the weights that a runtime reads.
+    """Return the part of a model (the form of its weights) that a runtime reads.
 
     Raises:
-        ModelMissing: if the model has none.
+        ModelMissing: if the model does not have it.
     """
     wanted = (_ONNX_PARTS[device],) if runtime == "onnx" else _TORCH_PARTS
     for part in wanted:

@@ -1,4 +1,4 @@
-"""A model that is loaded when it is first needed, behind the answers that it brings along."""
+"""A model that is loaded when it is first needed; its shipped answers come first."""
 
 import hashlib
 from pathlib import Path
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 class LazyGenerator:
-    """A `Generator` over a model directory; most runs need no more than its shipped answers.
+    """A `Generator` over a model directory; most runs need only its shipped answers.
 
     Attributes:
-        manifest: of the model, whose files were held to it.
+        manifest: of the model; the files were verified against it.
         weights: digest of the weights in use, and of the tokenizer.
         device: that it runs on.
-        num_shipped, num_fresh: how many answers came from where.
+        num_shipped, num_fresh: how many answers were shipped ones, and how many the model gave.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class LazyGenerator:
         """Verify the directory; neither weights nor a runtime are loaded.
 
         Args:
-            shipped: use the answers that the directory brings along.
+            shipped: use the answers in the directory.
 
         Raises:
             ModelMissing, ModelDamaged, Unsupported: saying what to do.
@@ -59,12 +59,12 @@ class LazyGenerator:
 
     @property
     def digest(self) -> str:
-        """Name everything that an answer depends on beside prompt, grammar and limit."""
+        """A digest of everything that answers depend on besides prompt, grammar and limit."""
         return self._digest
 
     @property
     def name(self) -> str:
-        """Name the model for people, and its weights."""
+        """The name of the model and its weights, for people."""
         return f"{self.manifest.name}@{self.weights[:12]}"
 
     @property

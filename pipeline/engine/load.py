@@ -1,4 +1,4 @@
-"""Opens a model with the runtime that is asked for."""
+"""Loads a model with a given runtime."""
 
 import importlib
 from pathlib import Path
@@ -23,7 +23,7 @@ def open_generator(
 
 
 def open_verified(directory: Path, manifest: Manifest, runtime: Runtime, *, threads: int, device: Device) -> Decoder:
-    """Load a model directory whose files were held to this manifest.
+    """Load a model directory whose files were verified against this manifest.
 
     Raises:
         EngineError: saying what is missing or not supported, and what to do.
@@ -44,7 +44,7 @@ def open_verified(directory: Path, manifest: Manifest, runtime: Runtime, *, thre
 
 
 def open_checkpoint(checkpoint: Path, *, threads: int = DEFAULT_THREADS, device: Device = "cpu") -> Decoder:
-    """Load a checkpoint that has no manifest yet, with torch: for evaluation, and for models brought by path.
+    """Load a checkpoint without a manifest, with torch: for evaluation, and for models given by path.
 
     Raises:
         EngineError: saying what is missing, damaged or not supported, and what to do.
@@ -61,9 +61,9 @@ def open_checkpoint(checkpoint: Path, *, threads: int = DEFAULT_THREADS, device:
 
 
 def _import(module: str, package: str) -> ModuleType:
-    """Import a runtime only when it is asked for: the other one's libraries must stay out of the process."""
+    """Import a runtime when it is needed; the libraries of the other one must not be loaded."""
     try:
         return importlib.import_module(f"pipeline.engine.{module}")
-    except (ImportError, OSError, RuntimeError) as error:  # the last two of libraries that lack one of theirs
+    except (ImportError, OSError, RuntimeError) as error:  # the last two where a library lacks one of its own
         reason = " ".join(str(error).split())[:300]
         raise Unsupported(f"{module}: {reason}; install {package}") from error

@@ -1,8 +1,8 @@
-"""The model directory: which files it holds, that they are whole, and what is known about them.
+"""The model directory: its manifest, and the verification of its files.
 
-A directory holds ``manifest.json``, ``tokenizer.json`` and one directory for each form of the weights: ``onnx`` for
-ONNX Runtime GenAI, ``gptq`` or ``float`` for torch. A form's digest covers its own files and the tokenizer, nothing
-else, so a scorecard or a set of shipped analyses that is added later does not change it.
+A directory contains ``manifest.json``, ``tokenizer.json`` and one directory for each form of the weights: ``onnx`` for
+ONNX Runtime GenAI, ``gptq`` or ``float`` for torch. The digest of a form covers its own files and the tokenizer only,
+so adding a scorecard or shipped answers later does not change it.
 """
 
 import hashlib
@@ -20,14 +20,14 @@ MANIFEST = "manifest.json"
 SCHEMA = "sysscan.model/1"
 TOKENIZER = "tokenizer.json"
 
-# Formats that hold numbers and text. Everything else, pickles first of all, may run code when it is read.
+# Formats of numbers and text only. Others, such as pickles, may run code when they are read.
 ALLOWED_SUFFIXES = (".safetensors", ".onnx", ".onnx.data", ".json", ".json.gz", ".md")
 _BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """What a file must be."""
+    """Size and digest of a file."""
 
     sha256: str
     size: int
@@ -35,16 +35,16 @@ class ModelFile:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a model directory says about itself.
+    """The contents of a manifest.
 
     Attributes:
         kind: the architecture: ``llama`` or ``mistral``.
         base: what the weights were made from.
         prompt_version: of the prompts that it was trained on.
         context_length: tokens of prompt and answer together.
-        parts: form of the weights to its directory.
-        files: by path below the directory, with ``/``.
-        record: what else is known: data digest, seed, versions, scorecard.
+        parts: from the form of the weights to its directory.
+        files: by path relative to the directory, with ``/``.
+        record: further facts: data digest, seed, versions, scorecard.
     """
 
     name: str
@@ -58,11 +58,11 @@ class Manifest:
 
     @property
     def digest(self) -> str:
-        """Name all the files."""
+        """A digest of all files."""
         return _digest({path: file.sha256 for path, file in self.files.items()})
 
     def part_digest(self, part: str) -> str:
-        """Name what a runtime reads of the files.
+        """Compute the digest of the files that a runtime reads.
 
         Raises:
             ModelMissing: if the model has no such part.
@@ -73,7 +73,7 @@ class Manifest:
         )
 
     def part_bytes(self, part: str) -> int:
-        """Add up the sizes of a part's files."""
+        """Return the total size of a part's files."""
         below = self._directory_of(part) + "/"
         return sum(file.size for path, file in self.files.items() if path.startswith(below))
 
@@ -85,7 +85,7 @@ class Manifest:
 
 
 def read_manifest(directory: Path) -> Manifest:
-    """Read what a directory says about itself, without looking at its files.
+    """Read the manifest of a directory, without looking at the files that it lists.
 
     Raises:
         ModelMissing: if there is no manifest.
@@ -121,7 +121,7 @@ def read_manifest(directory: Path) -> Manifest:
 
 
 def verify(directory: Path) -> Manifest:
-    """Read a manifest and hold every file to it.
+    """Read a manifest and verify every file against it.
 
     Raises:
         ModelMissing: if there is no manifest.
@@ -165,7 +165,7 @@ def write_manifest(
     parts: Mapping[str, str],
     record: Mapping[str, Any] | None = None,
 ) -> Manifest:
-    """Describe a directory as it is now, replacing its manifest atomically.
+    """Write the manifest of a directory as it is now, replacing an old one atomically.
 
     Raises:
         ModelDamaged: if it holds a file of a kind that may run code.
@@ -198,7 +198,7 @@ def write_manifest(
 
 
 def relist(directory: Path, additions: Mapping[str, Any]) -> Manifest:
-    """Describe a directory again after files were added to it, and add to the record; the rest stays as it was.
+    """Update the manifest after files were added, and extend its record; the rest stays.
 
     Raises:
         ModelMissing, ModelDamaged, Unsupported: as `read_manifest` and `write_manifest`.
@@ -217,12 +217,12 @@ def relist(directory: Path, additions: Mapping[str, Any]) -> Manifest:
 
 
 def digest_directory(directory: Path) -> str:
-    """Name the regular files directly in a directory that has no manifest."""
+    """Return the names of the regular files directly in a directory that has no manifest."""
     return _digest({path.name: _sha256(path) for path in sorted(directory.iterdir()) if path.is_file()})
 
 
 def _files(directory: Path) -> dict[str, Path]:
-    """List the regular files below a directory, but for the manifest."""
+    """List the regular files below a directory, except the manifest."""
     found: dict[str, Path] = {}
     for path in sorted(directory.rglob("*")):
         name = path.relative_to(directory).as_posix()
@@ -240,7 +240,7 @@ def _files(directory: Path) -> dict[str, Path]:
 
 
 def _require_safetensors(path: Path) -> None:
-    """Look at the header, so that a pickle under another name is told apart from a torn file."""
+    """Check the header, to tell a pickle under another name from an incomplete file."""
     with path.open("rb") as file:
         head = file.read(9)
     if len(head) < 9 or int.from_bytes(head[:8], "little") + 8 > path.stat().st_size or head[8:] != b"{":

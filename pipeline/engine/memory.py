@@ -9,7 +9,7 @@ _UNLIMITED = 1 << 62
 
 
 def available_bytes(proc: Path = Path("/proc"), cgroup: Path = Path("/sys/fs/cgroup")) -> int:
-    """Give the least of what the machine has free and what limits on this process leave.
+    """Return how much memory this process can get: what the machine has free, or less where limits apply.
 
     Args:
         proc, cgroup: where procfs and the unified control group tree are mounted.
@@ -18,7 +18,7 @@ def available_bytes(proc: Path = Path("/proc"), cgroup: Path = Path("/sys/fs/cgr
 
 
 def require_memory(needed: int, what: str, available: int | None = None) -> None:
-    """Refuse what would not fit.
+    """Check that `needed` bytes are available.
 
     Raises:
         NotEnoughMemory: naming both figures.
@@ -39,7 +39,7 @@ def _machine(proc: Path) -> int:
 
 
 def _control_groups(proc: Path, root: Path) -> int:
-    """Look at the process's group and all above it; each may set a limit."""
+    """Return what the limits of the control group, and of all groups above it, leave."""
     for line in _lines(proc / "self/cgroup"):
         if line.startswith("0::"):
             path = root / line[3:].strip().lstrip("/")

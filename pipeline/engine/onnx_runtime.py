@@ -1,6 +1,6 @@
-"""ONNX Runtime GenAI: the engine of the embedded model, on CPU, or on CUDA with the GPU build.
+"""ONNX Runtime GenAI: runs the embedded model on CPU, or on CUDA with the GPU build.
 
-No torch is loaded, and no tokenizer or sampler of the runtime's: tokens go in, logits come out. Telemetry is off
+Neither torch nor the runtime's own tokenizer and sampler are used: tokens go in, logits come out. Telemetry is off
 (see the package); nothing here opens a socket.
 """
 
@@ -23,7 +23,7 @@ _OVERHEAD_BYTES = 64 << 20  # of the runtime itself, and of activations
 
 
 class OnnxRunner:
-    """One model, one sequence, one cache that is cut back and filled again."""
+    """One model with one sequence, whose cache can be truncated and extended."""
 
     def __init__(self, directory: Path, *, context_length: int, threads: int, provider: Provider) -> None:
         """Load an export of the model builder.
@@ -40,7 +40,7 @@ class OnnxRunner:
         cache_bytes = _cache_bytes(described["decoder"], self.context_length)
         weights_bytes = sum(path.stat().st_size for path in directory.iterdir() if path.is_file())
         if provider == "cpu":
-            # Weights count twice: kernels keep a copy in the order that they read them in.
+            # Weights count twice: kernels keep a copy in the order in which they read them.
             require_memory(2 * weights_bytes + cache_bytes + _OVERHEAD_BYTES, f"the model in {directory}")
         try:
             config = og.Config(str(directory))
@@ -50,7 +50,7 @@ class OnnxRunner:
             session = {
                 "intra_op_num_threads": threads,
                 "inter_op_num_threads": 1,
-                # Threads that spin while they wait take the CPU from one another as soon as anything else runs.
+                # Threads that spin while they wait compete for the CPU as soon as anything else runs.
                 "session.intra_op.allow_spinning": "0",
             }
             config.overlay(json.dumps({"model": {"decoder": {"session_options": session}}}))
@@ -67,7 +67,7 @@ class OnnxRunner:
             self._generator.rewind_to(length)
 
     def append(self, tokens: Sequence[int]) -> NDArray[np.float32]:
-        """See tokens; gives the logits ``[V]`` of what follows the last."""
+        """Process tokens; return the logits ``[V]`` after the last."""
         self._generator.append_tokens(np.array(tokens, dtype=np.int32))
         logits: NDArray[np.float32] = self._generator.get_logits()  # [1, 1, V]
         return logits.reshape(-1)

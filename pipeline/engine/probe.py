@@ -1,4 +1,4 @@
-"""How fast a loaded model is, for `doctor`."""
+"""Measures the speed of a loaded model, for `doctor`."""
 
 import time
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ from pipeline.engine.identity import CHUNK
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """Measured tokens a second, one stream."""
+    """Tokens per second of a single stream."""
 
     prefill: float
     decode: float
 
 
 def measure(runner: Runner, *, prompt_tokens: int = 8 * CHUNK, answer_tokens: int = 64, rounds: int = 3) -> Speed:
-    """Measure a loaded model; the best of some rounds, since whatever else runs only slows it down.
+    """Measure a loaded model; the best of several rounds, because other load only slows it down.
 
-    The runner's cache is empty afterwards: measure before the first question, not between two.
+    The runner's cache is empty afterwards, so measure before the first question.
     """
     prompt = [2 + index % 97 for index in range(prompt_tokens)]
     prefill = decode = float("inf")

@@ -1,8 +1,8 @@
-"""Answers that a model directory brings along: what its model said to prompts that can be foreseen.
+"""Shipped answers: a model directory may contain its model's answers to prompts that are known in advance.
 
-An answer stands under a digest of its prompt and grammar, so a change of either simply does not find it. The file
-names the weights that gave the answers, and counts for no others. It holds text alone, which the layer above checks
-again like any answer; so one set of answers serves every host, where two processors might round differently.
+Answers are keyed by a digest of prompt and grammar, so that a changed prompt does not find an old answer. The file
+names the weights that gave the answers, and is used with no others. It contains only texts, which the layer above
+checks like any answer. All hosts use the same texts, although processors may round differently.
 """
 
 import gzip
@@ -19,25 +19,25 @@ from pipeline.engine.manifest import Manifest
 
 FILE = "answers.json.gz"
 SCHEMA = "sysscan.answers/1"
-_KEY_DIGITS = 24  # hex: 96 bits, against mix-ups
+_KEY_DIGITS = 24  # hex: 96 bits, against accidental collisions
 
 
 @dataclass(frozen=True, slots=True)
 class ShippedAnswers:
-    """Answers by `answer_key`; `digest` names them all."""
+    """Answers by `answer_key`; `digest` covers all of them."""
 
     digest: str
     answers: Mapping[str, str]
 
 
 def answer_key(prompt: str, grammar: Grammar) -> str:
-    """Name a question to a model."""
+    """Compute the key of a question to a model."""
     body = f"{prompt}\0{grammar.schema}"
     return hashlib.sha256(body.encode()).hexdigest()[:_KEY_DIGITS]
 
 
 def read_answers(directory: Path, manifest: Manifest, part: str) -> ShippedAnswers | None:
-    """Read the answers of a verified model directory; None where it has none from these weights.
+    """Read the answers in a verified model directory; None if there are none of these weights.
 
     Raises:
         ModelDamaged: if the file is no set of answers.
@@ -59,7 +59,7 @@ def read_answers(directory: Path, manifest: Manifest, part: str) -> ShippedAnswe
 
 
 def write_answers(directory: Path, weights: str, answers: Mapping[str, str]) -> Path:
-    """Write the answers of the weights with this digest; equal answers, equal bytes. The manifest is left alone."""
+    """Write the answers of the weights with this digest, deterministically. The manifest is not changed."""
     body = {"schema": SCHEMA, "weights": weights, "answers": dict(sorted(answers.items()))}
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
     path = directory / FILE

@@ -1,8 +1,8 @@
-"""The tokenizer of a model: text to tokens in which no text can stand for a special token.
+"""The tokenizer of a model, for untrusted text: no text is encoded as a special token.
 
-A tokenizer that meets ``</s>`` or ``<|im_start|>`` in a text takes it for the control token of that name, and the
-model for the end of a turn. llguidance's wrapper does so whatever it is asked, hence the second copy here, which has
-never heard of added tokens: they come out as the letters that they are.
+A tokenizer encodes ``</s>`` or ``<|im_start|>`` in a text as the control token of that name, which the model takes for
+the end of a turn. llguidance's wrapper always does so, hence the second copy here, without added tokens: it encodes
+them letter by letter.
 """
 
 import json
@@ -19,9 +19,9 @@ class Tokenizer:
     """Reads a ``tokenizer.json`` of a byte-pair model.
 
     Attributes:
-        constrained: what a grammar needs to know of the tokens.
+        constrained: the tokenizer for grammars.
         vocab_size: number of tokens; a model's logits may be padded beyond it.
-        start: tokens that open every prompt, as the file's post-processor asks.
+        start: tokens at the beginning of every prompt, from the file's post-processor.
     """
 
     def __init__(self, path: Path) -> None:
@@ -54,12 +54,12 @@ class Tokenizer:
 
     @property
     def end(self) -> int:
-        """Give the token that ends an answer."""
+        """The token that ends an answer."""
         token: int = self.constrained.eos_token
         return token
 
     def encode(self, text: str) -> list[int]:
-        """Give the tokens of a text, none of them special."""
+        """Encode a text, without special tokens."""
         tokens: list[int] = self._plain.tokenize_bytes(text.encode())
         if not self._special.isdisjoint(tokens):
             # Only a vocabulary that merges letters into the name of a control token could do this.
@@ -67,7 +67,7 @@ class Tokenizer:
         return tokens
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """Give the text of tokens; bytes that are no UTF-8 become replacement characters."""
+        """Decode tokens; bytes that are not UTF-8 become replacement characters."""
         written: bytes = self.constrained.decode_bytes(list(tokens))
         return written.decode(errors="replace")
 
@@ -77,7 +77,7 @@ def _without_lengths(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _without_added(body: dict[str, Any], names: frozenset[str]) -> dict[str, Any]:
-    """Forget the added tokens, and make their names in the vocabulary something that no text spells."""
+    """Remove the added tokens, and give them names in the vocabulary that no text contains."""
     model = dict(body["model"])
     model["vocab"] = {
         (f"\0{index}" if token in names else token): index for token, index in body["model"]["vocab"].items()
@@ -89,7 +89,7 @@ def _without_added(body: dict[str, Any], names: frozenset[str]) -> dict[str, Any
 
 
 def _opening(processor: dict[str, Any]) -> list[int]:
-    """Find the special tokens that a template puts before a single text."""
+    """Return the special tokens that the template puts before a text."""
     tokens: list[int] = []
     for each in processor.get("processors", [processor]):
         if each.get("type") != "TemplateProcessing":

@@ -1,4 +1,4 @@
-"""transformers and GPTQModel: any local Llama or Mistral checkpoint, on CUDA with Marlin kernels, on CPU as reference.
+"""transformers and GPTQModel: run any local Llama or Mistral checkpoint, on CUDA, or on CPU as a reference.
 
 Only this file imports torch. Nothing is fetched, and no code of a checkpoint is run.
 """
@@ -60,7 +60,7 @@ class TorchRunner:
         self._cache = DynamicCache()
 
     def append(self, tokens: Sequence[int]) -> NDArray[np.float32]:
-        """See tokens; gives the logits ``[V]`` of what follows the last."""
+        """Process tokens; return the logits ``[V]`` after the last."""
         with torch.inference_mode():
             ids = torch.tensor([list(tokens)], device=self._device)  # [1, T]
             output = self._model(input_ids=ids, past_key_values=self._cache, use_cache=True, logits_to_keep=1)
@@ -83,7 +83,7 @@ class TorchRunner:
 
 
 def read_config(directory: Path) -> dict[str, Any]:
-    """Read a checkpoint's configuration, and refuse what is not to be loaded.
+    """Read a checkpoint's configuration, and refuse what must not be loaded.
 
     Raises:
         ModelMissing, ModelDamaged: if it cannot be read, or there are no weights.
@@ -139,9 +139,9 @@ def _load(directory: Path, quantised: bool, device: Device) -> Any:
 
 @contextlib.contextmanager
 def _nothing_on_stdout() -> Iterator[None]:
-    """Send what these libraries print while loading to stderr; stdout may be the program's output.
+    """Redirect to stderr what these libraries print while loading; stdout may be the program's output.
 
-    One of them writes past `sys.stdout`, so the descriptor itself is turned.
+    One of them bypasses `sys.stdout`, so the descriptor itself is redirected.
     """
     sys.stdout.flush()
     kept = os.dup(1)

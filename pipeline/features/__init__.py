@@ -1,4 +1,4 @@
-"""Closed-vocabulary values computed from slots: what a prompt may show and a rule may test."""
+"""Functions that turn values of a finding into words of a closed vocabulary, for rules to test and prompts to show."""
 
 from importlib import import_module
 from pkgutil import iter_modules
@@ -7,7 +7,7 @@ from pipeline.features.registry import FEATURES, Feature
 
 
 def load_features() -> dict[str, Feature]:
-    """Import every module of the room, each of which registers its functions, and return the table."""
+    """Import every module of this package, each of which registers its functions, and return the table."""
     for module in iter_modules(__path__):
         import_module(f"{__name__}.{module.name}")
     return FEATURES

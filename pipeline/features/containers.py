@@ -1,4 +1,4 @@
-"""What runs a container, as its control group tells."""
+"""Container runtimes, by control group."""
 
 from pipeline.features.registry import FeatureContext, feature
 
@@ -7,9 +7,9 @@ _RUNTIMES = frozenset({"docker", "containerd", "podman", "crio"})
 
 @feature
 def container_runtime(context: FeatureContext, runtime: str | None, cgroup: str | None) -> str | None:
-    """Give ``docker | containerd | podman | crio | kubernetes | unknown``, or None where the report names none.
+    """Return ``docker | containerd | podman | crio | kubernetes | unknown``, or None where the report has none.
 
-    The scanner calls the runtime of a pod unknown where only ``kubepods`` stands in the path.
+    The scanner reports an unknown runtime for a pod if the path contains only ``kubepods``.
     """
     if runtime is None:
         return None

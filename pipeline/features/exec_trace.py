@@ -12,7 +12,7 @@ _NOBODY = 65534
 
 @feature
 def program_kind(context: FeatureContext, name: str | None) -> str | None:
-    """Say what kind of program a process name or argv[0] claims to be; ``other`` where our list has none."""
+    """Return the kind of program that a process name or argv[0] claims to be; ``other`` if it is not in our list."""
     if name is None:
         return None
     if name == _NO_COMMAND:
@@ -23,7 +23,7 @@ def program_kind(context: FeatureContext, name: str | None) -> str | None:
 
 @feature
 def process_owner(context: FeatureContext, uid: str | None) -> str | None:
-    """Say whose process it is: ``root``, ``system``, ``user``; None where user ids are left out."""
+    """Return who runs a process: ``root``, ``system`` or ``user``; None where the report has no user id."""
     if uid is None or not uid.isascii() or not uid.isdigit() or len(uid) > 10:
         return None
     number = int(uid)
@@ -34,13 +34,13 @@ def process_owner(context: FeatureContext, uid: str | None) -> str | None:
 
 @feature
 def in_container(context: FeatureContext, container: str | None) -> str | None:
-    """Say that a process belongs to a container."""
+    """Return ``true`` for a process in a container, else None."""
     return "true" if container else None
 
 
 @feature
 def address_scope(context: FeatureContext, address: str | None) -> str | None:
-    """Say how far an address reaches: ``loopback``, ``link_local``, ``private``, ``multicast`` or ``public``."""
+    """Return the scope of an address: ``loopback``, ``link_local``, ``private``, ``multicast`` or ``public``."""
     if address is None:
         return None
     try:
@@ -58,7 +58,7 @@ def address_scope(context: FeatureContext, address: str | None) -> str | None:
 
 @feature
 def port_range(context: FeatureContext, port: str | None) -> str | None:
-    """Put a port into a bucket: ``dns``, ``web``, ``ssh``, ``mail``, ``privileged``, ``high``."""
+    """Return the range that a port belongs to: ``dns``, ``web``, ``ssh``, ``mail``, ``privileged`` or ``high``."""
     if port is None or not port.isascii() or not port.isdigit() or len(port) > 5:
         return None
     known = {"53": "dns", "80": "web", "443": "web", "8080": "web", "8443": "web", "22": "ssh"}

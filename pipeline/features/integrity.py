@@ -1,4 +1,4 @@
-"""Features of package verification: what a line of `dpkg -V` or `rpm -V` says, and about what kind of file."""
+"""Package verification: what a line of `dpkg -V` or `rpm -V` reports, and for what kind of file."""
 
 import re
 
@@ -6,7 +6,7 @@ from pipeline.features.registry import FeatureContext, feature
 
 _MISSING = re.compile(r"\Amissing\s+(?:(?P<kind>[a-z])\s+)?/")
 _FLAGS = re.compile(r"\A(?P<flags>[S.?][M.?][5.?][D.?][L.?][U.?][G.?][T.?][P.?]?)\s+(?:(?P<kind>[a-z])\s+)?/")
-# Most telling first: a file whose content and time differ is reported for its content.
+# The most significant first: a file whose content and time differ is reported for its content.
 _DIFFERS = (("5", "content"), ("P", "capability"), ("U", "owner"), ("G", "owner"), ("M", "mode"), ("L", "link"),
             ("D", "device"), ("S", "size"), ("T", "time"))  # fmt: skip
 _TOOL_MESSAGE = ("dpkg:", "dpkg-query:", "rpm:", "error:", "warning:", "prelink:")
@@ -27,7 +27,7 @@ _PLACES = (
 
 @feature
 def package_deviation(context: FeatureContext, raw: str | None) -> str | None:
-    """Say how a packaged file differs, from the verifier's line; ``_config`` where it is a configuration file.
+    """Return how a packaged file differs, from the verifier's line; ``_config`` where it is a configuration file.
 
     ``missing``, ``unreadable`` (the verifier was not allowed to look), ``content``, ``capability``, ``owner``,
     ``mode``, ``link``, ``device``, ``size``, ``time``; and lines that are about no file: ``not_installed``,
@@ -49,7 +49,7 @@ def package_deviation(context: FeatureContext, raw: str | None) -> str | None:
 
 @feature
 def package_place(context: FeatureContext, path: str | None) -> str | None:
-    """Say what kind of file a packaged path is: ``program``, ``library``, ``documentation``, ..."""
+    """Return the kind of a packaged file, by its path: ``program``, ``library``, ``documentation``, ..."""
     if path is None:
         return None
     return next((place for place, pattern in _PLACES if pattern.match(path)), "other")
@@ -57,9 +57,9 @@ def package_place(context: FeatureContext, path: str | None) -> str | None:
 
 @feature
 def mismatch_sample(context: FeatureContext, count: str | None, sample: str | None) -> str | None:
-    """Say what the mismatches of a summary are: ``messages`` when all are remarks of the tool, else ``files``.
+    """Return ``messages`` if all mismatches of a summary are messages of the tool, else ``files``.
 
-    The summary holds the first forty characters of ten lines; more lines than that are taken for files.
+    The summary has the first forty characters of ten lines; further lines are assumed to be files.
     """
     if count is None or count == "0":
         return None
@@ -70,16 +70,16 @@ def mismatch_sample(context: FeatureContext, count: str | None, sample: str | No
 
 @feature
 def package_tool(context: FeatureContext, tool: str | None) -> str | None:
-    """Give the name of the verifier; None where none was asked for."""
+    """Return the name of the verifying tool; None where it is not known."""
     return tool if tool in ("dpkg", "rpm", "none") else None
 
 
 @feature
 def ima_state(context: FeatureContext, entries: str | None, failures: str | None) -> str | None:
-    """Say what the IMA measurement list tells.
+    """Return the state of the IMA measurement list.
 
-    ``word_fail`` (lines that hold the word, in file names: the list has no verdicts), ``empty``, ``boot_only``
-    (no measurement policy), ``measuring``; None where it was not read.
+    ``word_fail`` (lines contain the word "fail", in file names: the list has no verdicts), ``empty``, ``boot_only``
+    (no measurement policy), ``measuring``; None where the list was not read.
     """
     if entries is None:
         return None
@@ -93,5 +93,5 @@ def _about_no_file(line: str) -> str | None:
         return "not_installed"
     if line.startswith("Unsatisfied dependencies"):
         return "dependency"
-    # Cut to forty characters in a summary, "is not installed" may have lost its end.
+    # A summary cuts lines to forty characters, which may cut "is not installed".
     return "tool_message" if line.startswith(_TOOL_MESSAGE) else None

@@ -1,4 +1,4 @@
-"""What the mandatory access control findings say about SELinux and AppArmor."""
+"""Mandatory access control: the state of SELinux and AppArmor."""
 
 from pipeline.features.registry import FeatureContext, feature
 
@@ -13,7 +13,7 @@ _SELINUX_STRICTNESS = {"disabled": 0, "permissive": 1, "enforcing": 2}
 
 @feature
 def mac_platform(context: FeatureContext) -> str | None:
-    """Say which of the two the reported distribution ships and enables, or None where that is not known."""
+    """Return which of the two the distribution ships and enables, or None where that is not known."""
     system = (context.header.os_id or "").strip().lower()
     if system in _APPARMOR_SYSTEMS:
         return "apparmor"
@@ -24,7 +24,7 @@ def mac_platform(context: FeatureContext) -> str | None:
 def selinux_mode(
     context: FeatureContext, present: str | None, enforcing: str | None, permissive: str | None
 ) -> str | None:
-    """``absent``, ``enforcing``, ``permissive``, or ``unreadable`` where it is there and tells neither."""
+    """``absent``, ``enforcing``, ``permissive``, or ``unreadable`` where it is present and its mode is not known."""
     if present == "false":
         return "absent"
     if present != "true":
@@ -38,7 +38,7 @@ def selinux_mode(
 def selinux_after_boot(
     context: FeatureContext, config_mode: str | None, enforcing: str | None, permissive: str | None
 ) -> str | None:
-    """Compare what the configuration file asks for with what runs: ``same``, ``weaker``, ``stricter`` or ``other``."""
+    """Compare the configured mode with the running one: ``same``, ``weaker``, ``stricter`` or ``other``."""
     if config_mode is None:
         return None
     wanted = _SELINUX_STRICTNESS.get(config_mode.strip().lower())
@@ -57,7 +57,7 @@ def selinux_after_boot(
 
 @feature
 def apparmor_mode(context: FeatureContext, enabled: str | None, mode_line: str | None) -> str | None:
-    """``off``, ``on``, or ``switched_off``: in the kernel and disabled, which the scanner counts as enabled."""
+    """``off``, ``on``, or ``switched_off``: in the kernel but disabled, which the scanner reports as enabled."""
     if enabled == "false":
         return "off"
     if enabled != "true":

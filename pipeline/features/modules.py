@@ -1,4 +1,4 @@
-"""Features of kernel modules: what kind of module it is, and how far the scanner's claim about it carries."""
+"""Kernel modules: what kind of module it is, and how reliable the scanner's claim about it is."""
 
 import re
 from collections.abc import Iterable
@@ -7,8 +7,8 @@ from pipeline.features.registry import FeatureContext, feature
 from pipeline.finding import ScanHeader
 from pipeline.knowledge.schema import Knowledge
 
-# Distributions whose kernels ship .ko.zst, a suffix that the scanner does not take off, so that it finds no
-# module there by name; with the first release that does.
+# Distributions whose modules are .ko.zst files, with the first release that has them. The scanner does not strip this
+# suffix, so it finds none of these modules by name.
 _ZSTD_SINCE = {"ubuntu": 23.04, "pop": 23.04, "neon": 23.04, "linuxmint": 22.0}
 _ZSTD = frozenset(
     {"arch", "artix", "cachyos", "endeavouros", "garuda", "manjaro", "opensuse-tumbleweed", "opensuse-leap", "sles"}
@@ -29,7 +29,7 @@ _FORCED, _OUT_OF_TREE, _UNSIGNED = 1 << 1, 1 << 12, 1 << 13
 
 @feature
 def module_family(context: FeatureContext, module: str | None) -> str | None:
-    """Say what kind of module it is, by our list; ``unlisted`` where we do not know it."""
+    """Return the family of a module; ``unlisted`` for one that is not in our list."""
     if module is None:
         return None
     fact = context.knowledge.modules.get(module)
@@ -38,22 +38,22 @@ def module_family(context: FeatureContext, module: str | None) -> str | None:
 
 @feature
 def module_name(context: FeatureContext, module: str | None) -> str | None:
-    """Give the name of a module that matters by name: benchmarks ask to block it, or a rootkit is called so."""
+    """Return the module's name if the name matters: benchmarks ask to block it, or a rootkit has that name."""
     fact = context.knowledge.modules.get(module) if module is not None else None
     return module if fact is not None and (fact.blockable or fact.family == "rootkit") else None
 
 
 @feature
 def module_evidence(context: FeatureContext, *values: str | None) -> str | None:
-    """Join the anomalies that the scanner flags, given in the order of `_FLAGS`; None where it reports no metadata."""
+    """Join the anomalies that the scanner reports, given in the order of `_FLAGS`; None where there are none."""
     return "+".join(_flagged(values)) or None
 
 
 @feature
 def module_tree(context: FeatureContext, path: str | None) -> str | None:
-    """Say which part of /lib/modules/RELEASE a module file lies in.
+    """Return the part of /lib/modules/RELEASE that a module file is in.
 
-    ``kernel`` (the kernel's own tree), ``kernel_addon`` (beside it, as prebuilt vendor drivers are), ``dkms``,
+    ``kernel`` (the kernel's own tree), ``kernel_addon`` (beside it, such as prebuilt vendor drivers), ``dkms``,
     ``updates``, ``weak_updates``, ``extra``, ``other``.
     """
     return _tree(path) if path is not None else None
@@ -61,16 +61,16 @@ def module_tree(context: FeatureContext, path: str | None) -> str | None:
 
 @feature
 def module_reading(context: FeatureContext, module: str | None, path: str | None, *values: str | None) -> str | None:
-    """Say how the scanner came to its claim; `values` are the flags in the order of `_FLAGS`.
+    """Return why the scanner made its claim; `values` are the flags in the order of `_FLAGS`.
 
-    ``dash_in_file_name``: it looked for NAME.ko where the file is called NA-ME.ko, and found none.
-    ``zstd``: it found none because it does not know .ko.zst.
-    ``not_in_index``: it found none; we cannot say why.
-    ``file_gone``: the index names a file that is not there.
-    ``cut_short``: it read the first 2 MiB of a compressed module that is longer; the signature stands at the end.
-    ``perhaps_cut_short``: the same for a compressed module whose length we do not know.
-    ``word_in_path``: it takes a driver of the kernel's own tree for a foreign one because of a word in its path.
-    ``read``: nothing speaks against the claim.
+    ``dash_in_file_name``: it looked for NAME.ko, but the file is NA-ME.ko.
+    ``zstd``: it found no file because it does not know the suffix .ko.zst.
+    ``not_in_index``: it found no file, for an unknown reason.
+    ``file_gone``: the index names a file that does not exist.
+    ``cut_short``: it read the first 2 MiB of a compressed module that is longer, and the signature is at the end.
+    ``perhaps_cut_short``: the same, for a compressed module of unknown length.
+    ``word_in_path``: it took a driver of the kernel's own tree for an external one because of a word in its path.
+    ``read``: nothing known contradicts the claim.
     """
     flags = _flagged(values)
     if module is None or not flags:
@@ -93,9 +93,9 @@ def module_reading(context: FeatureContext, module: str | None, path: str | None
 
 @feature
 def module_taint(context: FeatureContext, taint: str | None) -> str | None:
-    """Say what the kernel itself noted about loaded modules since boot.
+    """Return what the kernel's taint flags say about modules loaded since boot.
 
-    ``forced``, ``out_of_tree+unsigned``, ``out_of_tree``, ``unsigned`` or ``clear``. Read from the number: the
+    ``forced``, ``out_of_tree+unsigned``, ``out_of_tree``, ``unsigned`` or ``clear``. Taken from the number, because the
     scanner's names for the bits are wrong from bit 10 on (it calls "unsigned module" FIRMWARE_WORKAROUND).
     """
     if taint is None or not taint.isascii() or not taint.isdigit() or len(taint) > 20:
@@ -124,9 +124,9 @@ def module_summary(
     out_of_tree_list: str | None,
     hidden_list: str | None,
 ) -> str | None:
-    """Say what is left of a module summary when everything that the scanner is known to misread is taken out.
+    """Return what remains of a module summary without the scanner's known errors.
 
-    ``clean`` (nothing was counted), ``explained`` (all of it is misread), or the joined rest: ``rootkit_name``,
+    ``clean`` (all counts are zero), ``explained`` (all are known errors), or the rest, joined: ``rootkit_name``,
     ``hidden``, ``missing_file``, ``unsigned``, ``out_of_tree``, ``sysfs_only``.
     """
     counts = {
@@ -146,7 +146,7 @@ def module_summary(
         left.append("rootkit_name")
     if counts["hidden"]:
         left.append("hidden")
-    # The lists are samples of five. Where no module file is found by name at all, the rest is like the sample.
+    # The lists are samples of five. Where no module file is found by name at all, the rest has the same cause.
     none_found = _zstd_host(header) and compressed == "0"
     for word, listed in (("missing_file", _names(missing_list)), ("unsigned", _names(unsigned_list))):
         whole = len(listed) >= counts[word] or none_found
@@ -165,7 +165,7 @@ def module_summary(
 def kernel_addresses(
     context: FeatureContext, readable: str | None, sampled: str | None, all_zero: str | None
 ) -> str | None:
-    """Say who sees addresses of kernel symbols: ``visible`` to an ordinary user, ``root`` only, or ``hidden``."""
+    """Return who can read kernel addresses: ``visible`` to an ordinary user, ``root`` only, or ``hidden``."""
     if readable != "yes" or not _count(sampled) or context.header.euid is None:
         return None
     if all_zero == "true":

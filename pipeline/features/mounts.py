@@ -1,4 +1,4 @@
-"""What a mount finding says: where, what kind of file system, and which protective options are missing."""
+"""Mounts: the mount point, the kind of file system, and which protective options are missing."""
 
 from pipeline.features.registry import FeatureContext, feature
 
@@ -18,7 +18,7 @@ _PROTECTIVE = ("nosuid", "nodev", "noexec")
 
 @feature
 def mount_place(context: FeatureContext, mountpoint: str | None) -> str | None:
-    """Give a well-known mount point itself, ``below_home`` for one user's directory, else ``other``."""
+    """Return a well-known mount point as it is, ``below_home`` for a directory in /home, else ``other``."""
     if mountpoint is None:
         return None
     for known in _MOUNT_POINTS:
@@ -29,7 +29,7 @@ def mount_place(context: FeatureContext, mountpoint: str | None) -> str | None:
 
 @feature
 def mount_filesystem(context: FeatureContext, fstype: str | None) -> str | None:
-    """Give a well-known file-system type itself, ``network`` or ``fuse`` for a kind, else ``other``."""
+    """Return a well-known file-system type as it is, else ``network``, ``fuse`` or ``other``."""
     if fstype is None:
         return None
     for known in _FILE_SYSTEMS:
@@ -42,7 +42,7 @@ def mount_filesystem(context: FeatureContext, fstype: str | None) -> str | None:
 
 @feature
 def mount_missing(context: FeatureContext, options: str | None) -> str | None:
-    """Name which of nosuid, nodev and noexec a mount lacks, joined by ``+``, or ``none``."""
+    """Return which of nosuid, nodev and noexec a mount lacks, joined by ``+``, or ``none``."""
     if options is None:
         return None
     given = frozenset(options.split(","))

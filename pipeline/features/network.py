@@ -1,4 +1,4 @@
-"""What a socket finding says: who can reach it, which service the port belongs to, in which state it is."""
+"""Sockets: who can reach them, which service the port belongs to, and their state."""
 
 from pipeline.features.registry import FeatureContext, feature
 
@@ -26,7 +26,7 @@ _FIRST_EPHEMERAL = 32768  # Linux default of ip_local_port_range
 _HIGHEST = 65535
 
 _V6_ANY = "0" * 32
-# The scanner prints the 32-bit words of /proc/net/tcp6 as they stand there, little-endian on common machines.
+# The scanner prints the 32-bit words of /proc/net/tcp6 unchanged, so they are little-endian on common machines.
 _V6_LOOPBACK = frozenset({"0" * 31 + "1", "0" * 24 + "01000000"})
 _V4_LOOPBACK = ("0" * 20 + "ffff7f", "0" * 16 + "ffff0000", "7f")  # prefix in network order; else prefix and end
 _STATES = {
@@ -38,7 +38,7 @@ _STATES = {
 
 @feature
 def socket_exposure(context: FeatureContext, address: str | None) -> str | None:
-    """Say which hosts the local address lets in: ``loopback``, ``wildcard`` (all interfaces) or ``specific``."""
+    """Return where a local address can be reached from: ``loopback``, ``wildcard`` (all interfaces) or ``specific``."""
     if not address:
         return None
     text = address.strip().lower()
@@ -58,9 +58,9 @@ def socket_exposure(context: FeatureContext, address: str | None) -> str | None:
 
 @feature
 def socket_service(context: FeatureContext, protocol: str | None, port: str | None) -> str | None:
-    """Name the service that a port is registered for, else its range.
+    """Return the service that a port is registered for, else the range of the port.
 
-    A port number is a convention, not proof: anything may listen on 22.
+    A port number proves nothing: any program may listen on 22.
     """
     if port is None or not (port.isascii() and port.isdigit() and len(port) <= 5):
         return None

@@ -1,6 +1,6 @@
-"""What a path says about a file: where it lies, whose it is, what it is called.
+"""Paths: where a file is, which package owns it, and what its name looks like.
 
-Every answer is a word of ours. A path is text that the host's owner chose; nothing of it comes out.
+Every result is a word from our own lists. A path is text that the host controls; no part of it is returned.
 """
 
 import re
@@ -113,14 +113,14 @@ _TYPO_TARGETS = ("passwd", "sudo", "chsh", "chfn", "newgrp", "gpasswd", "mount",
 
 @lru_cache(maxsize=4096)
 def merged(path: str) -> str:
-    """Give a path as a merged-/usr host has it, without the kernel's mark of a deleted file."""
+    """Return a path as it is on a merged-/usr host, without the kernel's mark of a deleted file."""
     path = path.removesuffix(DELETED)
     return f"/usr{path}" if _MERGED.match(path) else path
 
 
 @lru_cache(maxsize=4096)
 def place_of(path: str) -> str:
-    """Name the part of the file system that a path lies in; a word of a closed list."""
+    """Return the part of the file system that a path is in."""
     if path.startswith(("/memfd:", "memfd:")):
         return "memory"
     path = merged(path)
@@ -138,7 +138,7 @@ def place_of(path: str) -> str:
 
 @feature
 def path_place(context: FeatureContext, path: str | None, coarse: str = "") -> str | None:
-    """Say where a path lies; with ``coarse: "true"`` in nine words only."""
+    """Return the part of the file system that a path is in; with ``coarse: "true"``, one of nine."""
     if path is None:
         return None
     place = place_of(path)
@@ -147,10 +147,10 @@ def path_place(context: FeatureContext, path: str | None, coarse: str = "") -> s
 
 @feature
 def path_owner(context: FeatureContext, path: str | None, privilege: str = "setid") -> str | None:
-    """Say whether the distribution has this path with this privilege (``setid`` or ``capability``).
+    """Return whether the distribution has this path with this privilege (``setid`` or ``capability``).
 
-    ``distribution``; ``other_distribution`` (only another family has it); ``name_only`` (a known name in another
-    place); ``none``.
+    ``distribution``; ``other_distribution`` (only another family of distributions has it); ``name_only`` (the name is
+    known, in another place); ``none``.
     """
     if path is None:
         return None
@@ -164,24 +164,24 @@ def path_owner(context: FeatureContext, path: str | None, privilege: str = "seti
 
 @feature
 def path_package(context: FeatureContext, path: str | None) -> str | None:
-    """Name the package (Debian's name) that owns a known path."""
+    """Return the package (by Debian's name) that owns a known path."""
     fact = context.knowledge.paths.get(merged(path)) if path is not None else None
     return fact.package if fact is not None else None
 
 
 @feature
 def path_role(context: FeatureContext, path: str | None) -> str | None:
-    """Say what a known path is for, in the words of our list."""
+    """Return the role of a known path."""
     fact = context.knowledge.paths.get(merged(path)) if path is not None else None
     return fact.role if fact is not None else None
 
 
 @feature
 def path_lookalike(context: FeatureContext, path: str | None) -> str | None:
-    """Say how a name imitates that of a known set-id program.
+    """Return how a name imitates that of a known set-id program.
 
-    ``variant`` (``su.bak``, ``.sudo``), ``homoglyph`` (letters that look the same), ``near`` (one slip away); None
-    where it is such a name itself or nothing like one.
+    ``variant`` (``su.bak``, ``.sudo``), ``homoglyph`` (letters that look the same), ``near`` (one typing error); None
+    where it is such a name itself, or similar to none.
     """
     if path is None:
         return None
@@ -192,13 +192,13 @@ def path_lookalike(context: FeatureContext, path: str | None) -> str | None:
 
 @feature
 def path_kind(context: FeatureContext, path: str | None) -> str | None:
-    """Say what kind of file a name promises."""
+    """Return the kind of a file, by its path and suffix."""
     return _kind(path) if path is not None else None
 
 
 @feature
 def path_interpreter(context: FeatureContext, path: str | None) -> str | None:
-    """Say why the scanner took a setuid file for an interpreter: its own name, or the first line of a script."""
+    """Return why the scanner took a setuid file for an interpreter: its own name, or the first line of a script."""
     if path is None:
         return None
     return "interpreter" if _base(path) in _INTERPRETERS else "script"
@@ -206,9 +206,9 @@ def path_interpreter(context: FeatureContext, path: str | None) -> str | None:
 
 @feature
 def path_usr_alias(context: FeatureContext, path: str | None) -> str | None:
-    """Say that a path below /bin, /sbin or /lib is another name for one below /usr.
+    """Return whether a path in /bin, /sbin or /lib is another name for one in /usr.
 
-    ``likely`` on the distributions that merged the two, ``possible`` where the report does not name one.
+    ``likely`` on distributions that merged the two, ``possible`` where the report names no distribution; else None.
     """
     if path is None or not _MERGED.match(path):
         return None
@@ -217,7 +217,7 @@ def path_usr_alias(context: FeatureContext, path: str | None) -> str | None:
 
 @feature
 def name_shape(context: FeatureContext, value: str | None) -> str | None:
-    """Say what is odd about the characters of a path's last part, most telling first; None where nothing is."""
+    """Return what is unusual about the characters of a file name, the most significant first, or None."""
     return _shape(_base(value)) if value is not None else None
 
 
@@ -234,7 +234,7 @@ _NAMES: list[tuple[dict[str, PathFact], _Names]] = []
 
 
 def _names(paths: dict[str, PathFact]) -> _Names:
-    """Give the last parts of the known paths, by privilege; made once for a knowledge object."""
+    """Return the file names of the known paths, by privilege; computed once for each knowledge object."""
     if not _NAMES or _NAMES[0][0] is not paths:
         _NAMES[:] = [
             (
@@ -262,7 +262,7 @@ def _lookalike(base: str, names: frozenset[str]) -> str | None:
 
 
 def _one_slip(word: str, target: str) -> bool:
-    """Say whether one letter added, lost, changed or swapped with its neighbour makes `word` of `target`."""
+    """Return whether `word` is `target` with one letter added, removed, replaced or swapped with its neighbour."""
     if abs(len(word) - len(target)) > 1 or len(word) < 4:
         return False
     start = 0

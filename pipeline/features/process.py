@@ -1,4 +1,4 @@
-"""What the names of a process say: which program runs, from where, and whether it is what it calls itself."""
+"""Names of processes: which program runs, from where, and whether argv[0] fits the executable."""
 
 import re
 from functools import lru_cache
@@ -7,17 +7,17 @@ from pipeline.features.paths import DELETED, merged, place_of
 from pipeline.features.registry import FeatureContext, feature
 from pipeline.knowledge.schema import ToolFact
 
-# The scanner's own lists, in the order of what they tell.
+# The scanner's own word lists, the most significant first.
 _MINERS = ("xmrig", "minerd", "cryptominer")
 _KERNEL_NAMES = ("kworker", "kthreadd")
 _TEMPORARY = ("/dev/shm", "/var/tmp", "/tmp")  # noqa: S108 - compared with, never opened
 _BOT_WORD = re.compile(r"(?<![A-Za-z])bot(?![A-Za-z])")
 _BRACKETS = re.compile(r"\A\[[^\[\]]+\]\Z")
-# Begins only where a number does: a name of a megabyte of digits must not be tried from each of them.
+# Matches only at the start of a number, so that a name of a million digits takes linear time.
 _VERSION = re.compile(r"(?:-|(?<![0-9])(?<![0-9]\.))[0-9]++(?:\.[0-9]++)*+\Z")
 _PREFIX_ONLY = re.compile(r"\A(?:/tmp|/dev/shm|/var/tmp|/home)[^/]")
 
-# One program under several names, as distributions link them.
+# Names of the same program, as distributions link them.
 _ALIASES = (
     frozenset({"sh", "dash", "bash", "ash", "busybox"}),
     frozenset({"awk", "mawk", "gawk", "original-awk"}),
@@ -49,11 +49,11 @@ _DELETED_PLACES = {
 
 @feature
 def deleted_executable(context: FeatureContext, exe: str | None) -> str | None:
-    """Say what kind of deleted executable an exe link names.
+    """Return the kind of deleted executable that /proc/PID/exe points to.
 
     ``early_udev``, ``runtime_memory`` (a container runtime's copy of itself), ``memfd``, ``temporary``, ``home``,
-    ``local``, ``distribution`` (most often an upgrade that waits for a restart), ``container``, ``app_bundle``,
-    ``other``; ``mark_in_name`` where the kernel's mark is not at the end: part of the name, or cut off.
+    ``local``, ``distribution`` (most often an upgrade, before the service is restarted), ``container``,
+    ``app_bundle``, ``other``; ``mark_in_name`` if the kernel's mark is not at the end: part of the name, or cut off.
     """
     if exe is None:
         return None
@@ -68,10 +68,10 @@ def deleted_executable(context: FeatureContext, exe: str | None) -> str | None:
 
 @feature
 def command_match(context: FeatureContext, command: str | None) -> str | None:
-    """Say what in argv[0] the scanner's word list hits, most telling first.
+    """Return which of the scanner's words argv[0] contains, the most significant first.
 
     ``miner``, ``malware_word``, ``kernel_name``, ``bot``, ``bot_inside`` (a longer word: robot, chatbot),
-    ``temporary_path``, ``home_path``; ``unseen`` where it must be in an argument, which the report does not carry.
+    ``temporary_path``, ``home_path``; ``unseen`` if the word must be in an argument, which reports do not carry.
     None without a command (NDJSON, SARIF).
     """
     return _command_match(command) if command is not None else None
@@ -79,17 +79,17 @@ def command_match(context: FeatureContext, command: str | None) -> str | None:
 
 @feature
 def command_relation(context: FeatureContext, exe: str | None, command: str | None) -> str | None:
-    """Say how a process's name for itself, argv[0], relates to its executable.
+    """Return how argv[0] relates to the executable.
 
-    ``same``, ``alias`` (one program under two names, versions included), ``title`` (``name: what it does``),
-    ``login_shell``, ``kernel_thread`` (called like one, though kernel threads have no executable), ``different``.
+    ``same``, ``alias`` (another name or version of the same program), ``title`` (``name: what it does``),
+    ``login_shell``, ``kernel_thread`` (named like one, though kernel threads have no executable), ``different``.
     """
     return _relation(exe, command) if exe is not None and command is not None else None
 
 
 @feature
 def tool_kind(context: FeatureContext, value: str | None) -> str | None:
-    """Say what kind of tool a path, process name or argv[0] names, by our list."""
+    """Return the kind of tool that a path, process name or argv[0] names, if it is in our list."""
     if value is None:
         return None
     fact = known_tool(context.knowledge.tools, value)
@@ -98,24 +98,24 @@ def tool_kind(context: FeatureContext, value: str | None) -> str | None:
 
 @feature
 def prefix_only(context: FeatureContext, exe: str | None) -> str | None:
-    """Say that the scanner's prefix test went wrong: /homes and /tmpfs are not /home and /tmp."""
+    """Return ``true`` where only the prefix matches: /homes and /tmpfs are not /home and /tmp."""
     return "true" if exe is not None and _PREFIX_ONLY.match(exe) else None
 
 
 @feature
 def flags_set(context: FeatureContext, *values: str | None, names: str = "") -> str | None:
-    """Join the names (given as ``a,b,c``, one for each argument) of the flags that are ``true``; None if none is."""
+    """Join the names of the flags that are ``true``, or None; `names` is ``a,b,c``, one for each argument."""
     return "+".join(name for name, value in zip(names.split(","), values, strict=True) if value == "true") or None
 
 
 @feature
 def pattern_kind(context: FeatureContext, pattern: str | None) -> str | None:
-    """Say what kind of text a signature of the scanner's pattern list is, from its first 16 bytes."""
+    """Return the kind of a signature in the scanner's pattern list, by its first 16 bytes."""
     return _pattern_kind(pattern) if pattern is not None else None
 
 
 def known_tool(tools: dict[str, ToolFact], value: str) -> ToolFact | None:
-    """Find a tool by path, process name or argv[0]; versions in the name are ignored when needed."""
+    """Find a tool by path, process name or argv[0], if need be without the version in the name."""
     base = _program(value)
     found = tools.get(base)
     if found is None and base != (plain := _VERSION.sub("", base)):

@@ -1,9 +1,9 @@
-"""The table of feature functions that classes of the knowledge name.
+"""The table of feature functions, which classes of the knowledge refer to by name.
 
 A feature function is pure: ``fn(context, *args, **options) -> str | None``. `args` are the slot (or metadata)
-values that the class lists, None where the finding does not have one; `options` are the strings that the class
-gives. The result is a word of a small closed vocabulary that our own code or lists spell (never a piece of a
-value that the host's owner chose), or None where nothing can be said.
+values that the class lists, None where the finding lacks one; `options` are the strings that the class passes. The
+result is a word of a small closed vocabulary, taken from our code or lists and never from a value that the host
+controls, or None where nothing is known.
 """
 
 from collections.abc import Callable
@@ -18,11 +18,11 @@ FEATURES: dict[str, Feature] = {}
 
 @dataclass(slots=True, frozen=True)
 class FeatureContext:
-    """What a feature may look at beside its arguments.
+    """What a feature function may use besides its arguments.
 
     Attributes:
         knowledge: for the curated lists (`paths`, `units`, `roles`, `modules`, `tools`).
-        profile: the policy's profile, which decides between expected values.
+        profile: of the policy; it selects among expected values.
     """
 
     header: ScanHeader

@@ -1,9 +1,9 @@
-"""Why a scanner of the scanner gave up, from the words of the exception."""
+"""Why a module of the scanner failed, from the text of its exception."""
 
 from pipeline.features.registry import FeatureContext, feature
 from pipeline.knowledge.schema import Knowledge
 
-# The words of libstdc++ and of the C locale; another locale gives ``other``.
+# Messages of libstdc++ and of the C locale; in another locale the cause is ``other``.
 _CAUSES = (
     ("Permission denied", "permission"),
     ("Operation not permitted", "permission"),
@@ -24,7 +24,7 @@ _CAUSES = (
 
 @feature
 def error_cause(context: FeatureContext, message: str | None) -> str | None:
-    """Name the cause that an exception's text gives; ``other`` where we do not know the words."""
+    """Return the cause that an exception's text names; ``other`` for an unknown text."""
     if message is None:
         return None
     return next((cause for words, cause in _CAUSES if words in message), "other")
@@ -32,14 +32,14 @@ def error_cause(context: FeatureContext, message: str | None) -> str | None:
 
 @feature
 def scan_user(context: FeatureContext) -> str | None:
-    """Say who ran the scan: ``root`` or ``ordinary``; None where the report does not say."""
+    """Return who ran the scan: ``root`` or ``ordinary``; None where the report does not say."""
     euid = context.header.euid
     return None if euid is None else "root" if euid == "0" else "ordinary"
 
 
 @feature
 def known_scanner(context: FeatureContext, scanner: str | None) -> str | None:
-    """Give the name of a scanner that our classes know; ``other`` for any other name."""
+    """Return the scanner's name if one of our classes has it, else ``other``."""
     if scanner is None:
         return None
     return scanner if scanner in _scanners(context.knowledge) else "other"

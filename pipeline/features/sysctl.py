@@ -1,4 +1,4 @@
-"""What the value of a kernel parameter says, for the values that our knowledge knows."""
+"""Values of kernel parameters, as far as the knowledge lists them."""
 
 from pipeline.features.registry import FeatureContext, feature
 
@@ -10,7 +10,7 @@ _SYSRQ_KNOWN = 0x1FF
 
 @feature
 def sysctl_value(context: FeatureContext, value: str | None, *, literals: str) -> str | None:
-    """Give the value itself if it is one of `literals` (separated by commas), else ``other``."""
+    """Return the value if it is one of `literals` (separated by commas), else ``other``."""
     if value is None:
         return None
     return _spelled(value.strip(), literals)
@@ -18,7 +18,7 @@ def sysctl_value(context: FeatureContext, value: str | None, *, literals: str) -
 
 @feature
 def sysrq_functions(context: FeatureContext, value: str | None) -> str | None:
-    """Say what the SysRq bit mask lets someone at a console do, by its most dangerous bit.
+    """Return what the SysRq bit mask allows at a console, by its most dangerous bit.
 
     ``none``, ``harmless`` (sync, remount read-only, log level, keyboard, nice), ``reboot``, ``kill_or_dump``,
     ``all``, or ``other`` for what is not a mask.

@@ -1,21 +1,21 @@
-"""What a systemd unit is for, what its setting is worth, and whether the textbook setting would break it."""
+"""systemd units: their role, the effect of a setting, and whether the recommended setting would break the unit."""
 
 import re
 
 from pipeline.features.registry import FeatureContext, feature
 from pipeline.knowledge.schema import Knowledge, UnitFact
 
-# How systemd itself spells booleans (parse_boolean); the scanner knows "yes" only.
+# The spellings of booleans that systemd accepts (parse_boolean); the scanner knows only "yes".
 _TRUE = frozenset({"1", "yes", "y", "true", "t", "on"})
 _FALSE = frozenset({"0", "no", "n", "false", "f", "off"})
 _WANTED = {"ProtectSystem": "strict", "ProtectHome": "read-only"}
-# Values that restrict more than the one that the scanner asks for.
+# Values that restrict more than the one that the scanner recommends.
 _STRICTER = {
     "PrivateTmp": frozenset({"disconnected"}),
     "ProtectHome": _TRUE | {"tmpfs"},
     "ProtectControlGroups": frozenset({"private", "strict"}),
 }
-# Capabilities that are as good as root when a service is broken into.
+# Capabilities that amount to root when a service is compromised.
 _ROOT_LIKE = frozenset(
     {
         "CAP_SYS_ADMIN", "CAP_SYS_MODULE", "CAP_SYS_PTRACE", "CAP_SYS_RAWIO", "CAP_DAC_OVERRIDE", "CAP_SETUID",
@@ -27,7 +27,7 @@ _UNIT_FILE = re.compile(r"\A[\w:.\\@-]+\.service\Z", re.ASCII)
 
 
 def find_unit(knowledge: Knowledge, name: str) -> UnitFact | None:
-    """Return what is known of a unit: by its name, or for an instance by its template's."""
+    """Return what is known of a unit, by its name, or for an instance by the name of its template."""
     unit = knowledge.units.get(name)
     if unit is None and (at := name.find("@")) > 0:
         unit = knowledge.units.get(f"{name[: at + 1]}.service") if name.endswith(".service") else None
@@ -35,7 +35,7 @@ def find_unit(knowledge: Knowledge, name: str) -> UnitFact | None:
 
 
 def contraindication(knowledge: Knowledge, unit: str, directive: str) -> str | None:
-    """Say why the directive would break the unit, or None when nothing is known to speak against it."""
+    """Return why the directive would break the unit, or None when no reason is known."""
     fact = find_unit(knowledge, unit)
     if fact is None:
         return None
@@ -47,8 +47,10 @@ def contraindication(knowledge: Knowledge, unit: str, directive: str) -> str | N
 
 @feature
 def unit_role(context: FeatureContext, unit: str | None) -> str | None:
-    """Give the role of the unit, ``unlisted`` for one that the curated list lacks, or ``not_a_unit`` for a file that
-    systemd does not read as a service (the scanner takes any name with ".service" in it)."""
+    """Return the role of the unit, ``unlisted`` if it is not in our list, or ``not_a_unit``.
+
+    ``not_a_unit`` is a file that systemd does not read as a service; the scanner takes any name with ".service" in it.
+    """
     if unit is None:
         return None
     if _UNIT_FILE.search(unit) is None:
@@ -59,7 +61,7 @@ def unit_role(context: FeatureContext, unit: str | None) -> str | None:
 
 @feature
 def directive_advice(context: FeatureContext, unit: str | None, directive: str | None) -> str | None:
-    """Say what to make of a unit without the directive.
+    """Return the advice for a unit that lacks the directive.
 
     ``not_a_unit | test_first`` (not on the list) ``| leave`` (it would break the unit) ``| little_gain`` (a short
     privileged task that takes no requests) ``| set``.
@@ -79,12 +81,12 @@ def directive_advice(context: FeatureContext, unit: str | None, directive: str |
 
 @feature
 def directive_value(context: FeatureContext, value: str | None, directive: str | None) -> str | None:
-    """Say what a setting is worth that is neither absent nor exactly as wanted.
+    """Return the effect of a setting that is neither absent nor exactly the recommended one.
 
-    ``respelled`` (the wanted value, spelled as the scanner does not know) ``| stricter | partial`` (restricts, but
-    less than wanted) ``| off | unreadable``; for a capability bounding set ``none_left | no_root_like |
-    root_like_left | off``. None otherwise: then the status says it all, so that the formats which carry no values
-    give the same situations as those which do.
+    ``respelled`` (the recommended value in a spelling that the scanner does not know) ``| stricter | partial``
+    (restricts, but less than recommended) ``| off | unreadable``; for a capability bounding set ``none_left |
+    no_root_like | root_like_left | off``. None otherwise: then the status is enough, and formats without values lead
+    to the same situations as those with them.
     """
     if value is None or directive is None:
         return None

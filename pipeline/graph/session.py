@@ -20,13 +20,15 @@ from pipeline.classes.compiled import CompiledClasses
 from pipeline.classes.scan import ScanContext, ScanIndex, baseline_scope, index_scan
 from pipeline.finding import LEVELS, RawFinding
 from pipeline.intel.match import Intel
-from pipeline.keys import canonical, digest, digest_bytes
+from pipeline.keys import digest, digest_bytes
 from pipeline.knowledge.schema import Knowledge
-from pipeline.output.enriched import Line, Outcome, Provenance, Renderer, level_in_effect
+from pipeline.output.enriched import FindingWriter, Line, Outcome, level_in_effect
+from pipeline.output.records import Provenance, ScanRecord
 from pipeline.output.scan_record import Judged, scan_record
+from pipeline.output.write import Parts, name_of
 from pipeline.rules.baseline import Comparison, Prior, compare
 from pipeline.rules.correlate import Correlator
-from pipeline.rules.judge import ClassRules, Json, Judge
+from pipeline.rules.judge import ClassRules, Judge
 from pipeline.rules.policy import Policy
 
 _KEPT_AT_ONCE = 8  # answers that one transaction keeps, and that a crash can lose
@@ -41,7 +43,7 @@ class Resources:
 
     Attributes:
         notice: why there is no model where one was wanted; for people, in one line.
-        texts: whose words a finding that a model analysed gets; see `Renderer`.
+        texts: whose words a finding that a model analysed gets; see `FindingWriter`.
         between: called after each answer of the model, which may take long; may raise `Paused`.
     """
 
@@ -68,6 +70,7 @@ class Resources:
         self.classes = CompiledClasses(knowledge, policy.profile)
         self.rules = RulesAnalyst(knowledge, policy.profile)
         self.class_rules = ClassRules(knowledge, policy.profile)
+        self.parts = Parts()  # of lines, as written
         self.correlator = Correlator(knowledge, policy.profile)
         self.provenance = Provenance(
             agent=version,
@@ -80,7 +83,7 @@ class Resources:
     @property
     def digest(self) -> str:
         """Name everything that an output depends on beside its report; a thread of the graph is bound to it."""
-        return digest_bytes(canonical(self.provenance.as_json()))
+        return name_of(self.provenance)
 
 
 def _go_on() -> None:
@@ -115,7 +118,7 @@ class ScanSession:
             self.comparison,
             resources.class_rules,
         )
-        self._renderer = Renderer(
+        self._writer = FindingWriter(
             self.index,
             self.judge,
             self.comparison,
@@ -123,6 +126,7 @@ class ScanSession:
             resources.knowledge,
             resources.provenance,
             resources.texts,
+            resources.parts,
         )
         self._analyst_digest = resources.analyst.digest if resources.analyst is not None else resources.knowledge.digest
         self._questions: dict[int, Question] = {}
@@ -179,10 +183,10 @@ class ScanSession:
                 judgement.risk.floor,
                 context,
                 bool(judgement.intel),
-                artefact["id"] if artefact is not None else None,
+                artefact.id if artefact is not None else None,
                 id(judgement.controls),
                 id(judgement.techniques),
-                tuple((action["id"], action["contraindicated"] is None) for action in judgement.remediation),
+                tuple((action.id, action.contraindicated is None) for action in judgement.remediation),
                 tuple(finding.slots),
             )
             known = self._shapes.get(shape)
@@ -296,7 +300,7 @@ class ScanSession:
                 said[key] = self._said(seq, key, reasons.get(key))
             if said[key].answer is None:
                 self._by_rules.add(seq)
-            lines.append(self._renderer.line(seq, said[key]))
+            lines.append(self._writer.line(seq, said[key]))
         return lines
 
     def _said(self, seq: int, key: str, reason: FallbackReason | None) -> Outcome:
@@ -318,7 +322,7 @@ class ScanSession:
         """Give the model's answer to a finding's question, if it was loaded, stands, and did not come too late."""
         return None if seq in self._by_rules else self._answers.accepted(self.question(seq).key)
 
-    def record(self) -> Json:
+    def record(self) -> ScanRecord:
         """Summarise the scan."""
         members = self.index.members
         answers: list[Answer | None] = [None] * len(members)
@@ -330,7 +334,7 @@ class ScanSession:
             self.index,
             judgements,
             levels=list(map(level_in_effect, judgements, answers)),
-            say=lambda seq: self._renderer.say(members[seq], answers[seq])[:2],
+            say=lambda seq: self._writer.say(members[seq], answers[seq])[:2],
         )
         resources = self._resources
         return scan_record(

@@ -1,7 +1,7 @@
-"""Plain indicator lists: one indicator a line, ``#`` begins a comment.
+"""Plain indicator lists: one indicator per line, ``#`` begins a comment.
 
 A line is ``TYPE:VALUE`` (``sha256``, ``ip``, ``domain``, ``path``, ``dir``, ``name``, ``process``, ``command``,
-``module``) or a value whose type is beyond doubt.
+``module``), or a value whose type is unambiguous.
 """
 
 import ipaddress
@@ -22,7 +22,7 @@ _USELESS_HASH = re.compile(r"\A(?:md5:|sha1:)?(?:[0-9a-fA-F]{32}|[0-9a-fA-F]{40}
 
 @dataclass(slots=True, frozen=True)
 class ListLine:
-    """One line of a list, and what it asks for."""
+    """One line of a list, and the indicator on it."""
 
     file: str
     number: int
@@ -44,7 +44,7 @@ _FILE_ENDINGS = frozenset(
 
 
 def list_lines(path: Path, data: bytes, skipped: list[Skipped]) -> Iterator[ListLine]:
-    """Read a list; what no report can show is put into `skipped`.
+    """Parse a list; indicators that no report can match are added to `skipped`.
 
     Raises:
         ConfigError: names file, line and reason.
@@ -70,7 +70,7 @@ def list_lines(path: Path, data: bytes, skipped: list[Skipped]) -> Iterator[List
 
 
 def _wanted(line: str) -> Equal | str:
-    """Make of a line what it asks for, or say what is wrong with it."""
+    """Parse the indicator of a line; return an error text where that fails."""
     prefix, colon, rest = line.partition(":")
     kind = _LIST_TYPES.get(prefix.lower()) if colon else None
     value = rest.strip() if kind is not None else line
@@ -101,7 +101,7 @@ def _guess(line: str) -> str | None:
         return "ip"
     if line.startswith("/"):
         return "file.directory" if line.endswith("/") else "file.path"
-    # evil.sh is a good domain name and a good file name: whoever wrote it must say.
+    # evil.sh may be a domain or a file: the list must say which.
     if _DOMAIN.match(line) and line.rstrip(".").rpartition(".")[2].lower() not in _FILE_ENDINGS:
         return "domain"
     return None

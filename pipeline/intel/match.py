@@ -1,4 +1,4 @@
-"""Local threat intelligence: indicators from files, matched against what findings show. Nothing is fetched."""
+"""Local threat intelligence: indicators from files, matched against findings. Nothing is fetched."""
 
 import hashlib
 import ipaddress
@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from pipeline.contract import Doc, Percent
 from pipeline.errors import ConfigError
 from pipeline.intel.indicator_list import LIST_KINDS, ListLine, list_lines
 from pipeline.intel.stix_bundle import Indicator, Skipped, read_bundles, utc
@@ -33,39 +34,32 @@ _PORT_KEYS = ("dst_port", "rport", "lport", "port")
 _DOMAIN_KEYS = ("domain", "dst_host")
 _NOT_AN_ADDRESS = frozenset({"0.0.0.0", "::", "127.0.0.1", "::1"})  # noqa: S104 - compared with, never bound
 _SHA256 = re.compile(r"\A[0-9a-fA-F]{64}\Z")
-_REMEMBERED = 8192  # findings repeat from scan to scan; one remembered answer is about 200 bytes
+_REMEMBERED = 8192  # findings repeat from scan to scan; a cached result takes about 200 bytes
 
 
 @dataclass(slots=True, frozen=True)
 class Hit:
-    """An indicator that a finding matches.
+    """An indicator that a finding matches."""
 
-    Attributes:
-        indicator: id of the STIX object, or ``FILE:LINE`` of a plain list.
-        matched: kinds of observables that made it true (``file.sha256``, ``process.name``, ...).
-        strength: what the best of them is worth.
-        note: what the match does not prove.
-    """
-
-    indicator: str
-    name: str
-    source: str
-    matched: tuple[str, ...]
-    strength: Strength
-    note: str
-    confidence: int | None = None
-    kinds: tuple[str, ...] = ()
-    techniques: tuple[str, ...] = ()
-    phases: tuple[str, ...] = ()
-    threats: tuple[str, ...] = ()
+    indicator: Annotated[str, Doc("Id of the STIX object, or FILE:LINE of a plain list.")]
+    name: Annotated[str, Doc("Its name.")]
+    source: Annotated[str, Doc("The file it is from.")]
+    matched: Annotated[tuple[str, ...], Doc("Kinds of observables that matched.")]
+    strength: Annotated[Strength, Doc("What the best of them is worth.")]
+    note: Annotated[str, Doc("What the match does not prove.")]
+    confidence: Annotated[Percent | None, Doc("The source's confidence, or null.")]
+    kinds: Annotated[tuple[str, ...], Doc("STIX indicator types.")]
+    techniques: Annotated[tuple[str, ...], Doc("Techniques that the source relates it to.")]
+    phases: Annotated[tuple[str, ...], Doc("Kill-chain phases.")]
+    threats: Annotated[tuple[str, ...], Doc("Names of malware, actors or campaigns.")]
 
 
 class Intel:
-    """Indicators, indexed by the values that they ask for.
+    """Indicators, indexed by the values that they match.
 
     Attributes:
-        digest: over the names and bytes of all files, for cache keys and the output.
-        num_indicators: that can be matched.
+        digest: of the names and bytes of all files, for cache keys and the output.
+        num_indicators: how many can be matched.
         skipped: indicators that cannot be used, each with the reason; `warnings` counts them.
     """
 
@@ -77,7 +71,7 @@ class Intel:
         self._indicators = tuple(indicators)
         self._list_files: list[str] = []
         self._unanchored: list[int] = []
-        self._prefixes: set[tuple[int, int]] = set()  # (IP version, length) of the networks asked for
+        self._prefixes: set[tuple[int, int]] = set()  # (IP version, length) of the networks in indicators
         self._found: dict[tuple[tuple[str, tuple[str, ...]], ...], tuple[tuple[int, int], ...]] = {}
         self._index = b"".join(sorted(self._entries(indicators, lines)))
         self.skipped = tuple(skipped)  # reading the lines may have added to it
@@ -87,7 +81,7 @@ class Intel:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """One line for each file and reason, with how many indicators it concerns and the first of them."""
+        """One line for each file and reason, with the number of indicators skipped and the first of them."""
         reasons = Counter((entry.source.partition(": ")[0], entry.reason) for entry in self.skipped)
         first: dict[tuple[str, str], str] = {}
         for entry in self.skipped:
@@ -98,9 +92,7 @@ class Intel:
         )
 
     def match(self, slots: Mapping[str, str], metadata: Mapping[str, Any], as_of: str) -> tuple[Hit, ...]:
-        """Find the indicators that a finding matches and that are valid as of the given time.
-
-        The order is that of the indicators' sources, whatever the order of the slots.
+        """Find the indicators that a finding matches and that are valid at the given time, ordered by their sources.
 
         Raises:
             ValueError: if `as_of` is not a time in RFC 3339 form.
@@ -140,7 +132,7 @@ class Intel:
             where = f"{name}:{number >> 8}"
             kind = LIST_KINDS[number & 0xFF]
             strength = _strength((kind,))
-            return Hit(where, where, where, (kind,), strength, _note(strength))
+            return Hit(where, where, where, (kind,), strength, _note(strength), None, (), (), (), ())
         indicator = self._indicators[number]
         if moment < indicator.valid_from or (indicator.valid_until and moment >= indicator.valid_until):
             return None
@@ -197,9 +189,9 @@ class Intel:
 
 
 def load_intel(paths: Sequence[Path]) -> Intel:
-    """Read STIX 2.1 bundles and plain indicator lists; of a directory, its files in order of their names.
+    """Read STIX 2.1 bundles and plain indicator lists; the files of a directory in the order of their names.
 
-    What begins with ``{`` is a bundle, all else a plain list (see `pipeline.intel.indicator_list`).
+    A file that begins with ``{`` or ``[`` is a bundle, any other a plain list (see `pipeline.intel.indicator_list`).
 
     Raises:
         ConfigError: names file, line or object, and reason.
@@ -220,7 +212,7 @@ def load_intel(paths: Sequence[Path]) -> Intel:
 
 
 def observables(slots: Mapping[str, str], metadata: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    """Say what a finding shows, by kind; slots first, then what the report's metadata adds."""
+    """Extract the observables of a finding, by kind, from its slots and then from the report's metadata."""
     seen: dict[str, list[str]] = {}
 
     def see(kind: str, value: str) -> None:
@@ -261,7 +253,7 @@ def observables(slots: Mapping[str, str], metadata: Mapping[str, Any]) -> dict[s
 
 
 class _Keys(Sequence[bytes]):
-    """The keys of an index, as `bisect` wants to see them."""
+    """The keys of an index as a sequence, for `bisect`."""
 
     __slots__ = ("_index",)
 

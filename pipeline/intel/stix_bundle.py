@@ -1,4 +1,4 @@
-"""STIX 2.1 bundles: the indicators in them, and what they indicate."""
+"""Parses STIX 2.1 bundles: their indicators, and the techniques and threats that these indicate."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,15 +17,15 @@ _TECHNIQUE = re.compile(r"T\d{4}(?:\.\d{3})?")
 
 @dataclass(slots=True, frozen=True)
 class Indicator:
-    """One indicator, ready to be tested.
+    """One parsed indicator.
 
     Attributes:
         source: name of the file and id of the object.
-        valid_from, valid_until: in the form of `utc`; compared as strings.
-        confidence: 0 to 100, or None where the feed does not say.
-        kinds: `indicator_types` (or `labels`) as the feed has them.
+        valid_from, valid_until: as `utc` returns them; compared as strings.
+        confidence: 0 to 100, or None where the feed has none.
+        kinds: `indicator_types` (or `labels`) of the feed.
         techniques: ATT&CK ids that it indicates, directly or through relationships.
-        phases: of the kill chain, as the feed has them.
+        phases: of the kill chain, as in the feed.
         threats: names of the malware, tools or groups that it indicates.
     """
 
@@ -51,10 +51,10 @@ class Skipped:
 
 
 def utc(text: str) -> str:
-    """Bring an RFC 3339 time to one form in UTC, so that times compare as strings.
+    """Convert an RFC 3339 time to one form in UTC, so that times can be compared as strings.
 
     Raises:
-        ValueError: not such a time, or without a zone.
+        ValueError: if it is not such a time, or has no time zone.
     """
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
@@ -63,9 +63,9 @@ def utc(text: str) -> str:
 
 
 def read_bundles(files: Sequence[tuple[Path, bytes]]) -> tuple[list[Indicator], list[Skipped]]:
-    """Read bundles together, as relationships may reach from one file into another.
+    """Parse several bundles together: relationships may refer to objects in other files.
 
-    Of several versions of one object the one modified last counts.
+    Of several versions of an object, the one modified last is used.
 
     Raises:
         ConfigError: names file, line or object, and reason.

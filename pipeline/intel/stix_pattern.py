@@ -1,7 +1,7 @@
-"""Patterns of STIX 2.1 indicators: parsed, and reduced to what a finding can show.
+"""Parses patterns of STIX 2.1 indicators, and reduces them to what a finding can match.
 
-A finding is one observation. What needs several in order or time, negation, or a property that no report carries
-can not be decided from it, and says so in `Unsupported`, rather than being guessed at.
+A finding is a single observation. Patterns that need several of them, negation, or a property that no report carries
+cannot be decided from it; they raise `Unsupported`.
 """
 
 import ipaddress
@@ -18,16 +18,16 @@ MAX_SUBJECT = 512  # characters of a value that a regular expression sees; the s
 
 
 class PatternError(ValueError):
-    """Raised when a pattern is not STIX patterning language."""
+    """Raised when a pattern is not in the STIX patterning language."""
 
 
 class Unsupported(ValueError):
-    """Raised when a pattern is well-formed but no single finding can decide it."""
+    """Raised when a pattern is well-formed but cannot be decided from a single finding."""
 
 
 @dataclass(slots=True, frozen=True)
 class Equal:
-    """Some value of the kind is this one (normalised)."""
+    """Holds if one of the values of this kind equals `value` (normalised)."""
 
     kind: str
     value: str
@@ -35,7 +35,7 @@ class Equal:
 
 @dataclass(slots=True, frozen=True)
 class Like:
-    """Some value of the kind passes the test; `text` says which, for people."""
+    """Holds if one of the values of this kind passes the test; `text` is the test as written, for people."""
 
     kind: str
     text: str
@@ -54,14 +54,14 @@ class AnyOf:
 
 @dataclass(slots=True, frozen=True)
 class Never:
-    """Cannot hold for any finding; `reason` says what is missing."""
+    """Never holds; `reason` says what reports lack."""
 
     reason: str
 
 
 Expression = Equal | Like | AllOf | AnyOf | Never
 
-# What a finding can show of STIX's cyber observables.
+# The STIX cyber observables that a finding can have.
 _KINDS = {
     "file:name": "file.name",
     "file:hashes.sha-256": "file.sha256",
@@ -101,11 +101,11 @@ _QUALIFIERS = {"WITHIN", "REPEATS", "START", "STOP", "FOLLOWEDBY"}
 
 
 def parse_pattern(text: str) -> Expression:
-    """Turn a pattern into an expression over what findings show.
+    """Parse a pattern into an expression over the observables of a finding.
 
     Raises:
-        PatternError: it is not a pattern; says at which character.
-        Unsupported: no single finding can decide it; says why.
+        PatternError: if it is not a pattern, with the position of the error.
+        Unsupported: if it cannot be decided from a single finding, with the reason.
     """
     if len(text) > MAX_PATTERN:
         raise Unsupported(f"the pattern is longer than {MAX_PATTERN} characters")
@@ -116,7 +116,7 @@ def parse_pattern(text: str) -> Expression:
 
 
 def holds(expression: Expression, seen: Observables) -> list[str] | None:
-    """Name the kinds of observables that make the expression true; None if it is not."""
+    """Return the kinds of observables that make the expression true; None if it is false."""
     if isinstance(expression, Equal):
         return [expression.kind] if expression.value in seen.get(expression.kind, ()) else None
     if isinstance(expression, Like):
@@ -136,9 +136,9 @@ def holds(expression: Expression, seen: Observables) -> list[str] | None:
 
 
 def anchors(expression: Expression) -> list[Equal] | None:
-    """Give equalities of which at least one holds wherever the expression does; None if there are none.
+    """Return equalities of which at least one holds whenever the expression does; None if there are none.
 
-    They are what an index needs: look these up, and evaluate only what they lead to.
+    An index of them leads to the few expressions that have to be evaluated.
     """
     if isinstance(expression, Equal):
         return [expression]
@@ -152,7 +152,7 @@ def anchors(expression: Expression) -> list[Equal] | None:
 
 
 def simplify(expression: Expression) -> Expression:
-    """Drop what can never hold, and say why if nothing is left."""
+    """Remove the parts that never hold; if nothing is left, return the reason as `Never`."""
     if isinstance(expression, AllOf):
         parts = tuple(simplify(part) for part in expression.parts)
         dead = next((part for part in parts if isinstance(part, Never)), None)
@@ -165,7 +165,7 @@ def simplify(expression: Expression) -> Expression:
 
 
 def normalise(kind: str, value: str) -> Expression:
-    """Make the test that a value of this kind equals `value`, in the form in which findings show it."""
+    """Return the expression that a value of this kind equals `value`, normalised as in findings."""
     if kind == "file.sha256":
         lowered = value.lower()
         return Equal(kind, lowered) if re.fullmatch(r"[0-9a-f]{64}", lowered) else Never("not a SHA-256 digest")
@@ -184,7 +184,7 @@ def normalise(kind: str, value: str) -> Expression:
 
 
 def like(pattern: str) -> Callable[[str], bool]:
-    """Make a test for SQL's LIKE: ``%`` is any text, ``_`` one character; no backtracking to speak of."""
+    """Compile a pattern of SQL's LIKE, without backtracking: ``%`` is any text, ``_`` one character."""
     pieces = [re.compile("".join("." if c == "_" else re.escape(c) for c in piece), re.DOTALL) for piece in
               pattern.split("%")]  # fmt: skip
     widths = [len(piece) for piece in pattern.split("%")]
@@ -209,10 +209,10 @@ def like(pattern: str) -> Callable[[str], bool]:
 
 
 def regular_expression(pattern: str) -> Callable[[str], bool]:
-    """Make a test for MATCHES, of expressions only that cannot run away.
+    """Compile a regular expression of MATCHES, unless it may take exponential time.
 
     Raises:
-        Unsupported: too long, not for Python's `re`, or able to take exponential time.
+        Unsupported: if it is too long, not valid in Python, or may take exponential time.
     """
     if len(pattern) > MAX_REGEX:
         raise Unsupported(f"the regular expression is longer than {MAX_REGEX} characters")
@@ -226,7 +226,10 @@ def regular_expression(pattern: str) -> Callable[[str], bool]:
 
 
 def _may_run_away(pattern: str) -> bool:
-    """Say whether a repetition stands inside a repeated group, or there are more than three open-ended ones."""
+    """Return whether matching may take exponential time.
+
+    That is so for back references, a repetition in a repeated group, and more than three unbounded repetitions.
+    """
     plain = re.sub(r"\[\^?\]?(?:\\.|[^\]\\])*\]", "c", re.sub(r"\\[^1-9]", "e", pattern))
     if re.search(r"\\[1-9]|\(\?P=|\(\?\(", plain):
         return True
@@ -250,7 +253,7 @@ def _may_run_away(pattern: str) -> bool:
 
 
 class _Parser:
-    """Recursive descent over the grammar of STIX 2.1 part 9, with a bound on depth."""
+    """A recursive-descent parser of the STIX 2.1 pattern grammar (part 9), with bounded depth."""
 
     def __init__(self, text: str) -> None:
         self._text = text

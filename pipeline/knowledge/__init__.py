@@ -1,1 +1,1 @@
-"""Our curated, versioned facts: what each finding class is, means, maps to, and what to do about it."""
+"""The curated, versioned knowledge base: what each finding class is, means and maps to, and what to do about it."""

@@ -1,4 +1,4 @@
-"""What must hold between entries of the knowledge, beyond the shape of each."""
+"""Checks references between entries of the knowledge; `schema` checks each entry by itself."""
 
 import re
 from collections.abc import Collection, Iterator, Sequence
@@ -12,10 +12,10 @@ _JOIN_SIDE = re.compile(r"(?P<member>[^.]+)\.(?P<scope>slot|feature)\.(?P<names>
 
 
 def broken_references(knowledge: Knowledge, features: Collection[str]) -> Iterator[Problem]:
-    """Yield place and reason of everything that names something which is not there.
+    """Yield the place and the reason of every reference to something that does not exist.
 
     Args:
-        features: names of the feature functions that there are.
+        features: names of all feature functions.
     """
     for class_id, spec in knowledge.classes.items():
         for loc, reason in _class_problems(knowledge, spec, features):

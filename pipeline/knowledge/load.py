@@ -1,4 +1,4 @@
-"""Reads the knowledge: compiled for speed, from YAML where it was changed, with an operator's entries on top."""
+"""Loads the knowledge: compiled, or from YAML where that was changed, with an operator's entries on top."""
 
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -14,14 +14,14 @@ DATA = Path(__file__).parent / "data"
 COMPILED = Path(__file__).parent / "compiled.json"
 
 Sections = dict[str, dict[str, Any]]
-# Gives the names of the feature functions that a class may use; asked only when YAML is read.
+# Returns the names of the feature functions that a class may use; called only when YAML is read.
 FeatureTable = Callable[[], Collection[str]]
 
 
 def load_knowledge(features: FeatureTable, extra_dirs: Sequence[Path] = ()) -> Knowledge:
     """Load what the package ships, with the YAML files of `extra_dirs` on top, in order of their names.
 
-    An operator's entry with a new id must be whole; one with an id that exists replaces the fields it names.
+    An operator's entry with a new id must be complete; one with an existing id replaces the fields that it names.
 
     Raises:
         KnowledgeError: names file, line and reason.
@@ -30,7 +30,7 @@ def load_knowledge(features: FeatureTable, extra_dirs: Sequence[Path] = ()) -> K
     compiled = _read_compiled()
     if compiled is not None and not extra:
         return Knowledge.model_validate_json(compiled)
-    # YAML and the checks of cross-references are needed only for what was changed by hand.
+    # Parsing YAML and checking references is slow, and needed only for what was changed by hand.
     from pipeline.knowledge.source import read_sources
 
     shipped: Sections = orjson.loads(compiled) if compiled is not None else {}
@@ -57,7 +57,7 @@ def _seal(body: bytes) -> bytes:
 
 
 def _read_compiled() -> bytes | None:
-    """Return the compiled form if it is whole and made from the YAML that lies beside it."""
+    """Return the compiled form if it is complete and was made from the YAML in `DATA`."""
     try:
         seal, _, body = COMPILED.read_bytes().partition(b"\n")
     except OSError:

@@ -1,4 +1,4 @@
-"""Predicates of the knowledge, compiled to callables."""
+"""Compiles the predicates of the knowledge to callables."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -11,7 +11,7 @@ Test = Callable[["Subject"], bool]
 
 
 class Subject(Protocol):
-    """What a predicate can look at; `pipeline.knowledge.predicates.View` is one."""
+    """What a predicate can test; `View` implements it."""
 
     slots: Mapping[str, str]
     features: Mapping[str, str]
@@ -25,7 +25,7 @@ class Subject(Protocol):
 
 
 class View:
-    """A plain `Subject`; fields not given are absent."""
+    """A `Subject` whose fields are given one by one; the others are absent."""
 
     __slots__ = (
         "class_id", "description", "features", "header", "metadata", "severity", "slots", "status", "title",
@@ -56,7 +56,7 @@ class View:
 
 
 def accepted_values(expected: Mapping[str, Expected], key: str, profile: str) -> list[str]:
-    """Say which values of a setting the profile accepts.
+    """Return the values of a setting that the profile accepts.
 
     Raises:
         KeyError: if `expected` has no such key.
@@ -66,7 +66,7 @@ def accepted_values(expected: Mapping[str, Expected], key: str, profile: str) ->
 
 
 def preferred_value(expected: Mapping[str, Expected], key: str, profile: str) -> str:
-    """Say which value of a setting the profile asks for.
+    """Return the value of a setting that the profile recommends.
 
     Raises:
         KeyError: if `expected` has no such key.
@@ -76,7 +76,7 @@ def preferred_value(expected: Mapping[str, Expected], key: str, profile: str) ->
 
 
 def compile_all(predicates: Iterable[Predicate], expected: Mapping[str, Expected], profile: str) -> Test:
-    """Make one test that holds when all predicates do; no predicates always hold.
+    """Compile predicates to one test that holds when all of them do; without predicates it always holds.
 
     Raises:
         KeyError: if a predicate names an unknown `expected` entry.
@@ -89,7 +89,7 @@ def compile_all(predicates: Iterable[Predicate], expected: Mapping[str, Expected
         return tests[0]
 
     def every(subject: Subject) -> bool:
-        for test in tests:  # noqa: SIM110 - half the time of all() on a generator, and every finding passes here
+        for test in tests:  # noqa: SIM110 - takes half the time of all(), and runs for every finding
             if not test(subject):
                 return False
         return True
@@ -161,7 +161,7 @@ def _compile(predicate: Predicate, expected: Mapping[str, Expected], profile: st
 
 
 def view(member: Member, header: ScanHeader) -> View:
-    """Show a classified finding to the predicates of the knowledge."""
+    """Make a classified finding the subject of predicates."""
     finding = member.classified
     return View(
         header,

@@ -1,7 +1,7 @@
-"""The shape of the knowledge: every YAML file under `data/` and in an operator's `knowledge.d`.
+"""The schema of the knowledge: of every YAML file under `data/` and in an operator's `knowledge.d`.
 
-Each YAML file is a mapping from section name (a field of `Knowledge`) to its entries, so that one
-file may hold several sections and one section may be spread over files.
+Each YAML file is a mapping from section names (the fields of `Knowledge`) to entries. One file may hold several
+sections, and one section may be spread over several files.
 """
 
 from collections.abc import Mapping
@@ -14,6 +14,7 @@ from pipeline.finding import Level, Severity, Status, StatusBasis
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.@:/+-]*$")]
 Framework = Literal["nist_800_53_r5", "nist_csf_2_0", "pci_dss_4_0", "hipaa"]
 Basis = Literal["sourced", "derived", "inferred"]
+Degree = Literal["certain", "likely", "cannot_tell"]
 
 
 class Fact(BaseModel):
@@ -27,8 +28,8 @@ class Predicate(Fact):
 
     `what` names the subject: ``slot.NAME``, ``feature.NAME``, ``metadata.NAME``, ``header.NAME`` (a field
     of `ScanHeader`), ``status``, ``severity``, ``class``, ``title``, ``description``, ``format``. A subject that
-    the finding does not have is absent: only `present: false` and `not_in` hold for it.
-    `accepted` names an entry of `expected`: holds when the value is one that the policy's profile accepts.
+    the finding does not have is absent: for it, only `present: false` and `not_in` hold.
+    `accepted` names an entry of `expected`, and holds when the policy's profile accepts the value.
     """
 
     what: str = Field(
@@ -65,9 +66,9 @@ class SlotSpec(Fact):
     """A value that varies between findings of a class.
 
     `source` is ``id``, ``title`` or ``description`` (the named group of that pattern with the slot's name) or
-    ``metadata.KEY``. `show` says how a model's prompt may show it: ``literal`` (only when the value is in
-    `literals`), ``bucket`` (a feature stands in), or ``omit``. Identity slots make up the fingerprint.
-    `pattern` takes a part out of a metadata value: the group with the slot's name; no match, no slot.
+    ``metadata.KEY``. `show` is how a model's prompt may show the value: ``literal`` (only values in `literals`),
+    ``bucket`` (a feature replaces it), or ``omit``. The fingerprint is made of the slots with `identity`.
+    `pattern` extracts a part of a metadata value: the group with the slot's name; without a match there is no slot.
     """
 
     source: str = Field(pattern=r"^(id|title|description|metadata\.[A-Za-z0-9_]+)$")
@@ -98,10 +99,10 @@ class StatusRule(Fact):
 
 
 class AnalysisText(Fact):
-    """What the rules say about a finding; the first whose predicates hold is used.
+    """The rules' text about a finding; the first whose predicates hold is used.
 
-    `assessment`: what it is and whether it is a problem here, one to three sentences. `impact`: what
-    follows from it, one or two sentences. ``{slot}`` placeholders only; text is plain.
+    `assessment`: what it is and whether it is a problem here, in one to three sentences. `impact`: what follows from
+    it, in one or two. Plain text; the only placeholders are ``{slot}``.
     """
 
     when: list[Predicate] = []
@@ -112,7 +113,7 @@ class AnalysisText(Fact):
 class RemediationRef(Fact):
     """A remediation with its parameters; `with` values are templates over slots and `expected` values.
 
-    ``{slot}`` puts in a slot, ``{expected:KEY}`` the value that the policy's profile prefers.
+    ``{slot}`` stands for the value of a slot, ``{expected:KEY}`` for the value that the policy's profile prefers.
     """
 
     use: Id
@@ -137,12 +138,11 @@ class TechniqueRef(Fact):
 
 
 class MatchSpec(Fact):
-    """How a finding of the class is recognised; regular expressions as in Python's `re`, matched whole
-    with `re.fullmatch` semantics through their own anchors.
+    """How a finding of the class is recognised. The regular expressions are Python's, and anchor themselves.
 
-    Fields that the report does not carry are not tested, except that `severities` then narrows. Where several
-    classes still match, one whose `prefer` does not hold steps back; a header field that the report lacks
-    speaks for no class and against none.
+    Fields that the report does not carry are not tested; `severities` is used then to narrow the choice. If several
+    classes still match, those whose `prefer` does not hold are dropped; a header field that the report lacks counts
+    neither for nor against a class.
     """
 
     id: str
@@ -154,7 +154,7 @@ class MatchSpec(Fact):
 
 
 class LevelRule(Fact):
-    """Findings of the class for which all of `when` hold have at least this level; of several the highest counts."""
+    """The least level of findings for which all of `when` hold; of several rules the highest level counts."""
 
     when: list[Predicate] = []
     level: Level
@@ -162,25 +162,25 @@ class LevelRule(Fact):
 
 
 class AbsenceNeeds(Fact):
-    """What a scan must show before absence counts: a finding of `class` for which all of `when` hold."""
+    """What a scan must contain before absence counts as resolved: a finding of `class` for which `when` holds."""
 
     class_: Id = Field(alias="class")
     when: list[Predicate] = []
 
 
 class RestoreCase(Fact):
-    """What one severity tells; plain text, no slots."""
+    """What one severity implies; plain text, without slots."""
 
     description: str | None = None
     metadata: dict[str, str] = {}
 
 
 class RestoreSpec(Fact):
-    """What can be said about a field that the format left out; a template over slots, or per status.
+    """How to restore fields that a report format leaves out: templates over slots, or texts by status.
 
-    Only what is certain: leave a field out where slots do not determine it. `by_severity` holds where no rule
-    of the scanner's rewrote severities and the report's own description does not say otherwise; metadata
-    restored by it feeds slots, so that a value which severity implies is known.
+    Only certain values: leave a field out where the slots do not determine it. `by_severity` applies where no rule of
+    the scanner's has changed severities and the report's own description does not contradict it; slots are read from
+    the metadata that it restores, so a value that the severity implies is known.
     """
 
     title: str | None = None
@@ -193,12 +193,12 @@ class RestoreSpec(Fact):
 class ClassSpec(Fact):
     """One finding class.
 
-    `title` is ours, short, for people, without slots (an issue's headline). `severity` is the level of an open
-    finding of the class when the report's own severity says nothing (0-score compliance, inventory). `raises` says
-    where that of the report is too low.
-    `absence` says what it means when the finding is gone from a complete, comparable scan; with `absence_needs` only
-    where that scan shows that it looked far enough.
-    `issue_by` names the features that split issues of this class; findings alike in them are one issue.
+    `title` is the headline of an issue: our own, short, without slots. `severity` is the level of an open finding of
+    the class where the report's severity carries no information (compliance with score 0, inventory). `raises` lists
+    cases in which the report's severity is too low.
+    `absence` is what it means when the finding is missing from a complete, comparable scan; with `absence_needs`,
+    only where that scan shows that it looked far enough.
+    `issue_by` names features; findings of the class that agree in all of them are one issue.
     `overlaps` names classes that report the same condition of the host.
     """
 
@@ -225,10 +225,10 @@ class ClassSpec(Fact):
 
 
 class ControlRef(Fact):
-    """One control of one framework for a topic, resolved: title and source stand beside it.
+    """One control of one framework that a topic maps to, with its title and the source of the mapping.
 
-    `core`: stated by at least two independent sources. `caution`: why it looks misplaced; such entries
-    are marked and stand last.
+    `core`: stated by at least two independent sources. `caution`: why the mapping looks wrong; such entries are
+    marked and come last.
     """
 
     framework: Framework
@@ -248,7 +248,7 @@ class TopicTechnique(Fact):
 
 
 class Topic(Fact):
-    """A setting or condition with everything that frameworks say about it."""
+    """A setting or condition, with the controls and techniques that it maps to."""
 
     title: str
     controls: list[ControlRef] = []
@@ -273,10 +273,10 @@ class FrameworkFact(Fact):
 
 
 class Expected(Fact):
-    """Which values of a setting are good, by policy profile; frameworks disagree.
+    """The acceptable values of a setting, by policy profile, because frameworks disagree.
 
     `accepted` and `preferred` have at least the key ``default``; other profiles (``strict``, ``cis``) fall back to
-    it. `sources` says who asks for which value.
+    it. `sources` names who asks for which value.
     """
 
     accepted: dict[str, list[str]]
@@ -303,15 +303,15 @@ class Remediation(Fact):
 
 
 class Artefact(Fact):
-    """Something the scanner gets wrong.
+    """A known error of the scanner.
 
-    Applies to a finding of one of `classes` for which all of `when` hold. `forgeable`: the evidence for it
-    can be made by anyone who can name a file or a process, so it never takes an IOC below medium.
+    It applies to findings of `classes` for which all of `when` hold. `forgeable`: anyone who can name a file or a
+    process can fake its signs, so it never lowers an IOC below medium.
     """
 
     classes: list[Id]
     when: list[Predicate] = []
-    degree: Literal["certain", "likely", "cannot_tell"]
+    degree: Degree
     why: str
     check: str
     forgeable: bool = False
@@ -319,9 +319,9 @@ class Artefact(Fact):
 
 
 class Selection(Fact):
-    """Findings of a scan: of one of `classes`, with all of `when`.
+    """A selection of findings: of one of `classes`, with all of `when`.
 
-    `credible` leaves out those of which the scanner is certainly or likely wrong, by the artefacts.
+    `credible` leaves out findings that are certainly or likely errors of the scanner, by the artefacts.
     """
 
     classes: list[Id]
@@ -330,10 +330,10 @@ class Selection(Fact):
 
 
 class CorrelationMember(Selection):
-    """One side of a correlation: which findings of the scan take part, by itself, by one of `or`, or by one of the
-    named `selections` in `use`.
+    """One member of a correlation: the findings selected by its own fields, by one of `or`, or by a named selection.
 
-    `min` counts distinct findings. With 0 the rule holds without them too, and lists them where they are.
+    `use` names entries of `selections`. `min` counts distinct findings; with 0 the rule also holds without them, and
+    lists them if there are any.
     """
 
     classes: list[Id] = []
@@ -342,7 +342,7 @@ class CorrelationMember(Selection):
     min: int = Field(default=1, ge=0)
 
     def alternatives(self, named: Mapping[str, list[Selection]]) -> list[Selection]:
-        """Give all selections by which a finding takes part.
+        """Return all selections by which a finding takes part.
 
         Raises:
             KeyError: if `use` names one that is not there.
@@ -352,11 +352,12 @@ class CorrelationMember(Selection):
 
 
 class Join(Fact):
-    """Two members belong together only when these values agree, after `transform`.
+    """A condition on the values of two members, compared after `transform`.
 
     A value is ``MEMBER.slot.NAME`` or ``MEMBER.feature.NAME``; ``A|B`` takes the first that the finding has.
-    `relation`: they are ``equal``, or the left path lies ``below`` the right one or is it; of several directories the
-    deepest counts. `transform`: ``same_file`` gives a path as a merged-/usr host has it, without the kernel's mark.
+    `relation`: the values are ``equal``, or the left path is ``below`` the right one or the same; of several
+    directories the deepest counts. `transform`: ``same_file`` is the path as a merged-/usr host has it, without the
+    kernel's mark of a deleted file.
     """
 
     left: str
@@ -366,10 +367,10 @@ class Join(Fact):
 
 
 class Correlation(Fact):
-    """Findings that mean more together, across scanners.
+    """A rule about findings, also of different scanners, that mean more together than each alone.
 
-    `raises` is the least level that each finding of a `raise_members` member gets. `why` is for people. A rule with
-    joins holds once for each value of the first; members that no join names are then context, listed in part.
+    `raises` is the least level of each finding of the members in `raise_members`. `why` is for people. A rule with
+    joins holds once for each value of the first join; members that no join names are context, listed in part.
     """
 
     title: str
@@ -384,7 +385,7 @@ class Correlation(Fact):
 
 
 class UnitFact(Fact):
-    """A systemd unit that we know: its role, kind, and the directives that would break it, with the reason."""
+    """A known systemd unit: its role, its kind, and the directives that would break it, with the reason."""
 
     role: Id
     kind: Literal["daemon", "oneshot", "template", "socket_activated", "alias", "interactive"] = "daemon"
@@ -398,9 +399,9 @@ class UnitRole(Fact):
 
 
 class PathFact(Fact):
-    """A well-known path: owning package (Debian name) and why it is as it is.
+    """A well-known path: the package that owns it (Debian's name), and what it is for.
 
-    Paths are in merged-/usr form. `distros` are the families that have it so; empty means all of them.
+    Paths are those of a merged-/usr host. `distros`: the families in which this holds; empty means all.
     """
 
     package: str
@@ -415,13 +416,13 @@ class PathFact(Fact):
 class ModuleFact(Fact):
     family: Id
     note: str | None = None
-    blockable: bool = False  # listed by hardening benchmarks as one to block where unused
-    file: str | None = None  # name of the .ko without suffix, where it is not the module's (dashes)
+    blockable: bool = False  # hardening benchmarks ask to block it where it is unused
+    file: str | None = None  # name of the .ko file without suffix, where it differs from the module's (dashes)
     large: bool = False  # more than 2 MiB once decompressed, or near it, in stock kernels
 
 
 class ToolFact(Fact):
-    """A process or program name: what kind of tool it is."""
+    """A process or program name, and the kind of tool it is."""
 
     kind: Literal[
         "miner", "rootkit", "netcat", "scanner", "shell", "interpreter", "kernel_thread", "service", "desktop",
@@ -431,7 +432,7 @@ class ToolFact(Fact):
 
 
 class Knowledge(Fact):
-    """All of it. `digest` is the sha256 of the canonical JSON of everything else."""
+    """All sections of the knowledge. `digest` is computed over the canonical JSON of all others."""
 
     classes: dict[Id, ClassSpec] = {}
     topics: dict[Id, Topic] = {}
@@ -440,7 +441,7 @@ class Knowledge(Fact):
     expected: dict[Id, Expected] = {}
     remediations: dict[Id, Remediation] = {}
     artefacts: dict[Id, Artefact] = {}
-    selections: dict[Id, list[Selection]] = {}  # kinds of findings that several correlations speak of
+    selections: dict[Id, list[Selection]] = {}  # shared by several correlations
     correlations: dict[Id, Correlation] = {}
     units: dict[str, UnitFact] = {}
     roles: dict[Id, UnitRole] = {}

@@ -1,4 +1,4 @@
-"""Reads knowledge from YAML and says file, line and reason when it is bad."""
+"""Reads knowledge from YAML; an error names file, line and reason."""
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -18,10 +18,11 @@ Sections = dict[str, dict[str, Any]]
 def read_sources(
     shipped: Mapping[str, dict[str, Any]], files: Sequence[Path], own: Path, features: Collection[str]
 ) -> Knowledge:
-    """Merge YAML files over `shipped` sections and check the whole.
+    """Merge YAML files over `shipped` sections and check the result.
 
-    Within the files below `own` an id stands once; other files (an operator's) may override. `features` are the names
-    of the feature functions that a class may use.
+    Args:
+        own: directory of our own files, in which each id may be defined once; other files (an operator's) may override.
+        features: names of the feature functions that a class may use.
 
     Raises:
         KnowledgeError: names file, line and reason.

@@ -1,46 +1,40 @@
-"""The enriched finding, schema 1: one JSON object a line, keys sorted, the same bytes for the same input."""
+"""Makes the enriched findings of a scan, and their lines."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
-
-import orjson
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from pipeline.analysis.question import Answer, FallbackReason, Origin, TextBy, Texts, confidence
 from pipeline.analysis.rules import RulesAnalyst
-from pipeline.classes.scan import ScanIndex, host_facts, scan_scope
+from pipeline.classes.scan import ScanIndex, scan_scope
 from pipeline.classes.template import fill, placeholders
 from pipeline.display import printable
 from pipeline.finding import LEVELS, Level, Member
-from pipeline.keys import canonical
 from pipeline.knowledge.schema import Knowledge
+from pipeline.output.records import (
+    Analysis,
+    BaselineEntry,
+    Correlation,
+    EnrichedFinding,
+    FindingProvenance,
+    HostFacts,
+    NamedControl,
+    Provenance,
+    ReportedFinding,
+    Suppression,
+)
+from pipeline.output.write import Parts, write
 from pipeline.rules.baseline import Comparison
 from pipeline.rules.correlate import Group
-from pipeline.rules.judge import Json, Judge, Judgement
+from pipeline.rules.judge import Judge, Judgement
 
-SCHEMA = "sysscan.enriched/1"
+SCHEMA: Final = "sysscan.enriched/1"
 _MAX_MEMBERS = 10  # of a correlation that a line names; the scan record counts all
 _MAX_TEXT = 4000  # characters of an assessment that a model wrote
+_KEY = b'"dedupe_key":"'
 
 _CHANGED = frozenset({"new", "changed", "regressed", "resolved"})
-
-
-@dataclass(slots=True, frozen=True)
-class Provenance:
-    """What made the output, beside the input."""
-
-    agent: str
-    knowledge: str
-    policy: str
-    intel: str | None
-    runtime: str
-
-    def as_json(self) -> Json:
-        """Give the form of the output contract."""
-        return {
-            "agent": self.agent, "knowledge": self.knowledge, "policy": self.policy, "intel": self.intel,
-            "runtime": self.runtime,
-        }  # fmt: skip
 
 
 @dataclass(slots=True, frozen=True)
@@ -63,8 +57,7 @@ class Outcome:
     techniques: tuple[str, ...] = ()
 
 
-@dataclass(slots=True, frozen=True)
-class Line:
+class Line(NamedTuple):
     """One enriched finding, ready for the outbox."""
 
     key: str
@@ -74,8 +67,17 @@ class Line:
     line: bytes
 
 
-class Renderer:
-    """Writes the lines of one scan. Exact twins differ in their dedupe key alone, so they are encoded once."""
+class _Twin(NamedTuple):
+    """What lines of exact twins have in common: all before and all after their own keys."""
+
+    level: Level
+    changed: bool
+    head: bytes
+    tail: bytes
+
+
+class FindingWriter:
+    """Makes the records of one scan's findings, and writes them."""
 
     def __init__(
         self,
@@ -86,10 +88,12 @@ class Renderer:
         knowledge: Knowledge,
         provenance: Provenance,
         texts: Texts,
+        shared: Parts,
     ) -> None:
         """Args:
         texts: whose words a finding that a model analysed gets: `best` takes what somebody wrote for findings like
             it, and the model's where nobody did or where it raises the level; `model` always takes the model's.
+        shared: what the rules share between findings and scans (`ClassRules`), written.
         """
         self._texts = texts
         self._index = index
@@ -97,91 +101,101 @@ class Renderer:
         self._comparison = comparison
         self._rules = rules
         self._knowledge = knowledge
-        self._encoded: dict[tuple[object, ...], tuple[bytes, bytes, Level, bool]] = {}
-        self._fragments: dict[int, tuple[object, orjson.Fragment]] = {}
+        self._twins: dict[tuple[object, ...], _Twin] = {}
         header = index.context.header
-        self._host_facts = host_facts(header)
-        self._provenance = {**provenance.as_json(), "source_format": header.source_format}
+        self._host_facts = HostFacts.of(header)
+        self._provenance = FindingProvenance.of(provenance, header.source_format)
         self._profile = scan_scope(header)
+        own = Parts()
+        self._encoded = {"host_facts": own.of(self._host_facts), "provenance": own.of(self._provenance)}
+        self._shared = shared
 
-    def line(self, seq: int, said: Outcome) -> Line:
+    def line(self, seq: int, outcome: Outcome) -> Line:
         """Write the line of a finding with the analysis of its situation."""
         member = self._index.members[seq]
-        groups = self._judge.groups(seq)
+        if self._index.occurrences[seq] == 1:  # nobody asks again, and a large scan would be kept twice over
+            return self._write(seq, outcome)
+        groups = tuple([group.group for group in self._judge.groups(seq)])
         # The answer to one question is the same all through a scan, but a model may fail for one batch only.
-        key = (id(member.classified), tuple(group.group for group in groups), said.key, said.fallback_reason)
-        encoded = self._encoded.get(key)
-        if encoded is None:
-            encoded = self._encode(member, groups, said)
-            if self._index.occurrences[seq] > 1:  # else nobody asks again, and a large scan would be kept twice over
-                self._encoded[key] = encoded
-        head, tail, level, changed = encoded
-        return Line(member.dedupe_key, level, changed, said.origin, b"".join((head, member.dedupe_key.encode(), tail)))
+        key = (id(member.classified), groups, outcome.key, outcome.fallback_reason)
+        twin = self._twins.get(key)
+        if twin is None:
+            line = self._write(seq, outcome)
+            # Twins differ in their own key alone. Its text stands nowhere before it: inside strings the quotes would
+            # be escaped, and no key of ours that sorts before it holds objects with foreign keys.
+            head, _, tail = line.line.partition(_KEY + line.key.encode())
+            self._twins[key] = _Twin(line.level, line.changed, head + _KEY, tail)
+            return line
+        return Line(
+            member.dedupe_key,
+            twin.level,
+            twin.changed,
+            outcome.origin,
+            b"".join((twin.head, member.dedupe_key.encode(), twin.tail)),
+        )
 
-    def _encode(self, member: Member, groups: Sequence[Group], said: Outcome) -> tuple[bytes, bytes, Level, bool]:
-        index, finding = self._index, member.classified
-        context = index.context
-        judgement = self._judge.judge(member.seq)
-        raw = index.findings[member.seq]
-        spec = self._knowledge.classes.get(finding.class_id)
-        seen = self._comparison.seen.get(finding.fingerprint) if self._comparison is not None else None
-        level = level_in_effect(judgement, said.answer)
-        body: Json = {
-            "schema": SCHEMA,
-            "dedupe_key": "",
-            "fingerprint": finding.fingerprint,
-            "host": context.host,
-            "host_source": context.host_source,
-            "host_facts": self._host_facts,
-            "scan_id": context.scan_id,
-            "profile": self._profile,
-            "observed_at": context.header.started_at,
-            "as_of": context.as_of,
-            "status": judgement.status,
-            "status_basis": judgement.status_basis,
-            "finding": {
-                "scanner": finding.scanner,
-                "id": raw.id,
-                "title": finding.title or None,
-                "severity": raw.severity,
-                "score": raw.score,
-                "description": finding.description or None,
-                "metadata": finding.metadata,
-                "restored": finding.restored,
-                "escaped": raw.escaped,
-                **({"extra": raw.extra} if raw.extra else {}),
-            },
-            "class": finding.class_id,
-            "class_candidates": finding.candidates,
-            "category": spec.category if spec is not None else "unknown",
-            "slots": finding.slots,
-            "features": finding.features,
-            "occurrences": index.occurrences[member.seq],
-            "severity": judgement.severity,
-            "risk": {
-                "score": judgement.risk.score,
-                "level": level,
-                "floor": judgement.risk.floor,
-                "factors": [factor.as_json() for factor in judgement.risk.factors],
-            },
-            "artefact": judgement.artefact,
-            "suppression": _suppression(judgement),
-            "baseline": None
-            if seen is None
-            else {"state": seen.state, "first_seen_at": seen.first_seen_at, "count": seen.count},
-            "compliance": self._fragment(judgement.controls),
-            "attack": self._fragment(judgement.techniques),
-            "threat_intel": judgement.intel,
-            "correlations": [self._correlation(group) for group in groups],
-            "analysis": self._analysis(member, judgement, said),
-            "remediation": judgement.remediation,
-            "provenance": self._provenance,
+    def _write(self, seq: int, outcome: Outcome) -> Line:
+        made = self.record(seq, outcome)
+        encoded = {
+            **self._encoded,
+            # Findings alike share these; see `ClassRules`.
+            "compliance": self._shared.of(made.compliance),
+            "attack": self._shared.of(made.attack),
         }
-        line = canonical(body)
-        # The first such text is the key itself: inside strings the quotes would be escaped, and no key of ours
-        # that sorts before it holds objects with foreign keys.
-        head, mark, tail = line.partition(b'"dedupe_key":"')
-        return head + mark, tail, level, seen is None or seen.state in _CHANGED
+        changed = made.baseline is None or made.baseline.state in _CHANGED
+        return Line(made.dedupe_key, made.risk.level, changed, outcome.origin, write(made, encoded))
+
+    def record(self, seq: int, outcome: Outcome) -> EnrichedFinding:
+        """Make the record of a finding with the analysis of its situation."""
+        index, member = self._index, self._index.members[seq]
+        finding, context, raw = member.classified, index.context, index.findings[seq]
+        judgement = self._judge.judge(seq)
+        spec = self._knowledge.classes.get(finding.class_id)
+        level = level_in_effect(judgement, outcome.answer)
+        return EnrichedFinding(
+            schema=SCHEMA,
+            dedupe_key=member.dedupe_key,
+            fingerprint=finding.fingerprint,
+            host=context.host,
+            host_source=context.host_source,
+            host_facts=self._host_facts,
+            scan_id=context.scan_id,
+            profile=self._profile,
+            observed_at=context.header.started_at,
+            as_of=context.as_of,
+            status=judgement.status,
+            status_basis=judgement.status_basis,
+            finding=ReportedFinding(
+                scanner=finding.scanner,
+                id=raw.id,
+                title=finding.title or None,
+                severity=raw.severity,
+                score=raw.score,
+                description=finding.description or None,
+                metadata=finding.metadata,
+                restored=finding.restored,
+                escaped=raw.escaped,
+                extra=raw.extra,
+            ),
+            class_=finding.class_id,
+            class_candidates=finding.candidates,
+            category=spec.category if spec is not None else "unknown",
+            slots=finding.slots,
+            features=finding.features,
+            occurrences=index.occurrences[seq],
+            severity=judgement.severity,
+            risk=judgement.risk if level == judgement.risk.level else replace(judgement.risk, level=level),
+            artefact=judgement.artefact,
+            suppression=_suppression(judgement),
+            baseline=self._baseline(finding.fingerprint),
+            compliance=judgement.controls,
+            attack=judgement.techniques,
+            threat_intel=judgement.intel,
+            correlations=tuple(map(self._correlation, self._judge.groups(seq))),
+            analysis=self._analysis(member, judgement, outcome),
+            remediation=judgement.remediation,
+            provenance=self._provenance,
+        )
 
     def say(self, member: Member, answer: Answer | None) -> tuple[str, str, TextBy]:
         """Give assessment and impact of a finding, and whose words they are; slots are filled in."""
@@ -197,39 +211,36 @@ class Renderer:
         slots = member.classified.slots
         return _told(answer.assessment, slots), _told(answer.impact, slots), "model"
 
-    def _analysis(self, member: Member, judgement: Judgement, said: Outcome) -> Json:
-        assessment, impact, text_by = self.say(member, said.answer)
-        return {
-            "origin": said.origin,
-            "assessment": assessment,
-            "impact": impact,
-            "text_by": text_by,
-            "action": said.action,
-            "controls": [_named(control) for control in said.controls],
-            "techniques": said.techniques,
-            "confidence": confidence(member, judgement.artefact, self._index.context.header),
-            "key": said.key,
-            "situation": member.classified.situation,
-            "model": said.model,
-            "fallback_reason": said.fallback_reason,
-        }
+    def _analysis(self, member: Member, judgement: Judgement, outcome: Outcome) -> Analysis:
+        assessment, impact, text_by = self.say(member, outcome.answer)
+        return Analysis(
+            origin=outcome.origin,
+            assessment=assessment,
+            impact=impact,
+            text_by=text_by,
+            action=outcome.action,
+            controls=tuple(map(_named, outcome.controls)),
+            techniques=outcome.techniques,
+            confidence=confidence(member, judgement.artefact, self._index.context.header),
+            key=outcome.key,
+            situation=member.classified.situation,
+            model=outcome.model,
+            fallback_reason=outcome.fallback_reason,
+        )
 
-    def _correlation(self, group: Group) -> Json:
-        return {
-            "rule": group.rule,
-            "group": group.group,
-            "title": group.title,
-            "why": group.why,
-            "about": printable(group.about) or None,
-            "members": [self._index.members[seq].dedupe_key for seq in group.members[:_MAX_MEMBERS]],
-        }
+    def _baseline(self, fingerprint: str) -> BaselineEntry | None:
+        seen = self._comparison.seen.get(fingerprint) if self._comparison is not None else None
+        return None if seen is None else BaselineEntry(seen.state, seen.first_seen_at, seen.count)
 
-    def _fragment(self, value: tuple[Any, ...]) -> orjson.Fragment:
-        """Encode what many findings share once; judgements of one class hold the same tuple."""
-        known = self._fragments.get(id(value))
-        if known is None or known[0] is not value:
-            known = self._fragments[id(value)] = (value, orjson.Fragment(canonical(value)))
-        return known[1]
+    def _correlation(self, group: Group) -> Correlation:
+        return Correlation(
+            rule=group.rule,
+            group=group.group,
+            title=group.title,
+            why=group.why,
+            about=printable(group.about) or None,
+            members=tuple(self._index.members[seq].dedupe_key for seq in group.members[:_MAX_MEMBERS]),
+        )
 
 
 def level_in_effect(judgement: Judgement, answer: Answer | None) -> Level:
@@ -239,9 +250,10 @@ def level_in_effect(judgement: Judgement, answer: Answer | None) -> Level:
     return max(judgement.risk.level, judgement.risk.floor, answer.level, key=LEVELS.index)
 
 
-def _named(control: str) -> Json:
+@lru_cache(maxsize=4096)
+def _named(control: str) -> NamedControl:
     framework, _, name = control.partition(":")
-    return {"framework": framework, "control": name}
+    return NamedControl(framework, name)
 
 
 def _told(text: str, slots: Mapping[str, str]) -> str:
@@ -253,8 +265,6 @@ def _told(text: str, slots: Mapping[str, str]) -> str:
     return fill(printable(text, _MAX_TEXT), shown) or ""
 
 
-def _suppression(judgement: Judgement) -> Json | None:
+def _suppression(judgement: Judgement) -> Suppression | None:
     entry = judgement.suppression
-    if entry is None:
-        return None
-    return {"owner": entry.owner, "reason": entry.reason, "expires": entry.expires.isoformat()}
+    return None if entry is None else Suppression(entry.owner, entry.reason, entry.expires.isoformat())

@@ -1,27 +1,46 @@
-"""The scan record: what is wrong with the host and what to do first, in one object."""
+"""Makes the scan record: what is wrong with the host and what to do first."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Final, Literal, TypeGuard, TypeVar
 
-from pipeline.classes.scan import ScanIndex, host_facts, scan_scope
+from pipeline.classes.scan import ScanIndex, scan_scope
 from pipeline.display import printable
-from pipeline.finding import LEVELS, Level
+from pipeline.finding import LEVELS, Level, Status
 from pipeline.keys import digest
 from pipeline.knowledge.schema import Knowledge
-from pipeline.output.enriched import Provenance
-from pipeline.rules.baseline import Comparison, Missing, Seen, identity_slots, label_of
+from pipeline.output.records import (
+    ActionCount,
+    AtStake,
+    BaselineSection,
+    Counts,
+    ExpiredEntry,
+    FirstAction,
+    GoneFinding,
+    HostFacts,
+    Issue,
+    IssueArtefact,
+    PolicySection,
+    Provenance,
+    ScanCorrelation,
+    ScanRecord,
+)
+from pipeline.rules.baseline import BaselineState, Comparison, Missing, Seen, identity_slots, label_of
 from pipeline.rules.compliance import GapAnalysis, coverage
 from pipeline.rules.correlate import Group
-from pipeline.rules.judge import Json, Judgement
+from pipeline.rules.judge import Judgement
 from pipeline.rules.policy import Policy
+from pipeline.rules.remediate import Action
 
-SCHEMA = "sysscan.scan/1"
+SCHEMA: Final = "sysscan.scan/1"
 _EXAMPLES = 5  # findings that an issue names
+_MEMBERS = 10  # findings that a correlation names
 _TOP = 10
 _UNSEEN = 200  # findings that were not observed, the last seen first; they stay so until seen again or forgotten
 _AT_STAKE = frozenset({"open", "unknown", "error"})
+
+Word = TypeVar("Word", bound=str)
 
 
 @dataclass(slots=True, frozen=True)
@@ -46,94 +65,106 @@ def scan_record(
     knowledge: Knowledge,
     policy: Policy,
     provenance: Provenance,
-) -> Json:
+) -> ScanRecord:
     """Summarise a scan; every list is ordered by what to look at first, then by name."""
-    index, judgements, levels = judged.index, judged.judgements, judged.levels
-    context, header = index.context, index.context.header
-    members = index.members
-    # People count findings; twins are one.
-    first_of = {(m.classified.fingerprint, m.classified.content): m.seq for m in reversed(members)}
-    different = [judgements[seq] for seq in first_of.values()]
+    context, header = judged.index.context, judged.index.context.header
     issues = _issues(judged, comparison, knowledge)
     gaps = GapAnalysis()
-    for member, judgement in zip(members, judgements, strict=True):
-        gaps.add(judgement.controls, member.dedupe_key, member.classified.fingerprint)
-    return {
-        "schema": SCHEMA,
-        "scan_id": context.scan_id,
-        "host": context.host,
-        "host_source": context.host_source,
-        "host_facts": host_facts(header),
-        "profile": scan_scope(header),
-        "source_format": header.source_format,
-        "started_at": header.started_at,
-        "finished_at": header.finished_at,
-        "as_of": context.as_of,
-        "complete": context.complete,
-        "min_severity": printable(header.min_severity) if header.min_severity is not None else None,
-        "notes": sorted(header.notes),
-        "counts": {
-            "lines": len(members),
-            "distinct": len(different),
-            "rejected": context.rejected,
-            "status": _count(judgement.status for judgement in different),
-            "level": _count(levels[seq] for seq in first_of.values() if judgements[seq].status in _AT_STAKE),
-            "issues": len(issues),
-            "unknown_class": sum(m.classified.class_id.startswith("unknown.") for m in members),
-            "ambiguous_class": sum(bool(m.classified.candidates) for m in members),
-            "probable_artefacts": sum(
-                1 for j in judgements if j.artefact is not None and j.artefact["degree"] != "cannot_tell"
-            ),
-        },
-        "issues": issues,
-        "top": [issue["id"] for issue in issues[:_TOP]],
-        "correlations": [_correlation(group, judged) for group in groups],
-        "baseline": None if comparison is None else _baseline(comparison, knowledge),
-        "compliance": gaps.report(knowledge.frameworks, coverage(knowledge)),
-        "policy": {
-            "profile": policy.profile,
-            "expired": [
-                {"owner": entry.owner, "reason": entry.reason, "expires": entry.expires.isoformat(),
-                 "class": entry.class_, "fingerprint": entry.fingerprint}
-                for entry in policy.expired(context.as_of)
-            ],
-        },
-        "provenance": provenance.as_json(),
-    }  # fmt: skip
-
-
-def _issues(judged: Judged, comparison: Comparison | None, knowledge: Knowledge) -> list[Json]:
-    """Group what is at stake by class and by the features that split it; worst first."""
-    buckets: dict[tuple[str, ...], list[int]] = {}
     for member, judgement in zip(judged.index.members, judged.judgements, strict=True):
-        if judgement.status not in _AT_STAKE:
+        gaps.add(judgement.controls, member.dedupe_key, member.classified.fingerprint)
+    return ScanRecord(
+        schema=SCHEMA,
+        scan_id=context.scan_id,
+        host=context.host,
+        host_source=context.host_source,
+        host_facts=HostFacts.of(header),
+        profile=scan_scope(header),
+        source_format=header.source_format,
+        started_at=header.started_at,
+        finished_at=header.finished_at,
+        as_of=context.as_of,
+        complete=context.complete,
+        min_severity=printable(header.min_severity) if header.min_severity is not None else None,
+        notes=tuple(sorted(header.notes)),
+        counts=_counts(judged, len(issues)),
+        issues=issues,
+        top=tuple(issue.id for issue in issues[:_TOP]),
+        correlations=tuple(_correlation(group, judged) for group in groups),
+        baseline=None if comparison is None else _baseline(comparison, knowledge),
+        compliance=gaps.report(knowledge.frameworks, coverage(knowledge)),
+        policy=PolicySection(
+            profile=policy.profile,
+            expired=tuple(
+                ExpiredEntry(entry.owner, entry.reason, entry.expires.isoformat(), entry.class_, entry.fingerprint)
+                for entry in policy.expired(context.as_of)
+            ),
+        ),
+        provenance=provenance,
+    )
+
+
+def _counts(judged: Judged, issues: int) -> Counts:
+    members, judgements, levels = judged.index.members, judged.judgements, judged.levels
+    # People count findings; twins are one.
+    different = {(m.classified.fingerprint, m.classified.content): m.seq for m in reversed(members)}.values()
+    return Counts(
+        lines=len(members),
+        distinct=len(different),
+        rejected=judged.index.context.rejected,
+        status=count_words(judgements[seq].status for seq in different),
+        level=count_words(levels[seq] for seq in different if _at_stake(judgements[seq].status)),
+        issues=issues,
+        unknown_class=sum(m.classified.class_id.startswith("unknown.") for m in members),
+        ambiguous_class=sum(bool(m.classified.candidates) for m in members),
+        probable_artefacts=sum(j.artefact is not None and j.artefact.degree != "cannot_tell" for j in judgements),
+    )
+
+
+def _at_stake(status: Status) -> TypeGuard[AtStake]:
+    return status in _AT_STAKE
+
+
+def _issues(judged: Judged, comparison: Comparison | None, knowledge: Knowledge) -> tuple[Issue, ...]:
+    """Group what is at stake by class and by the features that split it; worst first."""
+    alike: dict[tuple[str, AtStake, tuple[str, ...]], list[int]] = {}
+    for member, judgement in zip(judged.index.members, judged.judgements, strict=True):
+        status = judgement.status
+        if not _at_stake(status):
             continue
         finding = member.classified
         spec = knowledge.classes.get(finding.class_id)
         split = [finding.features.get(name, "") for name in spec.issue_by] if spec is not None else []
-        buckets.setdefault((finding.class_id, judgement.status, *finding.candidates, *split), []).append(member.seq)
-    issues = [_issue(key, seqs, judged, comparison, knowledge) for key, seqs in sorted(buckets.items())]
+        alike.setdefault((finding.class_id, status, (*finding.candidates, *split)), []).append(member.seq)
+    issues = [
+        _issue(digest("issue", judged.index.context.host, class_id, status, *split), status, seqs, judged, comparison,
+               knowledge)
+        for (class_id, status, split), seqs in alike.items()
+    ]  # fmt: skip
     issues.sort(
         key=lambda issue: (
-            -LEVELS.index(issue["level"]),  # a model may have raised it
-            -issue["score"],
-            issue["do_first"] is not None and issue["do_first"]["kind"] == "accept",  # nothing to do: after the rest
-            -issue["distinct"],
-            issue["class"],
-            issue["id"],
+            -LEVELS.index(issue.level),  # a model may have raised it
+            -issue.score,
+            issue.do_first is not None and issue.do_first.kind == "accept",  # nothing to do: after the rest
+            -issue.distinct,
+            issue.class_,
+            issue.id,
         )
     )
-    return issues
+    return tuple(issues)
 
 
 def _issue(
-    key: tuple[str, ...], seqs: Sequence[int], judged: Judged, comparison: Comparison | None, knowledge: Knowledge
-) -> Json:
+    name: str,
+    status: AtStake,
+    seqs: Sequence[int],
+    judged: Judged,
+    comparison: Comparison | None,
+    knowledge: Knowledge,
+) -> Issue:
     index, judgements, levels = judged.index, judged.judgements, judged.levels
     worst = max(seqs, key=lambda seq: (LEVELS.index(levels[seq]), judgements[seq].risk.score, -seq))
     assessment, impact = judged.say(worst)
-    judgement, member = judgements[worst], index.members[worst]
-    finding = member.classified
+    judgement, finding = judgements[worst], index.members[worst].classified
     spec = knowledge.classes.get(finding.class_id)
     identity = identity_slots(knowledge, finding.class_id)
     labels: dict[str, str] = {}
@@ -143,55 +174,54 @@ def _issue(
         if other.fingerprint not in labels:
             labels[other.fingerprint] = label_of(other, identity, index.findings[seq].id)
             examples.append(index.members[seq].dedupe_key)
-    states: Counter[str] = Counter()
+    states: Mapping[BaselineState, int] = {}
     if comparison is not None:
-        states.update(comparison.seen[fingerprint].state for fingerprint in labels)
+        states = count_words(comparison.seen[fingerprint].state for fingerprint in labels)
     actions = Counter(
-        (action["id"], action["contraindicated"] is not None) for seq in seqs for action in judgements[seq].remediation
+        (action.id, action.contraindicated is not None) for seq in seqs for action in judgements[seq].remediation
     )
     first = _do_first([judgements[seq] for seq in sorted(seqs, key=lambda seq: (-judgements[seq].risk.score, seq))])
-    return {
-        "id": digest("issue", index.context.host, *key),
-        "class": finding.class_id,
-        "candidates": finding.candidates,
-        "title": spec.title if spec is not None else _untold_title(finding.candidates, finding.title, knowledge),
-        "split": {
-            name: finding.features[name]
-            for name in (spec.issue_by if spec is not None else ())
-            if name in finding.features
-        },
-        "scanner": finding.scanner,
-        "status": judgement.status,
-        "level": levels[worst],
-        "score": judgement.risk.score,
-        "assessment": assessment,
-        "impact": impact,
-        "lines": len(seqs),
-        "distinct": len(labels),
-        "baseline": dict(sorted(states.items())),
-        "labels": list(labels.values())[:_EXAMPLES],
-        "examples": examples[:_EXAMPLES],
-        "artefact": None
-        if judgement.artefact is None
-        else {name: judgement.artefact[name] for name in ("id", "degree", "why", "check")},
-        "do_first": None
-        if first is None
-        else {
-            "kind": knowledge.remediations[first["id"]].kind,
-            **{name: first[name] for name in ("id", "summary", "command", "check", "contraindicated")},
-        },
-        "actions": [
-            {"id": name, "contraindicated": barred, "findings": count}
-            for (name, barred), count in sorted(actions.items())
-        ],
-    }
+    split = spec.issue_by if spec is not None else ()
+    return Issue(
+        id=name,
+        class_=finding.class_id,
+        candidates=finding.candidates,
+        title=spec.title if spec is not None else _untold_title(finding.candidates, finding.title, knowledge),
+        split={feature: finding.features[feature] for feature in split if feature in finding.features},
+        scanner=finding.scanner,
+        status=status,
+        level=levels[worst],
+        score=judgement.risk.score,
+        assessment=assessment,
+        impact=impact,
+        lines=len(seqs),
+        distinct=len(labels),
+        baseline=states,
+        labels=tuple(labels.values())[:_EXAMPLES],
+        examples=tuple(examples[:_EXAMPLES]),
+        artefact=_issue_artefact(judgement),
+        do_first=_first_action(first, knowledge),
+        actions=tuple(ActionCount(action, barred, count) for (action, barred), count in sorted(actions.items())),
+    )
 
 
-def _do_first(judgements: Sequence[Judgement]) -> Json | None:
+def _issue_artefact(judgement: Judgement) -> IssueArtefact | None:
+    known = judgement.artefact
+    return None if known is None else IssueArtefact(known.id, known.degree, known.why, known.check)
+
+
+def _first_action(action: Action | None, knowledge: Knowledge) -> FirstAction | None:
+    if action is None:
+        return None
+    kind = knowledge.remediations[action.id].kind
+    return FirstAction(kind, action.id, action.summary, action.command, action.check, action.contraindicated)
+
+
+def _do_first(judgements: Sequence[Judgement]) -> Action | None:
     """Choose an action for the worst finding that has one which does no harm; else say what must not be done."""
     for judgement in judgements:
         for action in judgement.remediation:
-            if action["contraindicated"] is None:
+            if action.contraindicated is None:
                 return action
     return next((judgement.remediation[0] for judgement in judgements if judgement.remediation), None)
 
@@ -202,48 +232,45 @@ def _untold_title(candidates: Sequence[str], title: str, knowledge: Knowledge) -
     return printable(title) or "Unknown kind of finding"
 
 
-def _correlation(group: Group, judged: Judged) -> Json:
-    level = max((judged.levels[seq] for seq in group.members), key=LEVELS.index)
-    return {
-        "rule": group.rule,
-        "group": group.group,
-        "title": group.title,
-        "why": group.why,
-        "about": printable(group.about) or None,
-        "first": group.first,
-        "level": level,
-        "techniques": group.techniques,
-        "findings": len(group.members),
-        "members": [judged.index.members[seq].dedupe_key for seq in group.members[:10]],
-    }
+def _correlation(group: Group, judged: Judged) -> ScanCorrelation:
+    return ScanCorrelation(
+        rule=group.rule,
+        group=group.group,
+        title=group.title,
+        why=group.why,
+        about=printable(group.about) or None,
+        first=group.first,
+        level=max((judged.levels[seq] for seq in group.members), key=LEVELS.index),
+        techniques=group.techniques,
+        findings=len(group.members),
+        members=tuple(judged.index.members[seq].dedupe_key for seq in group.members[:_MEMBERS]),
+    )
 
 
-def _baseline(comparison: Comparison, knowledge: Knowledge) -> Json:
-    return {
-        "compared": comparison.compared,
-        "states": _count(seen.state for seen in comparison.seen.values()),
-        "resolved": [_gone(one, knowledge, "gone") for one in comparison.resolved]
-        + [
-            _gone(one, knowledge, "passed")
-            for one in sorted(comparison.seen.values(), key=lambda one: one.fingerprint)
-            if one.state == "resolved"
-        ],
-        "not_observed": [_gone(one, knowledge, "gone") for one in comparison.not_observed[:_UNSEEN]],
-        "not_observed_count": len(comparison.not_observed),
-    }
+def _baseline(comparison: Comparison, knowledge: Knowledge) -> BaselineSection:
+    passed = sorted((one for one in comparison.seen.values() if one.state == "resolved"), key=_fingerprint)
+    return BaselineSection(
+        compared=comparison.compared,
+        states=count_words(seen.state for seen in comparison.seen.values()),
+        resolved=(
+            *(_gone(one, knowledge, "gone") for one in comparison.resolved),
+            *(_gone(one, knowledge, "passed") for one in passed),
+        ),
+        not_observed=tuple(_gone(one, knowledge, "gone") for one in comparison.not_observed[:_UNSEEN]),
+        not_observed_count=len(comparison.not_observed),
+    )
 
 
-def _gone(one: Missing | Seen, knowledge: Knowledge, how: str) -> Json:
+def _fingerprint(seen: Seen) -> str:
+    return seen.fingerprint
+
+
+def _gone(one: Missing | Seen, knowledge: Knowledge, how: Literal["gone", "passed"]) -> GoneFinding:
     spec = knowledge.classes.get(one.class_id)
-    return {
-        "fingerprint": one.fingerprint,
-        "class": one.class_id,
-        "title": spec.title if spec is not None else one.class_id,
-        "label": one.label,
-        "first_seen_at": one.first_seen_at,
-        "how": how,
-    }
+    title = spec.title if spec is not None else one.class_id
+    return GoneFinding(one.fingerprint, one.class_id, title, one.label, one.first_seen_at, how)
 
 
-def _count(values: Any) -> Mapping[str, int]:
-    return dict(sorted(Counter(values).items()))
+def count_words(words: Iterable[Word]) -> dict[Word, int]:
+    """Count how often each word occurs; words that do not are left out."""
+    return dict(sorted(Counter(words).items()))

@@ -1,1 +1,1 @@
-"""From bytes that the scanner wrote to typed findings, and to a reason for what cannot be used."""
+"""Parses what the scanner wrote into typed findings; what cannot be used is rejected with a reason."""

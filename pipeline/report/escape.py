@@ -1,8 +1,8 @@
-"""Lossless text for strings whose bytes are not text.
+"""Lossless escaping of strings whose bytes are not valid UTF-8.
 
 File and process names are bytes to the kernel, and the scanner copies them into its report as they are. Such a
-string is escaped as a whole: every backslash is doubled, a bad byte becomes ``\\xNN`` and a lone surrogate
-``\\uNNNN``; all else stays. `unescape` gives the exact bytes back, so two different names never look the same.
+string is escaped as a whole: every backslash is doubled, an invalid byte becomes ``\\xNN`` and a lone surrogate
+``\\uNNNN``; everything else stays. `unescape` returns the exact bytes, so two different names never look the same.
 """
 
 import re
@@ -18,11 +18,11 @@ def escape_literal(body: bytes) -> str | None:
 
     None when the literal has an escape that JSON does not know.
     """
-    # Bad bytes arrive as U+DC80..U+DCFF. UTF-8 has no surrogates, so nothing else in the decoded text looks so;
-    # surrogates that the literal itself spells as \uDCNN are seen below, before they become characters.
+    # Invalid bytes are decoded to U+DC80..U+DCFF. UTF-8 encodes no surrogates, so nothing else in the text looks like
+    # that; surrogates that the literal spells as \uDCNN are handled below, before they become characters.
     text = body.decode("utf-8", "surrogateescape")
     out: list[str] = []
-    high = 0  # a high surrogate that waits for its partner
+    high = 0  # a high surrogate whose low one has not come yet
     for match in _PIECE.finditer(text):
         code, simple, plain, stray = match.groups()
         unit = int(code, 16) if code else 0

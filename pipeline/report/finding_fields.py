@@ -1,15 +1,14 @@
-"""Checks one finding and brings its fields into one form, whatever the format it came in."""
+"""Validates one finding and normalises its fields, whatever format it came in."""
 
 from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
 
-from pipeline.finding import SEVERITIES, RawFinding, Reject, Severity
+from pipeline.finding import EXCERPT_BYTES, SEVERITIES, RawFinding, Reject, Severity
 from pipeline.report.marks import Flaw, join, resolve, strip
 
-EXCERPT_BYTES = 512
-MAX_PATH_CHARS = 200  # a metadata key may be as long as it likes
+MAX_PATH_CHARS = 200  # metadata keys have no limit of their own
 MAX_SCORE = 1_000_000  # a base score is 0 to 90; more digits than this are no score
 
 _SEVERITY: Final[dict[str, Severity]] = {word: word for word in SEVERITIES}
@@ -33,7 +32,7 @@ def read_finding(value: Any, scanner: str | None, path: str, marker: str = "") -
     Args:
         scanner: name of the section; None when the finding itself must name its scanner (NDJSON).
         path: of the finding in its document, empty for a line.
-        marker: of the marks in `value`, or empty.
+        marker: with which placeholders in `value` begin (see `pipeline.report.marks`), or empty.
     """
     try:
         escaped: list[str] = []
@@ -48,10 +47,10 @@ def read_finding(value: Any, scanner: str | None, path: str, marker: str = "") -
 
 
 def build_finding(fields: Mapping[str, Any], scanner: str | None, escaped: list[str]) -> RawFinding:
-    """Make a finding of `fields`, which hold no marks.
+    """Build a finding from `fields`, in which no placeholders are left.
 
-    Numbers stand for strings and strings for numbers where the scanner's formats differ in that. A severity in upper
-    case or with blanks around it is taken, with its original word in ``extra``: no other reading is possible.
+    A number is accepted for a string and the other way round where the scanner's formats differ in it. A severity in
+    upper case or with blanks around it is accepted, and its original spelling kept in ``extra``: it is unambiguous.
 
     Raises:
         Flaw: at the first field that cannot be used.
@@ -98,7 +97,7 @@ def build_finding(fields: Mapping[str, Any], scanner: str | None, escaped: list[
 
 
 def read_techniques(value: Any) -> tuple[str, ...] | None:
-    """Return ATT&CK ids from a comma-joined string or a list of strings, without repeats; None for anything else."""
+    """Return the ATT&CK ids in a comma-separated string or a list of strings, without repeats; None for other types."""
     if type(value) is str:
         value = value.split(",")
     if type(value) is not list or not all(type(item) is str for item in value):
@@ -107,7 +106,7 @@ def read_techniques(value: Any) -> tuple[str, ...] | None:
 
 
 def reject_of(flaw: Flaw, value: Any, path: str, marker: str) -> Reject:
-    """Make a `Reject` of a flaw found in the finding `value` at `path`."""
+    """Build the `Reject` for a flaw in the finding `value` at `path`."""
     return Reject(
         flaw.reason,
         flaw.detail,
@@ -172,7 +171,7 @@ def _score(value: Any) -> int | None:
 
 
 def whole_number(value: Any) -> int | None:
-    """Return a whole number that came as a number or as a string of digits; None for anything else."""
+    """Return the integer that a number or a string of digits stands for; None for anything else."""
     if type(value) is int:
         return value
     if type(value) is float and value.is_integer():

@@ -3,17 +3,18 @@
 import zlib
 
 from pipeline.errors import Incomplete, ReportError
-from pipeline.report.limits import DEFAULT_LIMITS, Limits
+from pipeline.report.limits import Limits, too_large
 
 GZIP_MAGIC = b"\x1f\x8b"
 _CHUNK = 1 << 20  # decompressed at a time, so that a bomb is noticed within a megabyte
 
 
-def decompress(raw: bytes, limits: Limits = DEFAULT_LIMITS) -> bytes:
-    """Return `raw`, decompressed if it starts like gzip (a name ending in .gz says nothing: the scanner writes plain
-    text under it).
+def decompress(raw: bytes, limits: Limits) -> bytes:
+    """Return `raw`, decompressed if it begins with the magic bytes of gzip.
 
-    Members that follow one another are joined; zero bytes after the last one are padding.
+    The name does not matter: the scanner writes plain text to files that end in .gz.
+
+    Several members are joined; zero bytes after the last one are padding.
 
     Raises:
         Incomplete: ``truncated_gzip``: the compressed data ends early.
@@ -52,6 +53,7 @@ def decompress(raw: bytes, limits: Limits = DEFAULT_LIMITS) -> bytes:
 
 def _check_size(size: int, compressed: int, limits: Limits) -> None:
     if size > limits.max_bytes:
-        raise ReportError("too_large", f"more than {limits.max_bytes} bytes; split the report or raise the limit")
+        raise too_large(limits)
     if size > limits.ratio_floor_bytes and size > compressed * limits.max_ratio:
-        raise ReportError("too_large", f"decompresses to more than {limits.max_ratio} times its size")
+        detail = f"decompresses to more than {limits.max_ratio} times its size; raise limits.max_ratio if you trust it"
+        raise ReportError("too_large", detail)

@@ -1,19 +1,19 @@
-"""Turns the header objects of a report into a `ScanHeader`; nothing in a header makes a report unusable."""
+"""Builds a `ScanHeader` from the header objects of a report; nothing in a header makes a report unusable."""
 
 import re
 from datetime import UTC, datetime
 from typing import Any
 
-from pipeline.finding import ScanHeader, SourceFormat
+from pipeline.finding import Note, ScanHeader, SourceFormat
 from pipeline.report.finding_fields import whole_number
 
 MAX_NAME_CHARS = 1024  # a host, user or kernel name; Linux allows 255 at most
 MAX_CMDLINE_CHARS = 1 << 17
-MAX_COUNT = 1 << 53  # what every JSON reader keeps exact
+MAX_COUNT = 1 << 53  # the largest integer that every JSON reader keeps exactly
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)")
-# What --pretty does to a time once it has lost track of strings.
+# A time as --pretty leaves it once it takes strings for structure (see `pipeline.report.pretty`).
 _PRETTY_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d: \d\d: \d\dZ")
 _MIN_SEVERITY = re.compile(r"(?:^|\s)--min-severity(?:=|\s+)(\S+)")
 _RULES_ENABLE = re.compile(r"(?:^|\s)--rules-enable(?:\s|$)")
@@ -25,9 +25,9 @@ def build_header(
     summary: dict[str, Any],
     raw: dict[str, Any],
     scanners: tuple[str, ...],
-    notes: list[str],
+    notes: list[Note],
 ) -> ScanHeader:
-    """Fill a header from `meta` and `summary`; what is odd is added to `notes`."""
+    """Build a header from `meta` and `summary`; irregularities are added to `notes`."""
     fields = _Fields(notes)
     config = meta.get("effective_config")
     if config is not None and type(config) is not dict:
@@ -63,9 +63,9 @@ def build_header(
 
 
 class _Fields:
-    """Reads header fields of the types that the formats allow, and notes every other."""
+    """Reads header fields, and notes each whose type or value is not allowed."""
 
-    def __init__(self, notes: list[str]) -> None:
+    def __init__(self, notes: list[Note]) -> None:
         self._notes = notes
 
     def text(self, source: dict[str, Any], name: str, max_chars: int = MAX_NAME_CHARS) -> str | None:

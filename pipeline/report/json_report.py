@@ -4,18 +4,18 @@ from dataclasses import replace
 from typing import Any
 
 from pipeline.errors import ReportError
-from pipeline.finding import ParsedReport, RawFinding, Reject
+from pipeline.finding import Note, ParsedReport, RawFinding, Reject
 from pipeline.report.finding_fields import describe, excerpt_of, read_finding
 from pipeline.report.header import build_header
 from pipeline.report.lexer import KIND_REPEATED
-from pipeline.report.limits import Limits
+from pipeline.report.limits import Limits, too_many_findings
 from pipeline.report.marks import join, occurrences, resolve_header, strip
 
 REPORT_KEYS = frozenset(("results", "meta", "summary"))
 
 
 def read_json_report(
-    document: dict[str, Any], marker: str, digest: str, limits: Limits, notes: list[str]
+    document: dict[str, Any], marker: str, digest: str, limits: Limits, notes: list[Note]
 ) -> ParsedReport:
     """Check a parsed report section by section and finding by finding.
 
@@ -82,7 +82,7 @@ class _Sections:
         if type(section) is not dict:
             self._reject("wrong_type", f"a section must be an object, not {describe(section)}", path, section)
             return
-        flaws: list[str] = []
+        flaws: list[Note] = []
         rest = {key: value for key, value in section.items() if key != "findings"}
         self.raw.append(resolve_header(rest, self._marker, flaws) if self._marker else rest)
         name = self.raw[-1].get("scanner")
@@ -102,7 +102,7 @@ class _Sections:
                 self._reject_unnamed(findings, f"{path}.scanner", "scanner" in section)
                 continue
             if len(self.findings) + len(self.rejects) + len(findings) > self._limits.max_findings:
-                raise ReportError("too_large", f"more than {self._limits.max_findings} findings in one report")
+                raise too_many_findings(self._limits)
             for value in findings:
                 finding = read_finding(value, scanner, "", self._marker)
                 if isinstance(finding, RawFinding):
@@ -126,12 +126,15 @@ class _Sections:
         self.rejects.append(reject)
         if len(self.rejects) > self._limits.max_rejects:
             first = self.rejects[0]
-            detail = f"more than {self._limits.max_rejects} findings that cannot be used; the first: {first.detail}"
+            detail = (
+                f"more than {self._limits.max_rejects} findings that cannot be used (limits.max_rejects); "
+                f"the first: {first.detail}"
+            )
             raise ReportError(first.reason, detail)
 
 
 def _raw_header(
-    document: dict[str, Any], sections: list[dict[str, Any]], marker: str, notes: list[str]
+    document: dict[str, Any], sections: list[dict[str, Any]], marker: str, notes: list[Note]
 ) -> dict[str, Any]:
     """Return everything of the report but its findings."""
     raw = {key: value for key, value in document.items() if key != "results"}
@@ -144,7 +147,7 @@ def _raw_header(
     return raw
 
 
-def _object(raw: dict[str, Any], name: str, notes: list[str]) -> dict[str, Any]:
+def _object(raw: dict[str, Any], name: str, notes: list[Note]) -> dict[str, Any]:
     value = raw.get(name)
     if type(value) is dict:
         return value

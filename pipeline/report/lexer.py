@@ -1,9 +1,9 @@
-"""Finds where one JSON value ends, and mends what keeps the strict parser from reading the rest of it.
+"""Finds the end of one JSON value, and replaces the parts of it that the strict parser would refuse.
 
-The strict parser takes a document whole or not at all. One process name with a bad byte would cost the whole
-report, so a value at fault is replaced by a *mark*: a string that starts with a character that the document does not
-hold, followed by a letter for the kind. `pipeline.report.marks` says what becomes of it. Only input that the strict
-parser has refused comes here.
+The strict parser accepts a document as a whole or not at all, so one process name with an invalid byte would cost the
+whole report. Each such part is replaced by a *mark*: a string that begins with a character that does not occur in the
+document, followed by a letter for the kind of fault. `pipeline.report.marks` resolves the marks. Only input that the
+strict parser has refused comes here.
 """
 
 import re
@@ -13,9 +13,9 @@ import orjson
 
 from pipeline.errors import ReportError
 from pipeline.report.escape import escape_literal
-from pipeline.report.limits import DEFAULT_LIMITS, Limits
+from pipeline.report.limits import Limits
 
-# Possessive, so that an unterminated string costs one pass and no backtracking. A lone quote is such a string.
+# Possessive quantifiers: an unterminated string costs one pass, without backtracking. A lone quote is one of those.
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}]|[^\s"\[\]{},:]++|"', re.S)
 _AT_FAULT = re.compile(rb"[\x00-\x1f\x80-\xff]|\\u[dD][89a-fA-F]")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -25,37 +25,37 @@ _NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _NOT_A_NUMBER = (b"NaN", b"Infinity", b"-Infinity", b"nan", b"inf", b"-inf", b"-nan")  # as printf and Python write it
 _INT64_DIGITS = 19
 
-KIND_ESCAPED = "e"  # held bad bytes or lone surrogates; the mark carries the escaped form
-KIND_CONTROL = "c"  # held raw control characters
-KIND_NUMBER = "n"  # NaN, infinity, or past the range of a double
-KIND_BIG = "i"  # an integer past 64 bits; the mark carries its digits
-KIND_DEEP = "d"  # nested past the limit
-KIND_REPEATED = "k"  # not a value but a key of an object; see `pipeline.report.load`
+KIND_ESCAPED = "e"  # invalid bytes or lone surrogates; the mark carries the escaped form
+KIND_CONTROL = "c"  # raw control characters
+KIND_NUMBER = "n"  # NaN, infinity, or out of the range of a double
+KIND_BIG = "i"  # an integer of more than 64 bits; the mark carries its digits
+KIND_DEEP = "d"  # nested deeper than the limit
+KIND_REPEATED = "k"  # a key of an object instead of a value; see `pipeline.report.load`
 
 
 @dataclass(slots=True, frozen=True)
 class Value:
-    """One value of the text.
+    """The position and the repaired text of one value.
 
     Attributes:
-        start, end: of the value; `end` is where the text ends if the value is cut.
+        start, end: offsets in the text; `end` is the end of the text if the value is cut.
         cut: the text ends before the value does.
-        mended: the value with marks in place of what was at fault.
-        last_token: where the last token begins in `mended`.
+        repaired: the value, with marks in place of what the strict parser refuses.
+        last_token: offset of the last token in `repaired`.
     """
 
     start: int
     end: int
     cut: bool
-    mended: bytes
+    repaired: bytes
     last_token: int
 
 
 def pick_marker(text: bytes) -> str:
-    """Choose a private-use character that `text` holds neither as itself nor as an escape.
+    """Choose a private-use character that occurs in `text` neither literally nor as an escape.
 
     Raises:
-        ReportError: ``encoding``, if it holds all of them, which only an attack on this function does.
+        ReportError: ``encoding``, if all of them occur, which can only be an attack on this function.
     """
     lowered = text.lower()
     for code in range(0xF8FF, 0xDFFF, -1):
@@ -64,11 +64,11 @@ def pick_marker(text: bytes) -> str:
     raise ReportError("encoding", "holds every private-use character; no report does")
 
 
-def lex(text: bytes, start: int, marker: str, limits: Limits = DEFAULT_LIMITS) -> Value:
-    """Find the value that begins at `start` and mend it.
+def lex(text: bytes, start: int, marker: str, limits: Limits) -> Value:
+    """Find the end of the value that begins at `start`, and repair it.
 
     Raises:
-        ReportError: ``invalid_json``, if more is at fault in it than a report can have.
+        ReportError: ``invalid_json``, if it needs more than `limits.max_repairs` repairs.
     """
     max_depth = limits.max_depth
     edits: list[tuple[int, int, bytes]] = []
@@ -97,23 +97,25 @@ def lex(text: bytes, start: int, marker: str, limits: Limits = DEFAULT_LIMITS) -
             if stop - last == 1:
                 break
             if _AT_FAULT.search(text, last, stop):
-                edit = _mend_string(text[last + 1 : stop - 1], marker)
+                edit = _repair_string(text[last + 1 : stop - 1], marker)
                 if edit:
                     edits.append((last, stop, edit))
         else:
-            edit = _mend_atom(text[last:stop], marker)
+            edit = _repair_atom(text[last:stop], marker)
             if edit:
                 edits.append((last, stop, edit))
         if depth == 0:
             end = stop
             break
-        if len(edits) > limits.max_mends:
-            raise ReportError("invalid_json", f"more than {limits.max_mends} values that are not JSON", start)
+        if len(edits) > limits.max_repairs:
+            raise ReportError(
+                "invalid_json", f"more than {limits.max_repairs} values that are not JSON (limits.max_repairs)", start
+            )
     cut = end < 0
     end = len(text) if cut else end
     if cut and deep_start >= 0:
         last = deep_start
-    elif cut and text[last:stop] != b'"':  # of a lone quote, all behind it is its string
+    elif cut and text[last:stop] != b'"':  # after a lone quote, everything belongs to its string
         last = max(last, text.rfind(b",", stop), text.rfind(b":", stop))
     parts: list[bytes] = []
     position, shift = start, 0
@@ -130,7 +132,7 @@ def _mark(marker: str, kind: str, value: str = "") -> bytes:
     return orjson.dumps(marker + kind + value)
 
 
-def _mend_string(body: bytes, marker: str) -> bytes | None:
+def _repair_string(body: bytes, marker: str) -> bytes | None:
     control = _CONTROL.search(body) is not None
     if not control and not _needs_escape(body):
         return None
@@ -154,7 +156,7 @@ def _needs_escape(body: bytes) -> bool:
     return False
 
 
-def _mend_atom(atom: bytes, marker: str) -> bytes | None:
+def _repair_atom(atom: bytes, marker: str) -> bytes | None:
     if atom in _NOT_A_NUMBER:
         return _mark(marker, KIND_NUMBER, atom.decode())
     if len(atom) < _INT64_DIGITS and b"e" not in atom and b"E" not in atom:

@@ -1,4 +1,4 @@
-"""Reads one JSON text strictly and fast, and tolerantly only where that fails."""
+"""Parses one JSON text with the fast strict parser, and with the tolerant one only where that fails."""
 
 import json
 from dataclasses import dataclass
@@ -8,13 +8,14 @@ import orjson
 
 from pipeline.errors import Incomplete, ReportError
 from pipeline.report.lexer import KIND_REPEATED, Value, lex, pick_marker
-from pipeline.report.limits import DEFAULT_LIMITS, Limits
+from pipeline.report.limits import Limits
 
 _WHITE = b" \t\r\n"
-# Every digit becomes 0 and every bracket stays, so one search each finds a long number and deep nesting.
+# With every digit replaced by 0, one search finds a long number.
 _DIGITS = bytes(0x30 if 0x30 <= byte <= 0x39 else byte for byte in range(256))
 _LONG_NUMBER = b"0" * 19
 _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"{}[]")
+_ALIKE = bytes.maketrans(b"{}", b"[]")  # so that a pass over `[{}]` takes away one level and not two
 _SPACED_COLONS = (b'" :', b'"\t:', b'"\n:', b'"\r:')
 
 
@@ -26,7 +27,7 @@ class Loaded:
     marker: str = ""
 
 
-def load(text: bytes, limits: Limits = DEFAULT_LIMITS) -> Loaded:
+def load(text: bytes, limits: Limits) -> Loaded:
     """Parse `text`, which holds one value.
 
     Raises:
@@ -47,10 +48,10 @@ def load(text: bytes, limits: Limits = DEFAULT_LIMITS) -> Loaded:
     return loaded
 
 
-def load_strict(text: bytes, limits: Limits = DEFAULT_LIMITS) -> Loaded | None:
-    """Parse `text` if the strict parser reads it and reads it right; None otherwise."""
-    # The strict parser turns integers past 64 bits into floats, and what it nests deeper than its writer
-    # allows could never be put out again.
+def load_strict(text: bytes, limits: Limits) -> Loaded | None:
+    """Parse `text` with the strict parser; None where it fails, or where its result would not be exact."""
+    # The strict parser turns integers of more than 64 bits into floats, and reads values that are nested deeper than
+    # its writer can write.
     if _LONG_NUMBER in text.translate(_DIGITS) or _may_be_deep(text, limits.max_depth):
         return None
     try:
@@ -64,29 +65,29 @@ def load_strict(text: bytes, limits: Limits = DEFAULT_LIMITS) -> Loaded | None:
 
 
 def load_value(value: Value, marker: str) -> Loaded:
-    """Parse a value that `lex` has found and mended with `marker`.
+    """Parse a value that `lex` has found and repaired with `marker`.
 
     Raises:
-        Incomplete: ``truncated``, if the value is cut and sound up to there.
+        Incomplete: ``truncated``, if the value is cut and valid up to there.
         ReportError: ``invalid_json``.
     """
     if value.cut:
         raise _explain_cut(value)
     try:
-        parsed = orjson.loads(value.mended)
+        parsed = orjson.loads(value.repaired)
     except orjson.JSONDecodeError as error:
-        offset = value.start + error.pos if len(value.mended) == value.end - value.start else value.start
+        offset = value.start + error.pos if len(value.repaired) == value.end - value.start else value.start
         raise ReportError("invalid_json", f"not JSON: {error.msg}", offset) from None
-    if _may_repeat_keys(value.mended, parsed):
-        return _load_with_repeats(value.mended, marker) or Loaded(parsed, marker)
+    if _may_repeat_keys(value.repaired, parsed):
+        return _load_with_repeats(value.repaired, marker) or Loaded(parsed, marker)
     return Loaded(parsed, marker)
 
 
 def _explain_cut(value: Value) -> ReportError:
-    mended = value.mended
-    characters = len(mended[: value.last_token].decode("utf-8", "replace"))
+    repaired = value.repaired
+    characters = len(repaired[: value.last_token].decode("utf-8", "replace"))
     try:
-        json.loads(mended.decode("utf-8", "replace"))
+        json.loads(repaired.decode("utf-8", "replace"))
     except json.JSONDecodeError as error:
         if error.pos < characters:
             return ReportError("invalid_json", f"not JSON: {error.msg}", value.start)
@@ -94,13 +95,15 @@ def _explain_cut(value: Value) -> ReportError:
 
 
 def _may_be_deep(text: bytes, max_depth: int) -> bool:
-    """Tell whether nesting may pass the limit; brackets inside strings can make it say so wrongly, never the other
-    way round."""
-    brackets = text.translate(None, _NOT_BRACKETS)
+    """Return whether nesting may be deeper than the limit.
+
+    Brackets inside strings can make it return True wrongly; it never returns False wrongly.
+    """
+    brackets = text.translate(_ALIKE, _NOT_BRACKETS)
     for _ in range(max_depth):
         if not brackets:
             return False
-        shorter = brackets.replace(b"{}", b"").replace(b"[]", b"")
+        shorter = brackets.replace(b"[]", b"")
         if len(shorter) == len(brackets):
             break
         brackets = shorter
@@ -108,10 +111,10 @@ def _may_be_deep(text: bytes, max_depth: int) -> bool:
 
 
 def _may_repeat_keys(text: bytes, value: Any) -> bool:
-    """Tell whether an object may hold a key twice: then there are more keys in the text than in the value.
+    """Return whether an object may repeat a key: then there are more keys in the text than in the parsed value.
 
-    A string with ``":`` in it is counted too and costs a slower look; a colon after white space would go uncounted,
-    so it costs one as well.
+    Keys are counted as ``":``. A string that contains it is counted too, and a colon after white space would not be;
+    both only cost a slower check.
     """
     if any(colon in text for colon in _SPACED_COLONS):
         return True
@@ -128,9 +131,9 @@ def _may_repeat_keys(text: bytes, value: Any) -> bool:
 
 
 def _load_with_repeats(text: bytes, marker: str) -> Loaded | None:
-    """Parse again with a look at every pair; None if no key contradicts itself.
+    """Parse again and compare the values of repeated keys; None if none of them differ.
 
-    An object with contradicting values of a key gets a mark among its keys, whose value is a dict from each such key
+    An object with a repeated key whose values differ gets one more key, a mark; its value is a dict from each such key
     to the list of its values.
     """
     found = False
@@ -153,5 +156,5 @@ def _load_with_repeats(text: bytes, marker: str) -> Loaded | None:
 
 
 def _differ(values: list[Any]) -> bool:
-    # As text, because 1, 1.0 and true are equal to Python.
+    # As text, because 1, 1.0 and True are equal in Python.
     return len(values) > 1 and len({json.dumps(value, sort_keys=True) for value in values}) > 1

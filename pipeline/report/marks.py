@@ -1,8 +1,9 @@
-"""What becomes of the marks that `pipeline.report.lexer` leaves in place of what was at fault."""
+"""Resolves the marks that `pipeline.report.lexer` leaves in place of what the strict parser refuses."""
 
 from typing import Any, Final
 
 from pipeline.errors import QuarantineReason
+from pipeline.finding import Note
 from pipeline.report.lexer import (
     KIND_BIG,
     KIND_CONTROL,
@@ -15,15 +16,15 @@ from pipeline.report.lexer import (
 _FAULTS: Final[dict[str, tuple[QuarantineReason, str]]] = {
     KIND_CONTROL: ("control_character", "raw control characters inside a string"),
     KIND_NUMBER: ("invalid_number", "not a finite number"),
-    KIND_DEEP: ("too_deep", "nested past the limit"),
+    KIND_DEEP: ("too_deep", "nested deeper than limits.max_depth"),
 }
 
 
 class Flaw(Exception):
-    """Raised when a finding holds something that cannot be used; the caller makes a `Reject` of it.
+    """Raised when a finding contains something that cannot be used; the caller turns it into a `Reject`.
 
     Attributes:
-        path: of the place, relative to the finding; empty for the finding itself.
+        path: within the finding; empty for the finding itself.
     """
 
     def __init__(self, reason: QuarantineReason, path: str, detail: str) -> None:
@@ -34,10 +35,10 @@ class Flaw(Exception):
 
 
 def resolve(value: Any, marker: str, path: str, escaped: list[str]) -> Any:
-    """Return `value` with its marks replaced by what they stand for, and add the paths of escaped strings.
+    """Return `value` with its marks replaced by what they stand for; paths of escaped strings are added to `escaped`.
 
     Raises:
-        Flaw: at the first mark that stands for nothing usable.
+        Flaw: at the first mark that stands for no usable value.
     """
     if type(value) is str:
         return _resolve_text(value, marker, path, escaped)
@@ -61,10 +62,10 @@ def resolve(value: Any, marker: str, path: str, escaped: list[str]) -> Any:
     return value
 
 
-def resolve_header(value: Any, marker: str, flaws: list[str]) -> Any:
-    """Return a header value with its marks resolved; what cannot be used is left out and noted in `flaws`.
+def resolve_header(value: Any, marker: str, flaws: list[Note]) -> Any:
+    """Return a header value with its marks resolved; unusable parts are left out and noted in `flaws`.
 
-    A key that contradicts itself is left out: a contradictory claim is none.
+    A key that is repeated with different values is left out too: neither value can be preferred.
     """
     if type(value) is str and value.startswith(marker):
         kind = value[1:2]
@@ -87,7 +88,7 @@ def resolve_header(value: Any, marker: str, flaws: list[str]) -> Any:
 
 
 def strip(value: Any, marker: str) -> Any:
-    """Return `value` with every mark reduced to the text it carries, for a person to look at."""
+    """Return `value` with every mark reduced to the text it carries, for people to read."""
     if type(value) is str:
         return value[2:] if value.startswith(marker) else value
     if type(value) is list:
@@ -101,7 +102,7 @@ def strip(value: Any, marker: str) -> Any:
 
 
 def occurrences(value: dict[str, Any], key: str, marker: str) -> list[Any]:
-    """Return every value that `key` has in an object, in order: several when it contradicts itself."""
+    """Return the values of `key` in an object, in order: several where it is repeated with different values."""
     if marker:
         repeated = value.get(marker + KIND_REPEATED)
         if repeated is not None and key in repeated:
@@ -120,7 +121,7 @@ def _resolve_text(text: str, marker: str, path: str, escaped: list[str]) -> str:
     kind = text[1:2]
     if kind in _FAULTS:
         reason, detail = _FAULTS[kind]
-        if kind == KIND_DEEP:  # the way down is as long as the limit is deep; the field at its top says where to look
+        if kind == KIND_DEEP:  # the full path would be as long as the limit is deep; its first field is enough
             path = ".".join(path.split(".")[:2]).split("[")[0]
         raise Flaw(reason, path, detail)
     if kind == KIND_ESCAPED:

@@ -1,31 +1,29 @@
-"""Undoes the scanner's `--pretty`, which damages strings once one of them ends in a backslash.
+"""Reverses the scanner's `--pretty`, which damages strings once one of them ends in a backslash.
 
-The last thing that `--pretty` does to its text is a pass that tracks strings by quotes, and takes a quote after a
-backslash for an escaped one, even when that backslash is itself escaped. From the first string that ends in a
-backslash on it takes text for structure and structure for text, so it adds blanks and line ends inside strings. The
-pass only ever adds, and what it adds depends only on what it has read so far. So it can be run backwards: where
-every addition is found in its place, the text before the pass is known exactly, and where one is missing, the text
-did not come from that pass and is left alone.
+`--pretty` ends with a pass over the text that recognises strings by their quotes, and treats a quote after a backslash
+as escaped even where that backslash is itself escaped. After the first string that ends in a backslash it confuses
+strings with structure, and inserts blanks and line ends into strings. The pass only inserts, and what it inserts
+depends only on what it has read so far, so it can be reversed: if every insertion is found in its place, the text
+before the pass is known exactly; if one is missing, the text did not come from that pass and is left as it is.
 """
 
 import re
 
-_QUOTE = re.compile(rb'(?<!\\)"')  # as the pass sees a quote that begins or ends a string
+_QUOTE = re.compile(rb'(?<!\\)"')  # what the pass takes for the beginning or end of a string
 _STRUCTURE = re.compile(rb"[:,{}\[\]]")
 _STEP = b"  "
-# A JSON report goes through two passes, of which the first is sound, so the text before the last one is laid out
-# too; NDJSON and SARIF go through one. Text that some other tool has laid out is told apart by this.
+# JSON reports go through two such passes, of which the first is correct, so the text before the second is indented
+# too; NDJSON and SARIF go through one. This excludes text that another tool has indented.
 _BEFORE = re.compile(rb'\s*\{(?:\n|"(?:type|version|\$schema)":)')
 
 
 def looks_damaged(text: bytes) -> bool:
-    """Tell cheaply whether `text` may have been damaged: it is laid out over lines, and a string may end in a
-    backslash."""
+    """Return whether `text` may be damaged: it is indented, and a string may end in a backslash; cheap to check."""
     return b'\\\\"' in text and b"{\n" in text
 
 
 def undo_pretty(text: bytes) -> bytes | None:
-    """Return the text that the pass was given, or None if `text` did not come from it."""
+    """Return the text before the pass, or None if `text` did not come from it."""
     parts: list[bytes] = []
     depth = 0
     for number, segment in enumerate(_QUOTE.split(text)):

@@ -1,4 +1,4 @@
-"""Turns the bytes of a whole file into reports, whatever layout they have."""
+"""Parses the bytes of a whole file into reports, whatever format they have."""
 
 import codecs
 import re
@@ -7,7 +7,7 @@ from pipeline.errors import Incomplete, ReportError
 from pipeline.finding import Reject
 from pipeline.report.document import Document, is_report, read_report
 from pipeline.report.gunzip import GZIP_MAGIC, decompress
-from pipeline.report.limits import DEFAULT_LIMITS, Limits
+from pipeline.report.limits import Limits
 from pipeline.report.load import load_strict
 from pipeline.report.pretty import looks_damaged
 from pipeline.report.records import FindingLine, HeaderLine, MetaLine
@@ -34,13 +34,13 @@ _DOCUMENT_KEYS = frozenset(
 _NOTHING = b" \t\r\n\0"
 
 
-def is_stream(head: bytes) -> bool | None:
-    """Tell from the first bytes of an uncompressed file whether it holds NDJSON, to be read line by line.
+def is_stream(head: bytes, limits: Limits) -> bool | None:
+    """Return whether a file is NDJSON, to be read line by line, judging by its first (uncompressed) bytes.
 
-    Log lines and blank lines in front count for nothing; the first line that begins like an object decides.
+    Log lines and blank lines at the beginning are ignored; the first line that begins like an object decides.
 
     Returns:
-        None when that line is not there yet, or does not say enough so far.
+        None while that line has not arrived, or is too short to decide.
     """
     if head.startswith(GZIP_MAGIC) or any(head.startswith(mark) for mark, _ in _WIDE_MARKS):
         return False
@@ -55,7 +55,7 @@ def is_stream(head: bytes) -> bool | None:
         if not line or (whole and is_log_line(line)):
             continue
         if not line.startswith(b"{"):
-            # Half a log line may still become one; anything else is neither, and is read whole to be refused whole.
+            # The beginning of a log line may still become one; anything else is read whole, to be rejected whole.
             return None if line.startswith(b"[") and not whole else False
         if _RECORD_START.match(line):
             return True
@@ -63,18 +63,18 @@ def is_stream(head: bytes) -> bool | None:
         if first and first.group(1) in _DOCUMENT_KEYS:
             return False
         if whole:
-            return isinstance(parse_line(line, 0), MetaLine | HeaderLine | FindingLine)
-        return None if len(line) <= DEFAULT_LIMITS.max_line_bytes else False
+            return isinstance(parse_line(line, 0, limits), MetaLine | HeaderLine | FindingLine)
+        return None if len(line) <= limits.max_line_bytes else False
     return None
 
 
-def read_document(raw: bytes, limits: Limits = DEFAULT_LIMITS, final: bool = False) -> Document:
+def read_document(raw: bytes, limits: Limits, final: bool = False) -> Document:
     """Read all reports of a whole file.
 
     Args:
-        raw: as the file has it, perhaps gzipped.
-        final: nothing more will be written. Where whole reports stand before a cut one, they are then used and
-            the cut one is rejected; otherwise all wait. A single cut report is never used in part.
+        raw: the bytes of the file, perhaps gzipped.
+        final: nothing more will be written. Complete reports before a cut one are then used, and the cut one is
+            rejected; otherwise all of them wait. A cut report is never used in part.
 
     Raises:
         Incomplete: the file may still be being written.
@@ -84,7 +84,7 @@ def read_document(raw: bytes, limits: Limits = DEFAULT_LIMITS, final: bool = Fal
     body = text.strip(_NOTHING)
     if not body:
         raise Incomplete("empty", "nothing but white space")
-    if is_stream(text):
+    if is_stream(text, limits):
         return _read_stream(text, limits)
     if not looks_damaged(body):
         loaded = load_strict(body, limits)
@@ -105,12 +105,12 @@ def _read_stream(text: bytes, limits: Limits) -> Document:
 
 
 def _to_utf8(data: bytes) -> bytes:
-    """Return `data` as UTF-8 without a byte order mark; blanks stand in for a mark so that offsets stay true."""
+    """Return `data` as UTF-8; a byte order mark is replaced by blanks, so that offsets stay correct."""
     if data.startswith(_UTF8_MARK):
         return b" " * len(_UTF8_MARK) + data[len(_UTF8_MARK) :]
     for mark, name in _WIDE_MARKS:
         if data.startswith(mark):
-            # Not final: an odd byte at the end means that the rest is still to come, and the text shows as cut.
+            # Not final: after an odd byte at the end more is to come, and the text is then found to be cut.
             decoder = codecs.getincrementaldecoder(name)("surrogatepass")
             try:
                 return decoder.decode(data[len(mark) :]).encode("utf-8", "surrogatepass")

@@ -1,4 +1,4 @@
-"""What one line of an NDJSON stream says."""
+"""The kinds of lines in an NDJSON stream."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +8,7 @@ from pipeline.finding import RawFinding, Reject
 
 @dataclass(slots=True, frozen=True)
 class MetaLine:
-    """A `meta` line: a scan begins. `line` is its bytes without the line end."""
+    """A `meta` line, which begins a scan. `line` is its bytes without the line end."""
 
     fields: dict[str, Any]
     line: bytes

@@ -1,19 +1,19 @@
-"""Reads the scanner's SARIF 2.1.0, which is a poor relation of its report: no host, no scanner, no times."""
+"""Reads the scanner's SARIF 2.1.0, which carries less than its JSON report: no host, no scanner, no times."""
 
 from dataclasses import replace
 from typing import Any, Final
 
 from pipeline.errors import ReportError
-from pipeline.finding import ParsedReport, RawFinding, Reject
+from pipeline.finding import Note, ParsedReport, RawFinding, Reject
 from pipeline.report.finding_fields import build_finding, describe, excerpt_of, read_techniques, reject_of
 from pipeline.report.header import build_header
-from pipeline.report.limits import Limits
+from pipeline.report.limits import Limits, too_many_findings
 from pipeline.report.marks import Flaw, occurrences, resolve, resolve_header
 
 SCANNER_TOOL = "sys-scan"
 
-# The scanner writes its own severities into `level`; these are the words of the standard. `error` is both: a failed
-# scanner when the scanner writes it, the worst level when another tool does.
+# The scanner writes its own severities into `level`; these are the levels of the standard. `error` is in both: a
+# scanner module that failed when sys-scan writes it, the highest level when another tool does.
 _STANDARD_LEVELS: Final[dict[str, str]] = {"error": "high", "warning": "medium", "note": "low", "none": "info"}
 _DEFAULT_LEVEL = "warning"  # SARIF 2.1.0, 3.27.10
 _MAPPED = frozenset(("ruleId", "level", "message", "properties"))
@@ -27,7 +27,7 @@ _SOURCE_NAMES: Final[dict[str, str]] = {
 }
 
 
-def read_sarif(document: dict[str, Any], marker: str, digest: str, limits: Limits, notes: list[str]) -> ParsedReport:
+def read_sarif(document: dict[str, Any], marker: str, digest: str, limits: Limits, notes: list[Note]) -> ParsedReport:
     """Check a parsed SARIF log, all runs of it.
 
     Raises:
@@ -61,7 +61,7 @@ def read_sarif(document: dict[str, Any], marker: str, digest: str, limits: Limit
                 continue
             usable = True
             if len(findings) + len(listed) > limits.max_findings:
-                raise ReportError("too_large", f"more than {limits.max_findings} findings in one report")
+                raise too_many_findings(limits)
             for value in listed:
                 try:
                     finding = _read_result(value, foreign, marker)

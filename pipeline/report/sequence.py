@@ -1,12 +1,11 @@
-"""Reads a file that is not one clean document: several of them, log lines around them, remains of an older one."""
+"""Parses a file that is more than one document: several reports, log lines between them, remains of an older file."""
 
 import re
 from dataclasses import replace
 
 from pipeline.errors import Incomplete, QuarantineReason, ReportError
-from pipeline.finding import ParsedReport, Reject
+from pipeline.finding import EXCERPT_BYTES, Note, ParsedReport, Reject
 from pipeline.report.document import Document, is_report, read_report, with_note
-from pipeline.report.finding_fields import EXCERPT_BYTES
 from pipeline.report.lexer import Value, lex, pick_marker
 from pipeline.report.limits import Limits
 from pipeline.report.load import Loaded, load, load_value
@@ -17,14 +16,14 @@ from pipeline.report.stream import LOG_LINE, ReportAssembler, read_record
 _BETWEEN = re.compile(rb"[\s\x00]*")
 _LOG_LINES = re.compile(rb"^" + LOG_LINE + rb".*$", re.M)
 _NEXT_START = re.compile(rb"^\{", re.M)
+_MAX_RESTARTS = 4  # inside a document that proved broken; each may cost a pass over all the rest
 
 
 def read_sequence(text: bytes, limits: Limits, final: bool) -> Document:
-    """Read every whole thing in `text`: JSON reports, SARIF logs and NDJSON records in any layout.
+    """Parse every complete item in `text`: JSON reports, SARIF logs and NDJSON records, indented or not.
 
     Args:
-        final: nothing more will be written, so what is whole before a cut end is used; otherwise a cut end makes
-            all of it wait.
+        final: nothing more will be written, so complete items before a cut one are used; otherwise all of them wait.
 
     Raises:
         ReportError: if nothing in it can be used.
@@ -35,12 +34,12 @@ def read_sequence(text: bytes, limits: Limits, final: bool) -> Document:
 class _Sequence:
     def __init__(self, text: bytes, limits: Limits, final: bool) -> None:
         self._rejects: list[Reject] = []
-        # A valid string holds no line end, so a log line may be taken out wherever it stands. Blanks in its place
-        # keep all offsets true.
+        # A valid string contains no line end, so a log line may be removed wherever it is. It is replaced by blanks,
+        # which keeps all offsets correct.
         self._text = _LOG_LINES.sub(self._blank_log_line, text)
         self._original = text
-        self._restarts = limits.max_restarts
-        # The pass that damages runs over all of the scanner's output, so one record's flaw reaches into the next.
+        self._restarts = _MAX_RESTARTS
+        # The pass that damages text runs over the whole output, so damage of one record goes on in the next.
         before = undo_pretty(self._text) if looks_damaged(self._text) else None
         self._undone = before is not None
         if before is not None:
@@ -62,7 +61,9 @@ class _Sequence:
             raise self._explain_nothing()
         if self._undone:
             self._reports = [with_note(report, "pretty_damage") for report in self._reports]
-            self._rejects = [replace(reject, offset=None) for reject in self._rejects]  # of text that no longer is
+            self._rejects = [
+                replace(reject, offset=None) for reject in self._rejects
+            ]  # they were offsets in the damaged text
         if any(reject.reason == "log_line" for reject in self._rejects):
             self._reports = [with_note(report, "log_lines") for report in self._reports]
         self._rejects.sort(key=lambda reject: reject.offset or 0)
@@ -74,7 +75,7 @@ class _Sequence:
 
     def _read_value(self, position: int) -> int:
         value = lex(self._text, position, self._marker, self._limits)
-        notes: list[str] = []
+        notes: list[Note] = []
         try:
             loaded = self._load(value, notes)
             if is_report(loaded):
@@ -92,7 +93,7 @@ class _Sequence:
         except ReportError as error:
             following = _NEXT_START.search(self._text, position + 1, value.end)
             if following and self._restarts and error.reason in ("truncated", "invalid_json"):
-                # A cut document with another one written behind it looks like one broken document.
+                # A cut document followed by another one looks like one broken document.
                 self._restarts -= 1
                 self._errors.append(error)
                 self._reject(error.reason, error.detail, position, following.start())
@@ -104,7 +105,7 @@ class _Sequence:
             self._reject("trailing_data" if behind else error.reason, error.detail, position, value.end)
         return value.end
 
-    def _load(self, value: Value, notes: list[str]) -> Loaded:
+    def _load(self, value: Value, notes: list[Note]) -> Loaded:
         piece = self._text[value.start : value.end]
         if not value.cut and not self._undone and looks_damaged(piece):
             before = undo_pretty(piece)
@@ -115,7 +116,7 @@ class _Sequence:
         return load_value(value, self._marker)
 
     def _pass_over(self, position: int) -> int:
-        """Reject what is no value, up to the next line that begins like a document."""
+        """Reject what is not a value, up to the next line that begins like a document."""
         line_end = self._text.find(b"\n", position)
         following = _NEXT_START.search(self._text, line_end + 1) if line_end >= 0 else None
         end = following.start() if following else len(self._text)
@@ -141,7 +142,9 @@ class _Sequence:
 
     def _reject(self, reason: QuarantineReason, detail: str, start: int, end: int) -> None:
         if len(self._rejects) >= self._limits.max_rejects:
-            raise ReportError("not_a_report", f"more than {self._limits.max_rejects} pieces that cannot be used")
+            raise ReportError(
+                "not_a_report", f"more than {self._limits.max_rejects} pieces that cannot be used (limits.max_rejects)"
+            )
         excerpt = self._original[start : min(end, start + EXCERPT_BYTES)]
         self._rejects.append(Reject(reason, detail, start, None, excerpt))
 

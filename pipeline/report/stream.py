@@ -1,4 +1,4 @@
-"""Reads NDJSON: a line by itself, and lines together as the reports that they make up."""
+"""Parses NDJSON: single lines, and sequences of lines as reports."""
 
 import hashlib
 import re
@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from pipeline.errors import ReportError
-from pipeline.finding import ParsedReport, RawFinding, Reject, ScanHeader
-from pipeline.report.finding_fields import EXCERPT_BYTES, describe, excerpt_of, read_finding
+from pipeline.finding import EXCERPT_BYTES, Note, ParsedReport, RawFinding, Reject, ScanHeader
+from pipeline.report.finding_fields import describe, excerpt_of, read_finding
 from pipeline.report.header import build_header
-from pipeline.report.limits import DEFAULT_LIMITS, Limits
+from pipeline.report.limits import Limits, line_too_long, too_many_findings
 from pipeline.report.load import Loaded, load
 from pipeline.report.marks import resolve_header
 from pipeline.report.records import BadLine, BlankLine, FindingLine, HeaderLine, MetaLine, StreamRecord
@@ -22,21 +22,20 @@ _WHITE = b" \t\r\n"
 LOG_LINE = rb"\[(?:TRACE|DEBUG|INFO|WARN|WARNING|ERROR|FATAL|CRITICAL) *\](?: |$)"
 _LOG_LINE = re.compile(LOG_LINE)
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-# These do not cost a report its completeness: they are no findings, and the summary counts those.
+# With these a report can still be complete: its summary counts findings only.
 _HARMLESS = frozenset(("log_line", "unknown_record"))
 
 
-def parse_line(line: bytes, offset: int, limits: Limits = DEFAULT_LIMITS) -> StreamRecord:
-    """Say what one line is.
+def parse_line(line: bytes, offset: int, limits: Limits) -> StreamRecord:
+    """Parse one line.
 
     Args:
-        line: with or without its end. Zero bytes in front are dropped: a writer whose file was cut under its hands
-            leaves a hole there.
+        line: with or without its line end. Leading zero bytes are dropped: a writer whose file is truncated while it is
+            open goes on at its old offset, which leaves a hole.
         offset: of its first byte in the stream.
     """
     if len(line) > limits.max_line_bytes + 2:
-        detail = f"a line of {len(line)} bytes; the limit is {limits.max_line_bytes}"
-        return _bad("line_too_long", detail, line, offset)
+        return _bad("line_too_long", line_too_long(limits), line, offset)
     text = line.strip(_WHITE)
     if text[:1] in (b"\0", b"\xef"):
         text = text.lstrip(b"\0").removeprefix(_BYTE_ORDER_MARK).strip(_WHITE)
@@ -52,7 +51,7 @@ def parse_line(line: bytes, offset: int, limits: Limits = DEFAULT_LIMITS) -> Str
 
 
 def read_record(loaded: Loaded, line: bytes, offset: int) -> StreamRecord:
-    """Say what a parsed record is; `line` is the bytes it came from."""
+    """Return the kind of line that a parsed value is; `line` is the bytes it was parsed from."""
     value, marker = loaded.value, loaded.marker
     if type(value) is not dict:
         return _bad("unknown_record", f"a record must be an object, not {describe(value)}", line, offset)
@@ -70,7 +69,7 @@ def read_record(loaded: Loaded, line: bytes, offset: int) -> StreamRecord:
 
 
 def is_record(value: dict[str, Any]) -> bool:
-    """Tell whether a parsed object is a record of a type that the scanner writes."""
+    """Return whether a parsed object is a record of a type that the scanner writes."""
     kind = value.get("type")
     return type(kind) is str and kind in RECORD_KINDS
 
@@ -78,7 +77,7 @@ def is_record(value: dict[str, Any]) -> bool:
 def stream_header(meta: MetaLine | None, headers: Sequence[HeaderLine]) -> ScanHeader:
     """Make the header of a scan from its first lines; of two lines of a kind that contradict each other the first
     counts."""
-    notes: list[str] = []
+    notes: list[Note] = []
     if meta is None:
         notes.append("no_meta")
     raw: dict[str, Any] = {"meta": meta.fields} if meta else {}
@@ -93,12 +92,12 @@ def stream_header(meta: MetaLine | None, headers: Sequence[HeaderLine]) -> ScanH
 
 
 class ReportAssembler:
-    """Puts records together to reports, in order: a `meta` begins the next one.
+    """Assembles records into reports, in order: each `meta` line begins a report.
 
-    Header lines before the first `meta` belong to it if no finding stands between.
+    Header lines before the first `meta` belong to its report, unless a finding comes between.
     """
 
-    def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._reports: list[ParsedReport] = []
         self._loose: list[Reject] = []
@@ -109,7 +108,7 @@ class ReportAssembler:
         self._digest = hashlib.sha256()
 
     def add(self, record: StreamRecord, raw: bytes) -> None:
-        """Take the next record; `raw` is its bytes, which the digest of its report covers (less the line end)."""
+        """Add the next record; `raw` is its bytes, which the digest of the report covers, without the line end."""
         if isinstance(record, BlankLine):
             return
         if isinstance(record, MetaLine):
@@ -121,17 +120,20 @@ class ReportAssembler:
         elif isinstance(record, FindingLine):
             self._findings.append(record.finding)
             if len(self._findings) > self._limits.max_findings:
-                raise ReportError("too_large", f"more than {self._limits.max_findings} findings in one report")
+                raise too_many_findings(self._limits)
         else:
             self._rejects.append(record.reject)
             if len(self._rejects) > self._limits.max_rejects:
-                raise ReportError("not_a_report", f"more than {self._limits.max_rejects} records that cannot be used")
+                raise ReportError(
+                    "not_a_report",
+                    f"more than {self._limits.max_rejects} records that cannot be used (limits.max_rejects)",
+                )
             if record.reject.reason == "log_line":
                 return
         self._digest.update(raw.strip(b"\r\n") + b"\n")
 
     def finish(self) -> tuple[list[ParsedReport], list[Reject]]:
-        """Close the last report; return all reports, and the rejects that stand in none. Call once."""
+        """Close the last report; return all reports, and the rejects that belong to none. Call once."""
         self._close()
         return self._reports, self._loose
 
@@ -163,7 +165,7 @@ class ReportAssembler:
 
 
 def read_lines(text: bytes, limits: Limits) -> Iterable[tuple[bytes, StreamRecord]]:
-    """Yield every line of whole NDJSON with what it is; a last line without an end may be cut."""
+    """Yield every line of NDJSON with its record; a last line without an end may be cut."""
     position = 0
     while position < len(text):
         end = text.find(b"\n", position) + 1 or len(text)
@@ -173,7 +175,7 @@ def read_lines(text: bytes, limits: Limits) -> Iterable[tuple[bytes, StreamRecor
 
 
 def is_log_line(line: bytes) -> bool:
-    """Tell whether a line is one of the scanner's log (`[INFO ] ...`), which `2>&1` mixes into its output."""
+    """Return whether a line is one of the scanner's log (`[INFO ] ...`), which `2>&1` mixes into its output."""
     return line[:1] == b"[" and _LOG_LINE.match(line) is not None
 
 

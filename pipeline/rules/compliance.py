@@ -6,12 +6,13 @@ control met.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Annotated, Literal, get_args
 
+from pipeline.contract import Count, Digest, Doc, Items, Positive, TechniqueId
 from pipeline.finding import Status
 from pipeline.knowledge.schema import Basis, ControlRef, Framework, FrameworkFact, Knowledge, TechniqueRef, Topic
 
-Record = dict[str, Any]
+Evidence = Literal["failing", "supporting", "none"]
 
 FRAMEWORKS: tuple[Framework, ...] = get_args(Framework)
 BASES: tuple[Basis, ...] = get_args(Basis)  # strongest first
@@ -19,10 +20,109 @@ MAX_SAMPLE = 10  # dedupe keys named for each control; the rest can be found by 
 
 _FRAMEWORK_RANK = {name: rank for rank, name in enumerate(FRAMEWORKS)}
 _BASIS_RANK = {name: rank for rank, name in enumerate(BASES)}
-_EVIDENCE: dict[str, str] = {"open": "failing", "passed": "supporting"}
+_EVIDENCE: dict[Status, Evidence] = {"open": "failing", "passed": "supporting"}
 
 
-def controls_for(topics: Sequence[Topic], status: Status) -> tuple[Record, ...]:
+@dataclass(slots=True, frozen=True)
+class Control:
+    """One control that a finding is evidence for, or says something about."""
+
+    framework: Annotated[Framework, Doc("The framework.")]
+    control: Annotated[str, Doc("The control's id there.")]
+    title: Annotated[str, Doc("Its title.")]
+    evidence: Annotated[Evidence, Doc("What the finding says: against the control, in favour of it, or neither.")]
+    basis: Annotated[
+        Basis, Doc("`sourced`: published; `derived`: through a published crosswalk; `inferred`: our judgement.")
+    ]
+    source: Annotated[str, Doc("Who says so.")]
+    core: Annotated[bool, Doc("Present when two or more independent sources agree.")] = False
+    caution: Annotated[
+        str | None, Doc("Present when the mapping looks misplaced, with the reason; such entries count nowhere.")
+    ] = None
+
+
+@dataclass(slots=True, frozen=True)
+class Technique:
+    """One technique of MITRE ATT&CK."""
+
+    technique: Annotated[TechniqueId, Doc("Its id.")]
+    name: Annotated[str, Doc("Its name.")]
+    basis: Annotated[Basis, Doc("As for controls.")]
+
+
+@dataclass(slots=True, frozen=True)
+class Coverage:
+    """How much of a framework the scanner's classes can be evidence for at all.
+
+    Groups of controls are not counted, nor are claims marked with a caution.
+    """
+
+    total: Annotated[Count, Doc("Controls of the framework.")]
+    named: Annotated[Count, Doc("Controls that some finding class is evidence for.")]
+    sourced: Annotated[Count, Doc("Those for which a published source says so.")]
+    core: Annotated[Count, Doc("Those for which two independent sources do.")]
+
+
+@dataclass(slots=True, frozen=True)
+class Reach:
+    """Which controls of a framework the scanner's classes can be evidence for; groups are among `controls`, too."""
+
+    coverage: Coverage
+    controls: frozenset[str]
+
+
+@dataclass(slots=True, frozen=True)
+class SupportedControl:
+    """One control with evidence of this basis."""
+
+    control: Annotated[str, Doc("Its id.")]
+    title: Annotated[str, Doc("Its title.")]
+    findings: Annotated[Positive, Doc("Findings of this basis.")]
+    weaker: Annotated[Count, Doc("Findings of a weaker basis.")]
+    sample: Annotated[tuple[Digest, ...], Items(1, MAX_SAMPLE), Doc("Dedupe keys of at most ten of them.")]
+
+
+@dataclass(slots=True, frozen=True)
+class FailingControl(SupportedControl):
+    """One control with failing evidence of this basis."""
+
+    supporting: Annotated[Count, Doc("Findings in favour of it.")]
+
+
+@dataclass(slots=True, frozen=True)
+class SupportedControls:
+    """Controls with supporting evidence and no failing one, by basis."""
+
+    sourced: Annotated[tuple[SupportedControl, ...], Doc("Controls of this basis.")]
+    derived: Annotated[tuple[SupportedControl, ...], Doc("Controls of this basis.")]
+    inferred: Annotated[tuple[SupportedControl, ...], Doc("Controls of this basis.")]
+
+
+@dataclass(slots=True, frozen=True)
+class FailingControls:
+    """Controls with failing evidence, by the strongest basis of that evidence."""
+
+    sourced: Annotated[tuple[FailingControl, ...], Doc("Controls of this basis.")]
+    derived: Annotated[tuple[FailingControl, ...], Doc("Controls of this basis.")]
+    inferred: Annotated[tuple[FailingControl, ...], Doc("Controls of this basis.")]
+
+
+@dataclass(slots=True, frozen=True)
+class FrameworkGap:
+    """What a scan says about one framework."""
+
+    framework: Annotated[Framework, Doc("Which.")]
+    title: Annotated[str, Doc("Its name.")]
+    version: Annotated[str, Doc("The edition in use.")]
+    coverage: Annotated[Coverage, Doc("How much of it a scanner can say anything about.")]
+    failing: Annotated[FailingControls, Doc("Controls with failing evidence, by the strongest basis of that evidence.")]
+    supporting_only: Annotated[SupportedControls, Doc("Controls with supporting evidence and no failing one.")]
+    no_evidence: Annotated[
+        tuple[str, ...], Doc("Controls that a scanner can say something about and this scan does not.")
+    ]
+
+
+def controls_for(topics: Sequence[Topic], status: Status) -> tuple[Control, ...]:
     """List the controls that a finding with these topics and this status is evidence for.
 
     A control that several topics name is listed once, as the topic with the strongest claim has it: not marked
@@ -43,7 +143,7 @@ def controls_for(topics: Sequence[Topic], status: Status) -> tuple[Record, ...]:
 
 def techniques_for(
     topics: Sequence[Topic], extra: Sequence[TechniqueRef], names: Mapping[str, str]
-) -> tuple[Record, ...]:
+) -> tuple[Technique, ...]:
     """List the ATT&CK techniques of a finding, strongest basis first; `names` maps ids to names.
 
     The result is shared between findings: read it, do not change it.
@@ -56,48 +156,27 @@ def techniques_for(
         if held is None or _BASIS_RANK[basis] < _BASIS_RANK[held[1]]:
             strongest[technique] = name, basis
     ordered = sorted(strongest.items(), key=lambda item: _BASIS_RANK[item[1][1]])
-    return tuple({"technique": technique, "name": name, "basis": basis} for technique, (name, basis) in ordered)
+    return tuple(Technique(technique, name, basis) for technique, (name, basis) in ordered)
 
 
-@dataclass(slots=True, frozen=True)
-class Coverage:
-    """How much of a framework the scanner's classes can be evidence for at all.
-
-    Counts are of controls, not groups of them, and leave out claims marked with a caution.
-
-    Attributes:
-        total: of the whole framework.
-        named: for which some class has a claim of any basis.
-        sourced: for which a published source makes it.
-        core: for which two independent sources make it.
-        controls: ids with a claim of any basis, groups too.
-    """
-
-    total: int
-    named: int
-    sourced: int
-    core: int
-    controls: frozenset[str]
-
-
-def coverage(knowledge: Knowledge) -> dict[Framework, Coverage]:
+def coverage(knowledge: Knowledge) -> dict[Framework, Reach]:
     """Measure what the classes of the knowledge can say about each framework."""
     used = {ref.topic for spec in knowledge.classes.values() for ref in spec.topics}
     refs = [ref for key in used for ref in knowledge.topics[key].controls if ref.caution is None]
-    found: dict[Framework, Coverage] = {}
+    found: dict[Framework, Reach] = {}
     for framework in FRAMEWORKS:
         fact = knowledge.frameworks.get(framework)
         if fact is None:
             continue
         own = [ref for ref in refs if ref.framework == framework]
         single = [ref for ref in own if ref.control not in fact.groups]
-        found[framework] = Coverage(
+        counts = Coverage(
             total=fact.total,
             named=len({ref.control for ref in single}),
             sourced=len({ref.control for ref in single if ref.basis == "sourced"}),
             core=len({ref.control for ref in single if ref.core}),
-            controls=frozenset(ref.control for ref in own),
         )
+        found[framework] = Reach(counts, frozenset(ref.control for ref in own))
     return found
 
 
@@ -109,7 +188,7 @@ class GapAnalysis:
         self._groups: dict[int, _Group] = {}
         self._seen: set[tuple[int, str]] = set()
 
-    def add(self, controls: tuple[Record, ...], dedupe_key: str, fingerprint: str) -> None:
+    def add(self, controls: tuple[Control, ...], dedupe_key: str, fingerprint: str) -> None:
         """Count a finding; one with the same fingerprint and the same controls as before counts no further."""
         group = self._groups.get(id(controls))
         if group is None:
@@ -123,8 +202,8 @@ class GapAnalysis:
             group.sample.append((len(self._seen), dedupe_key))
 
     def report(
-        self, frameworks: Mapping[Framework, FrameworkFact], covered: Mapping[Framework, Coverage]
-    ) -> list[Record]:
+        self, frameworks: Mapping[Framework, FrameworkFact], covered: Mapping[Framework, Reach]
+    ) -> tuple[FrameworkGap, ...]:
         """Say per framework which controls have failing, supporting or no evidence.
 
         `failing` and `supporting_only` keep apart what is sourced, derived and inferred: a control stands under the
@@ -133,20 +212,20 @@ class GapAnalysis:
         is beyond a scanner's reach (`coverage`). `covered` is `coverage` of the knowledge.
         """
         tallies = self._tallies()
-        return [
+        return tuple(
             _framework_gap(name, frameworks[name], covered[name], tallies)
             for name in FRAMEWORKS
             if name in frameworks and name in covered
-        ]
+        )
 
     def _tallies(self) -> "dict[tuple[str, str, str, str], _Tally]":
         """Add up per framework, control, evidence and basis."""
         tallies: dict[tuple[str, str, str, str], _Tally] = {}
         for group in self._groups.values():
             for each in group.controls:
-                if each["evidence"] == "none" or "caution" in each:
+                if each.evidence == "none" or each.caution is not None:
                     continue
-                key = each["framework"], each["control"], each["evidence"], each["basis"]
+                key = each.framework, each.control, each.evidence, each.basis
                 tally = tallies.setdefault(key, _Tally())
                 tally.count += group.count
                 tally.sample += group.sample
@@ -156,7 +235,7 @@ class GapAnalysis:
 class _Group:
     __slots__ = ("controls", "count", "sample")
 
-    def __init__(self, controls: tuple[Record, ...]) -> None:
+    def __init__(self, controls: tuple[Control, ...]) -> None:
         self.controls = controls
         self.count = 0
         self.sample: list[tuple[int, str]] = []
@@ -175,54 +254,46 @@ def _claim(ref: ControlRef) -> tuple[bool, bool, int]:
     return ref.caution is not None, not ref.core, _BASIS_RANK[ref.basis]
 
 
-def _control(ref: ControlRef, evidence: str) -> Record:
-    record: Record = {
-        "framework": ref.framework,
-        "control": ref.control,
-        "title": ref.title,
-        "evidence": evidence,
-        "basis": ref.basis,
-        "source": ref.source,
-    }
-    if ref.core:
-        record["core"] = True
-    if ref.caution is not None:
-        record["caution"] = ref.caution
-    return record
+def _control(ref: ControlRef, evidence: Evidence) -> Control:
+    return Control(
+        framework=ref.framework,
+        control=ref.control,
+        title=ref.title,
+        evidence=evidence,
+        basis=ref.basis,
+        source=ref.source,
+        core=ref.core,
+        caution=ref.caution,
+    )
 
 
 def _framework_gap(
-    name: Framework, fact: FrameworkFact, covered: Coverage, tallies: "Mapping[tuple[str, str, str, str], _Tally]"
-) -> Record:
-    sections: dict[str, dict[str, list[Record]]] = {
-        "failing": {basis: [] for basis in BASES},
-        "supporting_only": {basis: [] for basis in BASES},
-    }
+    name: Framework, fact: FrameworkFact, reach: Reach, tallies: "Mapping[tuple[str, str, str, str], _Tally]"
+) -> FrameworkGap:
+    failing: dict[str, list[FailingControl]] = {basis: [] for basis in BASES}
+    supported: dict[str, list[SupportedControl]] = {basis: [] for basis in BASES}
     silent = []
     for control, title in fact.controls.items():
-        failing = _by_basis(tallies, name, control, "failing")
-        supporting = _by_basis(tallies, name, control, "supporting")
-        if not failing and not supporting:
-            if control in covered.controls:
-                silent.append(control)
-            continue
-        basis, entry = _entry(control, title, failing or supporting)
-        if failing:
-            entry["supporting"] = sum(tally.count for tally in supporting.values())
-        sections["failing" if failing else "supporting_only"][basis].append(entry)
-    return {
-        "framework": name,
-        "title": fact.title,
-        "version": fact.version,
-        "coverage": {
-            "total": covered.total,
-            "named": covered.named,
-            "sourced": covered.sourced,
-            "core": covered.core,
-        },
-        **sections,
-        "no_evidence": silent,
-    }
+        against = _by_basis(tallies, name, control, "failing")
+        in_favour = _by_basis(tallies, name, control, "supporting")
+        if against:
+            basis, count, weaker, sample = _strongest(against)
+            supporting = sum(tally.count for tally in in_favour.values())
+            failing[basis].append(FailingControl(control, title, count, weaker, sample, supporting))
+        elif in_favour:
+            basis, count, weaker, sample = _strongest(in_favour)
+            supported[basis].append(SupportedControl(control, title, count, weaker, sample))
+        elif control in reach.controls:
+            silent.append(control)
+    return FrameworkGap(
+        framework=name,
+        title=fact.title,
+        version=fact.version,
+        coverage=reach.coverage,
+        failing=FailingControls(**{basis: tuple(controls) for basis, controls in failing.items()}),
+        supporting_only=SupportedControls(**{basis: tuple(controls) for basis, controls in supported.items()}),
+        no_evidence=tuple(silent),
+    )
 
 
 def _by_basis(
@@ -233,16 +304,12 @@ def _by_basis(
     }
 
 
-def _entry(control: str, title: str, by_basis: "Mapping[Basis, _Tally]") -> tuple[Basis, Record]:
+def _strongest(by_basis: "Mapping[Basis, _Tally]") -> tuple[Basis, int, int, tuple[str, ...]]:
+    """Give the strongest basis, its findings, those of a weaker one, and the dedupe keys of some."""
     basis, tally = next(iter(by_basis.items()))
-    return basis, {
-        "control": control,
-        "title": title,
-        "findings": tally.count,
-        "weaker": sum(other.count for other in by_basis.values()) - tally.count,
-        "sample": _first(tally.sample),
-    }
+    weaker = sum(other.count for other in by_basis.values()) - tally.count
+    return basis, tally.count, weaker, _first(tally.sample)
 
 
-def _first(sample: Iterable[tuple[int, str]]) -> list[str]:
-    return [key for _, key in sorted(sample)[:MAX_SAMPLE]]
+def _first(sample: Iterable[tuple[int, str]]) -> tuple[str, ...]:
+    return tuple(key for _, key in sorted(sample)[:MAX_SAMPLE])

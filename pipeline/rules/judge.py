@@ -1,47 +1,53 @@
 """Everything that the rules decide about one finding of a scan, worked out once for findings that are alike."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any, get_args
 
 from pipeline.classes.scan import ScanIndex
+from pipeline.contract import Doc
 from pipeline.display import printable
 from pipeline.features.systemd import contraindication
 from pipeline.finding import Level, Member, Severity, Status, StatusBasis
-from pipeline.intel.match import Intel
+from pipeline.intel.match import Hit, Intel
 from pipeline.knowledge.predicates import Test, View, compile_all, view
-from pipeline.knowledge.schema import ClassSpec, Knowledge, LevelRule, RemediationRef, TechniqueRef, Topic
+from pipeline.knowledge.schema import ClassSpec, Degree, Knowledge, LevelRule, RemediationRef, TechniqueRef, Topic
 from pipeline.rules.baseline import Comparison
-from pipeline.rules.compliance import controls_for, techniques_for
+from pipeline.rules.compliance import Control, Technique, controls_for, techniques_for
 from pipeline.rules.correlate import Group
 from pipeline.rules.policy import Allow, Override, Policy
-from pipeline.rules.remediate import escaped_slots, render
+from pipeline.rules.remediate import Action, escaped_slots, render
 from pipeline.rules.score import Evidence, Risk, score
 
-Json = dict[str, Any]
-
-_DEGREES = ("certain", "likely", "cannot_tell")
+_DEGREES: tuple[Degree, ...] = get_args(Degree)  # surest first
 _NO_ACTION: frozenset[Status] = frozenset({"passed", "accepted", "false_positive"})
 
 
 @dataclass(slots=True, frozen=True)
-class Judgement:
-    """What the rules decided about a finding.
+class Artefact:
+    """A known mistake of the scanner."""
 
-    Attributes:
-        severity: in effect; the report's own stands in `finding.severity`.
-        core_controls: how many of `controls` two or more independent sources state.
-    """
+    id: Annotated[str, Doc("Which one.")]
+    degree: Annotated[Degree, Doc("How sure that is.")]
+    why: Annotated[str, Doc("Why the scanner is wrong.")]
+    check: Annotated[str, Doc("How to find out on the host.")]
+    forgeable: Annotated[bool, Doc("Whether anyone who can name a file or process can make this evidence.")]
+    source: Annotated[str, Doc("Where this is known from.")]
+
+
+@dataclass(slots=True, frozen=True)
+class Judgement:
+    """What the rules decided about a finding; `severity` is the one in effect, not the report's own."""
 
     status: Status
     status_basis: StatusBasis
     severity: Severity
     suppression: Allow | None
-    artefact: Json | None
-    controls: tuple[Json, ...]
-    techniques: tuple[Json, ...]
-    intel: tuple[Json, ...]
-    remediation: tuple[Json, ...]
+    artefact: Artefact | None
+    controls: tuple[Control, ...]
+    techniques: tuple[Technique, ...]
+    intel: tuple[Hit, ...]
+    remediation: tuple[Action, ...]
     risk: Risk
 
 
@@ -95,7 +101,7 @@ class Judge:
         override = self._policy.override(context.host, finding)
         severity, severity_why = self._severity(member, spec, override)
         seen.severity = severity
-        artefact, forgeable = self._artefact(finding.class_id, seen)
+        artefact = next((known for known, test in self._rules.artefacts(finding.class_id) if test(seen)), None)
         class_rules = self._rules.of(finding.class_id)
         topics = class_rules.topics(seen)
         # What the operator accepts is still evidence; what is no finding at all is none.
@@ -113,14 +119,14 @@ class Judge:
         techniques = self._rules.shared_techniques(topics, extra)
         hits = self._intel.match(finding.slots, finding.metadata, context.as_of)
         compared = self._comparison.seen.get(finding.fingerprint) if self._comparison is not None else None
-        core = sum(1 for control in controls if control.get("core"))
+        core = sum(1 for control in controls if control.core)
         risk = score(
             Evidence(
                 status=status,
                 severity=severity,
                 severity_why=severity_why,
-                artefact=(artefact["degree"], artefact["why"]) if artefact is not None else None,
-                keep_medium=forgeable and finding.scanner == "ioc",
+                artefact=(artefact.degree, artefact.why) if artefact is not None else None,
+                keep_medium=artefact is not None and artefact.forgeable and finding.scanner == "ioc",
                 known=() if override is not None else class_rules.raises(seen),
                 raised_by=[(g.rule, g.raises) for g in groups if g.raises is not None and member.seq in g.raised],
                 intel=[printable(hit.indicator) for hit in hits],
@@ -136,7 +142,7 @@ class Judge:
             artefact=artefact,
             controls=controls,
             techniques=techniques,
-            intel=tuple(asdict(hit) for hit in hits),
+            intel=hits,
             remediation=self._remediation(class_rules, seen, status, escaped),
             risk=risk,
         )
@@ -152,26 +158,9 @@ class Judge:
             return spec.severity, "the class's own severity; the report's says nothing here"
         return member.severity, "the scanner's severity"
 
-    def _artefact(self, class_id: str, seen: View) -> tuple[Json | None, bool]:
-        best: tuple[int, str] | None = None
-        found: Json | None = None
-        forgeable = False
-        for key, test in self._rules.artefacts(class_id):
-            if not test(seen):
-                continue
-            entry = self._knowledge.artefacts[key]
-            rank = (_DEGREES.index(entry.degree), key)
-            if best is None or rank < best:
-                best, forgeable = rank, entry.forgeable
-                found = {
-                    "id": key, "degree": entry.degree, "why": entry.why, "check": entry.check,
-                    "forgeable": entry.forgeable, "source": entry.source,
-                }  # fmt: skip
-        return found, forgeable
-
     def _remediation(
         self, rules: "ClassRule", seen: View, status: Status, escaped: Collection[str]
-    ) -> tuple[Json, ...]:
+    ) -> tuple[Action, ...]:
         if status in _NO_ACTION:
             return ()
         knowledge = self._knowledge
@@ -227,11 +216,11 @@ class ClassRules:
         self._knowledge = knowledge
         self._profile = profile
         self._classes: dict[str, ClassRule] = {}
-        self._artefacts: dict[str, list[tuple[str, Test]]] | None = None
-        self._controls: dict[tuple[tuple[int, ...], Status], tuple[Json, ...]] = {}
-        self._techniques: dict[tuple[object, ...], tuple[Json, ...]] = {}
+        self._artefacts: dict[str, list[tuple[Artefact, Test]]] | None = None
+        self._controls: dict[tuple[tuple[int, ...], Status], tuple[Control, ...]] = {}
+        self._techniques: dict[tuple[object, ...], tuple[Technique, ...]] = {}
 
-    def controls(self, topics: Sequence[Topic], status: Status) -> tuple[Json, ...]:
+    def controls(self, topics: Sequence[Topic], status: Status) -> tuple[Control, ...]:
         """List the controls of topics; findings alike share one tuple."""
         key = (tuple(map(id, topics)), status)
         known = self._controls.get(key)
@@ -239,7 +228,7 @@ class ClassRules:
             known = self._controls[key] = controls_for(topics, status)
         return known
 
-    def shared_techniques(self, topics: Sequence[Topic], extra: Sequence[TechniqueRef]) -> tuple[Json, ...]:
+    def shared_techniques(self, topics: Sequence[Topic], extra: Sequence[TechniqueRef]) -> tuple[Technique, ...]:
         """List the techniques of topics and of `extra`; findings alike share one tuple."""
         key = (*map(id, topics), *((ref.technique, ref.basis) for ref in extra))
         known = self._techniques.get(key)
@@ -255,13 +244,15 @@ class ClassRules:
             known = self._classes[class_id] = ClassRule(spec, self._knowledge, self._profile)
         return known
 
-    def artefacts(self, class_id: str) -> Sequence[tuple[str, Test]]:
-        """Give the artefacts that can apply to a class."""
+    def artefacts(self, class_id: str) -> Sequence[tuple[Artefact, Test]]:
+        """Give the artefacts that can apply to a class, the surest first."""
         if self._artefacts is None:
-            table: dict[str, list[tuple[str, Test]]] = {}
-            for key, entry in sorted(self._knowledge.artefacts.items()):
+            table: dict[str, list[tuple[Artefact, Test]]] = {}
+            entries = self._knowledge.artefacts.items()
+            for key, entry in sorted(entries, key=lambda item: (_DEGREES.index(item[1].degree), item[0])):
+                artefact = Artefact(key, entry.degree, entry.why, entry.check, entry.forgeable, entry.source)
                 test = compile_all(entry.when, self._knowledge.expected, self._profile)
                 for name in entry.classes:
-                    table.setdefault(name, []).append((key, test))
+                    table.setdefault(name, []).append((artefact, test))
             self._artefacts = table
         return self._artefacts.get(class_id, ())

@@ -1,4 +1,4 @@
-"""What the operator decides: the profile, severities, and which findings are accepted."""
+"""The operator's policy: profile, severity overrides, and allow-list."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
@@ -22,10 +22,10 @@ class _Entry(BaseModel):
 
 
 class Selector(_Entry):
-    """Which findings an entry means; everything that is given must hold.
+    """Which findings an entry applies to: those for which all given fields match.
 
-    `class`, `host` and the values of `slots` are patterns with ``*`` and ``?``, case-sensitive; every other character
-    stands for itself. `fingerprint` may be the beginning of one.
+    `class`, `host` and the values of `slots` are case-sensitive patterns with ``*`` and ``?``; no other character is
+    special. `fingerprint` is a prefix.
     """
 
     class_: Text | None = Field(default=None, alias="class")
@@ -34,7 +34,7 @@ class Selector(_Entry):
     slots: dict[str, str] = {}
 
     def selects(self, host: str, finding: Classified) -> bool:
-        """Say whether a finding is meant."""
+        """Return whether the entry applies to a finding."""
         return (
             (self.class_ is None or _fits(finding.class_id, self.class_))
             and (self.fingerprint is None or finding.fingerprint.startswith(self.fingerprint))
@@ -46,7 +46,7 @@ class Selector(_Entry):
 
 
 class Allow(Selector):
-    """One entry of the allow-list: who takes responsibility, why, and until when (inclusive, UTC)."""
+    """One entry of the allow-list: who is responsible, why, and until which day (inclusive, UTC)."""
 
     owner: Text
     reason: Text
@@ -62,7 +62,7 @@ class Override(Selector):
 
 
 class Policy(_Entry):
-    """All decisions of the operator. `digest` stands in every output."""
+    """The whole policy. `digest` identifies it in every output record."""
 
     profile: str = "default"
     allow: list[Allow] = []
@@ -70,23 +70,23 @@ class Policy(_Entry):
     digest: str = ""
 
     def suppression(self, host: str, finding: Classified, as_of: str) -> Allow | None:
-        """Find the first entry of the allow-list that is valid at `as_of` (RFC 3339) and selects the finding."""
+        """Return the first entry of the allow-list that is valid at `as_of` (RFC 3339) and applies to the finding."""
         for entry in self.allow:
             if entry.expires.isoformat() >= as_of[:10] and entry.selects(host, finding):
                 return entry
         return None
 
     def override(self, host: str, finding: Classified) -> Override | None:
-        """Find the first severity override that selects the finding."""
+        """Return the first severity override that applies to the finding."""
         return next((entry for entry in self.overrides if entry.selects(host, finding)), None)
 
     def expired(self, as_of: str) -> list[Allow]:
-        """List the entries of the allow-list that no longer hold."""
+        """Return the entries of the allow-list that have expired."""
         return [entry for entry in self.allow if entry.expires.isoformat() < as_of[:10]]
 
 
 def load_policy(paths: Sequence[Path], knowledge: Knowledge) -> Policy:
-    """Read policy files, in the order given; lists are joined, and a later profile replaces an earlier one.
+    """Read policy files in the given order; lists are concatenated, and a later profile replaces an earlier one.
 
     Raises:
         ConfigError: names file, line and reason.
@@ -113,7 +113,7 @@ def load_policy(paths: Sequence[Path], knowledge: Knowledge) -> Policy:
 
 
 def profiles(knowledge: Knowledge) -> list[str]:
-    """List the profiles that the knowledge tells apart."""
+    """Return the profiles that the knowledge has values for."""
     names: set[str] = {"default"}
     for entry in knowledge.expected.values():
         names.update(entry.accepted, entry.preferred)
@@ -148,5 +148,5 @@ def _selector_problems(entry: Selector, knowledge: Knowledge) -> Iterable[tuple[
 
 
 def _fits(value: str, pattern: str) -> bool:
-    # A path may hold brackets; `fnmatch` would read them as a set of characters.
+    # A path may contain brackets, which `fnmatch` would read as a set of characters.
     return fnmatchcase(value, pattern.replace("[", "[[]"))

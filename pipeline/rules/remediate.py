@@ -13,8 +13,11 @@ whatever it holds:
 
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Annotated
 
+from pipeline.contract import Doc
 from pipeline.display import printable
 from pipeline.knowledge.predicates import preferred_value
 from pipeline.knowledge.schema import Expected, Remediation, RemediationRef, SlotSpec
@@ -48,6 +51,24 @@ _SHAPES: dict[str, tuple[bytes, str]] = {
 }
 
 
+@dataclass(slots=True, frozen=True)
+class Action:
+    """One remediation, filled in for a finding."""
+
+    id: Annotated[str, Doc("Which action.")]
+    summary: Annotated[str, Doc("In words.")]
+    command: Annotated[
+        str | None,
+        Doc("For a root shell, every value of the host quoted; null where it would do harm or cannot be written."),
+    ]
+    contraindicated: Annotated[
+        str | None, Doc("Why this action would break something here, or null; then there is no command.")
+    ]
+    check: Annotated[str | None, Doc("How to see that it worked.")]
+    rollback: Annotated[str | None, Doc("The way back.")]
+    caution: Annotated[str | None, Doc("What to mind; left out when there is nothing.")] = None
+
+
 class _Refused(Exception):
     """Raised when a text cannot be rendered; its message is the reason."""
 
@@ -60,8 +81,8 @@ def render(
     profile: str,
     contraindicated: str | None,
     escaped: Collection[str] = (),
-) -> dict[str, str | None]:
-    """Fill a remediation in for one finding, in the form of the output contract.
+) -> Action:
+    """Fill a remediation in for one finding.
 
     Args:
         contraindicated: why this action would break something here; then no command is given.
@@ -69,8 +90,7 @@ def render(
             bytes that they stand for.
 
     Returns:
-        ``id``, ``summary``, ``command``, ``contraindicated``, ``check``, ``rollback``, and ``caution`` where there
-        is one. A text that a value forbids is None, and ``caution`` says which value and why.
+        The action. A text that a value forbids is None, and `caution` says which value and why.
 
     Raises:
         KeyError: if `ref` names an `expected` entry that does not exist.
@@ -80,7 +100,7 @@ def render(
     for param in remediation.params:
         template = ref.with_.get(param, "")
         values[param], shown[param] = _value(param, template, slots, expected, profile, escaped)
-    summary = _PLACEHOLDER.sub(lambda match: shown.get(match[1], match[0]), remediation.summary)
+    summary = _show(remediation.summary, shown)
     reasons: dict[str, None] = {}
     command, check, rollback = (
         _fill(text, values, reasons) for text in (remediation.command, remediation.check, remediation.rollback)
@@ -90,17 +110,7 @@ def render(
         summary, command, rollback, caution = f"Accept or replace, do not apply here: {summary}", None, None, None
     if reasons:
         caution = " ".join(part for part in (*reasons, caution) if part)
-    rendered = {
-        "id": ref.use,
-        "summary": summary,
-        "command": command,
-        "contraindicated": contraindicated,
-        "check": check,
-        "rollback": rollback,
-    }
-    if caution:
-        rendered["caution"] = caution
-    return rendered
+    return Action(ref.use, summary, command, contraindicated, check, rollback, caution or None)
 
 
 def escaped_slots(escaped: Collection[str], specs: Mapping[str, SlotSpec]) -> frozenset[str]:
@@ -155,30 +165,26 @@ def _value(
     escaped: Collection[str],
 ) -> tuple[bytes | str, str]:
     """Give a parameter's bytes (or, as a str, the reason why it has none) and how to show it."""
-    raw = bytearray()
-    shown = []
+    first, *rest = _template_parts(template)
+    raw = bytearray(first.encode())
+    shown = [first]
     reason = None
-    position = 0
-    for match in _TEMPLATE.finditer(template):
-        literal = template[position : match.start()]
-        position = match.end()
-        raw += literal.encode()
-        name = match[1]
+    for name, literal in zip(rest[::2], rest[1::2], strict=True):
         if name.startswith("expected:"):
-            text = preferred_value(expected, name.removeprefix("expected:"), profile)
-        elif name in slots:
-            text = slots[name]
+            text: str | None = preferred_value(expected, name.removeprefix("expected:"), profile)
         else:
-            shown += [literal, f"({name} not reported)"]
+            text = slots.get(name)
+        if text is None:
+            shown.append(f"({name} not reported)")
             reason = reason or f"the report does not say {name}"
-            continue
-        shown += [literal, printable(text)]
-        try:
-            raw += unescape(text) if name in escaped else text.encode()
-        except UnicodeEncodeError:
-            reason = reason or f"{name} holds a lone surrogate"
-    raw += template[position:].encode()
-    shown.append(template[position:])
+        else:
+            shown.append(printable(text))
+            try:
+                raw += unescape(text) if name in escaped else text.encode()
+            except UnicodeEncodeError:
+                reason = reason or f"{name} holds a lone surrogate"
+        raw += literal.encode()
+        shown.append(literal)
     return reason or _checked(param, bytes(raw)), "".join(shown)
 
 
@@ -200,6 +206,19 @@ def _shape(pattern: bytes) -> re.Pattern[bytes]:
 def _parts(template: str) -> tuple[str, ...]:
     """Split into literal text and names of parameters, in turn."""
     return tuple(_PLACEHOLDER.split(template))
+
+
+@lru_cache(maxsize=1024)
+def _template_parts(template: str) -> tuple[str, ...]:
+    """Split into literal text and names of slots or expected values, in turn."""
+    return tuple(_TEMPLATE.split(template))
+
+
+def _show(template: str, shown: Mapping[str, str]) -> str:
+    """Put the values in as text; a parameter that has none stays as it is."""
+    parts = list(_parts(template))
+    parts[1::2] = [shown.get(name, f"{{{name}}}") for name in parts[1::2]]
+    return "".join(parts)
 
 
 def _fill(template: str | None, values: Mapping[str, bytes | str], reasons: dict[str, None]) -> str | None:

@@ -2,8 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
+from pipeline.contract import Doc, Items, Percent
 from pipeline.finding import LEVELS, Level, Severity, Status
+
+FactorName = Literal[
+    "base_severity", "core_controls", "regressed", "knowledge", "correlation", "threat_intel", "scanner_artefact",
+    "scanner_error", "status_passed", "status_info", "status_accepted", "status_false_positive",
+]  # fmt: skip
 
 # Middle of each level's band of twenty; a factor of 20 moves a finding by one level.
 _POINTS: dict[Severity, int] = {"info": 10, "low": 30, "medium": 50, "high": 70, "critical": 90, "error": 70}
@@ -11,31 +18,32 @@ _BAND = 20
 _SCANNER_ERROR = 50
 _CORE_CONTROLS = 4
 _REGRESSED = 3
+# Findings that are no weakness, or that the operator takes responsibility for: which factor stands for that, and why.
+_SETTLED: dict[Status, tuple[FactorName, str]] = {
+    "passed": ("status_passed", "the check found what it wants"),
+    "info": ("status_info", "an inventory entry, not a weakness"),
+    "accepted": ("status_accepted", "the operator accepted this finding"),
+    "false_positive": ("status_false_positive", "the operator judged this finding a false positive"),
+}
 
 
 @dataclass(slots=True, frozen=True)
 class Factor:
-    """One reason for the score; `points` may be negative."""
+    """One reason for the score."""
 
-    name: str
-    points: int
-    why: str
-
-    def as_json(self) -> dict[str, object]:
-        """Give the form of the output contract."""
-        return {"name": self.name, "points": self.points, "why": self.why}
+    name: Annotated[FactorName, Doc("Which reason.")]
+    points: Annotated[int, Doc("What it adds; negative where it lowers.")]
+    why: Annotated[str, Doc("The reason in words.")]
 
 
 @dataclass(slots=True, frozen=True)
 class Risk:
-    """Attributes:
-    floor: the lowest level that an analysis may give; rules set it, a model can only raise.
-    """
+    """How bad it is, and why."""
 
-    score: int
-    level: Level
-    floor: Level
-    factors: tuple[Factor, ...]
+    score: Annotated[Percent, Doc("The sum of the factors, kept within 0 and 100.")]
+    level: Annotated[Level, Doc("The level. A model may raise it above `floor`, never lower it.")]
+    floor: Annotated[Level, Doc("The rules' level.")]
+    factors: Annotated[tuple[Factor, ...], Items(1), Doc("What adds up to the score.")]
 
 
 @dataclass(slots=True, frozen=True)
@@ -73,15 +81,10 @@ def level_of(score: int) -> Level:
 def score(evidence: Evidence) -> Risk:
     """Add up the factors; deterministic, and every point has a name and a reason."""
     status = evidence.status
-    if status in ("passed", "info", "accepted", "false_positive"):
-        why = {
-            "passed": "the check found what it wants",
-            "info": "an inventory entry, not a weakness",
-            "accepted": "the operator accepted this finding",
-            "false_positive": "the operator judged this finding a false positive",
-        }[status]
+    if status in _SETTLED:
+        name, why = _SETTLED[status]
         points = 0 if status in ("passed", "false_positive") else _POINTS["info"]
-        return Risk(points, "info", "info", (Factor(f"status_{status}", points, why),))
+        return Risk(points, "info", "info", (Factor(name, points, why),))
     if status == "error":
         why = "a scanner failed, so part of the host was not looked at"
         return Risk(_SCANNER_ERROR, "medium", "medium", (Factor("scanner_error", _SCANNER_ERROR, why),))
@@ -112,7 +115,7 @@ def _highest(reasons: Sequence[tuple[str, Level]]) -> Iterable[tuple[str, Level]
     return [max(reasons, key=lambda reason: LEVELS.index(reason[1]))] if reasons else []
 
 
-def _raise(factors: list[Factor], total: int, least: Level, name: str, why: str) -> int:
+def _raise(factors: list[Factor], total: int, least: Level, name: FactorName, why: str) -> int:
     wanted = LEVELS.index(least) * _BAND + _BAND // 2
     points = max(wanted - total, 0)
     # A matching indicator is a reason by itself: it also forbids that an artefact lowers the finding.

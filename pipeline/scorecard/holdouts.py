@@ -4,7 +4,6 @@ import gzip
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +11,7 @@ import orjson
 
 from pipeline.analysis.prompt import PROMPT_VERSION
 from pipeline.errors import ConfigError
+from pipeline.keys import content_digest
 from pipeline.scorecard.cases import GoldCase, compressed, read_gold, write_gold
 from pipeline.scorecard.nearest import Nearest
 
@@ -44,7 +44,7 @@ class Holdouts:
     def digest(self) -> str:
         """Name the cases."""
         lines = (b"%s %s\n" % (name.encode(), one.as_json()) for name, cases in self.cases.items() for one in cases)
-        return sha256(b"".join(lines)).hexdigest()
+        return content_digest(b"".join(lines))
 
     def limited(self, limit: int | None) -> "Holdouts":
         """Keep the first cases of each; any beginning is a fair sample."""

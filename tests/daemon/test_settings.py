@@ -1,17 +1,22 @@
 """Settings from a file, the environment and flags."""
 
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+from annotated_types import Ge, Le
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from daemon import settings as module
 from daemon.settings import Settings, default_state_dir, load_settings
 from pipeline.errors import ConfigError
+from pipeline.report.limits import Limits
 
 ROOT = Path(__file__).parents[2]
 USER = 1000
@@ -139,10 +144,9 @@ def test_a_table_in_the_environment_is_a_list_of_pairs() -> None:
     assert "NAME=VALUE" in refusal({"SYSSCAN_WATCH__BIND": "/in/a"})
 
 
-def test_an_empty_variable_is_a_mistake_and_not_a_value() -> None:
-    assert refusal({"SYSSCAN_STATE_DIR": ""}) == (
-        "environment variable SYSSCAN_STATE_DIR: is empty; unset it, or give it a value"
-    )
+@pytest.mark.parametrize("name", ["SYSSCAN_STATE_DIR", "SYSSCAN_WATCH__ROOTS", "SYSSCAN_WATCH__BIND"])
+def test_an_empty_variable_is_a_mistake_and_not_a_value(name: str) -> None:
+    assert refusal({name: ""}) == f"environment variable {name}: is empty; unset it, or give it a value"
 
 
 @pytest.mark.parametrize(
@@ -156,7 +160,10 @@ def test_an_empty_variable_is_a_mistake_and_not_a_value() -> None:
         ({"SYSSCAN_LOG__LEVEL": "loud"}, "setting log.level: "),
         ({"SYSSCAN_METRICS__EVERY_S": "-1"}, "setting metrics.every_s: "),
         ({"SYSSCAN_WATCH__POLL_S": "soon"}, "setting watch.poll_s: "),
-        ({"SYSSCAN_WATCH": "/reports"}, "setting watch: "),
+        ({"SYSSCAN_WATCH__FULL_SWEEP_S": "0"}, "setting watch.full_sweep_s: "),
+        ({"SYSSCAN_WATCH": "/reports"}, "setting watch: must be a table of settings "),
+        ({"SYSSCAN_LIMITS__MAX_BYTES": "32"}, "setting limits.max_bytes: must be greater than or equal to 65536 "),
+        ({"SYSSCAN_LIMITS__MAX_DEPTH": "250"}, "setting limits.max_depth: must be less than or equal to 200 "),
     ],
 )
 def test_a_value_of_the_wrong_kind_is_refused_with_what_was_given(environment: dict[str, str], said: str) -> None:
@@ -208,12 +215,12 @@ def test_no_variable_ends_in_anything_but_settings_or_one_line(name: str, text: 
         assert len(str(error).splitlines()) == 1
 
 
-def fields(prefix: str = "", model: Any = Settings) -> list[str]:
-    found: list[str] = []
-    hints = module.get_type_hints(model)
-    for name in module._names(model):
-        below = fields(f"{prefix}{name}.", hints[name]) if module._names(hints[name]) else []
-        found += below or [f"{prefix}{name}"]
+def fields(model: type[BaseModel] = Settings, prefix: str = "") -> dict[str, FieldInfo]:
+    """Give all settings by their full names."""
+    found: dict[str, FieldInfo] = {}
+    for name, field in model.model_fields.items():
+        section = module._section(field.annotation)
+        found |= {f"{prefix}{name}": field} if section is None else fields(section, f"{prefix}{name}.")
     return found
 
 
@@ -239,6 +246,39 @@ def test_the_example_file_is_valid_and_shows_every_setting(tmp_path: Path) -> No
             assert {name: defaults[section][name] for name in kept} == kept, section
 
 
-def test_the_handbook_explains_every_setting() -> None:
+def test_the_handbook_explains_every_setting_with_its_default() -> None:
     text = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
-    assert [name for name in fields() if f"`{name}`" not in text] == []
+    rows = dict(re.findall(r"^\| `([a-z_.]+)` \| ?(.*?) ?\| ", text, re.M))
+    assert sorted(rows) == sorted(fields())
+    elsewhere = {"state_dir", "knowledge_dirs"}  # where it depends on the machine
+    for name in rows.keys() - elsewhere:
+        default = fields()[name].get_default(call_default_factory=True)
+        if default in ((), {}):
+            assert rows[name] == "", name
+        elif default is not None:  # otherwise there is none, or the cell says what takes its place
+            assert documented(rows[name]) == default, name
+
+
+def documented(cell: str) -> object:
+    """Read a default as the handbook writes it."""
+    cell = cell.strip("`")
+    if cell in ("true", "false"):
+        return cell == "true"
+    if number := re.fullmatch(r"([0-9.]+)(?: ([KMG])iB)?", cell):
+        return float(number[1]) * {None: 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}[number[2]]
+    return tuple(cell.split()) if " " in cell else cell
+
+
+def test_the_handbook_gives_the_bounds_of_every_limit() -> None:
+    text = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    for name, field in Limits.model_fields.items():
+        (row,) = re.findall(rf"^\| `limits.{name}` \|.*$", text, re.M)
+        (most,) = [bound.le for bound in field.metadata if isinstance(bound, Le)]
+        least = next((bound.ge for bound in field.metadata if isinstance(bound, Ge)), 0)
+        assert amount(most) in row, name
+        assert least in (0, 1) or amount(least) in row, name
+
+
+def amount(value: Any) -> str:
+    units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")]
+    return next((f"{value // size} {unit}" for size, unit in units if value % size == 0), str(value))

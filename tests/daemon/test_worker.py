@@ -4,7 +4,6 @@ import itertools
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ import daemon.worker
 from daemon.checkpoints import Checkpoints
 from daemon.ledger import Ledger
 from daemon.ports import Batch
-from daemon.unanalysed import unanalysed_line
 from daemon.worker import MAX_ATTEMPTS, Worker
 from pipeline.errors import LedgerError
 from pipeline.graph.batches import run_batch
@@ -370,19 +368,6 @@ def test_a_record_that_our_code_fails_on_is_a_poor_one(
     assert shop.written() == expected[0]
     (record,) = shop.written("scan")
     assert "internal_error" in valid("scan", record)["notes"]
-
-
-def test_what_cannot_be_written_as_json_is_left_out_of_a_poor_line(shop: Shop) -> None:
-    shop.take_in()
-    scan = shop.ledger.next_scan()
-    assert scan is not None
-    deep: Any = []
-    for _ in range(400):
-        deep = [deep]
-    finding = replace(report(SCAN).findings[0], metadata={"deep": deep}, extra={"deep": deep})
-    line = valid("enriched", unanalysed_line(scan, 0, finding, None, shop.resources).line)
-    assert line["finding"]["metadata"] == {}
-    shop.finish(shop.worker())
 
 
 def test_a_model_that_takes_long_gives_way_and_goes_on_where_it_was(shop: Shop, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pipeline.classes.scan import ScanContext, ScanIndex, index_scan
 from pipeline.features import load_features
 from pipeline.knowledge.load import load_knowledge
 from pipeline.knowledge.schema import Knowledge
+from pipeline.report.limits import Limits
 from pipeline.report.read import read_document
 from pipeline.rules.correlate import Correlator, Group
 from tests.pipeline.compiled import compiled
@@ -76,7 +77,7 @@ def report(pieces: Sequence[Piece], **meta: str) -> bytes:
 
 def indexed(data: bytes) -> ScanIndex:
     """Read and classify a report as the product does."""
-    (parsed,) = read_document(data, final=True).reports
+    (parsed,) = read_document(data, Limits(), final=True).reports
     assert not parsed.rejects
     header = parsed.header
     context = ScanContext(0, "scan", header.host or "h", "report", header, True, 0, "2026-11-02T03:00:00Z")

@@ -18,10 +18,12 @@ from pipeline.graph.batches import run_batch
 from pipeline.graph.graph import build_graph
 from pipeline.graph.session import Resources, ScanSession
 from pipeline.intel.match import load_intel
-from pipeline.keys import canonical, digest
+from pipeline.keys import digest
 from pipeline.knowledge.load import load_knowledge
 from pipeline.knowledge.schema import Knowledge
 from pipeline.output.enriched import Line
+from pipeline.output.write import write
+from pipeline.report.limits import Limits
 from pipeline.report.read import read_document
 from pipeline.rules.baseline import Prior
 from pipeline.rules.policy import Policy, load_policy
@@ -38,7 +40,7 @@ def knowledge() -> Knowledge:
 
 @lru_cache(maxsize=8)
 def reports(name: str) -> tuple[ParsedReport, ...]:
-    return read_document((SCANS / name).read_bytes()).reports
+    return read_document((SCANS / name).read_bytes(), Limits()).reports
 
 
 def report(name: str) -> ParsedReport:
@@ -104,7 +106,7 @@ def documents(lines: Sequence[Line]) -> list[dict[str, Any]]:
 
 def record_of(session: ScanSession) -> dict[str, Any]:
     """The scan record as it is written."""
-    record: dict[str, Any] = orjson.loads(canonical(session.record()))
+    record: dict[str, Any] = orjson.loads(write(session.record()))
     return record
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.features import load_features
-from pipeline.keys import canonical
 from pipeline.knowledge.load import DATA
 from pipeline.knowledge.source import read_sources
+from pipeline.output.write import write
 from tests.pipeline.sessions import FILES, Baseline, bench_of, knowledge, lines_of, report, reports, resources
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +29,7 @@ def digests(names: list[str], batch_size: int = 256, **on: object) -> dict[str, 
             session = baseline.session(parsed, where, scan_no)
             for line in lines_of(session, batch_size):
                 total.update(f"{line.key} {line.level} {line.changed} {line.origin} ".encode() + line.line + b"\n")
-            total.update(canonical(session.record()))
+            total.update(write(session.record()))
         found[name] = total.hexdigest()
     return found
 

@@ -12,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.report.escape import unescape
+from pipeline.report.limits import Limits
 from pipeline.report.read import read_document
 from pipeline.scorecard.payloads import HOSTILE, findings_with, harmless
 from tests.pipeline.analysts import PlainAnalyst
@@ -142,7 +143,7 @@ def test_any_metadata_comes_through_the_real_parser_into_a_whole_line(
             finding.update({key: value for key, value in extra.items() if key not in defined})
         if isinstance(id_, str) and id_:
             section["findings"][0]["id"] = id_
-    (parsed,) = read_document(orjson.dumps(document)).reports
+    (parsed,) = read_document(orjson.dumps(document), Limits()).reports
     session = bench_of(parsed, resources(), {})
     lines = lines_of(session)
     assert len(lines) == len(parsed.findings) > 10
@@ -156,7 +157,7 @@ def test_any_metadata_comes_through_the_real_parser_into_a_whole_line(
 
 
 def test_names_that_are_not_text_are_escaped_named_and_given_back_to_the_byte_in_commands() -> None:
-    (real,) = read_document((SCANS / "malformed" / "real-invalid-utf8.json").read_bytes()).reports
+    (real,) = read_document((SCANS / "malformed" / "real-invalid-utf8.json").read_bytes(), Limits()).reports
     lines = documents(lines_of(bench_of(real, resources(), {})))
     escaped = [line for line in lines if line["finding"]["escaped"]]
     assert escaped
@@ -180,7 +181,7 @@ def test_escaped_and_plain_names_that_look_alike_stay_apart() -> None:
             ]},
         ],
     }  # fmt: skip
-    (parsed,) = read_document(orjson.dumps(document).replace(b"@", b"\xff")).reports
+    (parsed,) = read_document(orjson.dumps(document).replace(b"@", b"\xff"), Limits()).reports
     one, other = documents(lines_of(bench_of(parsed, resources(), {})))
     assert one["finding"]["id"] == other["finding"]["id"]
     assert (one["finding"]["escaped"], other["finding"]["escaped"]) == (["id"], [])

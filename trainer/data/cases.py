@@ -10,6 +10,7 @@ from pipeline.classes.scan import ScanContext
 from pipeline.graph.session import Resources, ScanSession
 from pipeline.intel.match import Intel
 from pipeline.knowledge.schema import Knowledge
+from pipeline.report.limits import Limits
 from pipeline.report.read import read_document
 from pipeline.rules.policy import Allow, Policy
 
@@ -28,7 +29,7 @@ class Asked:
 
 def questions(data: bytes, resources: Resources) -> Iterator[Asked]:
     """Yield each distinct question of the scans in a report, in the order of the report."""
-    for report in read_document(data, final=True).reports:
+    for report in read_document(data, Limits(), final=True).reports:
         context = ScanContext(
             scan_no=0,
             scan_id=report.digest,

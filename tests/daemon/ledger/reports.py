@@ -9,6 +9,7 @@ import orjson
 from daemon.ledger import Ledger
 from daemon.ports import Admitted, ClosedScan, FileIdentity, FileState
 from pipeline.finding import ParsedReport, RawFinding, Reject, ScanHeader
+from pipeline.report.limits import Limits
 from pipeline.report.read import read_document
 from pipeline.report.records import StreamRecord
 from pipeline.report.stream import parse_line
@@ -45,7 +46,7 @@ def scan(*ids: str, host: str | None = "web01", emitted: int | None = None, **fi
 
 def ndjson_report(lines: list[bytes]) -> list[ParsedReport]:
     """Read lines as a whole document, as for a compressed stream."""
-    return list(read_document(b"".join(line + b"\n" for line in lines), final=True).reports)
+    return list(read_document(b"".join(line + b"\n" for line in lines), Limits(), final=True).reports)
 
 
 def report(
@@ -97,7 +98,7 @@ def records(content: bytes, start: int = 0) -> list[tuple[int, StreamRecord]]:
     found = []
     position = start
     for line in content[start:].splitlines(keepends=True):
-        found.append((position, parse_line(line, position)))
+        found.append((position, parse_line(line, position, Limits())))
         position += len(line)
     return found
 

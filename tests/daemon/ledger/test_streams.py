@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from daemon.ledger import Ledger
-from daemon.ledger import stream as stream_module
 from daemon.ports import Admitted
 from tests.daemon.ledger.reports import (
     EXTENSION,
+    SINK,
     START,
     Stream,
     admit,
@@ -175,20 +175,30 @@ def test_findings_after_the_end_of_a_scan_go_on_with_its_header(ledger: Ledger) 
 
 
 @pytest.mark.parametrize("at_once", [True, False])
-def test_a_scan_without_end_is_cut_into_ones_that_can_be_worked_on(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, at_once: bool
-) -> None:
-    monkeypatch.setattr(stream_module, "MAX_FINDINGS", 2)
-    stream = Stream(ledger, "/w/a")
-    lines = scan(*"abcde", emitted=99)
-    for part in [lines] if at_once else [[line] for line in lines]:
-        stream.append(*part)
-    assert [done.findings for done in work_off(ledger)] == [2, 2]
-    stream.close()
-    (rest,) = work_off(ledger)
-    assert (rest.findings, rest.complete) == (1, False)
-    assert emitted_ids(ledger) == [*"abcde"]
-    assert ledger.fsck() == []
+def test_a_scan_without_end_is_cut_into_ones_that_can_be_worked_on(tmp_path: Path, at_once: bool) -> None:
+    with open_ledger(tmp_path, max_findings=2) as ledger:
+        ledger.register_sink(SINK)
+        stream = Stream(ledger, "/w/a")
+        lines = scan(*"abcde", emitted=99)
+        for part in [lines] if at_once else [[line] for line in lines]:
+            stream.append(*part)
+        assert [done.findings for done in work_off(ledger)] == [2, 2]
+        stream.close()
+        (rest,) = work_off(ledger)
+        assert (rest.findings, rest.complete) == (1, False)
+        assert emitted_ids(ledger) == [*"abcde"]
+        assert ledger.fsck() == []
+
+
+def test_a_scan_that_is_longer_than_a_lowered_limit_ends_at_its_next_finding(tmp_path: Path) -> None:
+    with open_ledger(tmp_path, max_findings=9) as ledger:
+        stream = Stream(ledger, "/w/a")
+        stream.append(*scan(*"abc", emitted=99))
+    with open_ledger(tmp_path, max_findings=2) as ledger:
+        ledger.register_sink(SINK)
+        stream.ledger = ledger
+        stream.append(finding("d"))
+        assert [done.findings for done in work_off(ledger)] == [4]
 
 
 def test_findings_without_a_meta_line_are_a_scan_of_their_own(ledger: Ledger) -> None:

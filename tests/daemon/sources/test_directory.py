@@ -21,7 +21,7 @@ from pipeline.report.limits import Limits
 from tests.daemon.sources.memory_intake import MemoryIntake
 from tests.daemon.sources.world import lines, report, stream
 
-NEVER = 100_000.0  # seconds between full sweeps, where events alone must do
+NEVER = 86_400.0  # seconds between full sweeps, where events alone must do
 LIMIT_S = 30.0
 
 
@@ -158,7 +158,7 @@ def test_f14_an_overflow_of_the_kernel_queue_leads_to_a_full_sweep(root: Path, m
 
 def test_f15_without_inotify_watches_the_tree_is_polled(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     intake = MemoryIntake()
-    source = source_on(root, intake, poll_s=0.01)
+    source = source_on(root, intake, poll_s=0.05)
     (root / "sub").mkdir()
 
     def exhausted(*arguments: object) -> int:
@@ -199,7 +199,7 @@ def test_f15_without_an_inotify_instance_the_tree_is_polled(root: Path, monkeypa
 
     monkeypatch.setattr(kernel, "inotify_init", none_left)
     intake = MemoryIntake()
-    source = source_on(root, intake, poll_s=0.01)
+    source = source_on(root, intake, poll_s=0.05)
 
     async def test() -> None:
         async with running(source):
@@ -212,7 +212,7 @@ def test_f15_without_an_inotify_instance_the_tree_is_polled(root: Path, monkeypa
 
 def test_f35_a_file_system_without_events_is_polled(root: Path) -> None:
     intake = MemoryIntake()
-    source = source_on(root, intake, watch="poll", poll_s=0.01)
+    source = source_on(root, intake, watch="poll", poll_s=0.05)
 
     async def test() -> None:
         async with running(source):

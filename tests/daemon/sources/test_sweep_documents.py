@@ -175,7 +175,7 @@ def test_f25_gzip_is_recognised_by_content_not_by_name(world: World) -> None:
 
 
 def test_f26_a_document_past_the_limit_is_not_read(world: World) -> None:
-    world.limits = Limits(max_bytes=1000)
+    world.limits = Limits.model_construct(max_bytes=1000)
     world.write("a.json", report(*"123456789"))
     world.sweep()
     world.append("a.json", b" " * 1000)

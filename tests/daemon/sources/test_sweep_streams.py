@@ -362,7 +362,7 @@ def test_a_line_past_the_limit_that_never_ends_is_reported(world: World) -> None
 
 
 def test_lines_cross_the_borders_of_chunks(world: World) -> None:
-    world.settings = type(world.settings)(roots=world.settings.roots, chunk_bytes=97)
+    world.settings = world.settings.model_copy(update={"chunk_bytes": 97})
     names = [f"n{number}" for number in range(50)]
     world.write("a.ndjson", stream(*names).replace(b"\n", b"\r\n"))
     world.sweep()

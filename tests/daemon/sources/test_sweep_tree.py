@@ -227,7 +227,7 @@ def test_f28_without_descriptors_the_rest_is_read_later(world: World) -> None:
 
 
 def test_f28_no_more_files_are_held_than_allowed_but_what_is_gone_is_kept(world: World) -> None:
-    world.settings = WatchSettings(roots=(str(world.root),), max_open_files=4)
+    world.settings = WatchSettings.model_construct(roots=(str(world.root),), max_open_files=4)
     for number in range(10):
         world.write(f"{number}.ndjson", stream(str(number)))
     world.sweep()

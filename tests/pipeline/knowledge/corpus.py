@@ -10,6 +10,7 @@ from pipeline.finding import Classified, ParsedReport, RawFinding, ScanHeader
 from pipeline.knowledge.load import load_knowledge
 from pipeline.knowledge.predicates import View, compile_all
 from pipeline.knowledge.schema import Knowledge
+from pipeline.report.limits import Limits
 from pipeline.report.read import read_document
 from tests.pipeline.compiled import compiled
 
@@ -25,7 +26,7 @@ def knowledge() -> Knowledge:
 
 @lru_cache(maxsize=64)
 def report(name: str) -> ParsedReport:
-    (parsed,) = read_document((SCANS / name).read_bytes(), final=True).reports
+    (parsed,) = read_document((SCANS / name).read_bytes(), Limits(), final=True).reports
     return parsed
 
 

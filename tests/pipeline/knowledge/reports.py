@@ -6,6 +6,7 @@ from typing import Any
 
 from pipeline.classes.classify import Classifier
 from pipeline.finding import Classified, ParsedReport, RawFinding, ScanHeader
+from pipeline.report.limits import Limits
 from pipeline.report.read import read_document
 from tests.pipeline.compiled import compiled
 from tests.pipeline.knowledge.real_scans import SCANS, knowledge
@@ -16,7 +17,7 @@ Finding = tuple[str, RawFinding, Classified]
 @lru_cache(maxsize=80)
 def report(name: str) -> ParsedReport:
     """Give the one report that a file holds."""
-    (found,) = read_document((SCANS / name).read_bytes()).reports
+    (found,) = read_document((SCANS / name).read_bytes(), Limits()).reports
     return found
 
 

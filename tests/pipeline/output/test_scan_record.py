@@ -12,6 +12,7 @@ from pipeline.analysis.answers import MemoryStore
 from pipeline.finding import RawFinding
 from pipeline.keys import canonical
 from pipeline.output.scan_record import _do_first
+from pipeline.rules.remediate import Action
 from tests.pipeline.analysts import PlainAnalyst
 from tests.pipeline.sessions import (
     Baseline,
@@ -117,12 +118,12 @@ def test_of_several_actions_one_that_does_harm_is_the_last_choice() -> None:
     (judgement,) = [
         judged for judged in map(bench_of(report(SCAN), resources(), {}).judge.judge, range(97)) if judged.remediation
     ][:1]
-    good = {**judgement.remediation[0], "id": "good", "contraindicated": None}
-    bad = {**good, "id": "bad", "contraindicated": "breaks login", "command": None}
+    good = replace(judgement.remediation[0], id="good", contraindicated=None)
+    bad = replace(good, id="bad", contraindicated="breaks login", command=None)
 
-    def first(*actions: list[dict[str, Any]]) -> str | None:
+    def first(*actions: list[Action]) -> str | None:
         chosen = _do_first([replace(judgement, remediation=tuple(each)) for each in actions])
-        return chosen and chosen["id"]
+        return chosen and chosen.id
 
     assert first([bad, good], [good]) == "good"
     assert first([bad], [good]) == "good"
@@ -202,7 +203,7 @@ def test_the_documentation_names_every_key_of_both_schemas() -> None:
 def test_a_level_that_a_model_raised_stands_in_lines_and_record_alike() -> None:
     session = bench_of(report("web01-ioc.json"), resources(analyst=PlainAnalyst(level="critical")))
     lines = documents(lines_of(session, 4096))
-    record = session.record()
+    record = record_of(session)
     assert {line["risk"]["level"] for line in lines} == {"critical"}
     assert any(line["risk"]["floor"] != "critical" for line in lines)
     assert set(record["counts"]["level"]) == {"critical"}
@@ -218,7 +219,7 @@ def test_an_answer_that_came_after_its_line_does_not_change_the_record() -> None
     lines_of(bench_of(told, resources(analyst=PlainAnalyst(level="critical"), store=store)), 4096)
     assert store.rows
     at_stake = {line["risk"]["level"] for line in lines if line["status"] in ("open", "unknown", "error")}
-    assert set(session.record()["counts"]["level"]) == at_stake != {"critical"}
+    assert set(session.record().counts.level) == at_stake != {"critical"}
 
 
 def test_an_issue_says_what_the_line_of_its_worst_finding_says() -> None:
@@ -226,10 +227,10 @@ def test_an_issue_says_what_the_line_of_its_worst_finding_says() -> None:
         session = bench_of(report("web01-ioc.json"), resources(analyst=analyst))
         said = {line["dedupe_key"]: line["analysis"] for line in documents(lines_of(session, 4096))}
         texts = {(analysis["assessment"], analysis["impact"]) for analysis in said.values()}
-        issues = session.record()["issues"]
+        issues = session.record().issues
         assert issues
         for issue in issues:
-            assert (issue["assessment"], issue["impact"]) in texts
+            assert (issue.assessment, issue.impact) in texts
 
 
 def test_what_an_analysis_picks_out_is_in_the_lists_that_it_is_picked_from() -> None:

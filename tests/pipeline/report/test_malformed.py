@@ -10,6 +10,7 @@ from typing import get_args
 import pytest
 
 from pipeline.errors import Incomplete, QuarantineReason, ReportError
+from pipeline.report.limits import Limits
 from pipeline.report.read import read_document
 
 ROOT = Path(__file__).parents[3]
@@ -58,9 +59,9 @@ Decisions that the table alone does not explain:
 | `truncated` | ends in the middle of a document or a line |
 | `truncated_gzip` | compressed data ends early |
 | `corrupt_gzip` | bad checksum or damaged compressed data |
-| `too_large` | past the size limit, or a small file that decompresses to far too much |
-| `line_too_long` | one NDJSON line past the limit |
-| `too_deep` | nested past the limit |
+| `too_large` | past `limits.max_bytes`, `limits.max_findings` or (a decompression bomb) `limits.max_ratio` |
+| `line_too_long` | one NDJSON line past `limits.max_line_bytes` |
+| `too_deep` | nested deeper than `limits.max_depth` |
 | `control_character` | raw control characters inside a string |
 | `encoding` | neither UTF-8 nor an escapable form of it |
 | `no_results` | a document without a usable list of results |
@@ -75,6 +76,8 @@ Decisions that the table alone does not explain:
 | `not_regular` | a FIFO, device, socket, or a link out of the watched directory: not opened |
 | `unreadable` | permission denied, or an input/output error; read as soon as that is possible |
 
+The limits are [settings](settings.md#limits-how-much-of-a-report-is-read), and the detail of a rejection names its own.
+
 A **note** is no reason: the report is used, and the scan record and the summary say what was odd about it.
 
 ## Every malformed file of the test data
@@ -83,7 +86,7 @@ A **note** is no reason: the report is used, and the scan record and the summary
 
 def what_happens(name: str) -> dict[str, object]:
     try:
-        document = read_document((MALFORMED / name).read_bytes())
+        document = read_document((MALFORMED / name).read_bytes(), Limits())
     except ReportError as error:
         return {"outcome": "waits" if isinstance(error, Incomplete) else "refused", "reason": error.reason}
     rejects = [reject for report in document.reports for reject in report.rejects] + list(document.rejects)
@@ -150,7 +153,7 @@ def test_the_documentation_explains_every_reason_code() -> None:
 
 
 def test_pretty_damage_is_undone_exactly() -> None:
-    (report,) = read_document((MALFORMED / "real-pretty-invalid.json").read_bytes()).reports
+    (report,) = read_document((MALFORMED / "real-pretty-invalid.json").read_bytes(), Limits()).reports
     assert report.header.started_at == report.header.finished_at == "2026-11-09T02:11:06Z"
     (first,) = (finding for finding in report.findings if finding.id == "mount:tmp-noexec-missing:/tmp")
     assert first.metadata["options"] == "rw,relatime,size=8192k,inode64"
@@ -158,7 +161,7 @@ def test_pretty_damage_is_undone_exactly() -> None:
 
 
 def test_a_name_that_is_not_text_is_kept_to_the_byte() -> None:
-    (report,) = read_document((MALFORMED / "real-invalid-utf8.json").read_bytes()).reports
+    (report,) = read_document((MALFORMED / "real-invalid-utf8.json").read_bytes(), Limits()).reports
     names = {
         finding.id: finding.metadata["command"] for finding in report.findings if "metadata.command" in finding.escaped
     }
@@ -167,8 +170,8 @@ def test_a_name_that_is_not_text_is_kept_to_the_byte() -> None:
 
 
 def test_no_text_of_a_log_line_or_remains_reaches_a_finding() -> None:
-    (report,) = read_document((MALFORMED / "overwritten-tail.json").read_bytes()).reports
-    (clean,) = read_document((MALFORMED.parent / "web01-audit-partial.json").read_bytes()).reports
+    (report,) = read_document((MALFORMED / "overwritten-tail.json").read_bytes(), Limits()).reports
+    (clean,) = read_document((MALFORMED.parent / "web01-audit-partial.json").read_bytes(), Limits()).reports
     assert report == clean
 
 

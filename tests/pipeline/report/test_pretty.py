@@ -5,6 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.report.limits import Limits
 from pipeline.report.pretty import looks_damaged, undo_pretty
 from pipeline.report.read import read_document
 
@@ -55,7 +56,7 @@ def test_no_damaged_value_is_ever_used(names: list[str]) -> None:
     text = "\n".join(record(name) for name in names)
     damaged = faulty_pass(text)
     if damaged is not None:
-        (report,) = read_document(damaged.encode()).reports
+        (report,) = read_document(damaged.encode(), Limits()).reports
         assert [(finding.id, finding.title) for finding in report.findings] == [(name + "!", name) for name in names]
 
 
@@ -68,13 +69,13 @@ def test_text_that_another_tool_laid_out_is_left_alone() -> None:
     }
     text = json.dumps(report, indent=2).encode()
     assert looks_damaged(text)
-    (parsed,) = read_document(text).reports
+    (parsed,) = read_document(text, Limits()).reports
     assert (parsed.findings[0].id, parsed.findings[0].title) == ("a\\", "x: y")
     assert "pretty_damage" not in parsed.header.notes
 
 
 def test_a_time_that_cannot_be_traced_back_is_repaired_and_ends_completeness() -> None:
     text = b'{"meta":{},"results":[],"summary":{"started_at":"2026-11-02T02: 11: 49Z"}}'
-    (report,) = read_document(text).reports
+    (report,) = read_document(text, Limits()).reports
     assert report.header.started_at == "2026-11-02T02:11:49Z"
     assert ("pretty_damage" in report.header.notes, report.complete) == (True, False)

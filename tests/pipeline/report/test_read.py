@@ -32,13 +32,13 @@ def finding(**changes: bytes) -> bytes:
 
 
 def only(raw: bytes) -> ParsedReport:
-    (parsed,) = read_document(raw).reports
+    (parsed,) = read_document(raw, Limits()).reports
     return parsed
 
 
 def refusal(raw: bytes, final: bool = False) -> tuple[str, bool]:
     with pytest.raises(ReportError) as caught:
-        read_document(raw, final=final)
+        read_document(raw, Limits(), final=final)
     return caught.value.reason, isinstance(caught.value, Incomplete)
 
 
@@ -67,13 +67,13 @@ def test_any_damage_gives_a_document_or_a_reason(raw: bytes, damage: list[tuple[
 def read_or_reason(raw: bytes) -> None:
     for final in (False, True):
         try:
-            document = read_document(raw, final=final)
+            document = read_document(raw, Limits(), final=final)
         except ReportError as error:
             assert error.detail and "\n" not in error.detail
         else:
             assert isinstance(document, Document)
             orjson.dumps(document, default=bytes.hex)  # what is accepted can be written
-    assert is_stream(raw) in (True, False, None)
+    assert is_stream(raw, Limits()) in (True, False, None)
 
 
 @pytest.mark.parametrize("raw", [SMALL, PRETTY, SARIF], ids=["compact", "pretty", "sarif"])
@@ -88,7 +88,7 @@ def test_no_cut_document_gives_a_finding(raw: bytes) -> None:
 @given(st.integers(0, len(NDJSON)))
 def test_a_cut_stream_gives_its_whole_lines_and_is_not_complete(length: int) -> None:
     try:
-        document = read_document(NDJSON[:length])
+        document = read_document(NDJSON[:length], Limits())
     except ReportError as error:
         assert isinstance(error, Incomplete) or NDJSON[:length].count(b"\n") == 0
         return
@@ -103,8 +103,8 @@ def test_a_cut_stream_gives_its_whole_lines_and_is_not_complete(length: int) -> 
 @given(st.lists(st.sampled_from((SMALL, PRETTY, SARIF)), min_size=1, max_size=4), st.sampled_from(([], [NDJSON])))
 def test_whole_reports_back_to_back_are_all_read(parts: list[bytes], last: list[bytes]) -> None:
     parts = parts + last
-    documents = [read_document(part) for part in parts]
-    joined = read_document(b"\n".join(part.strip() for part in parts))
+    documents = [read_document(part, Limits()) for part in parts]
+    joined = read_document(b"\n".join(part.strip() for part in parts), Limits())
     assert joined.rejects == ()
     assert [parsed.findings for parsed in joined.reports] == [
         parsed.findings for document in documents for parsed in document.reports
@@ -112,13 +112,13 @@ def test_whole_reports_back_to_back_are_all_read(parts: list[bytes], last: list[
 
 
 def test_a_report_among_the_lines_of_a_stream_is_rejected_not_lost() -> None:
-    (parsed,) = read_document(NDJSON + SMALL).reports
+    (parsed,) = read_document(NDJSON + SMALL, Limits()).reports
     assert [reject.reason for reject in parsed.rejects] == ["unknown_record"]
     assert parsed.findings == only(NDJSON).findings
 
 
 def test_the_digest_is_that_of_the_report_not_of_its_file() -> None:
-    first, second = read_document(SMALL + b"\n" + SMALL).reports
+    first, second = read_document(SMALL + b"\n" + SMALL, Limits()).reports
     assert first == second == only(gzip.compress(SMALL)) == only(b"\n\n" + SMALL + b"\n")
     assert first.digest != only(report()).digest
     assert only(NDJSON).digest == only(NDJSON.replace(b"\n", b"\r\n\r\n")).digest
@@ -127,20 +127,20 @@ def test_the_digest_is_that_of_the_report_not_of_its_file() -> None:
 def test_a_whole_report_before_a_cut_one_waits_and_is_used_in_the_end() -> None:
     raw = SMALL + b"\n" + SMALL[:2000]
     assert refusal(raw) == ("truncated", True)
-    document = read_document(raw, final=True)
-    assert document.reports == read_document(SMALL).reports
+    document = read_document(raw, Limits(), final=True)
+    assert document.reports == read_document(SMALL, Limits()).reports
     assert [(reject.reason, reject.offset) for reject in document.rejects] == [("truncated", len(SMALL) + 1)]
 
 
 def test_a_report_behind_a_cut_one_is_used() -> None:
-    document = read_document(SMALL[:2000] + b"\n" + SMALL)
-    assert document.reports == read_document(SMALL).reports
+    document = read_document(SMALL[:2000] + b"\n" + SMALL, Limits())
+    assert document.reports == read_document(SMALL, Limits()).reports
     assert [reject.offset for reject in document.rejects] == [0]
 
 
 def test_a_log_line_inside_a_laid_out_report_is_taken_out() -> None:
     lines = PRETTY.split(b"\n")
-    document = read_document(b"\n".join([*lines[:30], b"[WARN ] something", *lines[30:]]))
+    document = read_document(b"\n".join([*lines[:30], b"[WARN ] something", *lines[30:]]), Limits())
     (parsed,) = document.reports
     assert parsed.findings == only(PRETTY).findings
     assert (parsed.header.notes, [reject.reason for reject in document.rejects]) == (("log_lines",), ["log_line"])
@@ -272,7 +272,7 @@ def test_times_are_checked(stamp: str, read: str | None, note: str | None) -> No
 def test_a_marked_encoding_is_read(encoding: str) -> None:
     mark = "\ufeff" if encoding.endswith("-be") else ""
     raw = (mark + SMALL.decode()).encode(encoding)
-    assert read_document(raw) == read_document(SMALL)
+    assert read_document(raw, Limits()) == read_document(SMALL, Limits())
     assert refusal(raw[:1001]) == ("truncated", True)
 
 
@@ -360,4 +360,4 @@ def test_too_many_findings_or_flaws_are_refused() -> None:
     ],
 )
 def test_a_stream_is_told_from_its_first_bytes(head: bytes, answer: bool | None) -> None:
-    assert is_stream(head) is answer
+    assert is_stream(head, Limits()) is answer

@@ -30,7 +30,7 @@ def by_chunks(chunks: list[bytes]) -> list[StreamRecord]:
     for chunk in chunks:
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
-            records.append(parse_line(line, offset))
+            records.append(parse_line(line, offset, Limits()))
             offset += len(line) + 1
     return records
 
@@ -44,27 +44,27 @@ def test_records_do_not_depend_on_where_the_stream_was_cut(cuts: list[int]) -> N
 
 @given(st.binary(max_size=80))
 def test_any_line_is_a_record_with_a_reason_if_bad(line: bytes) -> None:
-    record = parse_line(line, 7)
+    record = parse_line(line, 7, Limits())
     if isinstance(record, BadLine):
         assert record.reject.detail and record.reject.offset == 7
     orjson.dumps(record, default=lambda raw: raw.hex())
 
 
 def test_kinds_of_lines_are_told_apart() -> None:
-    assert isinstance(parse_line(b'{"type":"meta","hostname":"h"}\n', 0), MetaLine)
+    assert isinstance(parse_line(b'{"type":"meta","hostname":"h"}\n', 0, Limits()), MetaLine)
     for kind in ("summary", "summary_extension", "timing"):
-        record = parse_line(b'{"type":"%s"}' % kind.encode(), 0)
+        record = parse_line(b'{"type":"%s"}' % kind.encode(), 0, Limits())
         assert isinstance(record, HeaderLine) and record.kind == kind
-    record = parse_line(FINDING + b"\r\n", 0)
+    record = parse_line(FINDING + b"\r\n", 0, Limits())
     assert isinstance(record, FindingLine)
     assert (record.line, record.finding.id, record.finding.score) == (FINDING, "x", 30)
     assert (record.finding.title, record.finding.description, record.finding.extra) == (None, None, {})
     for blank in (b"", b"\n", b" \t\r\n", b"\0\0\0\n"):
-        assert parse_line(blank, 0) == BlankLine()
+        assert parse_line(blank, 0, Limits()) == BlankLine()
 
 
 def test_a_line_behind_a_hole_is_read() -> None:
-    assert isinstance(parse_line(b"\0" * 4096 + FINDING, 0), FindingLine)
+    assert isinstance(parse_line(b"\0" * 4096 + FINDING, 0, Limits()), FindingLine)
 
 
 @pytest.mark.parametrize(
@@ -91,26 +91,28 @@ def test_a_bad_line_says_why(line: bytes, reason: str) -> None:
 
 
 def test_a_line_past_the_limit_is_refused_and_one_at_it_is_not() -> None:
-    limits = Limits(max_line_bytes=len(FINDING))
+    limits = Limits.model_construct(max_line_bytes=len(FINDING))
     assert isinstance(parse_line(FINDING + b"\r\n", 0, limits), FindingLine)
     assert bad(FINDING + b"   ", limits) == ("line_too_long", 100)
 
 
 def test_names_with_bad_bytes_and_techniques_are_read() -> None:
-    record = parse_line(FINDING.replace(b'"x"', b'"x\xff"').replace(b"30", b'30,"mitre_techniques":"T1, T2,,T1"'), 0)
+    record = parse_line(
+        FINDING.replace(b'"x"', b'"x\xff"').replace(b"30", b'30,"mitre_techniques":"T1, T2,,T1"'), 0, Limits()
+    )
     assert isinstance(record, FindingLine)
     assert (record.finding.id, record.finding.escaped, record.finding.techniques) == ("x\\xff", ("id",), ("T1", "T2"))
 
 
 def test_a_header_comes_from_the_first_lines() -> None:
-    meta = parse_line(b'{"type":"meta","hostname":"h","euid":0,"cmdline":"sys-scan --rules-enable "}', 0)
+    meta = parse_line(b'{"type":"meta","hostname":"h","euid":0,"cmdline":"sys-scan --rules-enable "}', 0, Limits())
     lines = [
         b'{"type":"summary","finding_count_emitted":"3"}',
         b'{"type":"timing","scanner":"ioc"}',
         b'{"type":"timing","scanner":"mac"}',
         b'{"type":"summary","finding_count_emitted":4}',
     ]
-    headers = [record for line in lines if isinstance(record := parse_line(line, 0), HeaderLine)]
+    headers = [record for line in lines if isinstance(record := parse_line(line, 0, Limits()), HeaderLine)]
     assert isinstance(meta, MetaLine)
     header = stream_header(meta, headers)
     assert (header.host, header.euid, header.emitted, header.rules_enabled) == ("h", "0", 3, True)
@@ -122,7 +124,7 @@ def test_a_header_comes_from_the_first_lines() -> None:
 def test_findings_before_the_first_meta_are_a_report_of_their_own() -> None:
     meta = b'{"type":"meta","hostname":"h"}'
     summary = b'{"type":"summary","finding_count_emitted":1}'
-    first, second = read_document(b"\n".join([FINDING, meta, summary, FINDING])).reports
+    first, second = read_document(b"\n".join([FINDING, meta, summary, FINDING]), Limits()).reports
     assert (first.header.host, first.complete, first.header.notes) == (None, False, ("no_meta",))
     assert (second.header.host, second.complete) == ("h", True)
 
@@ -130,12 +132,12 @@ def test_findings_before_the_first_meta_are_a_report_of_their_own() -> None:
 def test_a_summary_before_its_meta_belongs_to_it() -> None:
     meta = b'{"type":"meta","hostname":"h"}'
     summary = b'{"type":"summary","finding_count_emitted":1}'
-    (report,) = read_document(b"\n".join([summary, meta, FINDING])).reports
+    (report,) = read_document(b"\n".join([summary, meta, FINDING]), Limits()).reports
     assert (report.header.host, report.complete) == ("h", True)
 
 
 def test_a_missing_or_surplus_finding_is_noticed() -> None:
     start = b'{"type":"meta","hostname":"h"}\n{"type":"summary","finding_count_emitted":2}\n'
     for count, complete in ((1, False), (2, True), (3, False)):
-        (report,) = read_document(start + (FINDING + b"\n") * count).reports
+        (report,) = read_document(start + (FINDING + b"\n") * count, Limits()).reports
         assert (report.complete, "count_mismatch" in report.header.notes) == (complete, not complete)

@@ -1,12 +1,12 @@
 """Controls, techniques and the gap analysis: the words of evidence, and whose claim it is."""
 
-import json
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.contract import record_fields
 from pipeline.features import load_features
 from pipeline.finding import Status
 from pipeline.knowledge.load import load_knowledge
@@ -20,7 +20,22 @@ from pipeline.knowledge.schema import (
     TopicRef,
     TopicTechnique,
 )
-from pipeline.rules.compliance import BASES, FRAMEWORKS, Coverage, GapAnalysis, controls_for, coverage, techniques_for
+from pipeline.rules.compliance import (
+    BASES,
+    FRAMEWORKS,
+    Coverage,
+    FailingControl,
+    FailingControls,
+    FrameworkGap,
+    GapAnalysis,
+    Reach,
+    SupportedControl,
+    SupportedControls,
+    Technique,
+    controls_for,
+    coverage,
+    techniques_for,
+)
 
 
 @pytest.fixture(scope="module")
@@ -44,14 +59,9 @@ def a_topic(*refs: ControlRef) -> Topic:
 )
 def test_evidence_follows_the_status(status: Status, evidence: str) -> None:
     (record,) = controls_for([a_topic(a_ref("CM-6"))], status)
-    assert record == {
-        "framework": "nist_800_53_r5",
-        "control": "CM-6",
-        "title": "Title of CM-6",
-        "evidence": evidence,
-        "basis": "sourced",
-        "source": "s",
-    }
+    assert (record.framework, record.control, record.title) == ("nist_800_53_r5", "CM-6", "Title of CM-6")
+    assert (record.evidence, record.basis, record.source) == (evidence, "sourced", "s")
+    assert (record.core, record.caution) == (False, None)
 
 
 def test_a_control_of_several_topics_is_listed_once_with_the_strongest_claim() -> None:
@@ -59,15 +69,15 @@ def test_a_control_of_several_topics_is_listed_once_with_the_strongest_claim() -
     doubtful = a_topic(a_ref("CM-6", caution="looks misplaced"), a_ref("CM-7", "sourced"))
     strong = a_topic(a_ref("CM-6", source="two sources", core=True))
     for topics in ([weak, doubtful, strong], [strong, doubtful, weak], [doubtful, strong, weak]):
-        found = {record["control"]: record for record in controls_for(topics, "open")}
+        found = {record.control: record for record in controls_for(topics, "open")}
         assert sorted(found) == ["AC-6", "CM-6", "CM-7"]
-        assert (found["CM-6"]["source"], found["CM-6"]["core"]) == ("two sources", True)
-        assert "caution" not in found["CM-6"]
+        assert (found["CM-6"].source, found["CM-6"].core) == ("two sources", True)
+        assert found["CM-6"].caution is None
 
 
 def test_a_claim_with_a_caution_yields_to_any_without() -> None:
     topics = [a_topic(a_ref("CM-6", caution="looks misplaced")), a_topic(a_ref("CM-6", "inferred"))]
-    assert [record["basis"] for record in controls_for(topics, "open")] == ["inferred"]
+    assert [record.basis for record in controls_for(topics, "open")] == ["inferred"]
 
 
 def test_controls_stand_by_framework_then_core_then_basis_and_cautions_last() -> None:
@@ -81,7 +91,7 @@ def test_controls_stand_by_framework_then_core_then_basis_and_cautions_last() ->
         a_ref("c", framework="nist_csf_2_0"),
         a_ref("core", core=True),
     )
-    order = [record["control"] for record in controls_for([topic], "open")]
+    order = [record.control for record in controls_for([topic], "open")]
     assert order == ["core", "sourced", "derived", "inferred", "caution", "c", "p", "h"]
 
 
@@ -99,7 +109,7 @@ REFS = st.builds(
 @given(st.lists(st.builds(lambda refs: a_topic(*refs), st.lists(REFS, max_size=6)), max_size=4))
 def test_no_control_is_lost_or_listed_twice(topics: list[Topic]) -> None:
     named = {(ref.framework, ref.control) for topic in topics for ref in topic.controls}
-    listed = [(record["framework"], record["control"]) for record in controls_for(topics, "open")]
+    listed = [(record.framework, record.control) for record in controls_for(topics, "open")]
     assert len(listed) == len(set(listed))
     assert set(listed) == named
 
@@ -118,9 +128,9 @@ def test_techniques_keep_the_strongest_basis_and_take_names_for_extra_ones() -> 
     ]
     names = {"T1068": "Exploit", "T1055": "Process Injection"}
     assert techniques_for([topic], extra, names) == (
-        {"technique": "T1068", "name": "Exploit", "basis": "sourced"},
-        {"technique": "T1014", "name": "Rootkit", "basis": "sourced"},
-        {"technique": "T1055", "name": "Process Injection", "basis": "inferred"},
+        Technique("T1068", "Exploit", "sourced"),
+        Technique("T1014", "Rootkit", "sourced"),
+        Technique("T1055", "Process Injection", "inferred"),
     )
 
 
@@ -130,21 +140,22 @@ FRAMEWORK_FACTS: dict[Framework, FrameworkFact] = {
         controls={name: f"Title of {name}" for name in ("A", "B", "C", "D")},
     )
 }  # fmt: skip
-COVERED: dict[Framework, Coverage] = {
-    "nist_800_53_r5": Coverage(total=10, named=3, sourced=2, core=1, controls=frozenset("ABC"))
+COVERED: dict[Framework, Reach] = {
+    "nist_800_53_r5": Reach(Coverage(total=10, named=3, sourced=2, core=1), frozenset("ABC"))
 }
 
 
-def gap(analysis: GapAnalysis) -> dict[str, Any]:
+def gap(analysis: GapAnalysis) -> FrameworkGap:
     (record,) = analysis.report(FRAMEWORK_FACTS, COVERED)
     return record
 
 
 def test_a_scan_without_findings_has_no_evidence_for_anything() -> None:
     record = gap(GapAnalysis())
-    assert record["no_evidence"] == ["A", "B", "C"]  # D is beyond what any class can say
-    assert record["failing"] == record["supporting_only"] == {"sourced": [], "derived": [], "inferred": []}
-    assert record["coverage"] == {"total": 10, "named": 3, "sourced": 2, "core": 1}
+    assert record.no_evidence == ("A", "B", "C")  # D is beyond what any class can say
+    assert record.failing == FailingControls((), (), ())
+    assert record.supporting_only == SupportedControls((), (), ())
+    assert record.coverage == Coverage(10, 3, 2, 1)
 
 
 def test_controls_stand_under_the_strongest_basis_of_their_evidence() -> None:
@@ -156,19 +167,13 @@ def test_controls_stand_under_the_strongest_basis_of_their_evidence() -> None:
     for number, controls in enumerate([sourced, inferred, inferred, supporting, nothing]):
         analysis.add(controls, f"key{number}", f"print{number}")
     record = gap(analysis)
-    assert record["failing"] == {
-        "sourced": [
-            {"control": "A", "title": "Title of A", "findings": 1, "weaker": 2, "sample": ["key0"], "supporting": 1}
-        ],
-        "derived": [],
-        "inferred": [
-            {"control": "B", "title": "Title of B", "findings": 1, "weaker": 0, "sample": ["key0"], "supporting": 0}
-        ],
-    }
-    assert record["supporting_only"]["derived"] == [
-        {"control": "C", "title": "Title of C", "findings": 1, "weaker": 0, "sample": ["key3"]}
-    ]
-    assert record["no_evidence"] == []
+    assert record.failing == FailingControls(
+        sourced=(FailingControl("A", "Title of A", findings=1, weaker=2, sample=("key0",), supporting=1),),
+        derived=(),
+        inferred=(FailingControl("B", "Title of B", findings=1, weaker=0, sample=("key0",), supporting=0),),
+    )
+    assert record.supporting_only.derived == (SupportedControl("C", "Title of C", 1, 0, ("key3",)),)
+    assert record.no_evidence == ()
 
 
 def test_a_twin_counts_once_and_the_sample_has_the_first_ten_in_order() -> None:
@@ -178,15 +183,15 @@ def test_a_twin_counts_once_and_the_sample_has_the_first_ten_in_order() -> None:
     for number in range(30):
         analysis.add((one, other)[number % 2], f"key{number}", f"print{number}")
         analysis.add((one, other)[number % 2], f"twin{number}", f"print{number}")
-    (entry, _) = gap(analysis)["failing"]["sourced"]
-    assert (entry["control"], entry["findings"]) == ("A", 30)
-    assert entry["sample"] == [f"key{number}" for number in range(10)]
+    (entry, _) = gap(analysis).failing.sourced
+    assert (entry.control, entry.findings) == ("A", 30)
+    assert entry.sample == tuple(f"key{number}" for number in range(10))
 
 
 def test_a_claim_with_a_caution_is_no_evidence() -> None:
     analysis = GapAnalysis()
     analysis.add(controls_for([a_topic(a_ref("A", caution="looks misplaced"))], "open"), "key", "print")
-    assert gap(analysis)["no_evidence"] == ["A", "B", "C"]
+    assert gap(analysis).no_evidence == ("A", "B", "C")
 
 
 def test_the_gap_analysis_never_says_that_a_control_is_met(knowledge: Knowledge) -> None:
@@ -194,12 +199,10 @@ def test_the_gap_analysis_never_says_that_a_control_is_met(knowledge: Knowledge)
     for number, topic in enumerate(knowledge.topics.values()):
         analysis.add(controls_for([topic], ("open", "passed")[number % 2]), f"key{number}", f"print{number}")
     record = analysis.report(knowledge.frameworks, coverage(knowledge))
-    assert [each["framework"] for each in record] == list(FRAMEWORKS)
-    words: set[str] = set()
-    for each in record:
-        words |= set(each) | set(each["coverage"])
+    assert tuple(each.framework for each in record) == FRAMEWORKS
+    words = {field.key for kind in (FrameworkGap, Coverage, FailingControl) for field in record_fields(kind)}
     assert not words & {"passing", "passed", "pass", "compliant", "met"}
-    assert json.dumps(record) == json.dumps(analysis.report(knowledge.frameworks, coverage(knowledge)))
+    assert record == analysis.report(knowledge.frameworks, coverage(knowledge))
 
 
 def test_coverage_counts_only_what_the_classes_can_say(knowledge: Knowledge) -> None:
@@ -213,7 +216,7 @@ def test_coverage_counts_only_what_the_classes_can_say(knowledge: Knowledge) -> 
         classes={"a": used}, topics={"t": topic, "unused": a_topic(a_ref("SC-1"))}, frameworks={"nist_800_53_r5": fact}
     )
     assert coverage(small) == {
-        "nist_800_53_r5": Coverage(total=9, named=2, sourced=1, core=1, controls=frozenset({"CM-6", "CM-7", "AC"}))
+        "nist_800_53_r5": Reach(Coverage(total=9, named=2, sourced=1, core=1), frozenset({"CM-6", "CM-7", "AC"}))
     }
     empty = Knowledge.model_construct(classes={"a": spec}, topics={}, frameworks={"nist_800_53_r5": fact})
-    assert coverage(empty)["nist_800_53_r5"].named == 0
+    assert coverage(empty)["nist_800_53_r5"].coverage.named == 0

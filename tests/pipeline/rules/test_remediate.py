@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pipeline.features import load_features
 from pipeline.knowledge.load import load_knowledge
 from pipeline.knowledge.schema import Expected, Knowledge, Remediation, RemediationRef, SlotSpec
-from pipeline.rules.remediate import escaped_slots, render, shell_word
+from pipeline.rules.remediate import Action, escaped_slots, render, shell_word
 
 # By what they are: sh is often dash or bash.
 FOUND = [path for name in ("sh", "bash", "dash") if (path := shutil.which(name))]
@@ -74,7 +74,7 @@ def an_action(command: str, params: list[str], check: str = ": nothing to check"
 
 def rendered(
     knowledge: Knowledge, use: str, with_: dict[str, str], slots: dict[str, str], profile: str = "default"
-) -> dict[str, str | None]:
+) -> Action:
     ref = RemediationRef.model_validate({"use": use, "with": with_})
     return render(ref, knowledge.remediations[use], slots, knowledge.expected, profile, None)
 
@@ -85,10 +85,10 @@ PROBE_REF = RemediationRef.model_validate({"use": "probe", "with": {"exe": "{exe
 
 def assert_arrives(stubs: Stubs, shell: str, text: str, raw: bytes, escaped: bool) -> None:
     result = render(PROBE_REF, PROBE, {"exe": text}, {}, "default", None, {"exe"} if escaped else ())
-    command = result["command"]
+    command = result.command
     if command is None:
         assert b"\0" in raw or raw.endswith(b"\n") or len(raw) > 4096
-        assert "exe" in str(result["caution"])
+        assert "exe" in str(result.caution)
         return
     assert command.isprintable()
     expected = [("probe", [raw, b"--", raw, b"-x" + raw + b"x"]), ("probe", [])]
@@ -138,8 +138,8 @@ def test_a_value_is_filled_in_once_whatever_braces_it_holds(stubs: Stubs) -> Non
     action = an_action("probe {exe} {pattern}", ["exe", "pattern"])
     ref = RemediationRef.model_validate({"use": "x", "with": {"exe": "{exe}", "pattern": "{pattern}"}})
     result = render(ref, action, {"exe": "{pattern}", "pattern": "{exe}{expected:k}"}, {}, "default", None)
-    assert stubs.run(SHELLS[0], str(result["command"])) == [("probe", [b"{pattern}", b"{exe}{expected:k}"])]
-    assert result["summary"] == "probe {pattern} {exe}{expected:k}"
+    assert stubs.run(SHELLS[0], str(result.command)) == [("probe", [b"{pattern}", b"{exe}{expected:k}"])]
+    assert result.summary == "probe {pattern} {exe}{expected:k}"
 
 
 BENIGN = {
@@ -160,10 +160,9 @@ def test_every_shipped_text_is_one_line_of_valid_shell(knowledge: Knowledge, she
     lines = []
     for key, action, ref in shipped(knowledge):
         result = render(ref, action, BENIGN, knowledge.expected, "default", None)
-        assert result["check"] and result["rollback"], key
-        assert (result["command"] is None) == (action.command is None), key
-        for part in ("command", "check", "rollback"):
-            line = result[part]
+        assert result.check and result.rollback, key
+        assert (result.command is None) == (action.command is None), key
+        for line in (result.command, result.check, result.rollback):
             if line is not None:
                 assert "\n" not in line and line.isprintable(), key
                 lines.append(line)
@@ -220,7 +219,7 @@ def test_shipped_commands_hand_a_hostile_path_on_as_it_is(
             continue
         result = render(ref, action, slots, knowledge.expected, "default", None)
         for part in ("command", "check", "rollback"):
-            line, template = result[part], getattr(action, part)
+            line, template = getattr(result, part), getattr(action, part)
             if line is None or not any(f"{{{name}}}" in template for name in FREE_PARAMS):
                 continue
             if re.search(r"(?<![0-9&])>>? ?(?!/dev/null|&)|\bkill\b|/proc/", template):
@@ -237,8 +236,8 @@ def test_shipped_commands_hand_a_hostile_path_on_as_it_is(
 
 def test_expected_values_follow_the_policy_profile(knowledge: Knowledge) -> None:
     with_ = {"key": "kernel.kptr_restrict", "value": "{expected:sysctl.kernel.kptr_restrict}"}
-    assert "restrict 2 >" in str(rendered(knowledge, "sysctl.set", with_, {})["command"])
-    assert "restrict 1 >" in str(rendered(knowledge, "sysctl.set", with_, {}, "stig")["command"])
+    assert "restrict 2 >" in str(rendered(knowledge, "sysctl.set", with_, {}).command)
+    assert "restrict 1 >" in str(rendered(knowledge, "sysctl.set", with_, {}, "stig").command)
 
 
 def test_an_unknown_expected_value_is_an_error_of_the_knowledge() -> None:
@@ -264,16 +263,16 @@ def test_a_value_that_a_parameter_cannot_have_gives_no_command_but_the_reason(pa
     action = an_action(f"probe {{{param}}}", [param], check=f"probe {{{param}}}")
     ref = RemediationRef.model_validate({"use": "x", "with": {param: "{slot}"}})
     result = render(ref, action, {"slot": value}, {}, "default", None)
-    assert (result["command"], result["check"], result["rollback"]) == (None, None, ":")
-    assert str(result["caution"]).startswith("Without a command, because ")
-    assert str(result["summary"]).isprintable()
+    assert (result.command, result.check, result.rollback) == (None, None, ":")
+    assert str(result.caution).startswith("Without a command, because ")
+    assert str(result.summary).isprintable()
 
 
 def test_a_slot_that_the_report_does_not_have_gives_no_command() -> None:
     result = render(PROBE_REF, PROBE, {}, {}, "default", None)
-    assert result["command"] is None
-    assert result["caution"] == "Without a command, because the report does not say exe."
-    assert "(exe not reported)" in str(result["summary"])
+    assert result.command is None
+    assert result.caution == "Without a command, because the report does not say exe."
+    assert "(exe not reported)" in str(result.summary)
 
 
 def test_a_contraindicated_action_gives_no_command_but_accept_or_replace(knowledge: Knowledge) -> None:
@@ -282,22 +281,22 @@ def test_a_contraindicated_action_gives_no_command_but_accept_or_replace(knowled
     )
     action = knowledge.remediations["systemd.dropin"]
     result = render(ref, action, {"unit": "ssh.service"}, knowledge.expected, "default", "sudo stops working")
-    assert set(result) == {"id", "summary", "command", "contraindicated", "check", "rollback"}
-    assert str(result["summary"]).startswith("Accept or replace")
-    assert (result["command"], result["rollback"], result["contraindicated"]) == (None, None, "sudo stops working")
-    assert "ssh.service" in str(result["check"])
+    assert result.caution is None
+    assert str(result.summary).startswith("Accept or replace")
+    assert (result.command, result.rollback, result.contraindicated) == (None, None, "sudo stops working")
+    assert "ssh.service" in str(result.check)
 
 
 def test_systemd_escapes_in_a_unit_name_are_kept(knowledge: Knowledge) -> None:
     with_ = {"unit": "{unit}", "directive": "PrivateTmp", "value": "yes"}
     result = rendered(knowledge, "systemd.dropin", with_, {"unit": r"dev-disk\x2dby@a:b.service"})
-    assert r"'dev-disk\x2dby@a:b.service'.d/50-sysscan" in str(result["command"])
+    assert r"'dev-disk\x2dby@a:b.service'.d/50-sysscan" in str(result.command)
 
 
 def test_the_fstab_command_changes_only_the_line_of_the_mount_point(knowledge: Knowledge, tmp_path: Path) -> None:
-    command = str(
-        rendered(knowledge, "mount.option", {"mountpoint": "/tmp", "option": "nosuid"}, {})["command"]
-    ).replace("/etc/", f"{tmp_path}/")
+    command = str(rendered(knowledge, "mount.option", {"mountpoint": "/tmp", "option": "nosuid"}, {}).command).replace(
+        "/etc/", f"{tmp_path}/"
+    )
     fstab = tmp_path / "fstab"
     fstab.write_text("# /tmp\nUUID=1 / ext4 defaults 0 1\n\ntmpfs /tmp tmpfs defaults 0 0\n#x /tmp ext4 rw 0 0\n")
     (tmp_path / "mount").write_text("#!/bin/sh\n")
@@ -318,7 +317,7 @@ def test_drop_in_and_sysctl_commands_write_what_they_say(knowledge: Knowledge, t
         ("systemd.dropin", {"unit": "a.service", "directive": "ProtectSystem", "value": "strict"}),
         ("sysctl.set_all_and_default", {"name": "accept_redirects", "value": "0"}),
     ):
-        command = str(rendered(knowledge, use, with_, {})["command"]).replace("/etc/", f"{tmp_path}/")
+        command = str(rendered(knowledge, use, with_, {}).command).replace("/etc/", f"{tmp_path}/")
         subprocess.run([SHELLS[0], "-c", command], env={"PATH": f"{tmp_path}:{os.environ['PATH']}"}, check=True)
     drop_in = tmp_path / "systemd/system/a.service.d/50-sysscan-ProtectSystem.conf"
     assert drop_in.read_text() == "[Service]\nProtectSystem=strict\n"

@@ -12,6 +12,7 @@ from pipeline.features import load_features
 from pipeline.intel.match import load_intel
 from pipeline.knowledge.load import load_knowledge
 from pipeline.knowledge.schema import Knowledge
+from pipeline.report.limits import Limits
 from pipeline.report.read import read_document
 from trainer.data.cases import Asked, desks, questions
 from trainer.data.world.host import make_host
@@ -45,7 +46,7 @@ def test_the_same_host_has_the_same_report() -> None:
 def test_every_report_is_read_whole() -> None:
     formats = set()
     for number in range(HOSTS):
-        (read,) = read_document(report(number)[1], final=True).reports
+        (read,) = read_document(report(number)[1], Limits(), final=True).reports
         assert not read.rejects
         assert read.findings
         formats.add((read.header.source_format, report(number)[0].endswith(".gz")))

@@ -1,0 +1,34 @@
+"""The records that go out: frozen, without bytes, and named as in the output."""
+
+from pipeline.output.records.finding import (
+    Analysis,
+    BaselineEntry,
+    Correlation,
+    EnrichedFinding,
+    FindingProvenance,
+    NamedControl,
+    ReportedFinding,
+    Suppression,
+)
+from pipeline.output.records.origin import HostFacts, Provenance
+from pipeline.output.records.scan import (
+    ActionCount,
+    AtStake,
+    BaselineSection,
+    Counts,
+    ExpiredEntry,
+    FirstAction,
+    GoneFinding,
+    Issue,
+    IssueArtefact,
+    PolicySection,
+    ScanCorrelation,
+    ScanRecord,
+)
+
+__all__ = [
+    "ActionCount", "Analysis", "AtStake", "BaselineEntry", "BaselineSection", "Correlation", "Counts",
+    "EnrichedFinding", "ExpiredEntry", "FindingProvenance", "FirstAction", "GoneFinding", "HostFacts", "Issue",
+    "IssueArtefact", "NamedControl", "PolicySection", "Provenance", "ReportedFinding", "ScanCorrelation", "ScanRecord",
+    "Suppression",
+]  # fmt: skip

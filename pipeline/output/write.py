@@ -1,0 +1,94 @@
+"""The one writer of records: canonical JSON, keys sorted, the same bytes for the same record."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING
+from operator import attrgetter
+from typing import Any
+
+import orjson
+
+from pipeline.contract import record_fields
+from pipeline.keys import digest_bytes
+
+_OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS
+_NOTHING: Mapping[str, orjson.Fragment] = {}
+
+Maker = Callable[[Any], dict[str, Any]]
+
+
+def write(record: object, encoded: Mapping[str, orjson.Fragment] = _NOTHING) -> bytes:
+    """Write a record.
+
+    Args:
+        encoded: what some of its keys hold, already written: parts that many records share are encoded once.
+
+    Raises:
+        TypeError: if a value of the report in it cannot be written as JSON.
+    """
+    made = _object(record)
+    made.update(encoded)
+    return _dumped(made)
+
+
+class Parts:
+    """Parts of records, written once each; for those that many records share and that live as long as this does."""
+
+    def __init__(self) -> None:
+        self._written: dict[int, tuple[object, orjson.Fragment]] = {}
+
+    def of(self, part: object) -> orjson.Fragment:
+        """Give a part as it is written, known by its identity."""
+        known = self._written.get(id(part))
+        if known is None:  # the part is kept with it, so that no other can take its identity
+            known = self._written[id(part)] = part, orjson.Fragment(_dumped(part))
+        return known[1]
+
+
+def name_of(record: object) -> str:
+    """Name a record after all that it holds."""
+    return digest_bytes(write(record))
+
+
+def _dumped(value: object) -> bytes:
+    # A copy, because orjson hands out its whole buffer: 16 KiB for a line of two.
+    return bytes(memoryview(orjson.dumps(value, _object, _OPTIONS)))
+
+
+def _object(record: Any) -> dict[str, Any]:
+    """Give a record as the object that it is written as."""
+    return _MAKERS[type(record)](record)
+
+
+class _Makers(dict[type, Maker]):
+    """What gives the records of each type as objects, made when the first is written."""
+
+    def __missing__(self, record: type) -> Maker:
+        made = self[record] = dict if issubclass(record, Mapping) else _maker(record)
+        return made
+
+
+def _maker(record: type) -> Maker:
+    """Make what gives a record of this type as an object.
+
+    Compiled from the fields, as `dataclasses` compiles its own methods: a loop over them takes twice as long, and
+    that is what writing a line spends most of its time with.
+    """
+    fields = record_fields(record)
+    always = ", ".join(f"{field.key!r}: record.{field.name}" for field in fields if field.default is MISSING)
+    required: Maker = eval(f"lambda record: {{{always}}}")  # noqa: S307 - names of our own
+    optional = [(field.key, attrgetter(field.name), field.default) for field in fields if field.default is not MISSING]
+    if not optional:
+        return required
+
+    def whole(record: Any) -> dict[str, Any]:
+        made = required(record)
+        for key, value_of, default in optional:
+            value = value_of(record)
+            if value != default:
+                made[key] = value
+        return made
+
+    return whole
+
+
+_MAKERS = _Makers()
