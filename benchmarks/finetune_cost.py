@@ -40,11 +40,12 @@ def measure(optimizer: str, adapter: str, shape: Shape) -> dict[str, float]:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM, TrainerCallback
 
-    from trainer.batches import EncodedRows
-    from trainer.finetune import adapt
-    from trainer.run_directory import RunDirectory
+    from trainer.recipes.torch.batches import EncodedRows
+    from trainer.recipes.torch.device import prepare_device
+    from trainer.recipes.torch.finetune import adapt
+    from trainer.recipes.torch.training import make_trainer
+    from trainer.record.run_directory import RunDirectory
     from trainer.settings import FinetuneSettings, make_settings
-    from trainer.training import make_trainer, prepare_device
 
     class Clock(TrainerCallback):  # type: ignore[misc,unused-ignore]
         """Notes when each step ended."""

@@ -27,9 +27,9 @@ from pipeline.graph.session import Resources
 from pipeline.intel.match import Intel
 from pipeline.knowledge.load import load_knowledge
 from pipeline.rules.policy import Policy
-from trainer.cases import questions
-from trainer.world.host import make_host
-from trainer.world.report import SOURCES
+from trainer.data.cases import questions
+from trainer.data.world.host import make_host
+from trainer.data.world.report import SOURCES
 
 SEED = 1_000_003  # not one that data sets are made with
 _TIMEOUT_S = 60.0

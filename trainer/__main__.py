@@ -1,5 +1,5 @@
 """`python -m trainer`: the same commands as `sysscan-train`, as torchrun starts them."""
 
-from trainer.cli import main
+from trainer.cli.app import main
 
 main()

@@ -1,4 +1,7 @@
-"""Settings of the recipes; each default stands here once, with its reason where the number needs one."""
+"""Settings of the recipes: each default stands here once, with the reason where the number needs one.
+
+The options of `sysscan-train` are made of these fields (`trainer/cli/options.py`); a description is an option's help.
+"""
 
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
@@ -13,35 +16,45 @@ Settings = TypeVar("Settings", bound="RecipeSettings")
 
 
 class RecipeSettings(BaseModel, frozen=True, extra="forbid"):
-    """What all recipes share."""
+    """What a recipe can be told."""
 
-    seed: int = Field(default=0, ge=0, lt=2**31)
-    threads: int = Field(default=0, ge=0)  # of the CPU; 0 takes all cores this process may use
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    def plain(self) -> dict[str, Any]:
+        """Give plain values, as they stand in a record."""
+        return self.model_dump(mode="json")
 
 
-class TrainSettings(RecipeSettings, frozen=True, extra="forbid"):
+class ComputeSettings(RecipeSettings, frozen=True, extra="forbid"):
+    """What all recipes share that compute."""
+
+    seed: int = Field(default=0, ge=0, lt=2**31, description="Same seed, data and machine, same model.")
+    threads: int = Field(default=0, ge=0, description="CPU threads; 0 takes all cores that this process may use.")
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where it computes.")
+
+
+class TrainSettings(ComputeSettings, frozen=True, extra="forbid"):
     """What both training recipes share."""
 
-    max_tokens: int = Field(default=512, ge=32, le=131072)  # longer sequences lose the beginning of their prompt
-    epochs: float = Field(default=3, gt=0)
-    max_steps: int = Field(default=0, ge=0)  # ends earlier than the epochs do, or later; 0 means the epochs count
-    batch: int = Field(default=4, ge=1)  # sequences a device and step of gradient
-    accumulation: int = Field(default=8, ge=1)
-    learning_rate: float = Field(default=1e-4, gt=0, le=1)
-    min_learning_rate: float = Field(default=1e-5, ge=0)
-    warmup: float = Field(default=0.1, ge=0, lt=1)  # share of all steps
-    weight_decay: float = Field(default=0.01, ge=0)
-    beta1: float = Field(default=0.9, ge=0, lt=1)
-    beta2: float = Field(default=0.99, ge=0, lt=1)
-    max_grad_norm: float = Field(default=1.0, ge=0)  # 0 does not clip
-    precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
-    gradient_checkpointing: bool = False
-    compile: bool = False
-    log_every: int = Field(default=10, ge=1)  # steps
-    eval_every: int = Field(default=200, ge=1)  # steps; checkpoints are written then, too
-    patience: int = Field(default=5, ge=0)  # evaluations without a gain before training ends; 0 never ends early
-    max_valid: int = Field(default=2000, ge=1)  # examples of the valid split that an evaluation reads
+    max_tokens: int = Field(default=512, ge=32, le=131072, description="Longer sequences lose the prompt's beginning.")
+    epochs: float = Field(default=3, gt=0, description="Passes over the data.")
+    max_steps: int = Field(default=0, ge=0, description="Steps in place of epochs; 0 means that the epochs count.")
+    batch: int = Field(default=4, ge=1, description="Sequences a device and pass.")
+    accumulation: int = Field(default=8, ge=1, description="Passes a step.")
+    learning_rate: float = Field(default=1e-4, gt=0, le=1, description="Peak learning rate.")
+    min_learning_rate: float = Field(default=1e-5, ge=0, description="Learning rate at the end.")
+    warmup: float = Field(default=0.1, ge=0, lt=1, description="Share of the steps in which the rate rises.")
+    weight_decay: float = Field(default=0.01, ge=0, description="Weight decay.")
+    beta1: float = Field(default=0.9, ge=0, lt=1, description="Decay of the first moment.")
+    beta2: float = Field(default=0.99, ge=0, lt=1, description="Decay of the second moment.")
+    max_grad_norm: float = Field(default=1.0, ge=0, description="Norm that gradients are clipped to; 0 does not clip.")
+    precision: Literal["auto", "bf16", "fp16", "fp32"] = Field(
+        default="auto", description="Numbers of the arithmetic; fp16 needs a GPU, and scales the loss."
+    )
+    gradient_checkpointing: bool = Field(default=False, description="Compute activations twice to save memory.")
+    compile: bool = Field(default=False, description="Compile the model with torch.compile.")
+    log_every: int = Field(default=10, ge=1, description="Steps between lines of the metrics.")
+    eval_every: int = Field(default=200, ge=1, description="Steps between evaluations, and between checkpoints.")
+    patience: int = Field(default=5, ge=0, description="Evaluations without a gain until it stops; 0 never stops.")
+    max_valid: int = Field(default=2000, ge=1, description="Examples of the valid split that an evaluation reads.")
 
     @model_validator(mode="after")
     def _order(self) -> "TrainSettings":
@@ -53,27 +66,28 @@ class TrainSettings(RecipeSettings, frozen=True, extra="forbid"):
 class PretrainSettings(TrainSettings, frozen=True, extra="forbid"):
     """A small Llama from scratch: 6.8 M parameters as it stands, which two cores train in an hour and a half."""
 
-    epochs: float = Field(default=6, gt=0)
-    batch: int = Field(default=32, ge=1)  # about 4,000 tokens: many small steps learn more an hour than few large ones
-    accumulation: int = Field(default=1, ge=1)
-    learning_rate: float = Field(default=3e-3, gt=0, le=1)
-    min_learning_rate: float = Field(default=1e-4, ge=0)
-    warmup: float = Field(default=0.03, ge=0, lt=1)
-    weight_decay: float = Field(default=0.1, ge=0)
-    beta2: float = Field(default=0.95, ge=0, lt=1)
-    eval_every: int = Field(default=500, ge=1)
-    # Of the loss on a token of the prompt. In equal steps of a small model 0, 0.1 and 1 came to a loss on valid
-    # responses of 1.58, 1.48 and 1.38: what is to be copied from a prompt has to be known first.
-    prompt_weight: float = Field(default=1.0, ge=0, le=1)
+    epochs: float = Field(default=6, gt=0, description="Passes over the data.")
+    # About 4,000 tokens: many small steps learn more an hour than few large ones.
+    batch: int = Field(default=32, ge=1, description="Sequences a device and pass.")
+    accumulation: int = Field(default=1, ge=1, description="Passes a step.")
+    learning_rate: float = Field(default=3e-3, gt=0, le=1, description="Peak learning rate.")
+    min_learning_rate: float = Field(default=1e-4, ge=0, description="Learning rate at the end.")
+    warmup: float = Field(default=0.03, ge=0, lt=1, description="Share of the steps in which the rate rises.")
+    weight_decay: float = Field(default=0.1, ge=0, description="Weight decay.")
+    beta2: float = Field(default=0.95, ge=0, lt=1, description="Decay of the second moment.")
+    eval_every: int = Field(default=500, ge=1, description="Steps between evaluations, and between checkpoints.")
+    # In equal steps of a small model 0, 0.1 and 1 came to a loss on valid responses of 1.58, 1.48 and 1.38: what is to
+    # be copied from a prompt has to be known first.
+    prompt_weight: float = Field(default=1.0, ge=0, le=1, description="Weight of the loss on a token of the prompt.")
 
-    vocabulary: int = Field(default=4096, ge=259, le=65536)
-    hidden: int = Field(default=256, ge=32)
-    layers: int = Field(default=6, ge=1)
-    heads: int = Field(default=4, ge=1)
-    kv_heads: int = Field(default=2, ge=1)
-    intermediate: int = Field(default=768, ge=32)
-    positions: int = Field(default=1024, ge=64)
-    tie_embeddings: bool = False
+    vocabulary: int = Field(default=4096, ge=259, le=65536, description="Tokens of the tokenizer.")
+    hidden: int = Field(default=256, ge=32, description="Width of the model.")
+    layers: int = Field(default=6, ge=1, description="Blocks of the model.")
+    heads: int = Field(default=4, ge=1, description="Attention heads.")
+    kv_heads: int = Field(default=2, ge=1, description="Heads of keys and values.")
+    intermediate: int = Field(default=768, ge=32, description="Width inside a block.")
+    positions: int = Field(default=1024, ge=64, description="Longest sequence that the model will ever read.")
+    tie_embeddings: bool = Field(default=False, description="One table for what goes in and what comes out.")
 
     @model_validator(mode="after")
     def _shape(self) -> "PretrainSettings":
@@ -93,46 +107,55 @@ class PretrainSettings(TrainSettings, frozen=True, extra="forbid"):
 class FinetuneSettings(TrainSettings, frozen=True, extra="forbid"):
     """A LoRA adapter on a local checkpoint, trained with Lion."""
 
-    # all adds the classes that are held out, but for the situations of the frozen holdouts: for a model that is to be
-    # used, once it is known how one does that has never seen them.
-    classes: Literal["train", "all"] = "train"
-    adapter: Literal["lora", "none"] = "lora"  # none trains all weights
-    rank: int = Field(default=16, ge=1)
-    alpha: int = Field(default=32, ge=1)
-    dropout: float = Field(default=0.05, ge=0, lt=1)
-    targets: tuple[str, ...] = LORA_TARGETS
-    optimizer: Literal["lion_8bit", "lion_32bit", "adamw_torch"] = "lion_8bit"
-    gradient_checkpointing: bool = True
-    eval_every: int = Field(default=100, ge=1)
-    patience: int = Field(default=3, ge=0)
+    # all is for a model that is to be used, once it is known how one does that has never seen the held-out classes; the
+    # situations of the frozen holdouts stay out.
+    classes: Literal["train", "all"] = Field(
+        default="train", description="Classes to train on: all takes those that are held out, too."
+    )
+    adapter: Literal["lora", "none"] = Field(default="lora", description="What is trained; none trains all weights.")
+    rank: int = Field(default=16, ge=1, description="Rank of the adapter.")
+    alpha: int = Field(default=32, ge=1, description="Scale of the adapter, over its rank.")
+    dropout: float = Field(default=0.05, ge=0, lt=1, description="Dropout before the adapter.")
+    targets: tuple[str, ...] = Field(default=LORA_TARGETS, description="Modules to adapt, joined by commas.")
+    optimizer: Literal["lion_8bit", "lion_32bit", "adamw_torch"] = Field(
+        default="lion_8bit", description="Optimiser, and the numbers of its state."
+    )
+    gradient_checkpointing: bool = Field(default=True, description="Compute activations twice to save memory.")
+    eval_every: int = Field(default=100, ge=1, description="Steps between evaluations, and between checkpoints.")
+    patience: int = Field(default=3, ge=0, description="Evaluations without a gain until it stops; 0 never stops.")
 
 
-class QuantizeSettings(RecipeSettings, frozen=True, extra="forbid"):
+class QuantizeSettings(ComputeSettings, frozen=True, extra="forbid"):
     """GPTQ: one bit width and few group sizes, which all runtimes of ours read."""
 
-    bits: Literal[4] = 4
-    group_size: Literal[32, 64, 128] = 128
-    examples: int = Field(default=128, ge=1, le=4096)  # for calibration
-    max_tokens: int = Field(default=512, ge=32, le=131072)
-    damp: float = Field(default=0.05, gt=0, lt=1)  # share of the mean diagonal that is added to the Hessian
+    bits: Literal[4] = Field(default=4, description="Bits of a weight.")
+    group_size: Literal[32, 64, 128] = Field(default=128, description="Weights that share a scale.")
+    examples: int = Field(default=128, ge=1, le=4096, description="Findings for calibration.")
+    max_tokens: int = Field(default=512, ge=32, le=131072, description="Longer sequences lose the prompt's beginning.")
+    damp: float = Field(
+        default=0.05, gt=0, lt=1, description="Share of the mean diagonal that is added to the Hessian."
+    )
 
 
 class ExportSettings(RecipeSettings, frozen=True, extra="forbid"):
     """ONNX with int4 weights, for ONNX Runtime GenAI."""
 
-    device: Literal["auto", "cpu", "cuda"] = "cpu"
-    accuracy_level: Literal[0, 1, 2, 3, 4] = 4  # 4 multiplies in int8, where the integer instructions are
-    lm_head: Literal["int4", "int8", "float"] = "int8"  # GPTQ leaves it alone; in int8 it costs 3 % of speed
+    device: Literal["cpu", "cuda"] = Field(default="cpu", description="Where the exported model will run.")
+    accuracy_level: Literal[0, 1, 2, 3, 4] = Field(
+        default=4, description="Of the products; 4 multiplies in int8, where the processor has the instructions."
+    )
+    # GPTQ leaves the output layer alone; in int8 it costs 3 % of speed.
+    lm_head: Literal["int4", "int8", "float"] = Field(default="int8", description="Numbers of the output layer.")
 
 
 def make_settings(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
-    """Make settings of what was given; what is None keeps its default.
+    """Make settings of what was given.
 
     Raises:
         ConfigError: naming the first value that is out of range, or the name that is none.
     """
     try:
-        return kind.model_validate({name: value for name, value in values.items() if value is not None})
+        return kind.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
@@ -142,3 +165,20 @@ def make_settings(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
         elif name:
             text = f"{text[:1].lower()}{text[1:]}, not {first['input']!r}"
         raise ConfigError(f"{name}: {text}" if name else text) from error
+
+
+def option_of(name: str) -> str:
+    """Name the option of a field."""
+    return f"--{name.replace('_', '-')}"
+
+
+def as_option(name: str, value: object) -> str:
+    """Write a field's value as it is given on the command line."""
+    if isinstance(value, bool):
+        return option_of(name) if value else option_of(f"no_{name}")
+    return f"{option_of(name)} {as_text(value)}"
+
+
+def as_text(value: object) -> str:
+    """Write a value as an option takes it: several are joined by commas."""
+    return ",".join(str(one) for one in value) if isinstance(value, (tuple, list)) else str(value)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from dataclasses import fields
-from typing import Any
+from typing import Any, get_origin, get_type_hints
 
 import orjson
 
@@ -12,7 +12,7 @@ from pipeline.report.records import HeaderLine, MetaLine
 
 _SLOW = b"~"  # marks what only the standard library can carry: integers past 64 bits, lone surrogates, deep nesting
 _HEADER_FIELDS = tuple(f.name for f in fields(ScanHeader))
-_HEADER_TUPLES = tuple(f.name for f in fields(ScanHeader) if f.type in (tuple[str, ...], "tuple[str, ...]"))
+_HEADER_TUPLES = tuple(name for name, type_ in get_type_hints(ScanHeader).items() if get_origin(type_) is tuple)
 
 
 def text_digest(*parts: str | bytes) -> str:

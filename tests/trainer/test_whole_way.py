@@ -11,7 +11,7 @@ import pytest
 for name in ("torch", "transformers", "gptqmodel", "peft", "optimum", "bitsandbytes", "onnxruntime_genai", "langgraph"):
     pytest.importorskip(name)
 
-from tests.trainer.recipes import make_checkpoint  # noqa: E402  (what the guards above let through)
+from tests.trainer.small import make_checkpoint  # noqa: E402  (what the guards above let through)
 
 ROOT = Path(__file__).parents[2]
 REPORT = ROOT / "tests" / "data" / "scans" / "micro-default.json"

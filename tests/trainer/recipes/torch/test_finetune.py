@@ -1,0 +1,135 @@
+"""Fine-tuning: an adapter on a checkpoint, and the merge."""
+# ruff: noqa: E402  (what the guards below let through)
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+for name in ("transformers", "peft", "bitsandbytes", "accelerate", "matplotlib", "optimum"):
+    pytest.importorskip(name)
+
+from pipeline.errors import ConfigError
+from tests.trainer.small import lines, make_checkpoint, make_dataset
+from trainer.recipes.torch.finetune import Finetune, merge
+from trainer.settings import FinetuneSettings, make_settings
+
+SMALL: dict[str, Any] = {
+    "batch": 4,
+    "accumulation": 2,
+    "max_steps": 4,
+    "eval_every": 2,
+    "log_every": 1,
+    "learning_rate": 1e-3,
+    "threads": 1,
+    "device": "cpu",
+}
+
+
+def settings(**changes: Any) -> FinetuneSettings:
+    return make_settings(FinetuneSettings, SMALL | changes)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_dataset(tmp_path_factory.mktemp("data") / "set")
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_checkpoint(tmp_path_factory.mktemp("base") / "llama")
+
+
+@pytest.fixture(scope="module")
+def finished(base: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("runs") / "run"
+    Finetune(base, data, output, settings()).run()
+    return output
+
+
+def weights(directory: Path) -> dict[str, Any]:
+    from safetensors.torch import load_file
+
+    loaded: dict[str, Any] = load_file(directory / "model.safetensors")
+    return loaded
+
+
+def logits(directory: Path, adapter: Path | None = None) -> Any:
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(directory, local_files_only=True)
+    if adapter is not None:
+        model = PeftModel.from_pretrained(model, str(adapter))
+    with torch.no_grad():
+        return model.eval()(torch.arange(3, 40)[None]).logits
+
+
+def test_the_merged_checkpoint_is_the_base_with_its_adapter(finished: Path, base: Path) -> None:
+    merged = logits(finished / "model")
+    torch.testing.assert_close(merged, logits(base, finished / "adapter"), rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(merged, logits(base), atol=1e-4)
+    assert set(weights(finished / "model")) == set(weights(base))
+
+
+def test_all_seven_kinds_of_linear_layers_were_trained_and_nothing_else(finished: Path, base: Path) -> None:
+    before, after = weights(base), weights(finished / "model")
+    changed = {name.split(".")[-2] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
+
+
+def test_the_rate_rises_linearly_and_falls_to_its_minimum(base: Path, data: Path, tmp_path: Path) -> None:
+    small = settings(max_steps=20, eval_every=20, batch=1, accumulation=1, learning_rate=1e-4, min_learning_rate=1e-5)
+    Finetune(base, data, tmp_path / "run", small).run()
+    rates = [line["learning_rate"] for line in lines(tmp_path / "run" / "metrics.jsonl") if "learning_rate" in line]
+    assert max(rates) == pytest.approx(1e-4)
+    assert rates.index(max(rates)) in (1, 2)  # a tenth of 20 steps
+    assert rates[-1] == pytest.approx(1e-5, rel=0.1)
+    assert rates[2:] == sorted(rates[2:], reverse=True)
+
+
+def test_a_run_that_broke_off_ends_with_the_same_weights(
+    finished: Path, base: Path, data: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(finished, broken)
+    for name in ("model", "adapter", "checkpoints/checkpoint-4"):
+        shutil.rmtree(broken / name)
+    record = json.loads((broken / "run.json").read_text())
+    (broken / "run.json").write_text(json.dumps({**record, "outcome": None}))
+    model = Finetune(base, data, broken, settings(), resume=True).run()
+    assert (model / "model.safetensors").read_bytes() == (finished / "model" / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("optimizer", ["lion_32bit", "adamw_torch"])
+def test_a_mistral_is_tuned_with_other_optimisers(optimizer: str, data: Path, tmp_path: Path) -> None:
+    base = make_checkpoint(tmp_path / "mistral", model_type="mistral")
+    model = Finetune(base, data, tmp_path / "run", settings(optimizer=optimizer, max_steps=2)).run()
+    assert json.loads((model / "config.json").read_text())["model_type"] == "mistral"
+
+
+def test_all_weights_are_trained_without_an_adapter(base: Path, data: Path, tmp_path: Path) -> None:
+    model = Finetune(base, data, tmp_path / "run", settings(adapter="none", max_steps=2)).run()
+    before, after = weights(base), weights(model)
+    assert not torch.equal(before["lm_head.weight"], after["lm_head.weight"])
+    assert not (tmp_path / "run" / "adapter").exists()
+
+
+def test_bad_input_is_refused_before_anything_is_made(base: Path, data: Path, tmp_path: Path) -> None:
+    output = tmp_path / "run"
+    (tmp_path / "no").mkdir()
+    with pytest.raises(ConfigError, match="not a checkpoint"):
+        Finetune(tmp_path / "no", data, output, settings()).run()
+    with pytest.raises(ConfigError, match="no module 'c_attn' to target; there are down_proj, gate_proj, k_proj"):
+        Finetune(base, data, output, settings(targets=("q_proj", "c_attn"))).run()
+    with pytest.raises(ConfigError, match="made for 512 tokens; lower --max-tokens from 1024"):
+        Finetune(base, data, output, settings(max_tokens=1024)).run()
+    assert not output.exists()
+
+
+def test_an_adapter_that_is_none_is_not_merged(base: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="not an adapter"):
+        merge(base, tmp_path, tmp_path / "merged")

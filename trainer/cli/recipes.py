@@ -1,0 +1,79 @@
+"""The commands that make a model: pretrain, finetune, merge, quantize, export."""
+
+import importlib
+import logging
+import os
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated
+
+import typer
+
+from pipeline.errors import ConfigError
+from trainer.cli.arguments import Base, Data, Output, Resume
+from trainer.cli.options import options_from
+from trainer.offline import seal
+from trainer.settings import ExportSettings, FinetuneSettings, PretrainSettings, QuantizeSettings
+
+
+@options_from(PretrainSettings)
+def pretrain(data: Data, output: Output, resume: Resume = False, *, settings: PretrainSettings) -> None:
+    """Train a small Llama and its tokenizer from nothing."""
+    _say(_recipe("pretrain").Pretrain(data, output, settings, resume=resume).run())
+
+
+@options_from(FinetuneSettings)
+def finetune(base: Base, data: Data, output: Output, resume: Resume = False, *, settings: FinetuneSettings) -> None:
+    """Train a LoRA adapter with Lion on a local checkpoint, and merge it."""
+    _say(_recipe("finetune").Finetune(base, data, output, settings, resume=resume).run())
+
+
+def merge(
+    base: Base,
+    adapter: Annotated[Path, typer.Option(help="Directory of a LoRA adapter, as PEFT writes it.")],
+    output: Output,
+) -> None:
+    """Add an adapter to its base: a plain checkpoint."""
+    _recipe("merge").merge_into(base, adapter, output)
+    _say(output)
+
+
+@options_from(QuantizeSettings)
+def quantize(base: Base, data: Data, output: Output, *, settings: QuantizeSettings) -> None:
+    """Quantise a checkpoint with GPTQ."""
+    _say(_recipe("quantize").Quantize(base, data, output, settings).run())
+
+
+@options_from(ExportSettings)
+def export(
+    base: Annotated[Path, typer.Option("--base", "-b", help="GPTQ checkpoint, made by `quantize`.")],
+    output: Output,
+    name: Annotated[str, typer.Option(help="What the manifest calls the model.")] = "local",
+    origin: Annotated[str, typer.Option(help="What the weights were made from, in a few words.")] = "a checkpoint",
+    run: Annotated[
+        list[Path] | None,
+        typer.Option(help="Run directory whose record goes into the manifest; may be repeated.", show_default=False),
+    ] = None,
+    *,
+    settings: ExportSettings,
+) -> None:
+    """Export a GPTQ checkpoint to ONNX, and write the manifest."""
+    _say(_recipe("export").Export(base, output, settings, name=name, origin=origin, runs=run or ()).run())
+
+
+def _recipe(name: str) -> ModuleType:
+    seal()
+    logging.disable(logging.WARNING)  # what the libraries could not load for other hardware than this
+    try:
+        return importlib.import_module(f"trainer.recipes.torch.{name}")
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] in ("trainer", "pipeline"):
+            raise
+        raise ConfigError(f"{error.name} is not installed; pip install 'sysscan-agent[trainer]'") from error
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _say(made: Path) -> None:
+    if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
+        typer.echo(f"made {made}", err=True)

@@ -1,0 +1,1 @@
+"""What a model learns from: made-up hosts, their cases with right answers, and how these are divided."""

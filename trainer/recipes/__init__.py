@@ -1,0 +1,1 @@
+"""How a model is made; a room for each library that computes."""

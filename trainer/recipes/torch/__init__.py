@@ -1,0 +1,1 @@
+"""The recipes on torch: pretrain, finetune, merge, quantize, export."""

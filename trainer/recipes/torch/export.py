@@ -1,0 +1,130 @@
+"""Recipe: a GPTQ checkpoint as a model directory that the daemon runs, ONNX and manifest included."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from onnxruntime_genai.models.builder import create_model, parse_extra_options
+
+from pipeline.analysis.model import CLASSES
+from pipeline.analysis.prompt import PROMPT_VERSION
+from pipeline.engine.errors import EngineError
+from pipeline.engine.manifest import write_manifest
+from pipeline.errors import ConfigError
+from trainer.preflight import available_ram, check_disk, check_empty, check_memory
+from trainer.quiet import quiet
+from trainer.recipes.checkpoint import Checkpoint, inspect_checkpoint
+from trainer.record.run_directory import RunDirectory, code_version, files_digest, library_versions
+from trainer.settings import ExportSettings
+
+_PRECISION = "int4"
+_NEEDED = ("genai_config.json", "model.onnx", "tokenizer.json")
+
+
+class Export:
+    """Build a model directory; `run` does all of it.
+
+    Args:
+        base: GPTQ checkpoint, as `quantize` writes it.
+        output: the model directory: ``onnx/``, ``gptq/``, ``tokenizer.json``, ``manifest.json``.
+        name: what the manifest calls the model.
+        origin: what the weights were made from, in a few words.
+        runs: run directories that led here; the manifest keeps their records.
+    """
+
+    def __init__(
+        self, base: Path, output: Path, settings: ExportSettings, *, name: str, origin: str, runs: Sequence[Path] = ()
+    ) -> None:
+        self.base = base
+        self.output = output
+        self.settings = settings
+        self.name = name
+        self.origin = origin
+        self.runs = [RunDirectory(path).record() for path in runs]
+
+    def run(self) -> Path:
+        """Check the input, export, and give the model directory."""
+        check_empty(self.output)
+        base = inspect_checkpoint(self.base)
+        self._check_base(base)
+        check_memory(base.num_parameters * 8, available_ram(), "exporting", "take a smaller base")
+        check_disk(3 * base.num_bytes, self.output)
+        self.output.parent.mkdir(parents=True, exist_ok=True)
+        # Made beside the target and moved there whole: a directory that is there is complete.
+        with TemporaryDirectory(dir=self.output.parent, prefix=f".{self.output.name}.") as temporary:
+            target = Path(temporary) / "model"
+            self._gptq(target / "gptq")
+            self._onnx(target / "onnx", Path(temporary))
+            shutil.copyfile(self.base / "tokenizer.json", target / "tokenizer.json")
+            self._manifest(target, base)
+            target.chmod(0o755)
+            if self.output.exists():
+                self.output.rmdir()
+            target.rename(self.output)
+        return self.output
+
+    def _check_base(self, base: Checkpoint) -> None:
+        quantization = base.config.get("quantization_config")
+        if not isinstance(quantization, Mapping) or quantization.get("quant_method") != "gptq":
+            raise ConfigError(f"{self.base}: not a GPTQ checkpoint; make one with `sysscan-train quantize`")
+        if quantization.get("bits") != 4 or quantization.get("desc_act"):
+            raise ConfigError(f"{self.base}: the exporter reads GPTQ of 4 bits without desc_act only")
+
+    def _gptq(self, target: Path) -> None:
+        target.mkdir(parents=True)
+        for path in sorted(self.base.iterdir()):
+            if path.suffix in (".json", ".safetensors"):
+                shutil.copyfile(path, target / path.name)
+
+    def _onnx(self, target: Path, work: Path) -> None:
+        provider = "cuda" if self.settings.device == "cuda" else "cpu"
+        wanted = [
+            f"int4_accuracy_level={self.settings.accuracy_level}",
+            "prune_lm_head=true",  # logits of the last token are all that decoding looks at
+            "hf_remote=false",
+            "hf_token=false",
+        ]
+        if self.settings.lm_head == "int8":
+            wanted.append("matmul_mixed_precision=last_matmul:int8")
+        elif self.settings.lm_head == "float":
+            wanted.append("nodes_to_exclude=/lm_head/MatMul")
+        arguments = ("", str(self.base), str(target), _PRECISION, provider, str(work / "cache"))
+        with quiet():
+            create_model(*arguments, **parse_extra_options(*arguments, wanted))
+        missing = [name for name in _NEEDED if not (target / name).is_file()]
+        if missing:
+            raise ConfigError(f"{self.base}: the exporter wrote no {', '.join(missing)}")
+        for path in sorted(target.iterdir()):
+            if not path.name.endswith((".json", ".onnx", ".onnx.data")):
+                path.unlink()  # a chat template, the model of a tokenizer: nothing here reads them
+
+    def _classes(self) -> dict[str, list[str]]:
+        """List the classes that the model was trained on, where the runs say so."""
+        told = [(run.get("outcome") or {}).get("classes") for run in self.runs]
+        known = sorted({name for classes in told if classes for name in classes})
+        return {CLASSES: known} if known else {}
+
+    def _manifest(self, target: Path, base: Checkpoint) -> None:
+        record: dict[str, Any] = {
+            "code": code_version(),
+            "export": self.settings.plain(),
+            "gptq_files": files_digest(self.base),
+            "versions": library_versions(),
+            "runs": {str(run["recipe"]): run for run in self.runs},
+            **self._classes(),
+        }
+        try:
+            write_manifest(
+                target,
+                name=self.name,
+                kind=str(base.config["model_type"]),
+                base=self.origin,
+                prompt_version=PROMPT_VERSION,
+                context_length=base.num_positions,
+                parts={"gptq": "gptq", "onnx-cuda" if self.settings.device == "cuda" else "onnx": "onnx"},
+                record=record,
+            )
+        except EngineError as error:
+            raise ConfigError(f"{self.output}: {error}") from error

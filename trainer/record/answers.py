@@ -1,0 +1,111 @@
+"""Recipe: the answers that a model directory brings along, for the questions that the data set's hosts raise most."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from pipeline.analysis.case import CaseMaker
+from pipeline.analysis.model import ModelAnalyst, trained_classes
+from pipeline.analysis.prompt import render_prompt
+from pipeline.analysis.question import MAX_ATTEMPTS, Question
+from pipeline.engine.errors import EngineError
+from pipeline.engine.generator import Generator, Grammar
+from pipeline.engine.load import open_generator
+from pipeline.engine.manifest import read_manifest, relist
+from pipeline.engine.shipped import FILE, answer_key, write_answers
+from pipeline.errors import ConfigError
+from pipeline.graph.session import Resources
+from pipeline.intel.match import load_intel
+from pipeline.knowledge.schema import Knowledge
+from pipeline.rules.policy import Policy
+from trainer.data.cases import questions
+from trainer.data.dataset import REPORTS
+
+Progress = Callable[[str, int, int], None]
+
+
+class Recorder:
+    """A generator that remembers what it said."""
+
+    def __init__(self, generator: Generator) -> None:
+        self._generator = generator
+        self.answers: dict[str, str] = {}
+
+    @property
+    def digest(self) -> str:
+        """Name everything that the tokens depend on."""
+        return self._generator.digest
+
+    def generate(self, prompt: str, grammar: Grammar, max_tokens: int) -> str:
+        """Answer, and remember it."""
+        text = self._generator.generate(prompt, grammar, max_tokens)
+        self.answers[answer_key(prompt, grammar)] = text
+        return text
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self._generator.close()
+
+
+def record_answers(
+    model: Path, data: Path, knowledge: Knowledge, most: int, progress: Progress = lambda step, done, total: None
+) -> int:
+    """Ask an exported model what hosts are most likely to raise, and put its answers into its directory.
+
+    Args:
+        model: model directory with an ``onnx`` part.
+        data: data set directory; its reports raise the questions, for an operator without wishes of his own.
+        most: how many questions, the most frequent first.
+
+    Returns:
+        How many answers there are.
+
+    Raises:
+        ConfigError: if the data set has no reports, or the model cannot be used or answers nothing.
+    """
+    reports = sorted((data / REPORTS).glob("*"))
+    if not reports:
+        raise ConfigError(f"{data / REPORTS}: no reports; make a data set with `sysscan-train synth`")
+    chosen = _most_frequent(reports, knowledge, most, progress)
+    try:
+        manifest = read_manifest(model)
+        weights = manifest.part_digest("onnx")
+        classes = trained_classes(manifest)
+        recorder = Recorder(open_generator(model))
+    except EngineError as error:
+        raise ConfigError(str(error)) from error
+    analyst = ModelAnalyst(recorder, knowledge, "recorded", classes)
+    chosen = [question for question in chosen if analyst.takes(question)]
+    for number, question in enumerate(sorted(chosen, key=lambda one: (one.class_id, one.key))):
+        for attempt in range(MAX_ATTEMPTS):
+            answer = analyst.analyse([question], attempt).get(question.key)
+            if answer is not None and analyst.critique(question, answer) is None:
+                break
+        progress("answers", number + 1, len(chosen))
+    recorder.close()
+    if not recorder.answers:
+        raise ConfigError(
+            f"{model}: the model answers nothing: {analyst.failure or 'it was trained on no class of these'}"
+        )
+    write_answers(model, weights, recorder.answers)
+    relist(model, {"answers": {"file": FILE, "most": most, "questions": len(chosen), "answers": len(recorder.answers)}})
+    return len(recorder.answers)
+
+
+def _most_frequent(reports: Iterable[Path], knowledge: Knowledge, most: int, progress: Progress) -> list[Question]:
+    """Order the questions of reports by the number of hosts that raise them; questions with one prompt are one."""
+    resources = Resources(knowledge, Policy(), load_intel([]), version="trainer")
+    maker = CaseMaker(knowledge)
+    asked: dict[str, Question] = {}
+    hosts: Counter[str] = Counter()
+    paths = list(reports)
+    for number, path in enumerate(paths):
+        found = {
+            render_prompt(maker.case(one.question)): one.question for one in questions(path.read_bytes(), resources)
+        }
+        for prompt, question in found.items():
+            asked.setdefault(prompt, question)
+        hosts.update(found.keys())
+        progress("reports", number + 1, len(paths))
+    prompts = sorted(hosts, key=lambda prompt: (-hosts[prompt], prompt))
+    return [asked[prompt] for prompt in prompts[:most]]
