@@ -9,7 +9,7 @@ SETUP := pyproject.toml setup.py constraints.txt
 KNOWLEDGE := pipeline/knowledge/compiled.json
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench knowledge schema model wheel clean
+.PHONY: help demo test lint bench knowledge schema model wheel clean output-digests
 
 help:
 	@echo 'make demo       analyse real scans of two hosts and show what is wrong with them (output in demo-output/)'
@@ -66,6 +66,10 @@ model: $(VENV)/.installed-trainer $(KNOWLEDGE)
 	    $(TRAIN) evaluate --base $$form --into $(RUN)/model-finetune || exit 1; done
 	$(TRAIN) card --model $(RUN)/model-finetune
 	@echo 'the model is in $(RUN)/model-finetune; pipeline/models/embedded_model is where the package has its own'
+
+# After a change of the output that is wanted; the commit says why.
+output-digests: $(VENV)/.installed-dev $(KNOWLEDGE)
+	@$(BIN)/python -m tests.output_digests
 
 wheel: $(VENV)/.installed-dev
 	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
