@@ -32,6 +32,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --explicit-package-bases tests benchmarks
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.installed-dev $(KNOWLEDGE)

@@ -31,7 +31,7 @@ def main() -> None:
     ]
     print(f"{machine()}\n\n{'report':<44}{'findings':>9}{'keys':>6}{'shipped':>9}{'fresh':>7}{'rules':>7}{'differ':>8}")
     total: Counter[str] = Counter()
-    reasons: Counter[str] = Counter()
+    reasons: Counter[str | None] = Counter()
     for report in reports:
         shipped = lines(run(report, given.model, shipped=True))
         fresh, again = (run(report, given.model, shipped=False) for _ in range(2))
@@ -48,7 +48,9 @@ def main() -> None:
         show(report.name, row)
     show("all", total)
     share = total["shipped"] / max(1, total["findings"])
-    print(f"\nanswered by the model: {share:.2%}; by the rules: {dict(reasons - Counter({None: total['shipped']}))}")
+    print(
+        f"\nanswered by the model: {share:.2%}; by the rules: {dict(reasons - Counter[str | None]({None: total['shipped']}))}"
+    )
 
 
 def show(name: str, row: Counter[str]) -> None:

@@ -181,7 +181,7 @@ def test_a_knowledge_directory_that_is_not_there_is_refused() -> None:
 
 def test_settings_cannot_be_changed_once_read() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        load().host = "other"  # type: ignore[misc]
+        load().host = "other"
 
 
 @pytest.mark.parametrize(

@@ -309,7 +309,14 @@ def test_a_finding_that_our_code_fails_on_is_written_as_the_report_has_it_and_it
 def test_attempts_are_counted_across_restarts(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     shop.take_in()
     tried: list[tuple[int, int]] = []
-    break_on(monkeypatch, lambda first, last: last - first > 1 and first == 0 and not tried.append((first, last)))
+
+    def breaks(first: int, last: int) -> bool:
+        if last - first > 1 and first == 0:
+            tried.append((first, last))
+            return True
+        return False
+
+    break_on(monkeypatch, breaks)
     for _ in range(MAX_ATTEMPTS):
         lost = shop.worker()
         lost.step()

@@ -2,7 +2,7 @@
 
 import gzip
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ def finding(number: int, **others: object) -> dict[str, object]:
     return {"id": f"f{number}", "title": "t", "severity": "low", "metadata": {}, **others}
 
 
-def report(*findings: dict[str, object]) -> bytes:
+def report(*findings: Mapping[str, object]) -> bytes:
     return orjson.dumps({"meta": {"hostname": "h"}, "results": [{"scanner": "mac", "findings": list(findings)}]})
 
 

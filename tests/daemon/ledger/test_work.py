@@ -104,6 +104,7 @@ def test_a_new_coverage_each_time_does_not_fill_the_ledger(ledger: Ledger) -> No
         ledger.commit_batch(batch, [(str(number), "low", True, b"{}")])
         known = row("f", scan.scan_no)
         ledger.finish_scan(scan, b"r", [known], [], "always" if number % 5 == 0 else f"p{number}")
+    assert scan is not None
     ledger.update_baseline("web01", "recorded", [row("f", scan.scan_no + 1)], [])
     profiles = ["always", "recorded", *(f"p{number}" for number in range(KEEP_PROFILES + 14))]
     kept = [profile for profile in profiles if ledger.baseline("web01", profile)]

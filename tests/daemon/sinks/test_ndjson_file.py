@@ -220,7 +220,12 @@ def test_a_sync_that_failed_is_not_believed_the_second_time(path: Path, monkeypa
     again: list[bytes] = []
     pwrite = os.pwrite
     monkeypatch.setattr(os, "fdatasync", fail_once)
-    monkeypatch.setattr(os, "pwrite", lambda file, data, at: again.append(bytes(data)) or pwrite(file, data, at))
+
+    def noting_pwrite(file: int, data: bytes, at: int) -> int:
+        again.append(bytes(data))
+        return pwrite(file, data, at)
+
+    monkeypatch.setattr(os, "pwrite", noting_pwrite)
     out = sink(path)
     with pytest.raises(SinkError, match="Input/output error"):
         out.write([row(1), row(2)])

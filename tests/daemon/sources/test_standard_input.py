@@ -22,7 +22,7 @@ def reader(data: bytes, size: int) -> Callable[[int], bytes]:
 
 def read(data: bytes, size: int = 1 << 16, **limits: int) -> MemoryIntake:
     intake = MemoryIntake()
-    StandardInput(reader(data, size), intake, Limits.model_construct(**limits), "web-01").read_all()
+    StandardInput(reader(data, size), intake, Limits.model_construct(None, **limits), "web-01").read_all()
     assert intake.states == {}
     return intake
 

@@ -281,7 +281,8 @@ def _tainted(raw: RawFinding, slots: dict[str, str]) -> Iterator[RawFinding]:
     for name in _FIELDS:
         value = getattr(raw, name)
         if value:
-            yield from (replace(raw, **{name: text}) for text in _marked(value))
+            fields: list[dict[str, Any]] = [{name: text} for text in _marked(value)]
+            yield from (replace(raw, **field) for field in fields)
     for key, value in raw.metadata.items():
         yield replace(raw, metadata={**raw.metadata, f"{key}{MARK}": value})
         if isinstance(value, str):
@@ -335,13 +336,11 @@ def test_no_string_of_a_real_finding_reaches_a_prompt(name: str) -> None:
                 _SEEN.add(shape)
                 kept.append((raw, slots))
         tainted = [each for raw, slots in kept for each in _tainted(raw, slots)]
-        header = replace(
-            report.header,
-            **{
-                field: f"{getattr(report.header, field) or ''}{MARK}"
-                for field in ("host", "cmdline", "user", "os_pretty", "kernel", "arch", "tool_version")
-            },
-        )
+        claims: dict[str, Any] = {
+            field: f"{getattr(report.header, field) or ''}{MARK}"
+            for field in ("host", "cmdline", "user", "os_pretty", "kernel", "arch", "tool_version")
+        }
+        header = replace(report.header, **claims)
         for text in (*prompts(report.header, tainted), *prompts(header, [raw for raw, _ in kept])):
             assert MARK not in text.lower()
 

@@ -2,9 +2,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.engine.decoder import CHUNK, Decoder
+from pipeline.engine.decoder import Decoder
 from pipeline.engine.errors import TooLong, Unfinished, Unsupported
 from pipeline.engine.generator import Generator, Grammar
+from pipeline.engine.identity import CHUNK
 from pipeline.engine.tokens import Tokenizer
 from tests.pipeline.engine.byte_tokenizer import write_tokenizer
 from tests.pipeline.engine.hash_runner import HashRunner

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.engine.decoder import CHUNK, Decoder
+from pipeline.engine.decoder import Decoder
 from pipeline.engine.errors import ModelDamaged, Unsupported
 from pipeline.engine.generator import Grammar
+from pipeline.engine.identity import CHUNK
 from pipeline.engine.load import open_generator
 from pipeline.engine.onnx_runtime import OnnxRunner
 from tests.pipeline.engine import tiny_model

@@ -1,5 +1,7 @@
 """Features of kernel parameters, mandatory access control, mounts and sockets."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,9 +20,9 @@ WORDS = {
 ANYTHING = st.none() | st.text() | st.sampled_from(["0", "438", "1" * 5000, "²", "0.0.0.0", "/home/", "ro,nosuid"])
 
 
-def context(**header: str) -> FeatureContext:
+def context(**header: Any) -> FeatureContext:
     return FeatureContext(
-        header=ScanHeader(source_format="json", **header),  # type: ignore[arg-type]
+        header=ScanHeader(source_format="json", **header),
         knowledge=Knowledge(),
         profile="default",
     )
@@ -31,7 +33,7 @@ HERE = context()
 
 @given(ANYTHING, ANYTHING, ANYTHING)
 def test_no_value_of_a_host_comes_out_of_a_feature(first: str | None, second: str | None, third: str | None) -> None:
-    known = WORDS | network._BY_PORT["tcp"].keys() | set(network._BY_PORT["tcp"].values())  # type: ignore[arg-type]
+    known = WORDS | network._BY_PORT["tcp"].keys() | set(network._BY_PORT["tcp"].values())
     known |= set(network._BY_PORT["udp"].values()) | mounts._MOUNT_POINTS | mounts._FILE_SYSTEMS
     results = [
         sysctl.sysctl_value(HERE, first, literals="0,1,2"),

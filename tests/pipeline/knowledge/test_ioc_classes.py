@@ -2,7 +2,7 @@ import pytest
 
 from pipeline.classes.classify import Classifier
 from pipeline.classes.template import fill
-from pipeline.finding import Classified, RawFinding, ScanHeader
+from pipeline.finding import Classified, RawFinding, ScanHeader, Severity
 from pipeline.knowledge.predicates import View, compile_all
 from tests.pipeline.compiled import compiled
 from tests.pipeline.knowledge.real_scans import classified, knowledge, names
@@ -13,7 +13,7 @@ CLASS_OF_WORD = {
     "suspicious environment": "ioc.suspicious_environment",
     "suspicious patterns": "ioc.suspicious_patterns",
 }
-SEVERITY = {
+SEVERITY: dict[str, Severity] = {
     "deleted executable": "critical",
     "world-writable executable": "high",
     "suspicious environment": "medium",
@@ -26,7 +26,7 @@ def classify(exe: str, word: str, command: str | None = None, pid: int = 7, **fl
     metadata = {"pid": str(pid), **({"command": command} if command is not None else {}), **flags}
     raw = RawFinding(
         "ioc", f"{exe}:{pid}", SEVERITY[word], "Process IOC Detected", f"Process with {word}: {exe}", metadata=metadata
-    )  # type: ignore[arg-type]
+    )
     return Classifier(compiled(knowledge(), "default"), HEADER, "h").classify(raw)
 
 

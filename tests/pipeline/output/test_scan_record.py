@@ -123,7 +123,7 @@ def test_of_several_actions_one_that_does_harm_is_the_last_choice() -> None:
 
     def first(*actions: list[Action]) -> str | None:
         chosen = _do_first([replace(judgement, remediation=tuple(each)) for each in actions])
-        return chosen and chosen.id
+        return chosen.id if chosen is not None else None
 
     assert first([bad, good], [good]) == "good"
     assert first([bad], [good]) == "good"

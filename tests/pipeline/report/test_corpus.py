@@ -4,6 +4,7 @@ import gzip
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -17,7 +18,7 @@ ENTRIES = INDEX["files"]
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry["file"])
-def test_a_real_report_gives_all_its_findings_and_nothing_odd(entry) -> None:
+def test_a_real_report_gives_all_its_findings_and_nothing_odd(entry: dict[str, Any]) -> None:
     document = read_document((SCANS / entry["file"]).read_bytes(), Limits())
     (report,) = document.reports
     assert document.rejects == report.rejects == ()
@@ -39,7 +40,7 @@ def test_the_corpus_has_14297_findings() -> None:
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry["file"])
-def test_only_uncompressed_ndjson_is_a_stream(entry) -> None:
+def test_only_uncompressed_ndjson_is_a_stream(entry: dict[str, Any]) -> None:
     raw = (SCANS / entry["file"]).read_bytes()
     assert is_stream(raw, Limits()) is (entry["format"] == "ndjson" and not entry["gzip"])
     plain = gzip.decompress(raw) if entry["gzip"] else raw

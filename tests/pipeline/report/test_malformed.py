@@ -5,7 +5,7 @@ Run this file as a program to write docs/malformed.md from the table.
 
 import json
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
@@ -130,7 +130,7 @@ def render() -> str:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["file"])
-def test_a_malformed_file_ends_as_the_table_says(row) -> None:
+def test_a_malformed_file_ends_as_the_table_says(row: dict[str, Any]) -> None:
     expected = {key: value for key, value in row.items() if key not in ("file", "wrong", "remark")}
     assert what_happens(row["file"]) == expected
 

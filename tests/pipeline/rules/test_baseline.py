@@ -333,7 +333,8 @@ def test_the_drift_of_db02_is_told_exactly() -> None:
 def test_over_all_corpora_few_things_count_as_mended() -> None:
     """ "Gone from the host's next scan" would give thousands, nearly all of them false."""
     where, memory = resources(), Baseline()
-    naive, before = 0, {}
+    naive = 0
+    before: dict[Any, Any] = {}
     mended: list[tuple[str, str]] = []
     order = sorted((parsed.header.started_at or "", name) for name in FILES for parsed in reports(name))
     for scan_no, (_, name) in enumerate(order, 1):

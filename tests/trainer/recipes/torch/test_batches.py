@@ -2,6 +2,7 @@
 # ruff: noqa: E402  (what the guards below let through)
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,7 +63,10 @@ def test_padding_and_selection_change_no_loss(tmp_path: Path) -> None:
     torch.manual_seed(0)
     shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
     model = LlamaForCausalLM(LlamaConfig(vocab_size=64, **shape)).eval()
-    rows = [{"input_ids": list(range(5, 30)), "num_prompt": 10}, {"input_ids": list(range(40, 47)), "num_prompt": 3}]
+    rows: list[dict[str, Any]] = [
+        {"input_ids": list(range(5, 30)), "num_prompt": 10},
+        {"input_ids": list(range(40, 47)), "num_prompt": 3},
+    ]
     batch = ResponseCollator(pad=0)(rows)
     with torch.no_grad():
         logits = model(input_ids=batch["input_ids"], logits_to_keep=batch["logits_to_keep"]).logits

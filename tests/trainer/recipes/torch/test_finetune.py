@@ -14,7 +14,8 @@ for name in ("transformers", "peft", "bitsandbytes", "accelerate", "matplotlib",
 
 from pipeline.errors import ConfigError
 from tests.trainer.small import lines, make_checkpoint, make_dataset
-from trainer.recipes.torch.finetune import Finetune, merge
+from trainer.recipes.torch.finetune import Finetune
+from trainer.recipes.torch.merge import merge
 from trainer.settings import FinetuneSettings, make_settings
 
 SMALL: dict[str, Any] = {
