@@ -48,9 +48,8 @@ def main() -> None:
         show(report.name, row)
     show("all", total)
     share = total["shipped"] / max(1, total["findings"])
-    print(
-        f"\nanswered by the model: {share:.2%}; by the rules: {dict(reasons - Counter[str | None]({None: total['shipped']}))}"
-    )
+    by_rules = dict(reasons - Counter[str | None]({None: total["shipped"]}))
+    print(f"\nanswered by the model: {share:.2%}; by the rules: {by_rules}")
 
 
 def show(name: str, row: Counter[str]) -> None:
