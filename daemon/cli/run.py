@@ -25,8 +25,8 @@ from daemon.sinks.delivery import BATCH_ROWS, Delivery
 from daemon.sinks.ndjson_file import NdjsonFile
 from daemon.sources.standard_input import NAME as STANDARD_INPUT
 from daemon.sources.standard_input import StandardInput
-from daemon.sources.sweep import Sweeper
-from daemon.sources.tracked import SweepResult
+from daemon.sources.directory.sweep import Sweeper
+from daemon.sources.directory.tracked import SweepResult
 from daemon.version import VERSION
 from daemon.worker import Worker
 from pipeline.report.limits import Limits

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 
 from daemon.ports import FileIdentity, FileState, Intake
-from daemon.sources.identity import HEAD_BYTES, TAIL_BYTES, digest
-from daemon.sources.tracked import SweepResult
+from daemon.sources.directory.identity import HEAD_BYTES, TAIL_BYTES, digest
+from daemon.sources.directory.tracked import SweepResult
 from pipeline.errors import ReportError
 from pipeline.finding import Reject
 from pipeline.report.limits import Limits

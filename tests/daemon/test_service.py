@@ -16,7 +16,7 @@ import daemon.service
 from daemon.cli.exits import Exit
 from daemon.ledger import Ledger
 from daemon.service import FORCED, Progress
-from daemon.sources.tracked import SweepResult
+from daemon.sources.directory.tracked import SweepResult
 from pipeline.errors import LedgerError
 from tests.daemon.house import House
 from tests.pipeline.sessions import report

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from daemon.sources.directory import ReportDirectory
-from daemon.sources.settings import WatchSettings
-from daemon.sources.tracked import SweepResult
-from daemon.sources.watch import DirectoryWatch
+from daemon.sources.directory.source import ReportDirectory
+from daemon.sources.directory.settings import WatchSettings
+from daemon.sources.directory.tracked import SweepResult
+from daemon.sources.directory.watch import DirectoryWatch
 from pipeline.errors import LedgerError
 from pipeline.report.limits import Limits
 from tests.daemon.sources.memory_intake import MemoryIntake

@@ -8,7 +8,7 @@ import pytest
 
 from daemon.ports import FileIdentity
 from daemon.sources.standard_input import StandardInput
-from daemon.sources.tracked import SweepResult
+from daemon.sources.directory.tracked import SweepResult
 from pipeline.report.limits import Limits
 from tests.daemon.sources.memory_intake import MemoryIntake
 from tests.daemon.sources.world import META, line, lines, report, stream

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.sources.settings import WatchSettings
+from daemon.sources.directory.settings import WatchSettings
 from pipeline.errors import LedgerError
 from pipeline.report.limits import Limits
 from tests.daemon.sources.world import World, line, report, stream

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.sources.names import NameRules, rotation
-from daemon.sources.settings import DEFAULT_NAMES, WatchSettings
+from daemon.sources.directory.names import NameRules, rotation
+from daemon.sources.directory.settings import DEFAULT_NAMES, WatchSettings
 from tests.daemon.sources.world import World, lines, report, stream
 
 NOBODY = 65534

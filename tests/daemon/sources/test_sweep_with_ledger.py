@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from daemon.ledger import Ledger
-from daemon.sources.settings import WatchSettings
-from daemon.sources.sweep import Sweeper
+from daemon.sources.directory.settings import WatchSettings
+from daemon.sources.directory.sweep import Sweeper
 from pipeline.report.limits import Limits
 from tests.daemon.sources.world import META, lines, stream
 

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from daemon.sources.settings import WatchSettings
-from daemon.sources.sweep import Sweeper
-from daemon.sources.tracked import SweepResult
+from daemon.sources.directory.settings import WatchSettings
+from daemon.sources.directory.sweep import Sweeper
+from daemon.sources.directory.tracked import SweepResult
 from pipeline.report.limits import Limits
 from tests.daemon.sources.memory_intake import MemoryIntake
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from daemon.ports import Intake
-from daemon.sources.settings import WatchSettings
-from daemon.sources.sweep import Sweeper
-from daemon.sources.tracked import SweepResult
-from daemon.sources.watch import DirectoryWatch
+from daemon.sources.directory.settings import WatchSettings
+from daemon.sources.directory.sweep import Sweeper
+from daemon.sources.directory.tracked import SweepResult
+from daemon.sources.directory.watch import DirectoryWatch
 from pipeline.report.limits import Limits
 
 logger = structlog.get_logger(__name__)

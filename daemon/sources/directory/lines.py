@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from daemon.sources.content import Content
-from daemon.sources.identity import TAIL_BYTES
+from daemon.sources.directory.content import Content
+from daemon.sources.directory.identity import TAIL_BYTES
 
 EXCERPT_BYTES = 512
 _SEARCH_BYTES = 1 << 20

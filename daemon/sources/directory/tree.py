@@ -10,7 +10,7 @@ import stat
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from daemon.sources.names import NameRules, hidden
+from daemon.sources.directory.names import NameRules, hidden
 
 
 @dataclass(slots=True, frozen=True)

@@ -4,14 +4,15 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from daemon.ports import FileIdentity, FileState, Intake
-from daemon.sources.content import Content, begins, continues, identify
-from daemon.sources.descriptors import DescriptorPool
-from daemon.sources.identity import read_all
-from daemon.sources.reading import COPY_MARK
-from daemon.sources.settings import WatchSettings
-from daemon.sources.tracked import Tracked
-from daemon.sources.tree import Listing
+from daemon.ports.inputs import Inputs
+from daemon.sources.directory.content import Content, begins, continues, identify
+from daemon.sources.directory.descriptors import DescriptorPool
+from daemon.sources.directory.files import FileIdentity, Files, FileState
+from daemon.sources.directory.identity import read_all
+from daemon.sources.directory.settings import WatchSettings
+from daemon.sources.directory.streams import COPY_MARK
+from daemon.sources.directory.tracked import Tracked
+from daemon.sources.directory.tree import Listing
 from pipeline.errors import ReportError
 from pipeline.report.gunzip import decompress
 from pipeline.report.limits import DEFAULT_LIMITS
@@ -29,17 +30,19 @@ class _Absent:
 class Lineage:
     """Connects files on disk with what the ledger knows of files."""
 
-    def __init__(self, intake: Intake, settings: WatchSettings, clock: Callable[[], float] = time.monotonic) -> None:
-        self._intake = intake
+    def __init__(
+        self, inputs: Inputs, files: Files, settings: WatchSettings, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._inputs = inputs
+        self._files = files
         self._settings = settings
         self._clock = clock
         self._absent: dict[int, _Absent] = {}
         self._by_key: dict[tuple[int, int], list[int]] = {}
         self._replaced: list[FileState] = []
-        for state in intake.files():
-            if state.path.startswith("/"):  # other sources keep theirs under other names
-                self._absent[state.file_id] = _Absent(state)
-                self._by_key.setdefault((state.identity.device, state.identity.inode), []).append(state.file_id)
+        for state in files.known():
+            self._absent[state.input_id] = _Absent(state)
+            self._by_key.setdefault((state.identity.device, state.identity.inode), []).append(state.input_id)
 
     def inodes(self) -> set[int]:
         """Give the inode numbers of files that may be found under any name."""
@@ -52,12 +55,12 @@ class Lineage:
         """
         replaced = False
         for state in self._of(file):
-            del self._absent[state.file_id]
+            del self._absent[state.input_id]
             born = state.identity.birth_ns
             same = born is None or file.birth_ns is None or born == file.birth_ns
             if same and file.state is None and self._fits(state, file, content):
                 file.state = state
-                file.open_scan = state.scan_no is not None
+                file.open_scan = state.open
             else:
                 self._replaced.append(state)
                 replaced = replaced or state.kind == "stream"
@@ -67,9 +70,9 @@ class Lineage:
         """Find what the ledger knows of a file that cannot be opened."""
         if file.state is None:
             for state in self._of(file):
-                del self._absent[state.file_id]
+                del self._absent[state.input_id]
                 file.state = state
-                file.open_scan = state.scan_no is not None
+                file.open_scan = state.open
                 return
 
     def lose(self, file: Tracked) -> bool:
@@ -85,7 +88,7 @@ class Lineage:
         """Record a new name."""
         assert file.state is not None
         state = replace(file.state, path=file.path)
-        self._intake.update_file(state)
+        self._files.update(state)
         return state
 
     def refresh(self, listing: Listing, tracked: dict[tuple[int, int], Tracked]) -> None:
@@ -144,31 +147,31 @@ class Lineage:
     def settle(self) -> None:
         """Let the ledger forget what was replaced, and what has been gone for long; close its scans."""
         while self._replaced:
-            self._intake.drop_file(self._replaced[-1].file_id)
+            self._inputs.drop(self._replaced[-1].input_id)
             self._replaced.pop()
         now = self._clock()
-        for file_id, absent in list(self._absent.items()):
+        for input_id, absent in list(self._absent.items()):
             if absent.since is None:
                 continue
             if not absent.closed:
-                if absent.state.scan_no is not None:
-                    self._intake.close_stream(file_id)
+                if absent.state.open:
+                    self._inputs.close_scan(input_id)
                 absent.closed = True
             if now >= absent.since + self._settings.forget_after_s:
-                self._intake.drop_file(file_id)
-                del self._absent[file_id]
+                self._inputs.drop(input_id)
+                del self._absent[input_id]
 
     def _let_go(self, gone: Tracked, pool: DescriptorPool) -> None:
         """Leave a file that is gone unread, because all of it is in another one."""
         if gone.state is not None:
-            self._intake.drop_file(gone.state.file_id)
+            self._inputs.drop(gone.state.input_id)
         gone.restart()
         gone.drained = True
         gone.signature = gone.current
         pool.close(gone)
 
     def _of(self, file: Tracked) -> list[FileState]:
-        return [self._absent[file_id].state for file_id in self._by_key.get(file.key, ()) if file_id in self._absent]
+        return [self._absent[input_id].state for input_id in self._by_key.get(file.key, ()) if input_id in self._absent]
 
     def _fits(self, state: FileState, file: Tracked, content: Content) -> bool:
         # What is compressed is judged by its digest when it is read; a document may have any content.
@@ -178,16 +181,16 @@ class Lineage:
         self, state: FileState, gone: Tracked | None, file: Tracked, identity: FileIdentity, pool: DescriptorPool
     ) -> None:
         moved = replace(state, path=file.path, identity=identity, digest=None)
-        self._intake.update_file(moved)
+        self._files.update(moved)
         file.state = moved
         file.searched = 0
-        file.open_scan = True  # it may be: `scan_no` is only as fresh as the start
+        file.open_scan = True  # it may be: `state.open` is only as fresh as the start
         if gone is not None:
             pool.close(gone)
             gone.state = None
             gone.open_scan = False
-        self._absent.pop(state.file_id, None)
-        self._replaced = [other for other in self._replaced if other.file_id != state.file_id]
+        self._absent.pop(state.input_id, None)
+        self._replaced = [other for other in self._replaced if other.input_id != state.input_id]
 
 
 def _content(file: Tracked, descriptor: int) -> Content | None:

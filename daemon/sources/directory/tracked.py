@@ -1,10 +1,18 @@
 """What a sweep knows of a file beyond what the ledger does, and what a sweep reports."""
 
-from dataclasses import dataclass, field, fields, replace
+import os
+from dataclasses import dataclass, field, replace
 
-from daemon.ports import Admitted, FileState
+from daemon.ports.inputs import Admitted
+from daemon.sources.directory.files import FileState
 
 Signature = tuple[int, int, int]  # size, mtime_ns, ctime_ns: compared for equality only, never for order
+
+
+def signature_of(descriptor: int) -> Signature:
+    """Say what an open file looks like now."""
+    status = os.fstat(descriptor)
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 @dataclass(slots=True, eq=False)
@@ -95,7 +103,8 @@ class SweepResult:
     Attributes:
         files: that were seen.
         waiting: documents and lines that are not whole yet.
-        unread_bytes: of files that could not be read because the ledger takes nothing more just now.
+        blocked: the ledger takes nothing more just now, so not everything was read.
+        unread_bytes: of the files that were not read for that.
         exhausted: there were no descriptors left; the rest waits for the next sweep.
         again: something moved while it was read; sweep again soon.
         next_due: when a deadline falls (monotonic), or None.
@@ -109,6 +118,7 @@ class SweepResult:
     bytes_read: int = 0
     admitted: Admitted = field(default_factory=Admitted)
     waiting: int = 0
+    blocked: bool = False
     unread_bytes: int = 0
     exhausted: bool = False
     again: bool = False
@@ -118,9 +128,7 @@ class SweepResult:
     unreadable: tuple[str, ...] = ()
 
     def add(self, admitted: Admitted) -> None:
-        self.admitted = Admitted(
-            **{item.name: getattr(self.admitted, item.name) + getattr(admitted, item.name) for item in fields(Admitted)}
-        )
+        self.admitted += admitted
 
     def part(self) -> "SweepResult":
         """Split off the counts of what was done so far."""

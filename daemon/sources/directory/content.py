@@ -3,8 +3,8 @@
 import os
 from dataclasses import dataclass
 
-from daemon.ports import FileIdentity, FileState
-from daemon.sources.identity import HEAD_BYTES, TAIL_BYTES, birth_ns, digest
+from daemon.sources.directory.files import FileIdentity, FileState
+from daemon.sources.directory.identity import HEAD_BYTES, TAIL_BYTES, birth_ns, digest
 
 _SEARCH_BYTES = 1 << 20
 
