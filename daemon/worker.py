@@ -1,9 +1,11 @@
 """Takes closed scans through the graph, batch by batch, and commits what comes out."""
 
+import asyncio
 import math
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from concurrent.futures import wait
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,18 +16,20 @@ from daemon.checkpoints import Checkpoints
 from daemon.ports import Batch, ClosedScan, WorkQueue
 from daemon.unanalysed import unanalysed_line, unanalysed_record
 from pipeline.classes.scan import ScanContext, baseline_scope, scan_scope
+from pipeline.engine.generator import Health
 from pipeline.errors import LedgerError
 from pipeline.finding import Member, RawFinding
 from pipeline.graph.batches import run_batch
 from pipeline.graph.graph import BatchGraph, build_graph
-from pipeline.graph.session import Paused, Resources, ScanSession
+from pipeline.graph.session import Paused, Pending, Resources, ScanSession
 from pipeline.keys import canonical
 from pipeline.output.enriched import Line
 from pipeline.rules.judge import Json
 
 logger = structlog.get_logger(__name__)
 
-_SLICE_S = 0.25  # of the model's time between two turns of the rest of the daemon
+_SLICE_S = 0.25  # of asking the model, between two turns of the rest of the daemon
+_GATHER_S = 0.25  # answers that come one by one are taken up together: going on in the graph costs some milliseconds
 MAX_ATTEMPTS = 2  # a batch that our own code failed on so often is done finding by finding
 
 
@@ -50,7 +54,8 @@ class Worker:
     """Works on one scan at a time, in ingest order; a step is one batch, or the end of a scan.
 
     Nothing that a step has in hand is given up before the ledger has taken its outcome, so a step that fails is
-    simply made again.
+    simply made again. A batch whose questions wait for the model is left, and gone on with when answers are there:
+    between two steps, `await worker.rest()` or `worker.rest_here()`.
     """
 
     def __init__(
@@ -64,7 +69,8 @@ class Worker:
         self._clock = clock
         self._slice_ends = math.inf
         self._failure: str | None = None
-        resources.between = self._pause_in_time
+        self._pending: Collection[Pending] = ()  # answers that the batch in hand waits for
+        self._waits_since = 0.0
         self._queue = queue
         self._resources = resources
         self._checkpoints = checkpoints
@@ -81,8 +87,30 @@ class Worker:
         """Say whether a model is asked."""
         return self._resources.analyst is not None
 
+    @property
+    def model_health(self) -> Health:
+        """Say how what runs the model is."""
+        analyst = self._resources.analyst
+        return analyst.health if analyst is not None else Health(running=False, deaths=0)
+
+    @property
+    def waiting(self) -> bool:
+        """Say whether a step would do nothing, because it is the model's turn."""
+        done = sum(pending.done() for pending in self._pending)
+        return done < len(self._pending) and (not done or self._clock() < self._waits_since + _GATHER_S)
+
+    async def rest(self) -> None:
+        """Give way until a step has something to do, or for a quarter of a second."""
+        if self.waiting:
+            await asyncio.wait([asyncio.wrap_future(pending) for pending in self._pending], timeout=_GATHER_S)
+
+    def rest_here(self) -> None:
+        """Block until a step has something to do."""
+        while self.waiting:
+            wait(self._pending, timeout=_GATHER_S)
+
     def step(self) -> bool:
-        """Do the next piece of work; returns False when there is none.
+        """Do the next piece of work; returns False when there is none. Does nothing while it is the model's turn.
 
         Raises:
             LedgerError: when ledger or checkpoints cannot be written just now; the next step tries again.
@@ -105,6 +133,9 @@ class Worker:
             self._graph = build_graph(self._sessions, self._checkpoints.saver)
 
     def _step(self) -> bool:
+        if self.waiting:
+            return True
+        self._pending = ()
         if self._job is None:
             scan = self._queue.next_scan()
             if scan is None:
@@ -122,7 +153,7 @@ class Worker:
         profile = baseline_scope(scan.header, scan.host_source)
         prior = self._queue.baseline(scan.host, profile) if profile is not None else None
         try:
-            session = ScanSession(_context(scan), findings, self._resources, prior)
+            session = ScanSession(_context(scan), findings, self._resources, prior, self._pause)
         except Exception as error:
             # A fault of ours that every start would meet again: the findings go out as they came.
             logger.error("scan.failed", scan_id=scan.scan_id, source=scan.source, error=repr(error), exc_info=True)
@@ -136,25 +167,27 @@ class Worker:
 
     def _run(self, job: _Job, batch: Batch) -> None:
         thread = self._thread(job.scan, batch)
-        if job.session is None or batch.attempt >= MAX_ATTEMPTS:
-            if not self._one_by_one(job, batch):
-                return
-            lines = job.lines
-        else:
-            try:
+        together = batch.attempt < MAX_ATTEMPTS
+        try:
+            if job.session is not None and together:
                 lines = self._together(job.session, batch, thread)
-            except Paused:
-                return
-            except (LedgerError, sqlite3.Error):
+            else:
+                lines = self._one_by_one(job, batch)
+        except Paused as paused:
+            self._pending, self._waits_since = paused.pending, self._clock()
+            return
+        except (LedgerError, sqlite3.Error):
+            raise
+        except Exception as error:
+            if not together:
                 raise
-            except Exception as error:
-                job.batches[0] = again = self._queue.retry_batch(batch)
-                logger.error(
-                    "batch.failed", scan_id=job.scan.scan_id, first=batch.first, last=batch.last,
-                    attempt=again.attempt, error=repr(error), exc_info=True,
-                )  # fmt: skip
-                self._checkpoints.delete(thread)
-                return
+            job.batches[0] = again = self._queue.retry_batch(batch)
+            logger.error(
+                "batch.failed", scan_id=job.scan.scan_id, first=batch.first, last=batch.last,
+                attempt=again.attempt, error=repr(error), exc_info=True,
+            )  # fmt: skip
+            self._checkpoints.delete(thread)
+            return
         self._queue.commit_batch(batch, [(line.key, line.level, line.changed, line.line) for line in lines])
         job.batches.pop(0)
         job.lines = []
@@ -162,10 +195,10 @@ class Worker:
             self.analysed[line.origin] += 1
         self._checkpoints.delete(thread)
 
-    def _pause_in_time(self) -> None:
-        """Let others have a turn when the model has had its; the answers so far are kept."""
-        if self._clock() >= self._slice_ends:
-            raise Paused
+    def _pause(self, pending: Collection[Pending]) -> None:
+        """Let the model have its turn, and others when asking it takes long; the answers so far are kept."""
+        if pending or self._clock() >= self._slice_ends:
+            raise Paused(pending)
 
     def _tell_failure(self) -> None:
         """Log what keeps the model from answering, once for each thing that does."""
@@ -184,15 +217,19 @@ class Worker:
         decided: dict[str, Any] = state["decided"]
         return session.take_lines(batch.first, batch.last, decided)
 
-    def _one_by_one(self, job: _Job, batch: Batch) -> bool:
-        """Keep what our own code can do of a batch that it failed on as a whole; returns whether all of it is done."""
+    def _one_by_one(self, job: _Job, batch: Batch) -> list[Line]:
+        """Do what our own code can do of a batch that it failed on as a whole.
+
+        Raises:
+            Paused: when others have waited for a while, or the model has to be; `_Job.lines` has what is done.
+        """
         graph = build_graph(self._sessions)
-        turn_ends = self._clock() + _SLICE_S  # a model may be asked about each
+        turn_ends = self._clock() + _SLICE_S
         for seq in range(batch.first + len(job.lines), batch.last):
             job.lines.append(self._alone(job, batch.scan_no, seq, graph))
-            if self._clock() >= turn_ends:
-                break
-        return len(job.lines) == batch.last - batch.first
+            if self._clock() >= turn_ends and seq + 1 < batch.last:
+                raise Paused
+        return job.lines
 
     def _alone(self, job: _Job, scan_no: int, seq: int, graph: BatchGraph) -> Line:
         member: Member | None = None
@@ -202,7 +239,7 @@ class Worker:
                 state = run_batch(graph, scan_no, seq, seq + 1)
                 (line,) = job.session.take_lines(seq, seq + 1, state["decided"])
                 return line
-            except LedgerError:
+            except (LedgerError, Paused):
                 raise
             except Exception as error:
                 logger.error("finding.failed", scan_id=job.scan.scan_id, seq=seq, error=repr(error))

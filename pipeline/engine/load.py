@@ -5,7 +5,7 @@ from pathlib import Path
 from types import ModuleType
 
 from pipeline.engine.decoder import Decoder
-from pipeline.engine.errors import Unsupported
+from pipeline.engine.errors import ModelDamaged, Unsupported
 from pipeline.engine.identity import DEFAULT_THREADS, Device, Runtime, digest_of, identify, part_of
 from pipeline.engine.manifest import TOKENIZER, Manifest, digest_directory, verify
 from pipeline.engine.tokens import Tokenizer
@@ -20,6 +20,19 @@ def open_generator(
         EngineError: saying what is missing, damaged or not supported, and what to do.
     """
     return open_verified(directory, verify(directory), runtime, threads=threads, device=device)
+
+
+def open_unchanged(directory: Path, runtime: Runtime, *, threads: int, device: Device, digest: str) -> Decoder:
+    """Verify a model directory that was verified before, perhaps days ago, and load it.
+
+    Raises:
+        EngineError: also if its generator is not the one with this digest any more, because the model or what runs it
+            was upgraded meanwhile: it must not answer under the old name.
+    """
+    manifest = verify(directory)
+    if digest_of(manifest, runtime, threads, device) != digest:
+        raise ModelDamaged(f"{directory}: not what it was when this program began; start it again")
+    return open_verified(directory, manifest, runtime, threads=threads, device=device)
 
 
 def open_verified(directory: Path, manifest: Manifest, runtime: Runtime, *, threads: int, device: Device) -> Decoder:

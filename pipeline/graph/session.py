@@ -1,6 +1,7 @@
 """The working objects of one scan: what the graph's nodes act on, rebuilt by pure functions whenever it is needed."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import replace
 
 from pipeline.analysis.answers import Answers, CachedAnswer
@@ -29,11 +30,29 @@ from pipeline.rules.correlate import Correlator
 from pipeline.rules.judge import ClassRules, Json, Judge
 from pipeline.rules.policy import Policy
 
-_KEPT_AT_ONCE = 8  # answers that one transaction keeps, and that a crash can lose
+_KEPT_AT_ONCE = 8  # answers that one transaction keeps
+_ASKED_AT_ONCE = 16  # questions of a scan that wait for the model; those of other scans come in between
+
+Pending = Future[Answer | None]
+Pause = Callable[[Collection[Pending]], None]
 
 
 class Paused(Exception):
-    """Raised by `Resources.between` to leave a graph in the middle of a node; run again, it goes on there."""
+    """Raised by a `Pause` to leave a graph in the middle of a node; run again, it goes on there.
+
+    Attributes:
+        pending: what the node waits for; nothing, where it was its time that was up.
+    """
+
+    def __init__(self, pending: Collection[Pending] = ()) -> None:
+        super().__init__()
+        self.pending = pending
+
+
+def wait_for_one(pending: Collection[Pending]) -> None:
+    """Wait until one of these answers is there: the `Pause` of those who have nothing else to do."""
+    if pending:
+        wait(pending, return_when=FIRST_COMPLETED)
 
 
 class Resources:
@@ -42,7 +61,6 @@ class Resources:
     Attributes:
         notice: why there is no model where one was wanted; for people, in one line.
         texts: whose words a finding that a model analysed gets; see `Renderer`.
-        between: called after each answer of the model, which may take long; may raise `Paused`.
     """
 
     def __init__(
@@ -59,7 +77,6 @@ class Resources:
     ) -> None:
         self.notice = notice
         self.texts: Texts = texts
-        self.between: Callable[[], None] = _go_on
         self.knowledge = knowledge
         self.policy = policy
         self.intel = intel
@@ -82,9 +99,10 @@ class Resources:
         """Name everything that an output depends on beside its report; a thread of the graph is bound to it."""
         return digest_bytes(canonical(self.provenance.as_json()))
 
-
-def _go_on() -> None:
-    """Do nothing: nobody else waits."""
+    def close(self) -> None:
+        """Give the memory of the model back; it cannot be asked afterwards."""
+        if self.analyst is not None:
+            self.analyst.close()
 
 
 class ScanSession:
@@ -96,9 +114,17 @@ class ScanSession:
         findings: Sequence[RawFinding],
         resources: Resources,
         prior: Mapping[str, Prior] | None,
+        pause: Pause = wait_for_one,
     ) -> None:
-        """Index, correlate and compare the scan; `prior` is None where no baseline is kept."""
+        """Index, correlate and compare the scan.
+
+        Args:
+            prior: None where no baseline is kept.
+            pause: called between two questions to the model, with nothing, and where all that may be asked at once
+                is asked, with what is still to come. Returns when something has come; or raises `Paused`.
+        """
         self._resources = resources
+        self._pause = pause
         self.index: ScanIndex = index_scan(context, findings, resources.classes)
         self.groups = resources.correlator.correlate(self.index)
         self.comparison: Comparison | None = (
@@ -128,6 +154,7 @@ class ScanSession:
         self._questions: dict[int, Question] = {}
         self._shapes: dict[tuple[object, ...], Question] = {}
         self._answers = Answers(resources.store if resources.analyst is not None else None)
+        self._pending: dict[tuple[str, int], Pending] = {}  # by key and attempt
         self._unanswered: set[tuple[str, int]] = set()  # key and attempt; asking again would give as little
         self._lines: dict[tuple[int, int], list[Line]] = {}
         self._by_rules: set[int] = set()  # findings whose lines the rules wrote
@@ -215,19 +242,42 @@ class ScanSession:
         # Prompts of one class begin alike, and what two in a row share is computed once.
         wanted.sort(key=lambda asked: (asked.class_id, asked.key))
         fresh: dict[str, CachedAnswer] = {}
+        waiting: list[str] = []
         try:
             for asked in wanted:
-                answer = analyst.analyse([asked], attempt).get(asked.key)
-                if answer is not None:
-                    fresh[asked.key] = CachedAnswer(answer, attempt, accepted=False)
-                else:  # remembered, or a slow one that pauses the batch would be asked in every turn for ever
-                    self._unanswered.add((asked.key, attempt))
-                if len(fresh) >= _KEPT_AT_ONCE:
-                    self._answers.put(fresh)
-                    fresh = {}
-                self._resources.between()
+                new = (asked.key, attempt) not in self._pending
+                if new:
+                    self._pending[asked.key, attempt] = analyst.analyse(asked, attempt)
+                waiting = self._collect([*waiting, asked.key], attempt, fresh)
+                if new:
+                    self._pause(())
+                while len(waiting) >= _ASKED_AT_ONCE:
+                    self._pause([self._pending[key, attempt] for key in waiting])
+                    waiting = self._collect(waiting, attempt, fresh)
+            while waiting:
+                self._pause([self._pending[key, attempt] for key in waiting])
+                waiting = self._collect(waiting, attempt, fresh)
         finally:
             self._answers.put(fresh)
+
+    def _collect(self, keys: Sequence[str], attempt: int, fresh: dict[str, CachedAnswer]) -> list[str]:
+        """Move the answers that have come to `fresh`, and from there to where they are kept; give the other keys."""
+        waiting: list[str] = []
+        for key in keys:
+            pending = self._pending[key, attempt]
+            if not pending.done():
+                waiting.append(key)
+                continue
+            del self._pending[key, attempt]
+            answer = pending.result()
+            if answer is not None:
+                fresh[key] = CachedAnswer(answer, attempt, accepted=False)
+            else:  # remembered, or it would be asked again in every turn
+                self._unanswered.add((key, attempt))
+        if len(fresh) >= _KEPT_AT_ONCE:
+            self._answers.put(fresh)
+            fresh.clear()
+        return waiting
 
     def critique(self, open_: Sequence[int]) -> tuple[list[int], list[int]]:
         """Accept or refuse the drafts; what has none is refused."""
