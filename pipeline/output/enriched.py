@@ -98,7 +98,7 @@ class Renderer:
         self._rules = rules
         self._knowledge = knowledge
         self._encoded: dict[tuple[object, ...], tuple[bytes, bytes, Level, bool]] = {}
-        self._fragments: dict[int, tuple[object, orjson.Fragment]] = {}
+        self._fragments: dict[str, orjson.Fragment] = {}
         header = index.context.header
         self._host_facts = host_facts(header)
         self._provenance = {**provenance.as_json(), "source_format": header.source_format}
@@ -109,7 +109,7 @@ class Renderer:
         member = self._index.members[seq]
         groups = self._judge.groups(seq)
         # The answer to one question is the same all through a scan, but a model may fail for one batch only.
-        key = (id(member.classified), tuple(group.group for group in groups), said.key, said.fallback_reason)
+        key = (*self._judge.case(seq), said.key, said.fallback_reason)
         encoded = self._encoded.get(key)
         if encoded is None:
             encoded = self._encode(member, groups, said)
@@ -169,8 +169,8 @@ class Renderer:
             "baseline": None
             if seen is None
             else {"state": seen.state, "first_seen_at": seen.first_seen_at, "count": seen.count},
-            "compliance": self._fragment(judgement.controls),
-            "attack": self._fragment(judgement.techniques),
+            "compliance": self._fragment(judgement.controls_key, judgement.controls),
+            "attack": self._fragment(judgement.techniques_key, judgement.techniques),
             "threat_intel": judgement.intel,
             "correlations": [self._correlation(group) for group in groups],
             "analysis": self._analysis(member, judgement, said),
@@ -224,12 +224,12 @@ class Renderer:
             "members": [self._index.members[seq].dedupe_key for seq in group.members[:_MAX_MEMBERS]],
         }
 
-    def _fragment(self, value: tuple[Any, ...]) -> orjson.Fragment:
-        """Encode what many findings share once; judgements of one class hold the same tuple."""
-        known = self._fragments.get(id(value))
-        if known is None or known[0] is not value:
-            known = self._fragments[id(value)] = (value, orjson.Fragment(canonical(value)))
-        return known[1]
+    def _fragment(self, key: str, value: tuple[Any, ...]) -> orjson.Fragment:
+        """Encode what many findings share once."""
+        known = self._fragments.get(key)
+        if known is None:
+            known = self._fragments[key] = orjson.Fragment(canonical(value))
+        return known
 
 
 def level_in_effect(judgement: Judgement, answer: Answer | None) -> Level:

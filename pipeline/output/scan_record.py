@@ -1,9 +1,8 @@
 """The scan record: what is wrong with the host and what to do first, in one object."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from pipeline.classes.scan import ScanIndex, host_facts, scan_scope
 from pipeline.display import printable
@@ -16,6 +15,7 @@ from pipeline.rules.compliance import GapAnalysis, coverage
 from pipeline.rules.correlate import Group
 from pipeline.rules.judge import Json, Judgement
 from pipeline.rules.policy import Policy
+from pipeline.steps import PIECE, Steps, pieces, sort_in_steps
 
 SCHEMA = "sysscan.scan/1"
 _EXAMPLES = 5  # findings that an issue names
@@ -39,25 +39,45 @@ class Judged:
     say: Callable[[int], tuple[str, str]]
 
 
-def scan_record(
+def scan_record_steps(
     judged: Judged,
     groups: Sequence[Group],
     comparison: Comparison | None,
     knowledge: Knowledge,
     policy: Policy,
     provenance: Provenance,
-) -> Json:
-    """Summarise a scan; every list is ordered by what to look at first, then by name."""
+) -> Steps[Json]:
+    """Summarise a scan, in steps; every list is ordered by what to look at first, then by name."""
     index, judgements, levels = judged.index, judged.judgements, judged.levels
     context, header = index.context, index.context.header
     members = index.members
     # People count findings; twins are one.
-    first_of = {(m.classified.fingerprint, m.classified.content): m.seq for m in reversed(members)}
-    different = [judgements[seq] for seq in first_of.values()]
-    issues = _issues(judged, comparison, knowledge)
+    first_of: dict[str, int] = {}
+    statuses: Counter[str] = Counter()
+    at_stake: Counter[str] = Counter()
+    unknown = ambiguous = artefacts = 0
     gaps = GapAnalysis()
-    for member, judgement in zip(members, judgements, strict=True):
-        gaps.add(judgement.controls, member.dedupe_key, member.classified.fingerprint)
+    for piece in pieces(members, 4 * PIECE):
+        for m in piece:
+            judgement = judgements[m.seq]
+            gaps.add(judgement.controls_key, judgement.controls, m.dedupe_key, m.classified.fingerprint)
+            unknown += m.classified.class_id.startswith("unknown.")
+            ambiguous += bool(m.classified.candidates)
+            artefacts += judgement.artefact is not None and judgement.artefact["degree"] != "cannot_tell"
+            if first_of.setdefault(m.classified.content, m.seq) == m.seq:
+                statuses[judgement.status] += 1
+                if judgement.status in _AT_STAKE:
+                    at_stake[levels[m.seq]] += 1
+        yield
+    issues = yield from _issues(judged, comparison, knowledge)
+    correlations: list[Json] = []
+    for group in groups:
+        correlations.append(_correlation(group, judged))
+        if len(group.members) > PIECE or not len(correlations) % PIECE:
+            yield
+    against = None
+    if comparison is not None:
+        against = yield from _baseline(comparison, knowledge)
     return {
         "schema": SCHEMA,
         "scan_id": context.scan_id,
@@ -74,21 +94,19 @@ def scan_record(
         "notes": sorted(header.notes),
         "counts": {
             "lines": len(members),
-            "distinct": len(different),
+            "distinct": len(first_of),
             "rejected": context.rejected,
-            "status": _count(judgement.status for judgement in different),
-            "level": _count(levels[seq] for seq in first_of.values() if judgements[seq].status in _AT_STAKE),
+            "status": dict(sorted(statuses.items())),
+            "level": dict(sorted(at_stake.items())),
             "issues": len(issues),
-            "unknown_class": sum(m.classified.class_id.startswith("unknown.") for m in members),
-            "ambiguous_class": sum(bool(m.classified.candidates) for m in members),
-            "probable_artefacts": sum(
-                1 for j in judgements if j.artefact is not None and j.artefact["degree"] != "cannot_tell"
-            ),
+            "unknown_class": unknown,
+            "ambiguous_class": ambiguous,
+            "probable_artefacts": artefacts,
         },
         "issues": issues,
         "top": [issue["id"] for issue in issues[:_TOP]],
-        "correlations": [_correlation(group, judged) for group in groups],
-        "baseline": None if comparison is None else _baseline(comparison, knowledge),
+        "correlations": correlations,
+        "baseline": against,
         "compliance": gaps.report(knowledge.frameworks, coverage(knowledge)),
         "policy": {
             "profile": policy.profile,
@@ -102,17 +120,24 @@ def scan_record(
     }  # fmt: skip
 
 
-def _issues(judged: Judged, comparison: Comparison | None, knowledge: Knowledge) -> list[Json]:
+def _issues(judged: Judged, comparison: Comparison | None, knowledge: Knowledge) -> Steps[list[Json]]:
     """Group what is at stake by class and by the features that split it; worst first."""
     buckets: dict[tuple[str, ...], list[int]] = {}
-    for member, judgement in zip(judged.index.members, judged.judgements, strict=True):
-        if judgement.status not in _AT_STAKE:
-            continue
-        finding = member.classified
-        spec = knowledge.classes.get(finding.class_id)
-        split = [finding.features.get(name, "") for name in spec.issue_by] if spec is not None else []
-        buckets.setdefault((finding.class_id, judgement.status, *finding.candidates, *split), []).append(member.seq)
-    issues = [_issue(key, seqs, judged, comparison, knowledge) for key, seqs in sorted(buckets.items())]
+    for piece in pieces(judged.index.members, 4 * PIECE):
+        for member in piece:
+            status = judged.judgements[member.seq].status
+            if status not in _AT_STAKE:
+                continue
+            finding = member.classified
+            spec = knowledge.classes.get(finding.class_id)
+            split = [finding.features.get(name, "") for name in spec.issue_by] if spec is not None else []
+            buckets.setdefault((finding.class_id, status, *finding.candidates, *split), []).append(member.seq)
+        yield
+    issues: list[Json] = []
+    for key in sorted(buckets):
+        issue = yield from _issue(key, buckets[key], judged, comparison, knowledge)
+        issues.append(issue)
+        yield
     issues.sort(
         key=lambda issue: (
             -LEVELS.index(issue["level"]),  # a model may have raised it
@@ -128,28 +153,36 @@ def _issues(judged: Judged, comparison: Comparison | None, knowledge: Knowledge)
 
 def _issue(
     key: tuple[str, ...], seqs: Sequence[int], judged: Judged, comparison: Comparison | None, knowledge: Knowledge
-) -> Json:
+) -> Steps[Json]:
     index, judgements, levels = judged.index, judged.judgements, judged.levels
-    worst = max(seqs, key=lambda seq: (LEVELS.index(levels[seq]), judgements[seq].risk.score, -seq))
-    assessment, impact = judged.say(worst)
-    judgement, member = judgements[worst], index.members[worst]
-    finding = member.classified
-    spec = knowledge.classes.get(finding.class_id)
-    identity = identity_slots(knowledge, finding.class_id)
-    labels: dict[str, str] = {}
+    identity = identity_slots(knowledge, index.members[seqs[0]].classified.class_id)
+    worst = seqs[0]
+    worst_rank: tuple[int, int] = (-1, 0)
+    labels: list[str] = []
     examples: list[str] = []
-    for seq in seqs:
-        other = index.members[seq].classified
-        if other.fingerprint not in labels:
-            labels[other.fingerprint] = label_of(other, identity, index.findings[seq].id)
-            examples.append(index.members[seq].dedupe_key)
+    prints: set[str] = set()
     states: Counter[str] = Counter()
-    if comparison is not None:
-        states.update(comparison.seen[fingerprint].state for fingerprint in labels)
-    actions = Counter(
-        (action["id"], action["contraindicated"] is not None) for seq in seqs for action in judgements[seq].remediation
-    )
-    first = _do_first([judgements[seq] for seq in sorted(seqs, key=lambda seq: (-judgements[seq].risk.score, seq))])
+    actions: Counter[tuple[str, bool]] = Counter()
+    for piece in pieces(seqs, 4 * PIECE):
+        for seq in piece:
+            one, other = judgements[seq], index.members[seq].classified
+            rank = LEVELS.index(levels[seq]), one.risk.score
+            if rank > worst_rank:
+                worst, worst_rank = seq, rank
+            actions.update((action["id"], action["contraindicated"] is not None) for action in one.remediation)
+            if other.fingerprint in prints:
+                continue
+            prints.add(other.fingerprint)
+            if len(labels) < _EXAMPLES:
+                labels.append(label_of(other, identity, index.findings[seq].id))
+                examples.append(index.members[seq].dedupe_key)
+            if comparison is not None:
+                states[comparison.seen[other.fingerprint].state] += 1
+        yield
+    assessment, impact = judged.say(worst)
+    judgement, finding = judgements[worst], index.members[worst].classified
+    spec = knowledge.classes.get(finding.class_id)
+    first = _do_first([judgements[seq] for seq in seqs])
     return {
         "id": digest("issue", index.context.host, *key),
         "class": finding.class_id,
@@ -167,10 +200,10 @@ def _issue(
         "assessment": assessment,
         "impact": impact,
         "lines": len(seqs),
-        "distinct": len(labels),
+        "distinct": len(prints),
         "baseline": dict(sorted(states.items())),
-        "labels": list(labels.values())[:_EXAMPLES],
-        "examples": examples[:_EXAMPLES],
+        "labels": labels,
+        "examples": examples,
         "artefact": None
         if judgement.artefact is None
         else {name: judgement.artefact[name] for name in ("id", "degree", "why", "check")},
@@ -189,11 +222,17 @@ def _issue(
 
 def _do_first(judgements: Sequence[Judgement]) -> Json | None:
     """Choose an action for the worst finding that has one which does no harm; else say what must not be done."""
+    best: tuple[bool, int] | None = None
+    chosen: Json | None = None
     for judgement in judgements:
         for action in judgement.remediation:
-            if action["contraindicated"] is None:
-                return action
-    return next((judgement.remediation[0] for judgement in judgements if judgement.remediation), None)
+            harmless = action["contraindicated"] is None
+            rank = harmless, judgement.risk.score
+            if best is None or rank > best:
+                best, chosen = rank, action
+            if harmless:
+                break
+    return chosen
 
 
 def _untold_title(candidates: Sequence[str], title: str, knowledge: Knowledge) -> str:
@@ -218,16 +257,21 @@ def _correlation(group: Group, judged: Judged) -> Json:
     }
 
 
-def _baseline(comparison: Comparison, knowledge: Knowledge) -> Json:
+def _baseline(comparison: Comparison, knowledge: Knowledge) -> Steps[Json]:
+    resolved: list[Json] = []
+    for piece in pieces(comparison.resolved):
+        resolved += [_gone(one, knowledge, "gone") for one in piece]
+        yield
+    passed = yield from sort_in_steps(
+        fingerprint for fingerprint, one in comparison.seen.items() if one.state == "resolved"
+    )
+    for names in pieces(passed):
+        resolved += [_gone(comparison.seen[name], knowledge, "passed") for name in names]
+        yield
     return {
         "compared": comparison.compared,
-        "states": _count(seen.state for seen in comparison.seen.values()),
-        "resolved": [_gone(one, knowledge, "gone") for one in comparison.resolved]
-        + [
-            _gone(one, knowledge, "passed")
-            for one in sorted(comparison.seen.values(), key=lambda one: one.fingerprint)
-            if one.state == "resolved"
-        ],
+        "states": dict(sorted(Counter(seen.state for seen in comparison.seen.values()).items())),
+        "resolved": resolved,
         "not_observed": [_gone(one, knowledge, "gone") for one in comparison.not_observed[:_UNSEEN]],
         "not_observed_count": len(comparison.not_observed),
     }
@@ -243,7 +287,3 @@ def _gone(one: Missing | Seen, knowledge: Knowledge, how: str) -> Json:
         "first_seen_at": one.first_seen_at,
         "how": how,
     }
-
-
-def _count(values: Any) -> Mapping[str, int]:
-    return dict(sorted(Counter(values).items()))

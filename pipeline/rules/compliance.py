@@ -106,15 +106,18 @@ class GapAnalysis:
 
     def __init__(self) -> None:
         # Findings share their tuple of controls, so count by tuple and look inside only once, at the end.
-        self._groups: dict[int, _Group] = {}
-        self._seen: set[tuple[int, str]] = set()
+        self._groups: dict[str, _Group] = {}
+        self._seen: set[tuple[str, str]] = set()
 
-    def add(self, controls: tuple[Record, ...], dedupe_key: str, fingerprint: str) -> None:
-        """Count a finding; one with the same fingerprint and the same controls as before counts no further."""
-        group = self._groups.get(id(controls))
+    def add(self, key: str, controls: tuple[Record, ...], dedupe_key: str, fingerprint: str) -> None:
+        """Count a finding; one with the same fingerprint and the same controls as before counts no further.
+
+        `key` names the controls: findings with one key have the same.
+        """
+        group = self._groups.get(key)
         if group is None:
-            group = self._groups[id(controls)] = _Group(controls)
-        mark = id(controls), fingerprint
+            group = self._groups[key] = _Group(controls)
+        mark = key, fingerprint
         if mark in self._seen:
             return
         self._seen.add(mark)
