@@ -110,10 +110,10 @@ class OneShot:
             yield Analysed(source, session, session.record())
 
     def _prior(self, context: ScanContext) -> dict[str, BaselineRow] | None:
-        profile = baseline_scope(context.header, context.host_source)
-        if self._ledger is None or profile is None:
+        scope = baseline_scope(context.header, context.host_source)
+        if self._ledger is None or scope is None:
             return None
-        return self._ledger.baseline(context.host, profile)
+        return self._ledger.baseline(context.host, scope)
 
     def _context(self, report: ParsedReport, modified: str, seen: dict[str, int]) -> ScanContext:
         header = report.header

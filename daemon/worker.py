@@ -119,8 +119,8 @@ class Worker:
 
     def _open(self, scan: ClosedScan) -> None:
         findings = self._queue.findings(scan.scan_no)
-        profile = baseline_scope(scan.header, scan.host_source)
-        prior = self._queue.baseline(scan.host, profile) if profile is not None else None
+        scope = baseline_scope(scan.header, scan.host_source)
+        prior = self._queue.baseline(scan.host, scope) if scope is not None else None
         try:
             session = ScanSession(_context(scan), findings, self._resources, prior)
         except Exception as error:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pipeline.output.write import write
 from tests.pipeline.analysts import PlainAnalyst
-from tests.pipeline.sessions import FILES, bench_of, lines_of, reports, resources
+from tests.pipeline.sessions import FILES, lines_of, reports, resources, session_of
 
 KEPT = Path(__file__).parent / "data" / "output_digests.json"
 
@@ -25,7 +25,7 @@ def digests() -> dict[str, dict[str, str]]:
         for name in FILES:
             total = hashlib.sha256()
             for parsed in reports(name):
-                session = bench_of(parsed, on, {})
+                session = session_of(parsed, on, {})
                 for line in lines_of(session):
                     total.update(line.line + b"\n")
                 total.update(write(session.record()) + b"\n")

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeGuard, TypeVar
 
-from pipeline.classes.scan import ScanIndex, scan_scope
+from pipeline.classes.scan import ScanContext, ScanIndex, scan_scope
 from pipeline.display import printable
-from pipeline.finding import LEVELS, Level, Status
+from pipeline.finding import LEVELS, Level, Note, Status
 from pipeline.keys import digest
 from pipeline.knowledge.schema import Knowledge
 from pipeline.output.records import (
@@ -27,7 +27,7 @@ from pipeline.output.records import (
     ScanRecord,
 )
 from pipeline.rules.baseline import BaselineState, Comparison, Missing, Seen, identity_slots, label_of
-from pipeline.rules.compliance import GapAnalysis, coverage
+from pipeline.rules.compliance import FrameworkGap, GapAnalysis, coverage
 from pipeline.rules.correlate import Group
 from pipeline.rules.judge import Judgement
 from pipeline.rules.policy import Policy
@@ -67,11 +67,44 @@ def scan_record(
     provenance: Provenance,
 ) -> ScanRecord:
     """Summarise a scan; every list is ordered by what to look at first, then by name."""
-    context, header = judged.index.context, judged.index.context.header
+    context = judged.index.context
     issues = _issues(judged, comparison, knowledge)
     gaps = GapAnalysis()
     for member, judgement in zip(judged.index.members, judged.judgements, strict=True):
         gaps.add(judgement.controls, member.dedupe_key, member.classified.fingerprint)
+    return record_of(
+        context,
+        notes=context.header.notes,
+        counts=_counts(judged, len(issues)),
+        issues=issues,
+        correlations=tuple(_correlation(group, judged) for group in groups),
+        baseline=None if comparison is None else _baseline(comparison, knowledge),
+        compliance=gaps.report(knowledge.frameworks, coverage(knowledge)),
+        policy=PolicySection(
+            profile=policy.profile,
+            expired=tuple(
+                ExpiredEntry(entry.owner, entry.reason, entry.expires.isoformat(), entry.class_, entry.fingerprint)
+                for entry in policy.expired(context.as_of)
+            ),
+        ),
+        provenance=provenance,
+    )
+
+
+def record_of(
+    context: ScanContext,
+    *,
+    notes: Iterable[Note],
+    counts: Counts,
+    issues: tuple[Issue, ...],
+    correlations: tuple[ScanCorrelation, ...],
+    baseline: BaselineSection | None,
+    compliance: tuple[FrameworkGap, ...],
+    policy: PolicySection,
+    provenance: Provenance,
+) -> ScanRecord:
+    """Put what was found in a scan under what the report says of the scan itself."""
+    header = context.header
     return ScanRecord(
         schema=SCHEMA,
         scan_id=context.scan_id,
@@ -85,20 +118,14 @@ def scan_record(
         as_of=context.as_of,
         complete=context.complete,
         min_severity=printable(header.min_severity) if header.min_severity is not None else None,
-        notes=tuple(sorted(header.notes)),
-        counts=_counts(judged, len(issues)),
+        notes=tuple(sorted(notes)),
+        counts=counts,
         issues=issues,
         top=tuple(issue.id for issue in issues[:_TOP]),
-        correlations=tuple(_correlation(group, judged) for group in groups),
-        baseline=None if comparison is None else _baseline(comparison, knowledge),
-        compliance=gaps.report(knowledge.frameworks, coverage(knowledge)),
-        policy=PolicySection(
-            profile=policy.profile,
-            expired=tuple(
-                ExpiredEntry(entry.owner, entry.reason, entry.expires.isoformat(), entry.class_, entry.fingerprint)
-                for entry in policy.expired(context.as_of)
-            ),
-        ),
+        correlations=correlations,
+        baseline=baseline,
+        compliance=compliance,
+        policy=policy,
         provenance=provenance,
     )
 

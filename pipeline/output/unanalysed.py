@@ -22,8 +22,7 @@ from pipeline.output.records import (
     ReportedFinding,
     ScanRecord,
 )
-from pipeline.output.scan_record import SCHEMA as SCAN_SCHEMA
-from pipeline.output.scan_record import count_words
+from pipeline.output.scan_record import count_words, record_of
 from pipeline.output.write import name_of, write
 from pipeline.rules.compliance import GapAnalysis, coverage
 from pipeline.rules.score import Factor, Risk
@@ -134,22 +133,10 @@ def unanalysed_record(
     provenance: Provenance,
 ) -> ScanRecord:
     """Summarise a scan by what the report says, as one issue; `members` as for the lines."""
-    header = context.header
     issues = (_issue(context, findings, members),) if findings else ()
-    return ScanRecord(
-        schema=SCAN_SCHEMA,
-        scan_id=context.scan_id,
-        host=context.host,
-        host_source=context.host_source,
-        host_facts=HostFacts.of(header),
-        profile=scan_scope(header),
-        source_format=header.source_format,
-        started_at=header.started_at,
-        finished_at=header.finished_at,
-        as_of=context.as_of,
-        complete=context.complete,
-        min_severity=printable(header.min_severity) if header.min_severity is not None else None,
-        notes=tuple(sorted({*header.notes, REASON})),
+    return record_of(
+        context,
+        notes={*context.header.notes, REASON},
         counts=Counts(
             lines=len(findings),
             distinct=len(findings),
@@ -162,7 +149,6 @@ def unanalysed_record(
             probable_artefacts=0,
         ),
         issues=issues,
-        top=tuple(issue.id for issue in issues),
         correlations=(),
         baseline=None,
         compliance=GapAnalysis().report(knowledge.frameworks, coverage(knowledge)),

@@ -10,7 +10,7 @@ from daemon.settings import ModelSettings, Settings
 from pipeline.analysis.question import ANALYSIS_VERSION
 from pipeline.engine.manifest import relist
 from tests.pipeline.engine.directories import lay_out
-from tests.pipeline.sessions import bench_of, documents, lines_of, report
+from tests.pipeline.sessions import documents, lines_of, report, session_of
 
 
 def settings(tmp_path: Path, **model: Any) -> Settings:
@@ -51,7 +51,7 @@ def test_a_damaged_model_is_told_of_in_one_line_and_the_rules_answer(harm: Any, 
     assert resources.analyst is None
     assert resources.notice is not None and "\n" not in resources.notice
     assert str(directory) in resources.notice or "hollow" in resources.notice
-    lines = documents(lines_of(bench_of(report("micro-hardening.json"), resources), 256))
+    lines = documents(lines_of(session_of(report("micro-hardening.json"), resources), 256))
     assert {(line["analysis"]["origin"], line["analysis"]["fallback_reason"]) for line in lines} == {
         ("rules", "no_model")
     }
@@ -62,11 +62,11 @@ def test_a_model_that_is_whole_and_cannot_be_run_leaves_every_finding_to_the_rul
     lay_out(directory)
     resources = open_resources(settings(tmp_path, path=directory))
     assert resources.notice is None and resources.analyst is not None
-    lines = documents(lines_of(bench_of(report("micro-hardening.json"), resources), 256))
+    lines = documents(lines_of(session_of(report("micro-hardening.json"), resources), 256))
     assert {line["analysis"]["fallback_reason"] for line in lines} == {"model_failed"}
     assert resources.analyst.failure
     by_rules = documents(
-        lines_of(bench_of(report("micro-hardening.json"), open_resources(settings(tmp_path, enabled=False))), 256)
+        lines_of(session_of(report("micro-hardening.json"), open_resources(settings(tmp_path, enabled=False))), 256)
     )
     assert [line["analysis"]["assessment"] for line in lines] == [line["analysis"]["assessment"] for line in by_rules]
 

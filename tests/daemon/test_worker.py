@@ -21,7 +21,7 @@ from pipeline.graph.batches import run_batch
 from pipeline.graph.session import Resources, ScanSession
 from tests.daemon.ledger.reports import SINK, admit
 from tests.pipeline.analysts import PlainAnalyst
-from tests.pipeline.sessions import bench_of, lines_of, report, resources
+from tests.pipeline.sessions import lines_of, report, resources, session_of
 
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schema"
 SCAN = "web01-ioc.json"
@@ -102,7 +102,7 @@ def valid(kind: str, line: bytes) -> dict[str, Any]:
 
 
 def test_checkpoints_and_batches_change_no_byte_of_an_analysis(expected: tuple[list[bytes], list[bytes]]) -> None:
-    plain = [json.loads(line.line) for line in lines_of(bench_of(report(SCAN), resources(), {}))]
+    plain = [json.loads(line.line) for line in lines_of(session_of(report(SCAN), resources(), {}))]
     ours = [json.loads(line) for line in expected[0]]
     for one in (*plain, *ours):  # the ledger names scans otherwise than the test's session does
         for name in ("scan_id", "dedupe_key", "correlations"):

@@ -75,7 +75,7 @@ def context_of(parsed: ParsedReport, scan_no: int = 1, **changes: Any) -> ScanCo
     return replace(context, **changes)
 
 
-def bench_of(
+def session_of(
     parsed: ParsedReport, on: Resources, prior: Mapping[str, Prior] | None = None, scan_no: int = 1, **changes: Any
 ) -> ScanSession:
     return ScanSession(context_of(parsed, scan_no, **changes), parsed.findings, on, prior)
@@ -119,7 +119,7 @@ class Baseline:
     def session(self, parsed: ParsedReport, on: Resources, scan_no: int, **changes: Any) -> ScanSession:
         """Put a scan beside what is remembered, and remember it."""
         rows = self.known.setdefault((parsed.header.host, scan_scope(parsed.header)), {})
-        session = bench_of(parsed, on, dict(rows), scan_no, **changes)
+        session = session_of(parsed, on, dict(rows), scan_no, **changes)
         if session.comparison is not None:
             rows.update({row.fingerprint: row for row in baseline_rows(session.comparison, scan_no)})
             for fingerprint in session.comparison.forget:
@@ -131,5 +131,5 @@ def everything(on: Resources, batch_size: int = 256) -> Iterator[tuple[str, list
     """Every real scan: name, lines and record."""
     for name in FILES:
         for parsed in reports(name):
-            session = bench_of(parsed, on, {})
+            session = session_of(parsed, on, {})
             yield name, lines_of(session, batch_size), record_of(session)

@@ -14,7 +14,7 @@ from pipeline.features import load_features
 from pipeline.knowledge.load import DATA
 from pipeline.knowledge.source import read_sources
 from pipeline.output.write import write
-from tests.pipeline.sessions import FILES, Baseline, bench_of, knowledge, lines_of, report, reports, resources
+from tests.pipeline.sessions import FILES, Baseline, knowledge, lines_of, report, reports, resources, session_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -62,9 +62,9 @@ def test_findings_one_at_a_time_give_the_same_bytes() -> None:
 
 
 def test_lines_written_again_after_a_restart_are_the_same() -> None:
-    session = bench_of(report("web01-ioc.json"), resources(), {})
+    session = session_of(report("web01-ioc.json"), resources(), {})
     decided = {"no_model": [0]}
-    fresh = bench_of(report("web01-ioc.json"), resources(), {})
+    fresh = session_of(report("web01-ioc.json"), resources(), {})
     session.finalise(0, 97, decided)
     assert session.take_lines(0, 97, decided) == session.take_lines(0, 97, decided) == fresh.take_lines(0, 97, decided)
 

@@ -17,7 +17,7 @@ from pipeline.report.read import read_document
 from pipeline.scorecard.payloads import HOSTILE, findings_with, harmless
 from tests.pipeline.analysts import PlainAnalyst
 from tests.pipeline.schemas import contract
-from tests.pipeline.sessions import SCANS, bench_of, documents, lines_of, made_up, record_of, resources
+from tests.pipeline.sessions import SCANS, documents, lines_of, made_up, record_of, resources, session_of
 
 
 def acting(text: str) -> bool:
@@ -40,7 +40,7 @@ NAMED_BY_RULES = ("modules", "systemd_units")  # what is no name of a module or 
 
 def verdicts(name: str, without: tuple[str, ...] = ()) -> list[tuple[Any, ...]]:
     findings = [finding for finding in findings_with(name) if finding.scanner not in without]
-    lines = documents(lines_of(bench_of(made_up(findings), resources(), {})))
+    lines = documents(lines_of(session_of(made_up(findings), resources(), {})))
     return [
         (line["class"], line["status"], line["status_basis"], line["severity"], line["risk"], line["artefact"],
          line["compliance"], line["attack"], [action["id"] for action in line["remediation"]],
@@ -64,7 +64,7 @@ def test_what_a_hostile_name_says_changes_nothing(kind: str) -> None:
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_a_hostile_name_is_kept_as_it_is_and_acts_on_no_reader(kind: str) -> None:
     name = HOSTILE[kind]
-    session = bench_of(made_up(findings_with(name)), resources(), {})
+    session = session_of(made_up(findings_with(name)), resources(), {})
     lines = lines_of(session)
     for line, document, raw in zip(lines, documents(lines), session.index.findings, strict=True):
         contract("enriched-1").check(document)
@@ -91,7 +91,7 @@ def test_no_question_to_a_model_holds_a_strangers_text() -> None:
             return super().analyse(questions, attempt)
 
     findings = [finding for name in HOSTILE.values() for finding in findings_with(f"{name}-marker")]
-    lines_of(bench_of(made_up(findings, host="marker-host"), resources(analyst=Listening()), {}))
+    lines_of(session_of(made_up(findings, host="marker-host"), resources(analyst=Listening()), {}))
     assert asked
     assert not any("marker" in text for question in asked for text in _fields(question))
 
@@ -110,7 +110,7 @@ def test_what_a_model_writes_is_made_safe_and_filled_in_once() -> None:
             }
 
     finding = replace(findings_with("x")[0], id="/srv/{nosuch}\x07")
-    (line,) = documents(lines_of(bench_of(made_up([finding]), resources(analyst=Writing()), {})))
+    (line,) = documents(lines_of(session_of(made_up([finding]), resources(analyst=Writing()), {})))
     assert line["analysis"]["origin"] == "model"
     assert line["analysis"]["impact"] == "\\x1b[2J\\u202e/srv/{nosuch}\\x07 <nosuch>"
 
@@ -144,7 +144,7 @@ def test_any_metadata_comes_through_the_real_parser_into_a_whole_line(
         if isinstance(id_, str) and id_:
             section["findings"][0]["id"] = id_
     (parsed,) = read_document(orjson.dumps(document), Limits()).reports
-    session = bench_of(parsed, resources(), {})
+    session = session_of(parsed, resources(), {})
     lines = lines_of(session)
     assert len(lines) == len(parsed.findings) > 10
     for line, raw in zip(lines, parsed.findings, strict=True):
@@ -158,7 +158,7 @@ def test_any_metadata_comes_through_the_real_parser_into_a_whole_line(
 
 def test_names_that_are_not_text_are_escaped_named_and_given_back_to_the_byte_in_commands() -> None:
     (real,) = read_document((SCANS / "malformed" / "real-invalid-utf8.json").read_bytes(), Limits()).reports
-    lines = documents(lines_of(bench_of(real, resources(), {})))
+    lines = documents(lines_of(session_of(real, resources(), {})))
     escaped = [line for line in lines if line["finding"]["escaped"]]
     assert escaped
     for line in escaped:
@@ -182,7 +182,7 @@ def test_escaped_and_plain_names_that_look_alike_stay_apart() -> None:
         ],
     }  # fmt: skip
     (parsed,) = read_document(orjson.dumps(document).replace(b"@", b"\xff"), Limits()).reports
-    one, other = documents(lines_of(bench_of(parsed, resources(), {})))
+    one, other = documents(lines_of(session_of(parsed, resources(), {})))
     assert one["finding"]["id"] == other["finding"]["id"]
     assert (one["finding"]["escaped"], other["finding"]["escaped"]) == (["id"], [])
     assert one["fingerprint"] != other["fingerprint"]

@@ -2,7 +2,6 @@
 
 import importlib
 import logging
-import os
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated
@@ -13,6 +12,7 @@ from pipeline.errors import ConfigError
 from trainer.cli.arguments import Base, Data, Output, Resume
 from trainer.cli.options import options_from
 from trainer.offline import seal
+from trainer.record.run_directory import is_first_process
 from trainer.settings import ExportSettings, FinetuneSettings, PretrainSettings, QuantizeSettings
 
 
@@ -75,5 +75,5 @@ def _recipe(name: str) -> ModuleType:
 
 
 def _say(made: Path) -> None:
-    if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
+    if is_first_process():
         typer.echo(f"made {made}", err=True)

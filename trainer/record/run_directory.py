@@ -28,6 +28,11 @@ _ROOT = Path(trainer.__file__).resolve().parents[1]
 _MAY_CHANGE = frozenset({"resume", "threads", "device", "eval_every", "save_every", "log_every"})
 
 
+def is_first_process() -> bool:
+    """Say whether this process writes files and speaks; torchrun numbers several."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 class RunDirectory:
     """A directory that one run owns.
 

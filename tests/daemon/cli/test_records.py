@@ -11,7 +11,7 @@ from rich.console import Console
 from daemon.cli.show import show_record
 from pipeline.output.read import read_scan
 from tests.daemon.cli.invoke import Ended
-from tests.pipeline.sessions import bench_of, record_of, report, resources
+from tests.pipeline.sessions import record_of, report, resources, session_of
 
 Cli = Callable[..., Ended]
 
@@ -24,7 +24,7 @@ def _shown(document: object) -> str:
 
 
 def test_a_scan_record_of_the_first_version_is_shown() -> None:
-    document = record_of(bench_of(report("web01-ioc.json"), resources(), {}))
+    document = record_of(session_of(report("web01-ioc.json"), resources(), {}))
     now = _shown(document)
     told = document["issues"][0]["assessment"]
     assert told.split(".")[0][:40] in now

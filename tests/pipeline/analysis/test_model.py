@@ -14,7 +14,7 @@ from pipeline.analysis.question import Question
 from pipeline.engine.errors import ModelDamaged, TooLong, Unfinished
 from pipeline.finding import LEVELS
 from tests.pipeline.scorecard.speakers import Speaker
-from tests.pipeline.sessions import bench_of, documents, knowledge, lines_of, report, resources
+from tests.pipeline.sessions import documents, knowledge, lines_of, report, resources, session_of
 
 Speak = Callable[[dict[str, Any], dict[str, Any]], str]
 
@@ -38,7 +38,7 @@ def analyst(speak: Speak = plainly) -> ModelAnalyst:
 
 
 def some_question(class_id: str = "suid_sgid.usr_local", scan: str = "web01-fs-hygiene.json") -> Question:
-    session = bench_of(report(scan), resources(), {})
+    session = session_of(report(scan), resources(), {})
     return next(
         question for member in session.index.members if (question := session.question(member.seq)).class_id == class_id
     )
@@ -111,7 +111,7 @@ def test_the_digest_names_model_knowledge_and_prompt() -> None:
 
 @pytest.mark.parametrize("scan", ["web01-ioc.json", "web01-base-default.ndjson", "web01-wk2-rules.sarif"])
 def test_every_finding_of_a_scan_is_answered_by_the_model(scan: str) -> None:
-    session = bench_of(report(scan), resources(analyst=analyst()), {})
+    session = session_of(report(scan), resources(analyst=analyst()), {})
     for document in documents(lines_of(session)):
         assert document["analysis"]["origin"] == "model"
         assert document["analysis"]["model"] == "a speaker"
@@ -124,7 +124,7 @@ def test_what_the_critique_refuses_twice_the_rules_answer() -> None:
             "None that is known.", "One two three four five six one two three four five."
         )
 
-    session = bench_of(report("web01-ioc.json"), resources(analyst=analyst(silent)), {})
+    session = session_of(report("web01-ioc.json"), resources(analyst=analyst(silent)), {})
     analyses = [document["analysis"] for document in documents(lines_of(session))]
     assert {entry["origin"] for entry in analyses} == {"rules"}
     assert {entry["fallback_reason"] for entry in analyses} == {"rejected"}

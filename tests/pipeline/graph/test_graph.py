@@ -24,7 +24,7 @@ from pipeline.keys import digest
 from pipeline.output.enriched import Line
 from pipeline.rules.policy import load_policy
 from tests.pipeline.analysts import PlainAnalyst
-from tests.pipeline.sessions import bench_of, documents, knowledge, lines_of, report, resources
+from tests.pipeline.sessions import documents, knowledge, lines_of, report, resources, session_of
 
 SCAN = "web01-ioc.json"
 NODES = {
@@ -66,7 +66,7 @@ def run(session: ScanSession, saver: Any, first: int, last: int, thread: str | N
 
 
 def plain_run(parsed: ParsedReport, analyst: Analyst, store: AnalysisStore | None = None) -> list[Line]:
-    return lines_of(bench_of(parsed, resources(analyst=analyst, store=store)), 4096)
+    return lines_of(session_of(parsed, resources(analyst=analyst, store=store)), 4096)
 
 
 def third_is_stubborn(question: Any) -> int:
@@ -101,9 +101,9 @@ def test_a_batch_that_was_killed_in_a_node_goes_on_and_asks_nothing_again(
     total = len(parsed.findings)
     with checkpoints(path) as kept, monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(ScanSession, method, killed)
-        run(bench_of(parsed, resources(analyst=analyst, store=ledger)), kept.saver, 0, total)
+        run(session_of(parsed, resources(analyst=analyst, store=ledger)), kept.saver, 0, total)
     with checkpoints(path) as kept:
-        lines = run(bench_of(parsed, resources(analyst=analyst, store=ledger)), kept.saver, 0, total)
+        lines = run(session_of(parsed, resources(analyst=analyst, store=ledger)), kept.saver, 0, total)
     assert lines == expected
     assert sorted(analyst.asked) == sorted(undisturbed.asked)
 
@@ -124,10 +124,10 @@ def test_answers_that_came_before_the_kill_are_not_asked_for_again(
     total = len(parsed.findings)
     with checkpoints(tmp_path / "c.db") as kept, monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(PlainAnalyst, "analyse", dies_later)
-        run(bench_of(parsed, resources(analyst=analyst, store=ledger)), kept.saver, 0, total)
+        run(session_of(parsed, resources(analyst=analyst, store=ledger)), kept.saver, 0, total)
     assert len(analyst.asked) == survivors
     with checkpoints(tmp_path / "c.db") as kept:
-        lines = run(bench_of(parsed, resources(analyst=analyst, store=ledger)), kept.saver, 0, total)
+        lines = run(session_of(parsed, resources(analyst=analyst, store=ledger)), kept.saver, 0, total)
     keys = [key for key, _ in analyst.asked]
     assert len(keys) == len(set(keys)) > 10
     assert lines == plain_run(parsed, PlainAnalyst())
@@ -137,8 +137,8 @@ def test_a_thread_that_came_to_its_end_gives_its_lines_again(tmp_path: Path) -> 
     parsed = report(SCAN)
     total = len(parsed.findings)
     with checkpoints(tmp_path / "c.db") as kept:
-        first = run(bench_of(parsed, resources()), kept.saver, 0, total)
-        assert run(bench_of(parsed, resources()), kept.saver, 0, total) == first
+        first = run(session_of(parsed, resources()), kept.saver, 0, total)
+        assert run(session_of(parsed, resources()), kept.saver, 0, total) == first
         kept.delete("t")
         assert kept.threads() == []
 
@@ -166,7 +166,7 @@ def test_what_the_model_was_not_trained_on_is_not_asked_and_says_so() -> None:
 def test_what_is_refused_twice_is_answered_by_the_rules() -> None:
     analyst = PlainAnalyst(refuse=lambda question: MAX_ATTEMPTS)
     lines = documents(plain_run(report(SCAN), analyst))
-    by_rules = documents(lines_of(bench_of(report(SCAN), resources()), 4096))
+    by_rules = documents(lines_of(session_of(report(SCAN), resources()), 4096))
     for line, ruled in zip(lines, by_rules, strict=True):
         said = line["analysis"]
         assert (said["origin"], said["model"], said["fallback_reason"]) == ("rules", None, "rejected")
@@ -196,14 +196,14 @@ def test_reasons_do_not_spill_from_one_question_to_another() -> None:
 
 def test_an_answer_below_the_floor_lowers_nothing() -> None:
     lines = documents(plain_run(report(SCAN), PlainAnalyst(level="info")))
-    ruled = documents(lines_of(bench_of(report(SCAN), resources()), 4096))
+    ruled = documents(lines_of(session_of(report(SCAN), resources()), 4096))
     assert [line["risk"] for line in lines] == [line["risk"] for line in ruled]
     assert max(LEVELS.index(line["risk"]["level"]) for line in lines) >= 3
 
 
 def test_an_answer_above_the_floor_raises_the_level_but_not_the_score() -> None:
     lines = plain_run(report(SCAN), PlainAnalyst(level="critical"))
-    ruled = documents(lines_of(bench_of(report(SCAN), resources()), 4096))
+    ruled = documents(lines_of(session_of(report(SCAN), resources()), 4096))
     for line, document, before in zip(lines, documents(lines), ruled, strict=True):
         assert (line.level, document["risk"]["level"]) == ("critical", "critical")
         assert document["risk"]["floor"] == before["risk"]["floor"]
@@ -214,7 +214,7 @@ def test_no_model_raises_what_the_operator_accepted(tmp_path: Path) -> None:
     file = tmp_path / "policy.yaml"
     file.write_text("allow: [{class: kernel_params.kptr_restrict, owner: ops, reason: known, expires: 2030-01-01}]")
     policy = load_policy([file], knowledge())
-    session = bench_of(report(SCAN), resources(policy, analyst=PlainAnalyst(level="critical")))
+    session = session_of(report(SCAN), resources(policy, analyst=PlainAnalyst(level="critical")))
     levels: dict[str, set[str]] = {}
     for line in documents(lines_of(session)):
         levels.setdefault(line["status"], set()).add(line["risk"]["level"])
@@ -225,16 +225,16 @@ def test_no_model_raises_what_the_operator_accepted(tmp_path: Path) -> None:
 def test_a_question_is_asked_once_across_batches_and_scans(ledger: Ledger) -> None:
     analyst = PlainAnalyst(refuse=third_is_stubborn)
     where = resources(analyst=analyst, store=ledger)
-    first = lines_of(bench_of(report("web01-base-default.json"), where), 7)
+    first = lines_of(session_of(report("web01-base-default.json"), where), 7)
     keys = {document["analysis"]["key"] for document in documents(first)}
     assert {key for key, _ in analyst.asked} == keys
     assert len(analyst.asked) == len(set(analyst.asked)) < len(first)
     asked = len(analyst.asked)
-    again = lines_of(bench_of(report("web01-base-default.json"), where), 7)
-    fresh = lines_of(bench_of(report("web01-base-default.json"), resources(analyst=analyst, store=ledger)), 256)
+    again = lines_of(session_of(report("web01-base-default.json"), where), 7)
+    fresh = lines_of(session_of(report("web01-base-default.json"), resources(analyst=analyst, store=ledger)), 256)
     assert again == fresh == first
     assert len(analyst.asked) == asked
-    lines_of(bench_of(report("web01-base-pretty.json"), where), 7)  # the same host, another report
+    lines_of(session_of(report("web01-base-pretty.json"), where), 7)  # the same host, another report
     assert len(analyst.asked) == asked
 
 
@@ -279,7 +279,7 @@ def test_the_state_stays_small(tmp_path: Path) -> None:
     sizes = {}
     for analyst in (None, PlainAnalyst(refuse=third_is_stubborn)):
         path = tmp_path / f"{analyst is None}.db"
-        session = bench_of(parsed, resources(analyst=analyst, store=MemoryStore()))
+        session = session_of(parsed, resources(analyst=analyst, store=MemoryStore()))
         with checkpoints(path) as kept:
             graph = build_graph({1: session}, kept.saver)
             run_batch(graph, 1, 0, 256, thread="t")

@@ -12,7 +12,7 @@ from pipeline.finding import RawFinding
 from pipeline.knowledge import load
 from pipeline.knowledge.load import DATA, compile_knowledge, load_knowledge
 from pipeline.knowledge.source import read_sources
-from tests.pipeline.sessions import bench_of, documents, lines_of, made_up, report, resources
+from tests.pipeline.sessions import documents, lines_of, made_up, report, resources, session_of
 
 NEW_CLASS = """\
 classes:
@@ -51,7 +51,7 @@ def test_a_class_is_added_and_used(tmp_path: Path) -> None:
     assert known.digest != load_knowledge(load_features).digest
     assert len(known.classes) == len(load_knowledge(load_features).classes) + 1
     finding = RawFinding("backup", "backup:mail", "high", "Old", "Too old", 70, {})
-    (line,) = documents(lines_of(bench_of(made_up([finding]), resources(known=known), {})))
+    (line,) = documents(lines_of(session_of(made_up([finding]), resources(known=known), {})))
     assert (line["class"], line["status"], line["slots"]) == ("backup.stale", "open", {"name": "mail"})
     assert line["analysis"]["assessment"] == "The backup of mail is too old."
 
@@ -156,6 +156,6 @@ def test_compiled_knowledge_that_is_damaged_or_old_is_not_used(
 def test_an_operators_class_is_classified_beside_ours(tmp_path: Path) -> None:
     known = load_knowledge(load_features, [write(tmp_path / "d", backup=NEW_CLASS)])
     name = "db02-default.json"
-    ours = documents(lines_of(bench_of(report(name), resources(), {})))
-    theirs = documents(lines_of(bench_of(report(name), resources(known=known), {})))
+    ours = documents(lines_of(session_of(report(name), resources(), {})))
+    theirs = documents(lines_of(session_of(report(name), resources(known=known), {})))
     assert [line["class"] for line in ours] == [line["class"] for line in theirs]

@@ -16,7 +16,7 @@ from pipeline.analysis.prompt import PROMPT_VERSION
 from pipeline.engine.lazy import LazyGenerator
 from pipeline.engine.manifest import verify
 from pipeline.models.embedded import EMBEDDED_MODEL
-from tests.pipeline.sessions import FILES, SCANS, bench_of, documents, knowledge, lines_of, reports, resources
+from tests.pipeline.sessions import FILES, SCANS, documents, knowledge, lines_of, reports, resources, session_of
 
 ROOT = Path(__file__).parents[3]
 MAX_BYTES = 32 << 20
@@ -65,7 +65,7 @@ def test_it_answers_at_least_ninety_nine_in_a_hundred_findings_of_real_reports()
     origins: Counter[tuple[str, str | None]] = Counter()
     for name in FILES:
         for parsed in reports(name):
-            for line in documents(lines_of(bench_of(parsed, asked), 4096)):
+            for line in documents(lines_of(session_of(parsed, asked), 4096)):
                 origins[line["analysis"]["origin"], line["analysis"]["fallback_reason"]] += 1
     assert origins["model", None] >= 0.99 * origins.total(), origins
 
@@ -75,7 +75,7 @@ def test_most_of_what_real_reports_ask_comes_along_answered() -> None:
     generator = LazyGenerator(EMBEDDED_MODEL)
     asked = resources(analyst=ModelAnalyst(generator, knowledge(), "embedded"))
     for parsed in reports("db02-full.json.gz"):
-        lines_of(bench_of(parsed, asked), 4096)
+        lines_of(session_of(parsed, asked), 4096)
     assert generator.num_shipped > 10 * generator.num_fresh
 
 

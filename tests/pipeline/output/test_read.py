@@ -16,7 +16,7 @@ from pipeline.output.records import Analysis, EnrichedFinding, Issue, ScanRecord
 from pipeline.output.write import write
 from tests.pipeline.output.any_record import any_of, full, keys_of
 from tests.pipeline.schemas import contract
-from tests.pipeline.sessions import bench_of, everything, lines_of, report, resources
+from tests.pipeline.sessions import everything, lines_of, report, resources, session_of
 
 PUBLISHED = [("enriched-1", EnrichedFinding, read_finding), ("scan-1", ScanRecord, read_scan)]
 
@@ -63,7 +63,7 @@ def test_what_real_scans_give_is_written_again_byte_by_byte() -> None:
 
 
 def test_a_session_s_record_comes_back_equal() -> None:
-    session = bench_of(report("web01-ioc.json"), resources(), {})
+    session = session_of(report("web01-ioc.json"), resources(), {})
     lines_of(session)
     assert read_scan(write(session.record())) == session.record()
 

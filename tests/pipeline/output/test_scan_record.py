@@ -16,7 +16,6 @@ from pipeline.rules.remediate import Action
 from tests.pipeline.analysts import PlainAnalyst
 from tests.pipeline.sessions import (
     Baseline,
-    bench_of,
     documents,
     everything,
     lines_of,
@@ -24,6 +23,7 @@ from tests.pipeline.sessions import (
     record_of,
     report,
     resources,
+    session_of,
 )
 
 SCAN = "web01-ioc.json"
@@ -101,7 +101,7 @@ def test_what_to_do_first_never_does_harm(scans: list[Scan]) -> None:
 
 
 def test_no_issue_says_to_set_what_would_break_a_unit() -> None:
-    full = bench_of(report("db02-full.json.gz"), resources(), {})
+    full = session_of(report("db02-full.json.gz"), resources(), {})
     barred = {
         (line["class"], line["slots"]["unit"])
         for line in documents(lines_of(full))
@@ -116,7 +116,7 @@ def test_no_issue_says_to_set_what_would_break_a_unit() -> None:
 
 def test_of_several_actions_one_that_does_harm_is_the_last_choice() -> None:
     (judgement,) = [
-        judged for judged in map(bench_of(report(SCAN), resources(), {}).judge.judge, range(97)) if judged.remediation
+        judged for judged in map(session_of(report(SCAN), resources(), {}).judge.judge, range(97)) if judged.remediation
     ][:1]
     good = replace(judgement.remediation[0], id="good", contraindicated=None)
     bad = replace(good, id="bad", contraindicated="breaks login", command=None)
@@ -168,7 +168,7 @@ def test_the_gap_analysis_speaks_of_evidence_only(scans: list[Scan]) -> None:
 
 
 def test_a_record_of_nothing_is_whole() -> None:
-    record = record_of(bench_of(made_up([]), resources(), {}))
+    record = record_of(session_of(made_up([]), resources(), {}))
     assert record["counts"]["lines"] == 0
     assert (record["issues"], record["top"], record["correlations"]) == ([], [], [])
     assert record["baseline"]["compared"] is True
@@ -176,7 +176,7 @@ def test_a_record_of_nothing_is_whole() -> None:
 
 def test_a_title_of_an_unknown_kind_acts_on_no_terminal() -> None:
     finding = RawFinding("novel", "x", "high", "evil\x1b]8;;http://x\x07\u202e", "d", 70, {})
-    (issue,) = record_of(bench_of(made_up([finding]), resources(), {}))["issues"]
+    (issue,) = record_of(session_of(made_up([finding]), resources(), {}))["issues"]
     assert issue["title"] == "evil\\x1b]8;;http://x\\x07\\u202e"
 
 
@@ -201,7 +201,7 @@ def test_the_documentation_names_every_key_of_both_schemas() -> None:
 
 
 def test_a_level_that_a_model_raised_stands_in_lines_and_record_alike() -> None:
-    session = bench_of(report("web01-ioc.json"), resources(analyst=PlainAnalyst(level="critical")))
+    session = session_of(report("web01-ioc.json"), resources(analyst=PlainAnalyst(level="critical")))
     lines = documents(lines_of(session, 4096))
     record = record_of(session)
     assert {line["risk"]["level"] for line in lines} == {"critical"}
@@ -214,9 +214,9 @@ def test_a_level_that_a_model_raised_stands_in_lines_and_record_alike() -> None:
 def test_an_answer_that_came_after_its_line_does_not_change_the_record() -> None:
     """`analyze` in another process shares the cache, and may have found the memory that the daemon had not."""
     store, told = MemoryStore(), report("web01-ioc.json")
-    session = bench_of(told, resources(analyst=PlainAnalyst(silent=lambda question: True), store=store))
+    session = session_of(told, resources(analyst=PlainAnalyst(silent=lambda question: True), store=store))
     lines = documents(lines_of(session, 4096))
-    lines_of(bench_of(told, resources(analyst=PlainAnalyst(level="critical"), store=store)), 4096)
+    lines_of(session_of(told, resources(analyst=PlainAnalyst(level="critical"), store=store)), 4096)
     assert store.rows
     at_stake = {line["risk"]["level"] for line in lines if line["status"] in ("open", "unknown", "error")}
     assert set(session.record().counts.level) == at_stake != {"critical"}
@@ -224,7 +224,7 @@ def test_an_answer_that_came_after_its_line_does_not_change_the_record() -> None
 
 def test_an_issue_says_what_the_line_of_its_worst_finding_says() -> None:
     for analyst in (None, PlainAnalyst()):
-        session = bench_of(report("web01-ioc.json"), resources(analyst=analyst))
+        session = session_of(report("web01-ioc.json"), resources(analyst=analyst))
         said = {line["dedupe_key"]: line["analysis"] for line in documents(lines_of(session, 4096))}
         texts = {(analysis["assessment"], analysis["impact"]) for analysis in said.values()}
         issues = session.record().issues
@@ -235,7 +235,7 @@ def test_an_issue_says_what_the_line_of_its_worst_finding_says() -> None:
 
 def test_what_an_analysis_picks_out_is_in_the_lists_that_it_is_picked_from() -> None:
     for analyst in (None, PlainAnalyst()):
-        for line in documents(lines_of(bench_of(report("web01-ioc.json"), resources(analyst=analyst)), 4096)):
+        for line in documents(lines_of(session_of(report("web01-ioc.json"), resources(analyst=analyst)), 4096)):
             picked = line["analysis"]
             mapped = {(control["framework"], control["control"]) for control in line["compliance"]}
             assert {(one["framework"], one["control"]) for one in picked["controls"]} <= mapped
@@ -245,7 +245,7 @@ def test_what_an_analysis_picks_out_is_in_the_lists_that_it_is_picked_from() -> 
 
 
 def test_the_rules_pick_the_first_action_and_the_strongest_controls() -> None:
-    lines = documents(lines_of(bench_of(report("web01-ioc.json"), resources()), 4096))
+    lines = documents(lines_of(session_of(report("web01-ioc.json"), resources()), 4096))
     (line,) = [line for line in lines if line["class"] == "kernel_params.kptr_restrict"]
     assert line["analysis"]["action"] == line["remediation"][0]["id"]
     assert {"framework": "nist_800_53_r5", "control": "CM-6"} in line["analysis"]["controls"]
@@ -254,8 +254,8 @@ def test_the_rules_pick_the_first_action_and_the_strongest_controls() -> None:
 
 def test_where_a_model_raises_the_level_its_own_words_say_why() -> None:
     made = resources(analyst=PlainAnalyst(level="high"), texts="best")
-    lines = documents(lines_of(bench_of(report("web01-ioc.json"), made), 4096))
-    ruled = documents(lines_of(bench_of(report("web01-ioc.json"), resources()), 4096))
+    lines = documents(lines_of(session_of(report("web01-ioc.json"), made), 4096))
+    ruled = documents(lines_of(session_of(report("web01-ioc.json"), resources()), 4096))
     raised = {one["risk"]["level"] != other["risk"]["level"] for one, other in zip(lines, ruled, strict=True)}
     assert raised == {True, False}
     for one, other in zip(lines, ruled, strict=True):
@@ -265,7 +265,7 @@ def test_where_a_model_raises_the_level_its_own_words_say_why() -> None:
 @pytest.mark.parametrize("name", ["web01-ioc.json", "web01-base-default.sarif"])
 def test_a_model_s_analysis_is_told_in_the_words_of_the_knowledge_where_it_has_some(name: str) -> None:
     best, own, ruled = (
-        documents(lines_of(bench_of(report(name), made), 4096))
+        documents(lines_of(session_of(report(name), made), 4096))
         for made in (resources(analyst=PlainAnalyst(), texts="best"), resources(analyst=PlainAnalyst()), resources())
     )
     for shown, model, rules in zip(best, own, ruled, strict=True):
@@ -276,5 +276,5 @@ def test_a_model_s_analysis_is_told_in_the_words_of_the_knowledge_where_it_has_s
         if shown["class_candidates"]:  # nobody wrote anything for "one of several"
             assert shown["analysis"]["text_by"] == "model"
     assert {"rules"} <= {shown["analysis"]["text_by"] for shown in best}
-    assert len({documents(lines_of(bench_of(report(name), resources(analyst=PlainAnalyst(), texts=texts)), 4096))[0]
+    assert len({documents(lines_of(session_of(report(name), resources(analyst=PlainAnalyst(), texts=texts)), 4096))[0]
                 ["provenance"]["runtime"] for texts in ("best", "model")}) == 2  # fmt: skip

@@ -12,7 +12,7 @@ from pipeline.output.schema import PUBLISHED, written
 from pipeline.report.limits import Limits
 from pipeline.report.read import read_document
 from tests.pipeline.schemas import SCHEMAS, contract
-from tests.pipeline.sessions import SCANS, bench_of, documents, everything, lines_of, record_of, report, resources
+from tests.pipeline.sessions import SCANS, documents, everything, lines_of, record_of, report, resources, session_of
 
 # One line for each key, type, word and requirement of version 1 as it was first made from the records. Lines may be
 # added here when a key is published; a line that no longer holds is a break of the contract.
@@ -66,7 +66,7 @@ def test_what_can_be_used_of_malformed_reports_gives_lines_as_published() -> Non
         except ReportError:
             continue
         for parsed in found:
-            session = bench_of(parsed, resources(), {})
+            session = session_of(parsed, resources(), {})
             for document in documents(lines_of(session)):
                 enriched.check(document)
                 read += 1
@@ -75,7 +75,7 @@ def test_what_can_be_used_of_malformed_reports_gives_lines_as_published() -> Non
 
 
 def test_validating_key_by_key_is_the_same_as_validating_the_whole() -> None:
-    session = bench_of(report("web01-ioc.json"), resources(), {})
+    session = session_of(report("web01-ioc.json"), resources(), {})
     for document in documents(lines_of(session)):
         contract("enriched-1").whole.validate(document)
     contract("scan-1").whole.validate(record_of(session))
@@ -119,7 +119,7 @@ def test_every_key_is_described_and_no_object_of_ours_is_open(name: str) -> None
     ],
 )
 def test_the_schema_refuses_what_the_contract_does_not_hold(path: tuple[str, ...], value: object) -> None:
-    document = documents(lines_of(bench_of(report("web01-ioc.json"), resources(), {})))[0]
+    document = documents(lines_of(session_of(report("web01-ioc.json"), resources(), {})))[0]
     inner = document
     for key in path[:-1]:
         inner = inner[key]
@@ -129,7 +129,7 @@ def test_the_schema_refuses_what_the_contract_does_not_hold(path: tuple[str, ...
 
 
 def test_a_contraindicated_action_with_a_command_is_refused() -> None:
-    lines = documents(lines_of(bench_of(report("web01-sysctl-weak.json"), resources(), {})))
+    lines = documents(lines_of(session_of(report("web01-sysctl-weak.json"), resources(), {})))
     document = next(line for line in lines if line["remediation"] and line["remediation"][0]["command"])
     document["remediation"][0]["contraindicated"] = "breaks login"
     with pytest.raises(ValidationError):

@@ -9,7 +9,7 @@ from pipeline.output.read import read_finding
 from pipeline.output.unanalysed import unanalysed_finding, unanalysed_line, unanalysed_record
 from pipeline.output.write import write
 from tests.pipeline.schemas import contract
-from tests.pipeline.sessions import FILES, bench_of, context_of, knowledge, report, reports, resources
+from tests.pipeline.sessions import FILES, context_of, knowledge, report, reports, resources, session_of
 
 SCAN = "web01-ioc.json"
 
@@ -34,7 +34,7 @@ def test_a_line_holds_all_that_the_report_says() -> None:
 
 
 def test_a_line_carries_the_keys_of_the_index_where_there_is_one() -> None:
-    session, made_by = bench_of(report(SCAN), resources(), {}), resources().provenance
+    session, made_by = session_of(report(SCAN), resources(), {}), resources().provenance
     context, raw, member = context_of(report(SCAN)), report(SCAN).findings[0], session.index.members[0]
     with_index = unanalysed_finding(context, 0, raw, member, made_by)
     assert (with_index.dedupe_key, with_index.fingerprint) == (member.dedupe_key, member.classified.fingerprint)

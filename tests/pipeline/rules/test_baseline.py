@@ -20,7 +20,6 @@ from tests.pipeline.compiled import compiled
 from tests.pipeline.sessions import (
     FILES,
     Baseline,
-    bench_of,
     context_of,
     documents,
     knowledge,
@@ -30,6 +29,7 @@ from tests.pipeline.sessions import (
     report,
     reports,
     resources,
+    session_of,
 )  # fmt: skip
 
 
@@ -148,7 +148,7 @@ def test_a_scan_that_did_not_look_resolves_nothing(blind: dict[str, Any]) -> Non
 
 @pytest.mark.parametrize("blind", [{"cmdline": None}, {"host": None}], ids=["no command line", "unknown host"])
 def test_without_profile_or_host_there_is_no_baseline_at_all(blind: dict[str, Any]) -> None:
-    session = bench_of(made_up([writable()], **blind), resources(), {})
+    session = session_of(made_up([writable()], **blind), resources(), {})
     assert session.comparison is None
     assert documents(lines_of(session))[0]["baseline"] is None
     assert record_of(session)["baseline"] is None

@@ -9,7 +9,7 @@ import pytest
 from pipeline.errors import ConfigError
 from pipeline.rules.policy import Policy, Selector, load_policy, profiles
 from tests.pipeline.schemas import contract
-from tests.pipeline.sessions import bench_of, documents, knowledge, lines_of, record_of, report, resources
+from tests.pipeline.sessions import documents, knowledge, lines_of, record_of, report, resources, session_of
 
 SCAN = "web01-ioc.json"
 ALLOW = "allow:\n  - class: kernel_params.kptr_restrict\n    owner: ops\n    reason: debugging host\n    expires: {}\n"
@@ -22,7 +22,7 @@ def policy(tmp_path: Path, text: str) -> Policy:
 
 
 def lines(with_policy: Policy, name: str = SCAN, **changes: Any) -> list[dict[str, Any]]:
-    return documents(lines_of(bench_of(report(name), resources(with_policy), {}, **changes)))
+    return documents(lines_of(session_of(report(name), resources(with_policy), {}, **changes)))
 
 
 def accepted(with_policy: Policy, **changes: Any) -> list[dict[str, Any]]:
@@ -31,7 +31,7 @@ def accepted(with_policy: Policy, **changes: Any) -> list[dict[str, Any]]:
 
 def test_what_is_accepted_stays_in_the_output_with_its_reason(tmp_path: Path) -> None:
     before = lines(Policy())
-    session = bench_of(report(SCAN), resources(policy(tmp_path, ALLOW.format("2030-01-01"))), {})
+    session = session_of(report(SCAN), resources(policy(tmp_path, ALLOW.format("2030-01-01"))), {})
     after = documents(lines_of(session))
     assert [line["dedupe_key"] for line in after] == [line["dedupe_key"] for line in before]
     (line,) = [line for line in after if line["suppression"] is not None]
@@ -55,7 +55,7 @@ def test_an_entry_holds_until_the_end_of_its_day_by_the_time_of_the_scan(
 ) -> None:
     with_policy = policy(tmp_path, ALLOW.format("2026-11-02"))
     assert bool(accepted(with_policy, as_of=as_of)) == holds
-    record = record_of(bench_of(report(SCAN), resources(with_policy), {}, as_of=as_of))
+    record = record_of(session_of(report(SCAN), resources(with_policy), {}, as_of=as_of))
     assert record["policy"]["expired"] == (
         []
         if holds
@@ -106,7 +106,7 @@ def test_what_is_accepted_is_still_evidence_and_what_is_no_finding_is_none(
 
 
 def test_brackets_in_a_path_stand_for_themselves() -> None:
-    member = bench_of(report("micro-default.json"), resources()).index.members[0]
+    member = session_of(report("micro-default.json"), resources()).index.members[0]
     finding = replace(member.classified, slots={"path": "/tmp/[x]/y"})
     chosen = [
         Selector.model_validate({"class": "*", "slots": {"path": pattern}}).selects("h", finding)
@@ -134,8 +134,8 @@ def test_the_profile_decides_which_values_are_good(tmp_path: Path) -> None:
     default = {name: kptr(policy(tmp_path, f"profile: {name}"))["status"] for name in profiles(knowledge())}
     assert current in ("1", "2")
     assert default["default"] == "passed"
-    weak = documents(lines_of(bench_of(_with_kptr("1"), resources(policy(tmp_path, "profile: default")), {})))
-    strict = documents(lines_of(bench_of(_with_kptr("1"), resources(policy(tmp_path, "profile: strict")), {})))
+    weak = documents(lines_of(session_of(_with_kptr("1"), resources(policy(tmp_path, "profile: default")), {})))
+    strict = documents(lines_of(session_of(_with_kptr("1"), resources(policy(tmp_path, "profile: strict")), {})))
     statuses = [
         [line["status"] for line in found if line["class"] == "kernel_params.kptr_restrict"] for found in (weak, strict)
     ]

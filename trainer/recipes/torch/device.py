@@ -66,11 +66,6 @@ def prepare_device(settings: ComputeSettings, precision: str = "auto") -> Device
     return Device(kind, precision, tf32=False)
 
 
-def is_first_process() -> bool:
-    """Whether this process writes files; torchrun numbers several."""
-    return os.environ.get("RANK", "0") == "0"
-
-
 def _cpu_has_bf16() -> bool:
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith(("flags", "Features")):

@@ -13,9 +13,9 @@ from trainer.data.examples import classes_of, read_split
 from trainer.preflight import check_empty
 from trainer.recipes.tokenizer import TextEncoder
 from trainer.recipes.torch.batches import encode_examples
-from trainer.recipes.torch.device import Device, is_first_process, prepare_device
+from trainer.recipes.torch.device import Device, prepare_device
 from trainer.recipes.torch.training import last_checkpoint, make_trainer, training_outcome
-from trainer.record.run_directory import RunDirectory
+from trainer.record.run_directory import RunDirectory, is_first_process
 from trainer.settings import TrainSettings
 
 S = TypeVar("S", bound=TrainSettings)
