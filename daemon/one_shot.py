@@ -11,7 +11,7 @@ from pathlib import Path
 from daemon.baseline_rows import baseline_rows
 from daemon.ledger import Ledger
 from daemon.ledger.scans import document_scan_id, header_hash, resolve_host, stream_scan_id
-from daemon.ports import BaselineRow
+from daemon.ports.work import BaselineRow
 from pipeline.classes.scan import ScanContext, baseline_scope, scan_scope
 from pipeline.errors import ReportError
 from pipeline.finding import ParsedReport, Reject
@@ -101,7 +101,7 @@ class OneShot:
                 emit(session.take_lines(first, last, state["decided"]))
                 advance(last, len(report.findings))
             if self._ledger is not None and session.comparison is not None:
-                self._ledger.update_baseline(
+                self._ledger.baseline.update(
                     context.host,
                     scan_scope(context.header) or "",
                     baseline_rows(session.comparison, context.scan_no),
@@ -113,7 +113,7 @@ class OneShot:
         scope = baseline_scope(context.header, context.host_source)
         if self._ledger is None or scope is None:
             return None
-        return self._ledger.baseline(context.host, scope)
+        return self._ledger.baseline.rows(context.host, scope)
 
     def _context(self, report: ParsedReport, modified: str, seen: dict[str, int]) -> ScanContext:
         header = report.header

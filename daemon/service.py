@@ -74,7 +74,7 @@ class Service:
         self._settings = settings
         self._ledger = ledger
         self._source = ReportDirectory(
-            ledger,
+            ledger.inputs,
             settings.limits,
             settings.watch,
             clock=clock,
@@ -124,7 +124,7 @@ class Service:
             loop.remove_signal_handler(signal.SIGHUP)
             for number, handler in before.items():
                 signal.signal(number, handler)
-        logger.info("service.stopped", backlog=self._ledger.backlog())
+        logger.info("service.stopped", backlog=self._ledger.outbox.backlog())
 
     def _told_to_stop(self, number: int) -> None:
         logger.info("service.stopping", signal=signal.Signals(number).name)
@@ -147,7 +147,7 @@ class Service:
 
     def _blocked(self) -> bool:
         """Read no more while too much waits; files that are rotated away meanwhile are held open."""
-        outgoing = max(self._ledger.backlog().values(), default=0)
+        outgoing = max(self._ledger.outbox.backlog().values(), default=0)
         # An open scan waits for lines that nobody would read then; each has a bound of its own.
         return outgoing + self._ledger.waiting().closed > MAX_BACKLOG
 
@@ -209,7 +209,7 @@ class Service:
             try:
                 busy = delivery.step()
                 if busy:  # not only when there is nothing else to do, which may be never
-                    self._ledger.prune_outbox(BATCH_ROWS)
+                    self._ledger.outbox.prune(BATCH_ROWS)
             except LedgerError as error:
                 if self._stop.is_set():
                     raise
@@ -264,7 +264,7 @@ class Service:
 
     def _status(self) -> str:
         counts = self._ledger.waiting()
-        outgoing = max(self._ledger.backlog().values(), default=0)
+        outgoing = max(self._ledger.outbox.backlog().values(), default=0)
         parts = [f"{counts.findings:,} findings to analyse", f"{outgoing:,} records to deliver"]
         parts += self._source.problems()
         parts += [delivery.fault for delivery in self._deliveries if delivery.fault is not None]
@@ -279,7 +279,7 @@ class Service:
         for delivery in self._deliveries:
             metrics.delivered.set(delivery.records, sink=delivery.name)
         metrics.backlog.set(counts.findings, stage="analysis")
-        for name, rows in self._ledger.backlog().items():
+        for name, rows in self._ledger.outbox.backlog().items():
             metrics.backlog.set(rows, stage=f"delivery {name}")
         metrics.behind.set(counts.age_s)
         metrics.healthy.set(1.0 if self._source.healthy else 0.0)

@@ -11,7 +11,7 @@ import structlog
 
 from daemon.baseline_rows import baseline_rows
 from daemon.checkpoints import Checkpoints
-from daemon.ports import Batch, ClosedScan, WorkQueue
+from daemon.ports.work import Batch, ClosedScan, Work
 from pipeline.classes.scan import ScanContext, baseline_scope, scan_scope
 from pipeline.errors import LedgerError
 from pipeline.finding import Member, RawFinding
@@ -55,7 +55,7 @@ class Worker:
 
     def __init__(
         self,
-        queue: WorkQueue,
+        queue: Work,
         resources: Resources,
         checkpoints: Checkpoints,
         batch_size: int,

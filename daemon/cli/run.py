@@ -49,7 +49,7 @@ def run_daemon(given: Mapping[str, Any], config: Path | None, *, once: bool) -> 
     with Ledger.open(
         settings.state_dir, clock=time.time, host=settings.host, max_findings=settings.limits.max_findings
     ) as ledger:
-        resources = open_resources(settings, ledger)
+        resources = open_resources(settings, ledger.analyses)
         startup.loaded()
         for warning in resources.intel.warnings:
             logger.warning("intel.skipped", reason=warning)
@@ -59,10 +59,10 @@ def run_daemon(given: Mapping[str, Any], config: Path | None, *, once: bool) -> 
         checkpoints = Checkpoints(settings.state_dir / CHECKPOINTS)
         try:
             # A sink that is no longer configured would hold its records back for ever.
-            for name in ledger.replace_sinks(sink.name):
+            for name in ledger.outbox.replace_sinks(sink.name):
                 logger.warning("sink.replaced", sink=name, by=sink.name)
-            delivery = Delivery(ledger, sink, time.monotonic)
-            worker = Worker(ledger, resources, checkpoints, settings.analysis.batch_size)
+            delivery = Delivery(ledger.outbox, sink, time.monotonic)
+            worker = Worker(ledger.work, resources, checkpoints, settings.analysis.batch_size)
             logger.info(
                 "service.started",
                 version=VERSION,
@@ -96,7 +96,7 @@ def _sink(settings: Settings) -> NdjsonFile:
 
 def _drain(settings: Settings, ledger: Ledger, worker: Worker, delivery: Delivery) -> Exit:
     """Take in what is there, and deliver all that is known."""
-    sweeper = Sweeper(ledger, settings.limits, settings.watch, excluded=ours(settings))
+    sweeper = Sweeper(ledger.inputs, settings.limits, settings.watch, excluded=ours(settings))
     result = sweeper.finish()
     if result.missing_roots:
         die(Exit.USAGE, f"{result.missing_roots[0]}: is not there")
@@ -109,7 +109,7 @@ def _follow_input(settings: Settings, ledger: Ledger, worker: Worker, delivery: 
     """Take in what a pipe brings, a scan at a time, until it ends."""
     result = SweepResult()
     # os.read gives what is there; a buffered read would wait until its buffer is full.
-    for _ in StandardInput(partial(os.read, sys.stdin.fileno()), ledger, settings.limits).steps(result):
+    for _ in StandardInput(partial(os.read, sys.stdin.fileno()), ledger.inputs, settings.limits).steps(result):
         _work_off(ledger, worker, delivery)
     _work_off(ledger, worker, delivery)
     return _end(settings, ledger, worker, delivery, result)
@@ -117,10 +117,10 @@ def _follow_input(settings: Settings, ledger: Ledger, worker: Worker, delivery: 
 
 def _work_off(ledger: Ledger, worker: Worker, delivery: Delivery) -> None:
     while worker.step():
-        if ledger.backlog()[delivery.name] >= BATCH_ROWS and delivery.step():
-            ledger.prune_outbox(BATCH_ROWS)
+        if ledger.outbox.backlog()[delivery.name] >= BATCH_ROWS and delivery.step():
+            ledger.outbox.prune(BATCH_ROWS)
     while delivery.step():
-        ledger.prune_outbox(BATCH_ROWS)
+        ledger.outbox.prune(BATCH_ROWS)
 
 
 def _end(settings: Settings, ledger: Ledger, worker: Worker, delivery: Delivery, result: SweepResult) -> Exit:

@@ -2,27 +2,17 @@
 
 import errno
 from collections.abc import Callable
-from typing import Protocol
 
 import structlog
 
-from daemon.ports import OutboxRow, Sink
+from daemon.ports.outbox import Outbox
+from daemon.ports.sink import Sink
 from pipeline.errors import SinkError
 
 logger = structlog.get_logger(__name__)
 
 BATCH_ROWS = 1000  # one write and one fsync; about 3.5 MB
 _DELAYS_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)  # after faults in a row; the last one repeats
-
-
-class Outbox(Protocol):
-    """The ledger's side of delivery."""
-
-    def register_sink(self, name: str) -> int: ...
-
-    def pending(self, sink: str, limit: int, after: int | None = None) -> list[OutboxRow]: ...
-
-    def delivered(self, sink: str, position: int) -> None: ...
 
 
 class Delivery:
@@ -97,7 +87,7 @@ class Delivery:
         self._sink.close()
 
     def _recover(self) -> None:
-        self._marked = self._outbox.register_sink(self.name)
+        self._marked = self._outbox.register(self.name)
         self._position = self._sink.recover(
             self._marked, lambda position: self._outbox.pending(self.name, BATCH_ROWS, position)
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import structlog
 
-from daemon.ports import OutboxRow
+from daemon.ports.outbox import OutboxRow
 from daemon.sinks.tail import Tail
 from pipeline.errors import SinkError
 from pipeline.finding import LEVELS, Level

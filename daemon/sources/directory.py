@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from daemon.ports import Intake
+from daemon.ports.inputs import Intake
 from daemon.sources.settings import WatchSettings
 from daemon.sources.sweep import Sweeper
 from daemon.sources.tracked import SweepResult

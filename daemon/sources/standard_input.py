@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from daemon.ports import FileIdentity, FileState, Intake
+from daemon.ports.inputs import FileIdentity, FileState, Intake
 from daemon.sources.identity import HEAD_BYTES, TAIL_BYTES
 from daemon.sources.tracked import SweepResult
 from pipeline.errors import ReportError

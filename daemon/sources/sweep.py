@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import structlog
 
-from daemon.ports import Intake
+from daemon.ports.inputs import Intake
 from daemon.sources.content import Content, begins, continues, end_of_lines, share_beginning
 from daemon.sources.descriptors import DescriptorPool, Exhausted
 from daemon.sources.identity import NotRegular, birth_ns, opened_path

@@ -88,7 +88,7 @@ class House:
         """Wait until everything that was fed is delivered."""
 
         def done() -> bool:
-            return not self.ledger.waiting().findings and not any(self.ledger.backlog().values())
+            return not self.ledger.waiting().findings and not any(self.ledger.outbox.backlog().values())
 
         swept = self.said.count("WATCHDOG=1")
         await self.until(lambda: done() and self.said.count("WATCHDOG=1") > swept + 1, "quiet")
@@ -113,14 +113,14 @@ class House:
             self._manager.bind(str(address))
             checkpoints = Checkpoints(self.state / "checkpoints.db")
             sink = NdjsonFile(self.output, rotate_bytes=1 << 30, keep_segments=8)
-            self.ledger.register_sink(sink.name)
-            self.worker = Worker(self.ledger, resources(), checkpoints, 64)
+            self.ledger.outbox.register(sink.name)
+            self.worker = Worker(self.ledger.work, resources(), checkpoints, 64)
             notifier = Notifier({"NOTIFY_SOCKET": str(address)})
             self.service = Service(
                 self.settings,
                 self.ledger,
                 self.worker,
-                [Delivery(self.ledger, sink, self.clock)],
+                [Delivery(self.ledger.outbox, sink, self.clock)],
                 notifier,
                 Metrics(),
                 self.clock,

@@ -137,7 +137,7 @@ def test_f32_the_first_signal_finishes_what_is_in_hand(tmp_path: Path, quick: No
     total = len(report("db02-full.json.gz").findings)
     assert 0 < written < total
     with Ledger.open(house.state, clock=lambda: 0.0) as ledger:
-        assert set(ledger.backlog().values()) == {0}
+        assert set(ledger.outbox.backlog().values()) == {0}
         assert ledger.waiting().findings == total
         assert ledger.fsck() == []
 
@@ -163,9 +163,9 @@ def test_sighup_sweeps_everything_at_once(tmp_path: Path, quick: None) -> None:
         await house.until(lambda: "READY=1" in house.said)
         house.feed("web01-ioc.json")
         await asyncio.sleep(0.05)
-        assert not house.ledger.files()  # polled once an hour
+        assert not house.ledger.inputs.files()  # polled once an hour
         os.kill(os.getpid(), signal.SIGHUP)
-        await house.until(lambda: len(house.ledger.files()) == 1, "read")
+        await house.until(lambda: len(house.ledger.inputs.files()) == 1, "read")
 
     House(tmp_path, watch="poll", poll_s=3600.0, full_sweep_s=3600.0).run(script)
 
@@ -173,7 +173,7 @@ def test_sighup_sweeps_everything_at_once(tmp_path: Path, quick: None) -> None:
 def test_f24_a_ledger_without_room_is_waited_for(tmp_path: Path, quick: None, logs: list[Any]) -> None:
     async def script(house: House) -> None:
         await house.until(lambda: "READY=1" in house.said)
-        connection: sqlite3.Connection = house.ledger._database.connection
+        connection: sqlite3.Connection = house.ledger.database.connection
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
         connection.execute(f"PRAGMA max_page_count={pages}")
         house.feed("web01-unpriv.json")
@@ -197,7 +197,7 @@ def test_a_damaged_ledger_ends_the_daemon(tmp_path: Path, quick: None, monkeypat
 
     async def script(house: House) -> None:
         await house.until(lambda: "READY=1" in house.said)
-        monkeypatch.setattr(house.ledger, "next_scan", damaged)
+        monkeypatch.setattr(house.ledger.work, "next_scan", damaged)
         with contextlib.suppress(AssertionError):  # that the daemon has ended
             await house.until(lambda: False)
 
@@ -223,11 +223,11 @@ def test_f36_a_slow_output_holds_the_inputs_back_and_everything_comes_in_the_end
             house.feed(name)
         beats = len(house.statuses())
         await house.until(lambda: len(house.statuses()) > beats + 60 and not house.ledger.waiting().findings)
-        held = max(house.ledger.backlog().values())
+        held = max(house.ledger.outbox.backlog().values())
         assert held > limit  # blocked, not merely slow
-        assert len(house.ledger.files()) < len(names)
+        assert len(house.ledger.inputs.files()) < len(names)
         house.output.rmdir()
-        await house.until(lambda: len(house.ledger.files()) == len(names), "the rest is read")
+        await house.until(lambda: len(house.ledger.inputs.files()) == len(names), "the rest is read")
         await house.quiet()
 
     house = House(tmp_path, haste=1000.0)
@@ -242,7 +242,7 @@ def test_f22_inputs_that_are_rotated_and_deleted_while_the_output_is_blocked_are
     async def script(house: House) -> None:
         house.output.mkdir()
         path = house.feed("web01-base-default.ndjson", "scan.ndjson")
-        await house.until(lambda: bool(house.ledger.files()), "read")
+        await house.until(lambda: bool(house.ledger.inputs.files()), "read")
         path.rename(path.with_name("scan.ndjson.1"))
         house.feed("web01-fs-hygiene.ndjson", "scan.ndjson")
         await house.until(lambda: house.ledger.status()["scans_done"] == 2, "both are analysed")

@@ -1,6 +1,6 @@
 """A ledger's outbox in memory, with marks that can fail."""
 
-from daemon.ports import OutboxRow
+from daemon.ports.outbox import OutboxRow
 from pipeline.errors import LedgerError
 
 
@@ -21,7 +21,7 @@ class MemoryOutbox:
     def add(self, *rows: OutboxRow) -> None:
         self.rows.extend(rows)
 
-    def register_sink(self, name: str) -> int:
+    def register(self, name: str) -> int:
         return self.marks.setdefault(name, 0)
 
     def pending(self, sink: str, limit: int, after: int | None = None) -> list[OutboxRow]:

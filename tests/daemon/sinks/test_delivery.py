@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from daemon.ports import OutboxRow
+from daemon.ports.outbox import OutboxRow
 from daemon.sinks.delivery import BATCH_ROWS, Delivery
 from pipeline.errors import LedgerError, SinkError
 from tests.daemon.sinks.memory_outbox import MemoryOutbox, row

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from daemon.ports import FileIdentity
+from daemon.ports.inputs import FileIdentity
 from daemon.sources.standard_input import StandardInput
 from daemon.sources.tracked import SweepResult
 from pipeline.report.limits import Limits
