@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from daemon.ledger import Ledger
-from daemon.ports.inputs import FileIdentity
+from daemon.ports.files import FileIdentity
 from daemon.ports.work import BaselineRow
 from pipeline.finding import ParsedReport, RawFinding, ScanHeader
 from pipeline.report.records import FindingLine, HeaderLine, MetaLine, StreamRecord
@@ -41,13 +41,13 @@ def main(total: int, place: Path | None) -> None:
 def admit_stream(directory: Path, total: int, chunk: int) -> None:
     """Admit one stream in chunks of lines."""
     with Ledger.open(directory, clock=time.time) as ledger:
-        file = ledger.inputs.add_file("/a", FileIdentity(1, 1, None, 0, ""), "stream")
+        file = ledger.files.add("/a", FileIdentity(1, 1), "stream").source
         records = _stream(total)
 
         def run() -> None:
             for start in range(0, len(records), chunk):
                 part = records[start : start + chunk]
-                ledger.inputs.admit_records(replace(file, offset=part[-1][0] + 1), part)
+                ledger.inputs.admit_records(replace(file, position=str(part[-1][0] + 1)), part)
 
         _measure("admit_records", chunk, total, run)
 
@@ -56,12 +56,12 @@ def whole_way(directory: Path, total: int) -> None:
     """Take findings all the way from a document to a delivered and pruned outbox."""
     with Ledger.open(directory, clock=time.time) as ledger:
         ledger.outbox.register("file")
-        file = ledger.inputs.add_file("/a", FileIdentity(1, 1, None, 0, ""), "document")
+        file = ledger.files.add("/a", FileIdentity(1, 1), "document").source
         header = ScanHeader("json", host="web01", started_at="2026-01-01T00:00:00Z")
         findings = tuple(replace(DOCUMENT_FINDING, id=str(number)) for number in range(total))
         report = ParsedReport(header, findings, (), "digest", True)
         began = time.perf_counter()
-        _measure("admit_document", total, total, lambda: ledger.inputs.admit_document(file, [report], []))
+        _measure("admit_document", total, total, lambda: ledger.inputs.admit_document(file, "d", [report], []))
         scan = ledger.work.next_scan()
         assert scan is not None
         _measure("findings", total, total, lambda: ledger.work.findings(scan.scan_no))

@@ -16,8 +16,8 @@ from daemon.metrics import Metrics
 from daemon.notify import Notifier
 from daemon.settings import Settings
 from daemon.sinks.delivery import BATCH_ROWS, Delivery
-from daemon.sources.directory import ReportDirectory
-from daemon.sources.tracked import SweepResult
+from daemon.sources.directory.source import ReportDirectory
+from daemon.sources.directory.tracked import SweepResult
 from daemon.worker import Worker
 from pipeline.errors import LedgerError
 
@@ -75,6 +75,7 @@ class Service:
         self._ledger = ledger
         self._source = ReportDirectory(
             ledger.inputs,
+            ledger.files,
             settings.limits,
             settings.watch,
             clock=clock,

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from daemon.sources.settings import WatchSettings
+from daemon.sources.directory.settings import WatchSettings
 from pipeline.engine.identity import DEFAULT_THREADS
 from pipeline.errors import ConfigError
 from pipeline.finding import Level

@@ -23,10 +23,10 @@ from daemon.service import Service, ours
 from daemon.settings import Settings, load_settings
 from daemon.sinks.delivery import BATCH_ROWS, Delivery
 from daemon.sinks.ndjson_file import NdjsonFile
+from daemon.sources.directory.sweep import Sweeper
+from daemon.sources.directory.tracked import SweepResult
 from daemon.sources.standard_input import NAME as STANDARD_INPUT
 from daemon.sources.standard_input import StandardInput
-from daemon.sources.sweep import Sweeper
-from daemon.sources.tracked import SweepResult
 from daemon.version import VERSION
 from daemon.worker import Worker
 
@@ -96,7 +96,7 @@ def _sink(settings: Settings) -> NdjsonFile:
 
 def _drain(settings: Settings, ledger: Ledger, worker: Worker, delivery: Delivery) -> Exit:
     """Take in what is there, and deliver all that is known."""
-    sweeper = Sweeper(ledger.inputs, settings.limits, settings.watch, excluded=ours(settings))
+    sweeper = Sweeper(ledger.inputs, ledger.files, settings.limits, settings.watch, excluded=ours(settings))
     result = sweeper.finish()
     if result.missing_roots:
         die(Exit.USAGE, f"{result.missing_roots[0]}: is not there")

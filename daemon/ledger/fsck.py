@@ -11,13 +11,13 @@ from pipeline.errors import QuarantineReason
 # Each query gives one row for each violation; its columns fill the message.
 RULES: tuple[tuple[str, str], ...] = (
     (
-        "scan row {}: open, but no file of its own has it open",
+        "scan row {}: open, but no input of its own has it open",
         "SELECT s.scan FROM scans s WHERE s.state = 'open'"
-        " AND NOT EXISTS (SELECT 1 FROM files f WHERE f.open_scan = s.scan AND f.file_id = s.file_id)",
+        " AND NOT EXISTS (SELECT 1 FROM inputs i WHERE i.open_scan = s.scan AND i.input_id = s.input_id)",
     ),
     (
-        "file {}: its open scan {} is closed",
-        "SELECT f.file_id, f.open_scan FROM files f JOIN scans s ON s.scan = f.open_scan WHERE s.state <> 'open'",
+        "input {}: its open scan {} is closed",
+        "SELECT i.input_id, i.open_scan FROM inputs i JOIN scans s ON s.scan = i.open_scan WHERE s.state <> 'open'",
     ),
     (
         "scan row {}: {} findings counted, {} in the inbox",
@@ -82,7 +82,7 @@ RULES: tuple[tuple[str, str], ...] = (
     ),
     (
         "scans of {}: two have header {} and number {}",
-        "SELECT host, header_hash, n FROM scans WHERE n IS NOT NULL AND state <> 'open'"
+        "SELECT host, header_hash, n FROM scans WHERE n IS NOT NULL AND header_hash IS NOT NULL AND state <> 'open'"
         " GROUP BY host, header_hash, n HAVING count(*) > 1",
     ),
     (
@@ -111,8 +111,17 @@ RULES: tuple[tuple[str, str], ...] = (
         "SELECT fingerprint, host, count, last_scan_no FROM baseline WHERE last_scan_no < 0 OR count < 1",
     ),
     (
-        "file {}: has shown scan row {}, which is still open",
-        "SELECT c.file_id, c.scan FROM claims c JOIN scans s ON s.scan = c.scan WHERE s.state = 'open'",
+        "input {}: has shown scan row {}, which is still open",
+        "SELECT c.input_id, c.scan FROM claims c JOIN scans s ON s.scan = c.scan WHERE s.state = 'open'",
+    ),
+    (
+        "input {}: is of kind directory and has no file, or the other way round",
+        "SELECT i.input_id FROM inputs i LEFT JOIN files f ON f.input_id = i.input_id"
+        " WHERE (i.kind = 'directory') <> (f.input_id IS NOT NULL)",
+    ),
+    (
+        "place {}: what it has shown cannot be read",
+        "SELECT name FROM places WHERE NOT (json_valid(before) AND json_valid(base) AND json_valid(marks))",
     ),
     ("quarantine {}: met {} times", "SELECT id, seen FROM quarantine WHERE seen < 1"),
 )
@@ -176,7 +185,7 @@ def _scans(connection: Connection) -> Iterator[str]:
         if state == "open" or said is None:
             continue
         if header_hash is None:
-            expected = scans.document_scan_id(host, said, content_hash)
+            expected = scans.document_scan_id(host, said, content_hash, n or 0)
         else:
             expected = scans.stream_scan_id(host, header_hash, n)
             if scans.header_hash(said) != header_hash:

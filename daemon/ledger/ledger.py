@@ -12,8 +12,9 @@ from daemon.ledger import schema
 from daemon.ledger.analyses import AnalysisCache
 from daemon.ledger.baseline import BaselineStore
 from daemon.ledger.database import BUSY_TIMEOUT_S, Database
+from daemon.ledger.files import FileStore
 from daemon.ledger.fsck import fsck
-from daemon.ledger.intake import IntakeStore
+from daemon.ledger.inputs import InputStore
 from daemon.ledger.lock import StateLock
 from daemon.ledger.outbox import OutboxStore
 from daemon.ledger.quarantine import QuarantineStore
@@ -48,6 +49,7 @@ class Ledger:
     Attributes:
         database: the file, which all stores share.
         inputs: what sources hand over.
+        files: the directory source's own table: which file an input is.
         work: closed scans, and what becomes of them.
         outbox: what waits for the sinks.
         quarantine: what could not be used.
@@ -67,7 +69,8 @@ class Ledger:
     ) -> None:
         """Args: `lock`: given back when the ledger is closed; the others are those of `open`."""
         self.database = database
-        self.inputs = IntakeStore(database, clock, host, max_findings)
+        self.inputs = InputStore(database, clock, host, max_findings)
+        self.files = FileStore(database, clock)
         self.work = WorkStore(database, clock)
         self.outbox = OutboxStore(database, clock)
         self.quarantine = QuarantineStore(database, clock)

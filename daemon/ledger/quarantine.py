@@ -1,8 +1,8 @@
 """What could not be used, kept for a person to look at.
 
-Retrying a row asks the source to read the whole file again: until it has, `files` and `rereads` show the file as never
-read (offset 0, no digest). Reading again admits nothing twice, because known scans are redeliveries; what fails again
-returns to `open` in its old row. A file with an open scan is not read again before that scan has ended.
+Retrying a row asks the source to read the whole input again: until it has, that shows as never read (an empty
+position). Reading again admits nothing twice, because known scans are redeliveries; what fails again returns to `open`
+in its old row. A file with an open scan is not read again before that scan has ended.
 """
 
 import os
@@ -12,7 +12,7 @@ from typing import Literal
 
 from daemon.ledger import codec
 from daemon.ledger.store import Store
-from daemon.ports.inputs import FileState
+from daemon.ports.inputs import Input
 from pipeline.errors import LedgerError
 from pipeline.finding import EXCERPT_BYTES, Reject
 
@@ -20,7 +20,7 @@ MAX_ROWS = 100_000  # some 100 MB at worst; the oldest go first, those already l
 
 QuarantineState = Literal["open", "retried", "dismissed"]
 
-_COLUMNS = "id, reason, detail, source, digest, offset, path, excerpt, scan, at, last_at, seen, state, file_id"
+_COLUMNS = "id, reason, detail, source, digest, offset, path, excerpt, scan, at, last_at, seen, state, input_id"
 # No finding hides in such a line, so the scan around it may still be complete.
 NOT_FINDINGS = frozenset({"log_line", "unknown_record"})
 
@@ -55,7 +55,7 @@ class Quarantined:
 
 
 def store_reject(
-    connection: Connection, file: FileState, reject: Reject, *, digest: str | None, scan: int | None, now: str
+    connection: Connection, source: Input, reject: Reject, *, digest: str | None, scan: int | None, now: str
 ) -> bool:
     """Put a piece into quarantine; returns False where it was there already.
 
@@ -63,7 +63,7 @@ def store_reject(
         digest: of the document that holds it; then the same piece of the same document is one row wherever the
             document turns up. None for a line of a stream: there the same line at the same place of the same path is.
     """
-    place = digest if digest is not None else os.fsencode(file.path)
+    place = digest if digest is not None else os.fsencode(source.name)
     excerpt = reject.excerpt[:EXCERPT_BYTES]
     key = codec.text_digest(
         "stream" if digest is None else "document",
@@ -76,14 +76,14 @@ def store_reject(
     )
     cursor = connection.execute(
         "INSERT INTO quarantine"
-        " (key, reason, detail, file_id, source, digest, offset, path, excerpt, scan, at, last_at)"
+        " (key, reason, detail, input_id, source, digest, offset, path, excerpt, scan, at, last_at)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
         (
             key,
             reject.reason,
             codec.text(reject.detail),
-            file.file_id,
-            os.fsencode(file.path),
+            source.input_id,
+            os.fsencode(source.name),
             digest,
             reject.offset,
             None if reject.path is None else codec.text(reject.path),
@@ -96,9 +96,9 @@ def store_reject(
     if cursor.rowcount:
         return True
     connection.execute(
-        "UPDATE quarantine SET seen = seen + 1, last_at = ?, source = ?, file_id = ?,"
+        "UPDATE quarantine SET seen = seen + 1, last_at = ?, source = ?, input_id = ?,"
         " state = CASE state WHEN 'retried' THEN 'open' ELSE state END WHERE key = ?",
-        (now, os.fsencode(file.path), file.file_id, key),
+        (now, os.fsencode(source.name), source.input_id, key),
     )
     return False
 
@@ -157,11 +157,11 @@ class QuarantineStore(Store):
                     f"quarantine {row_id}: {row.source} is gone from the watched directories; put it back under a "
                     "watched directory, and it will be read as a new file"
                 )
-            (file_id,) = connection.execute("SELECT file_id FROM quarantine WHERE id = ?", (row_id,)).fetchone()
-            connection.execute("UPDATE files SET reread = 1 WHERE file_id = ?", (file_id,))
+            (input_id,) = connection.execute("SELECT input_id FROM quarantine WHERE id = ?", (row_id,)).fetchone()
+            connection.execute("UPDATE inputs SET reread = 1 WHERE input_id = ?", (input_id,))
             connection.execute(
-                "UPDATE quarantine SET state = 'retried' WHERE id = ?1 OR (file_id = ?2 AND state = 'open')",
-                (row_id, file_id),
+                "UPDATE quarantine SET state = 'retried' WHERE id = ?1 OR (input_id = ?2 AND state = 'open')",
+                (row_id, input_id),
             )
         return self.show(row_id)
 

@@ -1,9 +1,12 @@
 """Which scan is it? Identity, redelivery and the order of closing.
 
-A JSON or SARIF report is its own bytes: scan_id = H(host, started_at, digest of the report). An NDJSON scan has no
-times, so it is known by host, header and a number n: scan_id = H(host, header, n). n is fixed when the header is read,
-unless that header is known already. Then the scan is held until it ends, and is a redelivery if one of the known scans
-says the same, else n rises.
+A JSON or SARIF report is its own bytes: scan_id = H(host, started_at, digest of the report). With times in it, the same
+bytes are the same scan for ever. Without, a host that returns to an earlier state gives the same bytes once more, which
+is news: n rises and is hashed too. Whether it is a return or another delivery is told by the place (`places`).
+
+An NDJSON scan has no times, so it is known by host, header and a number n: scan_id = H(host, header, n). n is fixed
+when the header is read, unless that header is known already. Then the scan is held until it ends, and is a redelivery
+if one of the known scans says the same and the place shows that again, else n rises.
 
 "The same" is decided by the findings as they were understood, in order, not by line ends or compression: the copy
 `scan.ndjson.1.gz` of a stream is a redelivery too. Within one file each scan stands for itself: a file that shows the
@@ -16,7 +19,8 @@ from collections.abc import Iterator
 from sqlite3 import Connection
 
 from daemon.ledger import codec
-from daemon.ports.inputs import FileState
+from daemon.ledger.places import Place
+from daemon.ports.inputs import Input
 from pipeline.classes.scan import HostSource
 from pipeline.finding import ScanHeader
 
@@ -43,19 +47,36 @@ def header_hash(header: ScanHeader) -> str:
     )
 
 
-def document_scan_id(host: str, header: ScanHeader, digest: str) -> str:
-    return codec.text_digest("document", host, header.started_at or "", digest)
+def is_timed(header: ScanHeader) -> bool:
+    """Say whether a report says when it was made, so that the same bytes are the same scan for ever."""
+    return bool(header.started_at or header.finished_at)
+
+
+def document_scan_id(host: str, header: ScanHeader, digest: str, n: int = 0) -> str:
+    """Give the id of a JSON or SARIF report; `n`: how often its host had returned to this state before."""
+    return codec.text_digest("document", host, header.started_at or "", digest, *([str(n)] if n else []))
+
+
+def known_documents(connection: Connection, host: str, header: ScanHeader, digest: str) -> list[tuple[int, int | None]]:
+    """Give row and number of the known scans that consist of this report, in order."""
+    found: list[tuple[int, int | None]] = []
+    while True:
+        scan_id = document_scan_id(host, header, digest, len(found))
+        row = connection.execute("SELECT scan, scan_no FROM scans WHERE scan_id = ?", (scan_id,)).fetchone()
+        if row is None:
+            return found
+        found.append((row[0], row[1]))
 
 
 def stream_scan_id(host: str, hashed_header: str, n: int) -> str:
     return codec.text_digest("stream", host, hashed_header, str(n))
 
 
-def open_scan(connection: Connection, file: FileState, opened_at: str, *, continued: bool = False) -> int:
+def open_scan(connection: Connection, source: Input, opened_at: str, *, continued: bool = False) -> int:
     """Begin a scan; returns its row."""
     cursor = connection.execute(
-        "INSERT INTO scans (state, file_id, source, opened_at, continued) VALUES ('open', ?, ?, ?, ?)",
-        (file.file_id, os.fsencode(file.path), opened_at, continued),
+        "INSERT INTO scans (state, input_id, source, opened_at, continued) VALUES ('open', ?, ?, ?, ?)",
+        (source.input_id, os.fsencode(source.name), opened_at, continued),
     )
     assert cursor.lastrowid is not None
     return cursor.lastrowid
@@ -69,20 +90,20 @@ def set_header(connection: Connection, scan: int, header: ScanHeader, host: str,
     )
 
 
-def number_stream(connection: Connection, scan: int, file_id: int, hashed_header: str) -> bool:
+def number_stream(connection: Connection, scan: int, place: Place, input_id: int, hashed_header: str) -> bool:
     """Fix n of a scan whose header has just been read; returns False where it must be held, as the header is known."""
     (host,) = connection.execute("SELECT host FROM scans WHERE scan = ?", (scan,)).fetchone()
     known = connection.execute(
-        "SELECT 1 FROM scans WHERE host = ? AND header_hash = ?"
-        " AND scan NOT IN (SELECT scan FROM claims WHERE file_id = ?) LIMIT 1",
-        (host, hashed_header, file_id),
-    ).fetchone()
-    n = None if known else _next_n(connection, host, hashed_header)
+        "SELECT scan, scan_no FROM scans WHERE host = ? AND header_hash = ? AND scan <> ? ORDER BY n",
+        (host, hashed_header, scan),
+    ).fetchall()
+    held = place.find(input_id, host, known, timed=False) is not None
+    n = None if held else _next_n(connection, host, hashed_header)
     connection.execute("UPDATE scans SET header_hash = ?, n = ? WHERE scan = ?", (hashed_header, n, scan))
-    return n is not None
+    return not held
 
 
-def close_stream_scan(connection: Connection, scan: int, file_id: int) -> bool:
+def close_stream_scan(connection: Connection, scan: int, place: Place, input_id: int) -> bool:
     """End a scan whose findings and counts are stored.
 
     Returns:
@@ -92,20 +113,20 @@ def close_stream_scan(connection: Connection, scan: int, file_id: int) -> bool:
         "SELECT host, header_hash, n, findings, rejected, emitted, header, opened_at FROM scans WHERE scan = ?", (scan,)
     ).fetchone()
     content = content_hash(connection, scan)
-    same = connection.execute(
-        "SELECT scan FROM scans WHERE host = ? AND header_hash = ? AND content_hash = ? AND state <> 'open'"
-        " AND scan NOT IN (SELECT scan FROM claims WHERE file_id = ?) ORDER BY n LIMIT 1",
-        (host, hashed_header, content, file_id),
-    ).fetchone()
+    known = connection.execute(
+        "SELECT scan, scan_no FROM scans WHERE host = ? AND header_hash = ? AND content_hash = ? AND state <> 'open'"
+        " ORDER BY scan_no",
+        (host, hashed_header, content),
+    ).fetchall()
+    same = place.find(input_id, host, known, timed=False)
     if same is not None:
-        connection.execute("INSERT INTO claims (file_id, scan) VALUES (?, ?)", (file_id, same[0]))
+        place.show(input_id, host, same, timed=False)
         connection.execute("DELETE FROM inbox WHERE scan = ?", (scan,))
         connection.execute("DELETE FROM scans WHERE scan = ?", (scan,))
         return False
     if n is None:
         n = _next_n(connection, host, hashed_header)
     said = codec.decode_header(header)
-    connection.execute("INSERT INTO claims (file_id, scan) VALUES (?, ?)", (file_id, scan))
     connection.execute(
         "UPDATE scans SET state = 'closed', scan_no = ?, scan_id = ?, n = ?, content_hash = ?, complete = ?, as_of = ?"
         " WHERE scan = ?",
@@ -119,14 +140,16 @@ def close_stream_scan(connection: Connection, scan: int, file_id: int) -> bool:
             scan,
         ),
     )
+    place.show(input_id, host, scan, timed=False)
     return True
 
 
-def close_document_scan(connection: Connection, scan: int, scan_id: str, digest: str, as_of: str) -> None:
+def close_document_scan(connection: Connection, scan: int, scan_id: str, n: int, digest: str, as_of: str) -> None:
     """Hand a scan from a whole document, whose findings and counts are stored, to analysis."""
     connection.execute(
-        "UPDATE scans SET state = 'closed', scan_no = ?, scan_id = ?, content_hash = ?, as_of = ? WHERE scan = ?",
-        (_next_scan_no(connection), scan_id, digest, as_of, scan),
+        "UPDATE scans SET state = 'closed', scan_no = ?, scan_id = ?, n = ?, content_hash = ?, as_of = ?"
+        " WHERE scan = ?",
+        (_next_scan_no(connection), scan_id, n or None, digest, as_of, scan),
     )
 
 

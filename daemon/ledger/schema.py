@@ -3,50 +3,53 @@
 from collections.abc import Callable, Mapping
 from sqlite3 import Connection
 
+from daemon.ledger import migrations
 from pipeline.errors import UnknownSchema
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION_ID = 0x53534C47  # "SSLG", in the file's header, so that a stranger's database is not taken for ours
 
-# Paths are bytes as the file system has them. `scan` is the row of a scan from its first line on; `scan_no` is its
-# place in the order of closing. Rows of finished scans stay for ever, everything else goes.
+# Names (paths) are bytes as the file system has them. `scan` is the row of a scan from its first line on; `scan_no` is
+# its place in the order of closing. Rows of finished scans and of places stay for ever, everything else goes.
 TABLES = """
+CREATE TABLE inputs (
+  input_id INTEGER PRIMARY KEY AUTOINCREMENT,
+  kind TEXT NOT NULL DEFAULT '',                  -- of the source that reads it
+  name BLOB NOT NULL,
+  position TEXT NOT NULL DEFAULT '',              -- in words that only the source reads
+  host_key TEXT,                                  -- the host that the place of the input stands for
+  reread INTEGER NOT NULL DEFAULT 0,              -- somebody asked for it to be read again
+  context BLOB,                                   -- header lines of the stream's latest scan
+  open_scan INTEGER REFERENCES scans (scan)
+) STRICT;
+
+-- The directory source's own: what tells files apart, whatever they are called.
 CREATE TABLE files (
-  file_id INTEGER PRIMARY KEY AUTOINCREMENT,
-  path BLOB NOT NULL,
+  input_id INTEGER PRIMARY KEY REFERENCES inputs (input_id) ON DELETE CASCADE,
   device INTEGER NOT NULL,
   inode INTEGER NOT NULL,
   birth_ns INTEGER,
-  head_length INTEGER NOT NULL,
-  head_digest TEXT NOT NULL,
-  kind TEXT NOT NULL CHECK (kind IN ('document', 'stream')),
-  offset INTEGER NOT NULL CHECK (offset >= 0),
-  tail_digest TEXT NOT NULL,
-  digest TEXT,
-  host_key TEXT,                                  -- the host that the file's place stands for
-  reread INTEGER NOT NULL DEFAULT 0,              -- somebody asked for the file to be read again
-  context BLOB,                                   -- header lines of the stream's latest scan
-  open_scan INTEGER REFERENCES scans (scan)
+  kind TEXT NOT NULL CHECK (kind IN ('document', 'stream'))
 ) STRICT;
 
 CREATE TABLE scans (
   scan INTEGER PRIMARY KEY AUTOINCREMENT,
   scan_no INTEGER UNIQUE,
   state TEXT NOT NULL CHECK (state IN ('open', 'closed', 'done')),
-  file_id INTEGER REFERENCES files (file_id) ON DELETE SET NULL,
+  input_id INTEGER REFERENCES inputs (input_id) ON DELETE SET NULL,
   source BLOB NOT NULL,
   scan_id TEXT UNIQUE,
   host TEXT,
   host_source TEXT CHECK (host_source IN ('report', 'option', 'key', 'unknown')),
   header_hash TEXT,                               -- of a stream's header lines; NULL for JSON and SARIF
-  n INTEGER,                                      -- which scan with this host and header, from 0
+  n INTEGER,                                      -- which scan with this host and header (report, NULL for 0), from 0
   content_hash TEXT,                              -- JSON, SARIF: of the report; NDJSON: of the findings
   header BLOB,                                    -- until the scan is done
   emitted INTEGER,
   findings INTEGER NOT NULL DEFAULT 0,
   rejected INTEGER NOT NULL DEFAULT 0,
   complete INTEGER NOT NULL DEFAULT 0,
-  continued INTEGER NOT NULL DEFAULT 0,           -- goes on after the end of another scan of its file
+  continued INTEGER NOT NULL DEFAULT 0,           -- goes on after the end of another scan of its input
   opened_at TEXT NOT NULL,                        -- pinned ingest time
   as_of TEXT,
   batch_size INTEGER,                             -- set when the batches are committed
@@ -60,16 +63,29 @@ CREATE TABLE scans (
 CREATE INDEX scans_waiting ON scans (scan_no) WHERE state = 'closed';
 CREATE INDEX scans_undone ON scans (scan) WHERE state <> 'done';
 CREATE INDEX scans_header ON scans (host, header_hash, n) WHERE header_hash IS NOT NULL;
-CREATE INDEX scans_file ON scans (file_id);
+CREATE INDEX scans_input ON scans (input_id);
 CREATE INDEX scans_host ON scans (host, profile, scan_no);
 
--- Which known NDJSON scans a file has shown so far: a file that shows one twice holds two scans.
+-- Which scans without times the present content of an input has shown so far, in order: one that shows a scan twice
+-- holds two.
 CREATE TABLE claims (
-  file_id INTEGER NOT NULL REFERENCES files (file_id) ON DELETE CASCADE,
+  claim INTEGER PRIMARY KEY,
+  input_id INTEGER NOT NULL REFERENCES inputs (input_id) ON DELETE CASCADE,
   scan INTEGER NOT NULL REFERENCES scans (scan),
-  PRIMARY KEY (file_id, scan)
-) STRICT, WITHOUT ROWID;
+  UNIQUE (input_id, scan)
+) STRICT;
 CREATE INDEX claims_scan ON claims (scan);
+
+-- What was shown under a name, whatever input bore it; see `daemon.ledger.places`.
+CREATE TABLE places (
+  kind TEXT NOT NULL,
+  name BLOB NOT NULL,
+  owner INTEGER NOT NULL,                         -- the input that showed something here last
+  before TEXT NOT NULL,                           -- scans of the content in front of the present one: a JSON list
+  base TEXT NOT NULL,                             -- host to its latest scan_no from before the present content: JSON
+  marks TEXT NOT NULL,                            -- host to its latest scan_no that was shown here: JSON
+  PRIMARY KEY (kind, name)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE inbox (
   scan INTEGER NOT NULL REFERENCES scans (scan),
@@ -135,7 +151,7 @@ CREATE TABLE quarantine (
   key TEXT NOT NULL UNIQUE,                       -- the same bad piece met again is the same row
   reason TEXT NOT NULL,
   detail TEXT NOT NULL,
-  file_id INTEGER REFERENCES files (file_id) ON DELETE SET NULL,
+  input_id INTEGER REFERENCES inputs (input_id) ON DELETE SET NULL,
   source BLOB NOT NULL,
   digest TEXT,
   offset INTEGER,
@@ -147,7 +163,7 @@ CREATE TABLE quarantine (
   seen INTEGER NOT NULL DEFAULT 1,
   state TEXT NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'retried', 'dismissed'))
 ) STRICT;
-CREATE INDEX quarantine_file ON quarantine (file_id);
+CREATE INDEX quarantine_input ON quarantine (input_id);
 CREATE INDEX quarantine_scan ON quarantine (scan);
 CREATE INDEX quarantine_state ON quarantine (state, reason);
 
@@ -158,7 +174,7 @@ CREATE TABLE counters (
 """
 
 # From the version in the key to the next one; each runs inside the transaction that raises the version.
-MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {}
+MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {1: migrations.to_2}
 
 
 def create(connection: Connection) -> None:

@@ -11,8 +11,9 @@ from dataclasses import replace
 from sqlite3 import Connection
 
 from daemon.ledger import codec, scans
+from daemon.ledger.places import Place
 from daemon.ledger.quarantine import NOT_FINDINGS, store_reject
-from daemon.ports.inputs import Admitted, FileState
+from daemon.ports.inputs import Admitted, Input
 from pipeline.finding import Reject
 from pipeline.report.records import BadLine, FindingLine, HeaderLine, MetaLine, StreamRecord
 from pipeline.report.stream import stream_header
@@ -22,19 +23,20 @@ _FLUSH = 5000
 
 
 class StreamAdmission:
-    """Takes the lines of one file inside one transaction of the caller."""
+    """Takes the lines of one input inside one transaction of the caller."""
 
     def __init__(
         self,
         connection: Connection,
-        file: FileState,
+        source: Input,
         now: str,
         host_key: str | None,
         host_option: str | None,
         max_findings: int | None,
     ) -> None:
         self._connection = connection
-        self._file = file
+        self._source = source
+        self._place = Place(connection, source.kind, source.name)
         self._now = now
         self._host_key = host_key
         self._host_option = host_option
@@ -93,8 +95,8 @@ class StreamAdmission:
         self._fix_header(ended=True)
         self._flush()
         self._store_counts()
-        self._connection.execute("UPDATE files SET open_scan = NULL WHERE file_id = ?", (self._file.file_id,))
-        if scans.close_stream_scan(self._connection, self._scan, self._file.file_id):
+        self._connection.execute("UPDATE inputs SET open_scan = NULL WHERE input_id = ?", (self._source.input_id,))
+        if scans.close_stream_scan(self._connection, self._scan, self._place, self._source.input_id):
             self._new_scans += 1
             self._new_findings += self._findings if self._held else 0
         else:
@@ -107,7 +109,7 @@ class StreamAdmission:
         """Forget what the file has shown so far: it is read from the start again, or was rewritten in place."""
         self.close()
         self._forget_header()
-        self._connection.execute("DELETE FROM claims WHERE file_id = ?", (self._file.file_id,))
+        self._place.begin_anew(self._source.input_id)
 
     def finish(self) -> Admitted:
         """Store what goes on in a later transaction; returns the counts of this one."""
@@ -118,13 +120,14 @@ class StreamAdmission:
         if self._scan is not None or self._had_scan:
             context = codec.encode_header_lines(self._meta, self._headers)
         self._connection.execute(
-            "UPDATE files SET open_scan = ?, context = ? WHERE file_id = ?", (self._scan, context, self._file.file_id)
+            "UPDATE inputs SET open_scan = ?, context = ? WHERE input_id = ?",
+            (self._scan, context, self._source.input_id),
         )
         return Admitted(self._new_scans, self._new_findings, self._old_scans, self._old_findings, self._quarantined)
 
     def _resume(self) -> None:
         context, scan = self._connection.execute(
-            "SELECT context, open_scan FROM files WHERE file_id = ?", (self._file.file_id,)
+            "SELECT context, open_scan FROM inputs WHERE input_id = ?", (self._source.input_id,)
         ).fetchone()
         if context is not None:
             self._meta, self._headers = codec.decode_header_lines(context)
@@ -142,7 +145,7 @@ class StreamAdmission:
         self._held = bool(held) and self._header_read
 
     def _open(self, *, continued: bool) -> None:
-        self._scan = scans.open_scan(self._connection, self._file, self._now, continued=continued)
+        self._scan = scans.open_scan(self._connection, self._source, self._now, continued=continued)
         self._header_read = self._held = False
         self._continued = continued
         self._emitted = self._host = self._header_hash = None
@@ -172,7 +175,9 @@ class StreamAdmission:
         scans.set_header(self._connection, self._scan, header, host, host_source)
         hashed = scans.header_hash(header)
         if (host, hashed) != (self._host, self._header_hash):
-            self._held = not scans.number_stream(self._connection, self._scan, self._file.file_id, hashed)
+            self._held = not scans.number_stream(
+                self._connection, self._scan, self._place, self._source.input_id, hashed
+            )
         if not self._header_read:
             self._emitted, self._host, self._header_hash = header.emitted, host, hashed
         self._header_read = True
@@ -199,7 +204,7 @@ class StreamAdmission:
     def _reject(self, reject: Reject, offset: int) -> None:
         if reject.offset is None:
             reject = replace(reject, offset=offset)
-        store_reject(self._connection, self._file, reject, digest=None, scan=self._scan, now=self._now)
+        store_reject(self._connection, self._source, reject, digest=None, scan=self._scan, now=self._now)
         self._quarantined += 1
         if self._scan is not None and reject.reason not in NOT_FINDINGS:
             self._rejected += 1

@@ -2,50 +2,34 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 from pipeline.finding import ParsedReport, Reject
 from pipeline.report.records import StreamRecord
 
 
 @dataclass(slots=True, frozen=True)
-class FileIdentity:
-    """Which file it is, whatever it is called.
+class Input:
+    """One thing that is read from its beginning to its end: a file, a pipe, a partition of a topic.
 
     Attributes:
-        birth_ns: creation time from statx, or None where the file system has none.
-        head_length, head_digest: a growing hash of the first bytes (at most 1024), and how many it covers.
+        input_id: key in the ledger, and all that it tells inputs apart by.
+        kind: of the source that reads it, such as ``directory``.
+        name: what people and the source call it. A source whose names may change, or be those of two inputs for a
+            while, as paths are, keeps a table of its own to tell its inputs apart. What was shown under a name is
+            remembered even when the input is gone, so that a state a host returns to is no redelivery.
+        position: where to go on, in words that only the source reads; empty before anything was read. What vouches for
+            the bytes in front of it belongs in here too: the ledger stores it with what was read, in one transaction.
+        anew: it is to be read from its start again; what is handed over with this set begins anew.
+        open: a scan of it waits for its end.
     """
 
-    device: int
-    inode: int
-    birth_ns: int | None
-    head_length: int
-    head_digest: str
-
-
-@dataclass(slots=True, frozen=True)
-class FileState:
-    """What the ledger durably knows of a file.
-
-    Attributes:
-        file_id: key in the ledger.
-        path: as found, with bytes that are not UTF-8 as surrogate escapes (`os.fsdecode`).
-        kind: ``document`` (JSON, SARIF, anything compressed: read whole) or ``stream`` (NDJSON: read by line).
-        offset: bytes consumed of a stream; size of the document last admitted.
-        tail_digest: of the (at most 256) bytes before `offset`.
-        digest: sha256 of the raw bytes of the document last admitted or quarantined, or None.
-        scan_no: the open scan of a stream, or None.
-    """
-
-    file_id: int
-    path: str
-    identity: FileIdentity
-    kind: Literal["document", "stream"]
-    offset: int = 0
-    tail_digest: str = ""
-    digest: str | None = None
-    scan_no: int | None = None
+    input_id: int
+    kind: str
+    name: str
+    position: str = ""
+    anew: bool = False
+    open: bool = False
 
 
 @dataclass(slots=True, frozen=True)
@@ -58,39 +42,61 @@ class Admitted:
     redelivered_findings: int = 0
     quarantined: int = 0
 
+    def __add__(self, other: "Admitted") -> "Admitted":
+        """Add all counts."""
+        return Admitted(
+            self.scans + other.scans,
+            self.findings + other.findings,
+            self.redelivered_scans + other.redelivered_scans,
+            self.redelivered_findings + other.redelivered_findings,
+            self.quarantined + other.quarantined,
+        )
 
-class Intake(Protocol):
+
+class Inputs(Protocol):
     """The ledger's side of admission. Every call is one durable transaction: position, records and keys together.
 
-    `host_key` is the host that the place of the file stands for (a directory bound to a host), or None.
+    `host_key` is the host that the place of an input stands for (a directory bound to a host), or None.
     """
 
-    def files(self) -> list[FileState]: ...
+    def known(self, kind: str) -> list[Input]:
+        """Give the inputs of a kind that have not been dropped, in the order in which they were added.
 
-    def add_file(self, path: str, identity: FileIdentity, kind: Literal["document", "stream"]) -> FileState: ...
+        One that somebody asked to have read again shows `anew` and an empty position as soon as none of its scans is
+        open, until the source has handed something over from its start.
+        """
 
-    def rereads(self) -> list[FileState]:
-        """Files that somebody asked to have read again from the start, with their position put back there."""
+    def add(self, kind: str, name: str) -> Input: ...
 
-    def update_file(self, file: FileState) -> None:
-        """Record a new path (renamed), a grown head hash, or a whole new identity (continued in another file);
-        consumes nothing."""
-
-    def drop_file(self, file_id: int) -> None:
-        """Forget a file that is gone; its open scan, if any, is closed as incomplete."""
+    def drop(self, input_id: int) -> None:
+        """Forget an input that is gone; its open scan, if any, is closed as incomplete."""
 
     def admit_document(
-        self, file: FileState, reports: Sequence[ParsedReport], rejects: Sequence[Reject], host_key: str | None = None
+        self,
+        source: Input,
+        digest: str,
+        reports: Sequence[ParsedReport],
+        rejects: Sequence[Reject],
+        host_key: str | None = None,
     ) -> Admitted:
         """Take the reports that one whole document holds (usually one), and what could not be used of it.
 
-        `file` carries the new `digest` and `offset`.
+        Args:
+            source: carries the position behind the document.
+            digest: of the document's bytes: what is bad in it is the same wherever the document turns up.
+
+        Raises:
+            LedgerError: when the input is not known, or nothing can be stored just now.
         """
 
     def admit_records(
-        self, file: FileState, records: Iterable[tuple[int, StreamRecord]], host_key: str | None = None
+        self, source: Input, records: Iterable[tuple[int, StreamRecord]], host_key: str | None = None
     ) -> Admitted:
-        """Take lines of a stream, each with its offset; `file` carries the new `offset` and `tail_digest`."""
+        """Take lines of a stream, each with its offset; `source` carries the position behind them.
 
-    def close_stream(self, file_id: int) -> None:
-        """Close the open scan of a stream: rotation, deadline or end of input."""
+        Raises:
+            LedgerError: when the input is not known, or nothing can be stored just now.
+        """
+
+    def close_scan(self, input_id: int) -> None:
+        """Close the open scan of an input, if it has one: rotation, deadline or end."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.ledger import Ledger
+from daemon.sources.directory.state import file_state
 from pipeline.errors import LedgerError
 
 LAUNCHER = Path(__file__).with_name("launcher.py")
@@ -119,7 +120,7 @@ class Agent:
         with contextlib.suppress(LedgerError), self.look() as ledger:
             return any(
                 state.digest == digest or (state.kind == "stream" and state.offset == len(content))
-                for state in ledger.inputs.files()
+                for state in map(file_state, ledger.files.known())
                 if state.path == str(path)  # one that was replaced is remembered for a while
             )
         return False

@@ -20,7 +20,7 @@ from daemon.service import Service
 from daemon.settings import MetricsSettings, OutputSettings, Settings
 from daemon.sinks.delivery import Delivery
 from daemon.sinks.ndjson_file import NdjsonFile
-from daemon.sources.settings import WatchSettings
+from daemon.sources.directory.settings import WatchSettings
 from daemon.worker import Worker
 from tests.pipeline.sessions import resources
 

@@ -16,7 +16,7 @@ import daemon.service
 from daemon.cli.exits import Exit
 from daemon.ledger import Ledger
 from daemon.service import FORCED, Progress
-from daemon.sources.tracked import SweepResult
+from daemon.sources.directory.tracked import SweepResult
 from pipeline.errors import LedgerError
 from tests.daemon.house import House
 from tests.pipeline.sessions import report
@@ -163,9 +163,9 @@ def test_sighup_sweeps_everything_at_once(tmp_path: Path, quick: None) -> None:
         await house.until(lambda: "READY=1" in house.said)
         house.feed("web01-ioc.json")
         await asyncio.sleep(0.05)
-        assert not house.ledger.inputs.files()  # polled once an hour
+        assert not house.ledger.files.known()  # polled once an hour
         os.kill(os.getpid(), signal.SIGHUP)
-        await house.until(lambda: len(house.ledger.inputs.files()) == 1, "read")
+        await house.until(lambda: len(house.ledger.files.known()) == 1, "read")
 
     House(tmp_path, watch="poll", poll_s=3600.0, full_sweep_s=3600.0).run(script)
 
@@ -225,9 +225,9 @@ def test_f36_a_slow_output_holds_the_inputs_back_and_everything_comes_in_the_end
         await house.until(lambda: len(house.statuses()) > beats + 60 and not house.ledger.waiting().findings)
         held = max(house.ledger.outbox.backlog().values())
         assert held > limit  # blocked, not merely slow
-        assert len(house.ledger.inputs.files()) < len(names)
+        assert len(house.ledger.files.known()) < len(names)
         house.output.rmdir()
-        await house.until(lambda: len(house.ledger.inputs.files()) == len(names), "the rest is read")
+        await house.until(lambda: len(house.ledger.files.known()) == len(names), "the rest is read")
         await house.quiet()
 
     house = House(tmp_path, haste=1000.0)
@@ -242,7 +242,7 @@ def test_f22_inputs_that_are_rotated_and_deleted_while_the_output_is_blocked_are
     async def script(house: House) -> None:
         house.output.mkdir()
         path = house.feed("web01-base-default.ndjson", "scan.ndjson")
-        await house.until(lambda: bool(house.ledger.inputs.files()), "read")
+        await house.until(lambda: bool(house.ledger.files.known()), "read")
         path.rename(path.with_name("scan.ndjson.1"))
         house.feed("web01-fs-hygiene.ndjson", "scan.ndjson")
         await house.until(lambda: house.ledger.status()["scans_done"] == 2, "both are analysed")

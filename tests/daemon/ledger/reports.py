@@ -7,7 +7,8 @@ from pathlib import Path
 import orjson
 
 from daemon.ledger import Ledger
-from daemon.ports.inputs import Admitted, FileIdentity, FileState
+from daemon.ports.files import FileIdentity
+from daemon.ports.inputs import Admitted, Input
 from daemon.ports.work import ClosedScan
 from pipeline.finding import ParsedReport, RawFinding, Reject, ScanHeader
 from pipeline.report.limits import Limits
@@ -20,7 +21,7 @@ START = 1_700_000_000.0  # 2023-11-14T22:13:20Z
 
 
 def identity(number: int) -> FileIdentity:
-    return FileIdentity(1, number, None, 0, "")
+    return FileIdentity(1, number)
 
 
 def meta(host: str | None = "web01", **fields: object) -> bytes:
@@ -74,12 +75,11 @@ class Stream:
     path: str
     host_key: str | None = None
     content: bytes = b""
-    state: FileState = field(init=False)
-    _number: int = 0
+    state: Input = field(init=False)
 
     def __post_init__(self) -> None:
-        taken = [file.identity.inode for file in self.ledger.inputs.files()]
-        self.state = self.ledger.inputs.add_file(self.path, identity(max(taken, default=0) + 1), "stream")
+        taken = [file.identity.inode for file in self.ledger.files.known()]
+        self.state = self.ledger.files.add(self.path, identity(max(taken, default=0) + 1), "stream").source
 
     def append(self, *lines: bytes) -> Admitted:
         start = len(self.content)
@@ -88,11 +88,17 @@ class Stream:
 
     def read_from(self, start: int) -> Admitted:
         """Hand over everything from an offset on, in one transaction."""
-        self.state = replace(self.state, offset=len(self.content), tail_digest=sha256(self.content[-256:]).hexdigest())
+        self.state = replace(self.state, position=str(len(self.content)))
         return self.ledger.inputs.admit_records(self.state, records(self.content, start), self.host_key)
 
+    def read_anew(self, content: bytes | None = None) -> Admitted:
+        """Hand over all of it once more, or another content that has taken its place."""
+        self.content = self.content if content is None else content
+        anew = replace(self.state, position=str(len(self.content)), anew=True)
+        return self.ledger.inputs.admit_records(anew, records(self.content), self.host_key)
+
     def close(self) -> None:
-        self.ledger.inputs.close_stream(self.state.file_id)
+        self.ledger.inputs.close_scan(self.state.input_id)
 
 
 def records(content: bytes, start: int = 0) -> list[tuple[int, StreamRecord]]:
@@ -108,9 +114,9 @@ def admit(
     ledger: Ledger, *reports: ParsedReport, path: str = "/w/a.json", rejects: tuple[Reject, ...] = ()
 ) -> Admitted:
     """Hand over a document in a file of its own."""
-    file = ledger.inputs.add_file(path, identity(1), "document")
-    raw_digest = sha256(repr((reports, rejects)).encode()).hexdigest()
-    return ledger.inputs.admit_document(replace(file, digest=raw_digest, offset=9), reports, rejects)
+    file = ledger.files.add(path, identity(1), "document").source
+    digest = sha256(repr((reports, rejects)).encode()).hexdigest()
+    return ledger.inputs.admit_document(replace(file, position=digest), digest, reports, rejects)
 
 
 def work_off(ledger: Ledger, size: int = 3) -> list[ClosedScan]:

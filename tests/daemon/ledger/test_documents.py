@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from daemon.ledger import Ledger
+from daemon.ports.files import KIND, FileIdentity
 from daemon.ports.inputs import Admitted
 from tests.daemon.ledger.reports import (
     START,
@@ -22,8 +23,8 @@ from tests.daemon.ledger.reports import (
 
 def test_a_document_is_one_scan_in_order(ledger: Ledger) -> None:
     assert admit(ledger, report("x", "y", "x")) == Admitted(scans=1, findings=3)
-    (file,) = ledger.inputs.files()
-    assert (file.offset, file.digest is not None) == (9, True)
+    (file,) = ledger.inputs.known(KIND)
+    assert file.position
     assert emitted_ids(ledger) == ["x", "y", "x"]
 
 
@@ -74,8 +75,8 @@ def test_a_bad_finding_is_quarantined_alone(ledger: Ledger) -> None:
 def test_a_document_without_a_usable_report_is_quarantined_whole(ledger: Ledger) -> None:
     assert admit(ledger, rejects=(reject(),)) == Admitted(quarantined=1)
     assert ledger.work.next_scan() is None
-    (file,) = ledger.inputs.files()
-    assert file.digest is not None
+    (file,) = ledger.inputs.known(KIND)
+    assert file.position
 
 
 def test_several_reports_in_one_document_are_several_scans(ledger: Ledger) -> None:
@@ -102,12 +103,11 @@ def test_the_host_option_applies_to_documents(tmp_path: Path) -> None:
 
 def test_a_file_keeps_identity_of_any_size_and_its_new_name(ledger: Ledger) -> None:
     large = replace(identity(2**64 - 1), device=2**63, birth_ns=123)
-    file = ledger.inputs.add_file("/w/a", large, "document")
-    ledger.inputs.update_file(
-        replace(file, path="/w/b", offset=77, identity=replace(large, head_length=5, head_digest="h"))
-    )
-    (stored,) = ledger.inputs.files()
-    assert stored == replace(file, path="/w/b", identity=replace(large, head_length=5, head_digest="h"))
+    file = ledger.files.add("/w/a", large, "document")
+    assert ledger.files.known() == [file]
+    other = FileIdentity(1, 2)
+    ledger.files.move(file.source.input_id, "/w/b", other)
+    assert ledger.files.known() == [replace(file, source=replace(file.source, name="/w/b"), identity=other)]
 
 
 def test_a_stranger_with_surrogates_for_a_name_is_storable(tmp_path: Path) -> None:

@@ -108,10 +108,10 @@ def history(ledger: Ledger) -> list[Callable[[], object]]:
         lambda: drain(ledger),
         stream.close,
         retry,
-        lambda: stream.read_from(0),
+        stream.read_anew,
         lambda: ledger.analyses.store_analyses({"k": b"v" * 5000}),
         lambda: work_off(ledger, 1),
-        lambda: ledger.inputs.drop_file(other.state.file_id),
+        lambda: ledger.inputs.drop(other.state.input_id),
         lambda: ledger.outbox.prune(),
     ]
 

@@ -87,9 +87,9 @@ DAMAGE = {
     ),
     "an orphan in the inbox": (f"INSERT INTO inbox VALUES ({DONE}, 0, x'')", f"findings of scan row {DONE}"),
     "an orphan of nothing": ("INSERT INTO inbox VALUES (99, 0, x'')", "not there"),
-    "an open scan is forgotten": ("UPDATE files SET open_scan = NULL", "no file of its own has it open"),
+    "an open scan is forgotten": ("UPDATE inputs SET open_scan = NULL", "no input of its own has it open"),
     "a file holds a closed scan open": (
-        f"UPDATE files SET open_scan = {CLOSED} WHERE open_scan IS NULL AND file_id = 3",
+        f"UPDATE inputs SET open_scan = {CLOSED} WHERE open_scan IS NULL AND input_id = 3",
         f"open scan {CLOSED} is closed",
     ),
     "a batch is missing": ("DELETE FROM batches WHERE first = 2", "batches cover 2 of 3"),
@@ -113,7 +113,12 @@ DAMAGE = {
     "rows that a sink needs are gone": ("UPDATE sinks SET delivered = 0", "rows after its mark 0 are missing"),
     "a fingerprint never seen": ("UPDATE baseline SET count = 0", "was seen 0 times"),
     "a fingerprint seen before the first scan": ("UPDATE baseline SET last_scan_no = -1", "last in scan -1"),
-    "an open scan was shown": (f"INSERT INTO claims VALUES (1, {OPEN})", "still open"),
+    "an open scan was shown": (f"INSERT INTO claims (input_id, scan) VALUES (1, {OPEN})", "still open"),
+    "a file is known by nothing": ("DELETE FROM files WHERE input_id = 1", "has no file"),
+    "a place is damaged": (
+        "INSERT INTO places VALUES ('directory', x'2f61', 1, '[', '{}', '{}')",
+        "what it has shown cannot be read",
+    ),
     "a reason nobody knows": ("UPDATE quarantine SET reason = 'dunno'", "no such reason"),
     "a reject never met": ("UPDATE quarantine SET seen = 0", "met 0 times"),
 }

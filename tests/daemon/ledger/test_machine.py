@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from daemon.ledger import Ledger
+from daemon.ports.files import KIND
 from tests.daemon.ledger.reports import (
     EXTENSION,
     SINK,
@@ -54,6 +55,34 @@ class ModelFile:
     open: list[str] | None = None
     announced: object = None
     claims: set[int] = field(default_factory=set)
+    place: "ModelPlace" = field(default_factory=lambda: ModelPlace())
+    before: set[int] = field(default_factory=set)  # scans that the content in front of this one had shown
+    base: int = 0  # the place had shown this one and none after it before this content
+
+    @classmethod
+    def at(cls, place: "ModelPlace") -> "ModelFile":
+        """Begin another content under a name."""
+        return cls(place=place, before=place.before, base=place.mark)
+
+    def end(self) -> None:
+        """Note that this content is no longer to be found under its name."""
+        if self.claims:
+            self.place.before = self.claims
+
+    def shows_again(self, n: int) -> bool:
+        return n not in self.claims and (n >= self.base or n in self.before)
+
+    def claim(self, n: int) -> None:
+        self.claims.add(n)
+        self.place.mark = max(self.place.mark, n)
+
+
+@dataclass
+class ModelPlace:
+    """A name: what its latest content had shown, and the latest scan that it ever has."""
+
+    before: set[int] = field(default_factory=set)
+    mark: int = 0
 
 
 class Model:
@@ -84,18 +113,29 @@ class Model:
         if file.open is None:
             return
         scan = (file.header, tuple(file.open))
-        same = [n for n, known in enumerate(self.closed) if known == scan and n not in file.claims]
-        if same:
-            file.claims.add(same[0])
-        else:
-            file.claims.add(len(self.closed))
+        same = [n for n, known in enumerate(self.closed) if known == scan and file.shows_again(n)]
+        if not same:
+            same = [len(self.closed)]
             self.closed.append(scan)
+        file.claim(same[0])
         file.open, file.ended = None, True
 
     def document(self, digest: str, ids: list[str]) -> None:
+        """Take a report with times."""
         if digest not in self.digests:
             self.digests.add(digest)
             self.closed.append((("document", digest), tuple(ids)))
+
+    def state(self, place: ModelPlace, digest: str, ids: list[str]) -> None:
+        """Take a report without times, in a new file under a name."""
+        file = ModelFile.at(place)
+        known = (("state", digest), tuple(ids))
+        same = [n for n, scan in enumerate(self.closed) if scan == known and file.shows_again(n)]
+        if not same:
+            same = [len(self.closed)]
+            self.closed.append(known)
+        file.claim(same[0])
+        file.end()
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -110,6 +150,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.model = Model()
         self.streams: list[Stream] = []
         self.files: list[ModelFile] = []
+        self.places: dict[str, ModelPlace] = {}
         self.delivered: list[tuple[str, bytes]] = []
 
     def open(self, directory: Path) -> Ledger:
@@ -137,14 +178,18 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.files) < 4)
     @rule(tokens=st.lists(TOKENS, max_size=6))
     def new_stream(self, tokens: list[Token]) -> None:
-        self.streams.append(Stream(self.ledger, f"/w/{len(self.streams)}"))
-        self.files.append(ModelFile())
+        path = f"/w/{len(self.streams)}"
+        self.streams.append(Stream(self.ledger, path))
+        self.files.append(ModelFile.at(self.place(path)))
         self.append(len(self.files) - 1, tokens)
 
     @precondition(lambda self: self.files)
     @rule(number=FILES, tokens=st.lists(TOKENS, min_size=1, max_size=8))
     def append_lines(self, number: int, tokens: list[Token]) -> None:
         self.append(number % len(self.files), tokens)
+
+    def place(self, path: str) -> ModelPlace:
+        return self.places.setdefault(path, ModelPlace())
 
     def append(self, number: int, tokens: list[Token]) -> None:
         file = self.files[number]
@@ -165,8 +210,10 @@ class LedgerMachine(RuleBasedStateMachine):
     def rename_away_and_begin_anew(self, number: int) -> None:
         number %= len(self.files)
         self.model.close(self.files[number])
-        self.ledger.inputs.drop_file(self.streams[number].state.file_id)
-        self.streams[number], self.files[number] = Stream(self.ledger, f"/w/{number}"), ModelFile()
+        self.ledger.inputs.drop(self.streams[number].state.input_id)
+        self.files[number].end()
+        self.streams[number] = Stream(self.ledger, f"/w/{number}")
+        self.files[number] = ModelFile.at(self.place(f"/w/{number}"))
 
     @precondition(lambda self: self.files and len(self.files) < 4)
     @rule(number=FILES)
@@ -183,14 +230,17 @@ class LedgerMachine(RuleBasedStateMachine):
         if not old.tokens:
             return
         self.model.close(old)
-        self.files[number] = ModelFile()
-        self.streams[number].content = b""
-        self.append(number, old.tokens)
+        old.end()
+        file = self.files[number] = ModelFile.at(old.place)
+        file.tokens = old.tokens
+        for token in old.tokens:
+            self.model.take(file, token)
+        self.streams[number].read_anew()
 
     @rule(tokens=st.lists(st.tuples(BEGINNINGS, IDS), min_size=1, max_size=2))
     def compressed_streams(self, tokens: list[tuple[Token, str]]) -> None:
         """Whole scans of as many findings as announced, in one compressed file."""
-        file = ModelFile()
+        file = ModelFile.at(self.place("/w/z.gz"))
         flat: list[Token] = []
         for beginning, id_ in tokens:
             flat += [beginning, *[("finding", id_)] * int(str(beginning[2]))]
@@ -198,12 +248,19 @@ class LedgerMachine(RuleBasedStateMachine):
             self.model.take(file, token)
         reports = ndjson_report([line for token in flat for line in lines_of(token)])
         admit(self.ledger, *reports, path="/w/z.gz")
+        file.end()
 
     @rule(digest=st.sampled_from(["d1", "d2", "d3"]))
     def document(self, digest: str) -> None:
         ids = [digest, "a", "a"]
         self.model.document(digest, ids)
         admit(self.ledger, report(*ids, digest=digest))
+
+    @rule(digest=st.sampled_from(["s1", "s2"]), path=st.sampled_from(["/w/host.json", "/w/mirror.json"]))
+    def state_of_a_host(self, digest: str, path: str) -> None:
+        """A report without times, published over the one before it."""
+        self.model.state(self.place(path), digest, [digest, "a"])
+        admit(self.ledger, report(digest, "a", digest=digest, started_at=None), path=path)
 
     # What the pipeline and the sinks do
 
@@ -249,8 +306,9 @@ class LedgerMachine(RuleBasedStateMachine):
         self.ledger = self.open(dead)
         for stream in self.streams:
             stream.ledger = self.ledger
-            stream.state = self.ledger.inputs.file(stream.state.file_id)
-            assert stream.state.offset == len(stream.content)
+            known = {source.input_id: source for source in self.ledger.inputs.known(KIND)}
+            stream.state = known[stream.state.input_id]
+            assert int(stream.state.position or 0) == len(stream.content)
 
     # What must be true
 

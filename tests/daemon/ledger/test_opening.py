@@ -50,7 +50,7 @@ def test_a_command_beside_the_daemon_may_ask_for_a_retry(tmp_path: Path) -> None
         admit(daemon, rejects=(reject(),))
         with open_ledger(tmp_path, exclusive=False) as command:
             command.quarantine.retry(1)
-        assert [file.path for file in daemon.inputs.rereads()] == ["/w/a.json"]
+        assert [known.source.name for known in daemon.files.rereads()] == ["/w/a.json"]
 
 
 def test_upkeep_does_not_wait_for_a_reader(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_looking_where_there_is_no_ledger_says_so_and_makes_none(tmp_path: Path)
 def test_an_empty_file_where_there_never_was_a_ledger_is_a_new_one(tmp_path: Path) -> None:
     (tmp_path / "ledger.db").touch()
     with open_ledger(tmp_path) as ledger:
-        assert ledger.inputs.files() == []
+        assert ledger.files.known() == []
 
 
 @pytest.mark.parametrize("lost", ["emptied", "removed"])

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from daemon.ledger import Ledger
+from daemon.ports.files import KIND
 from pipeline.errors import LedgerError
 from tests.daemon.ledger.reports import Stream, admit, emitted_ids, finding, identity, reject, report, scan
 
@@ -33,16 +34,17 @@ def test_rows_can_be_filtered_and_shown(ledger: Ledger) -> None:
 
 
 def test_retry_shows_the_file_as_never_read_until_it_has_been(ledger: Ledger) -> None:
-    file = ledger.inputs.add_file("/w/a.json", identity(1), "document")
-    read = replace(file, digest="bytes", offset=9)
-    ledger.inputs.admit_document(read, [], [reject(), reject("two")])
+    file = ledger.files.add("/w/a.json", identity(1), "document").source
+    read = replace(file, position="9")
+    ledger.inputs.admit_document(read, "bytes", [], [reject(), reject("two")])
     row = ledger.quarantine.rows()[0]
-    assert ledger.inputs.rereads() == []
+    assert ledger.files.rereads() == []
     assert ledger.quarantine.retry(row.id).state == "retried"
-    assert ledger.inputs.rereads() == ledger.inputs.files() == [file]
+    assert ledger.files.rereads() == ledger.files.known()
+    assert ledger.inputs.known(KIND) == [replace(file, anew=True)]
     assert ledger.quarantine.rows() == []  # all rows of the file are retried with it
-    ledger.inputs.admit_document(read, [report("x")], [reject("two")])
-    assert ledger.inputs.rereads() == [] and ledger.inputs.files() == [read]
+    ledger.inputs.admit_document(read, "bytes", [report("x")], [reject("two")])
+    assert ledger.files.rereads() == [] and ledger.inputs.known(KIND) == [read]
     (open_again,) = ledger.quarantine.rows()
     assert (open_again.detail, open_again.seen) == ("two", 2)
     assert emitted_ids(ledger) == ["x"]
@@ -53,10 +55,10 @@ def test_a_retried_stream_redelivers_what_was_good(ledger: Ledger) -> None:
     stream.append(*scan("x"), b"nonsense", *scan("y"))
     (row,) = ledger.quarantine.rows()
     ledger.quarantine.retry(row.id)
-    assert [state.offset for state in ledger.inputs.rereads()] == [0]
-    admitted = stream.read_from(0)
+    assert [known.source.position for known in ledger.files.rereads()] == [""]
+    admitted = stream.read_anew()
     assert (admitted.scans, admitted.redelivered_scans) == (0, 2)
-    assert ledger.inputs.rereads() == []
+    assert ledger.files.rereads() == []
     assert ledger.quarantine.show(row.id).state == "open"
     assert emitted_ids(ledger) == ["x", "y"]
 
@@ -65,14 +67,14 @@ def test_a_stream_is_not_read_again_while_a_scan_is_open(ledger: Ledger) -> None
     stream = Stream(ledger, "/w/a")
     stream.append(b"nonsense", *scan("x", emitted=2))
     ledger.quarantine.retry(ledger.quarantine.rows()[0].id)
-    assert ledger.inputs.rereads() == [] and ledger.inputs.files()[0].offset == len(stream.content)
+    assert ledger.files.rereads() == [] and ledger.inputs.known(KIND)[0].position == str(len(stream.content))
     stream.append(finding("y"))
-    assert len(ledger.inputs.rereads()) == 1
+    assert len(ledger.files.rereads()) == 1
 
 
 def test_a_row_whose_file_is_gone_cannot_be_retried_but_dismissed(ledger: Ledger) -> None:
     admit(ledger, rejects=(reject(),))
-    ledger.inputs.drop_file(ledger.inputs.files()[0].file_id)
+    ledger.inputs.drop(ledger.inputs.known(KIND)[0].input_id)
     (row,) = ledger.quarantine.rows()
     assert not row.file_known
     with pytest.raises(LedgerError, match=r"/w/a\.json is gone"):

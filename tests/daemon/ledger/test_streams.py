@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from daemon.ledger import Ledger
+from daemon.ports.files import KIND
 from daemon.ports.inputs import Admitted
 from tests.daemon.ledger.reports import (
     EXTENSION,
@@ -158,10 +159,10 @@ def test_rotation_closes_an_incomplete_scan_and_closing_again_does_nothing(ledge
 def test_dropping_a_file_closes_its_scan(ledger: Ledger) -> None:
     stream = Stream(ledger, "/w/a", host_key="bound")
     stream.append(meta("liar"))
-    ledger.inputs.drop_file(stream.state.file_id)
+    ledger.inputs.drop(stream.state.input_id)
     (closed,) = work_off(ledger)
     assert (closed.complete, closed.host, closed.host_source) == (False, "bound", "key")
-    assert ledger.inputs.files() == []
+    assert ledger.inputs.known(KIND) == []
 
 
 def test_findings_after_the_end_of_a_scan_go_on_with_its_header(ledger: Ledger) -> None:
@@ -252,20 +253,18 @@ def test_a_rewritten_stream_is_read_anew(ledger: Ledger) -> None:
     """The scanner truncates and rewrites its file: equal scans are redeliveries, others are new."""
     stream = Stream(ledger, "/w/a")
     stream.append(*scan("x"), *scan("open", emitted=9))
-    stream.content = b""
-    assert stream.append(*scan("x"), *scan("new")) == Admitted(
-        scans=2, findings=1, redelivered_scans=1, redelivered_findings=1
-    )
+    content = b"".join(line + b"\n" for line in [*scan("x"), *scan("new")])
+    assert stream.read_anew(content) == Admitted(scans=2, findings=1, redelivered_scans=1, redelivered_findings=1)
     assert emitted_ids(ledger) == ["x", "open", "new"]
 
 
-def test_an_open_scan_shows_in_the_file_state(ledger: Ledger) -> None:
+def test_an_open_scan_shows_in_the_input(ledger: Ledger) -> None:
     stream = Stream(ledger, "/w/\udcff\n")
     stream.append(*scan("x", emitted=2))
-    (state,) = ledger.inputs.files()
-    assert state.scan_no is not None and state.path == "/w/\udcff\n" and state.offset == len(stream.content)
+    (state,) = ledger.inputs.known(KIND)
+    assert (state.open, state.name, state.position) == (True, "/w/\udcff\n", str(len(stream.content)))
     stream.append(finding("y"))
-    assert ledger.inputs.file(state.file_id).scan_no is None
+    assert not ledger.inputs.known(KIND)[0].open
 
 
 @pytest.mark.parametrize(

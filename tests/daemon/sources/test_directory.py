@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from daemon.sources.directory import ReportDirectory
-from daemon.sources.settings import WatchSettings
-from daemon.sources.tracked import SweepResult
-from daemon.sources.watch import DirectoryWatch
+from daemon.sources.directory.settings import WatchSettings
+from daemon.sources.directory.source import ReportDirectory
+from daemon.sources.directory.tracked import SweepResult
+from daemon.sources.directory.watch import DirectoryWatch
 from pipeline.errors import LedgerError
 from pipeline.report.limits import Limits
-from tests.daemon.sources.memory_intake import MemoryIntake
+from tests.daemon.memory_inputs import MemoryFiles, MemoryInputs
 from tests.daemon.sources.world import lines, report, stream
 
 NEVER = 86_400.0  # seconds between full sweeps, where events alone must do
@@ -45,9 +45,9 @@ async def running(source: ReportDirectory) -> AsyncIterator[None]:
         await task
 
 
-def source_on(root: Path, intake: MemoryIntake, **settings: object) -> ReportDirectory:
+def source_on(root: Path, inputs: MemoryInputs, **settings: object) -> ReportDirectory:
     values = {"roots": (str(root),), "full_sweep_s": NEVER, **settings}
-    return ReportDirectory(intake, Limits(), WatchSettings(**values))  # type: ignore[arg-type]
+    return ReportDirectory(inputs, MemoryFiles(inputs), Limits(), WatchSettings(**values))  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -62,51 +62,51 @@ def run(test: Callable[[], object]) -> None:
 
 
 def test_f17_f18_what_appears_in_any_way_is_read_from_its_event(root: Path, tmp_path: Path) -> None:
-    intake = MemoryIntake()
-    source = source_on(root, intake)
+    inputs = MemoryInputs()
+    source = source_on(root, inputs)
 
     async def test() -> None:
         async with running(source):
             assert source.healthy
             assert not source.polling
             (root / "a.json").write_bytes(report("written"))
-            await until(lambda: "written" in intake.ids)
+            await until(lambda: "written" in inputs.ids)
             (tmp_path / "x").write_bytes(report("renamed"))
             (tmp_path / "x").rename(root / "b.json")
-            await until(lambda: "renamed" in intake.ids)
+            await until(lambda: "renamed" in inputs.ids)
             (tmp_path / "y").write_bytes(report("linked"))
             (root / "c.json").hardlink_to(tmp_path / "y")
-            await until(lambda: "linked" in intake.ids)
+            await until(lambda: "linked" in inputs.ids)
             (root / "a.json").write_bytes(report("rewritten"))
-            await until(lambda: "rewritten" in intake.ids)
+            await until(lambda: "rewritten" in inputs.ids)
             (root / "d.ndjson").write_bytes(stream("line"))
             with (root / "d.ndjson").open("ab") as file:
                 file.write(lines("appended"))
-            await until(lambda: "appended" in intake.ids)
+            await until(lambda: "appended" in inputs.ids)
 
     run(test)
-    assert sorted(intake.ids) == ["appended", "line", "linked", "renamed", "rewritten", "written"]
+    assert sorted(inputs.ids) == ["appended", "line", "linked", "renamed", "rewritten", "written"]
     assert threading.active_count() <= 2  # no thread of watchdog is left
 
 
 def test_f16_reports_in_new_directories_are_read_from_events(root: Path) -> None:
-    intake = MemoryIntake()
+    inputs = MemoryInputs()
 
     async def test() -> None:
-        async with running(source_on(root, intake)):
+        async with running(source_on(root, inputs)):
             for number in range(50):
                 path = root / f"{number}" / "a" / "b"
                 path.mkdir(parents=True)
                 (path / "x.json").write_bytes(report(str(number)))
-            await until(lambda: len(intake.ids) == 50)
+            await until(lambda: len(inputs.ids) == 50)
 
     run(test)
-    assert sorted(intake.ids, key=int) == [str(number) for number in range(50)]
+    assert sorted(inputs.ids, key=int) == [str(number) for number in range(50)]
 
 
 def test_f19_a_root_that_is_replaced_is_watched_again(root: Path, tmp_path: Path) -> None:
-    intake = MemoryIntake()
-    source = source_on(root, intake, full_sweep_s=0.05)
+    inputs = MemoryInputs()
+    source = source_on(root, inputs, full_sweep_s=0.05)
 
     async def test() -> None:
         async with running(source):
@@ -123,14 +123,14 @@ def test_f19_a_root_that_is_replaced_is_watched_again(root: Path, tmp_path: Path
             await until(lambda: source.last.full)
             await asyncio.sleep(0)
             (root / "a.json").write_bytes(report("1"))
-            await until(lambda: intake.ids == ["1"])
+            await until(lambda: inputs.ids == ["1"])
 
     run(test)
 
 
 def test_f14_an_overflow_of_the_kernel_queue_leads_to_a_full_sweep(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    intake = MemoryIntake()
-    source = source_on(root, intake)
+    inputs = MemoryInputs()
+    source = source_on(root, inputs)
 
     async def test() -> None:
         async with running(source):
@@ -150,15 +150,15 @@ def test_f14_an_overflow_of_the_kernel_queue_leads_to_a_full_sweep(root: Path, m
                     os.utime(first)
                     os.utime(second)
             await until(lambda: source.overflows == 1)
-            await until(lambda: intake.ids == ["1"])
+            await until(lambda: inputs.ids == ["1"])
             await until(lambda: source.swept_fully_at != swept)
 
     run(test)
 
 
 def test_f15_without_inotify_watches_the_tree_is_polled(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    intake = MemoryIntake()
-    source = source_on(root, intake, poll_s=0.05)
+    inputs = MemoryInputs()
+    source = source_on(root, inputs, poll_s=0.05)
     (root / "sub").mkdir()
 
     def exhausted(*arguments: object) -> int:
@@ -183,7 +183,7 @@ def test_f15_without_inotify_watches_the_tree_is_polled(root: Path, monkeypatch:
             assert source.healthy  # it is slower, not blind
             assert source.unwatched == 1
             (root / "sub" / "a.json").write_bytes(report("1"))
-            await until(lambda: intake.ids == ["1"])
+            await until(lambda: inputs.ids == ["1"])
 
     run(test)
 
@@ -198,34 +198,34 @@ def test_f15_without_an_inotify_instance_the_tree_is_polled(root: Path, monkeypa
         return -1
 
     monkeypatch.setattr(kernel, "inotify_init", none_left)
-    intake = MemoryIntake()
-    source = source_on(root, intake, poll_s=0.05)
+    inputs = MemoryInputs()
+    source = source_on(root, inputs, poll_s=0.05)
 
     async def test() -> None:
         async with running(source):
             assert source.polling
             (root / "a.json").write_bytes(report("1"))
-            await until(lambda: intake.ids == ["1"])
+            await until(lambda: inputs.ids == ["1"])
 
     run(test)
 
 
 def test_f35_a_file_system_without_events_is_polled(root: Path) -> None:
-    intake = MemoryIntake()
-    source = source_on(root, intake, watch="poll", poll_s=0.05)
+    inputs = MemoryInputs()
+    source = source_on(root, inputs, watch="poll", poll_s=0.05)
 
     async def test() -> None:
         async with running(source):
             assert source._watch is None
             (root / "a.json").write_bytes(report("1"))
-            await until(lambda: intake.ids == ["1"])
+            await until(lambda: inputs.ids == ["1"])
 
     run(test)
 
 
 def test_a_dead_reader_thread_is_replaced(root: Path) -> None:
-    intake = MemoryIntake()
-    source = source_on(root, intake, full_sweep_s=0.05)
+    inputs = MemoryInputs()
+    source = source_on(root, inputs, full_sweep_s=0.05)
 
     async def test() -> None:
         async with running(source):
@@ -282,11 +282,12 @@ def test_a_closed_loop_does_not_disturb_the_watch() -> None:
 
 def test_f37_after_a_long_stop_the_deadlines_count_from_what_is_seen(root: Path) -> None:
     """A process that was stopped (SIGSTOP, suspend) sees a half-written file and a clock far ahead."""
-    intake = MemoryIntake()
+    inputs = MemoryInputs()
     now = [1000.0]
     results: list[SweepResult] = []
     source = ReportDirectory(
-        intake,
+        inputs,
+        MemoryFiles(inputs),
         Limits(),
         WatchSettings(roots=(str(root),), full_sweep_s=NEVER),
         clock=lambda: now[0],
@@ -298,16 +299,16 @@ def test_f37_after_a_long_stop_the_deadlines_count_from_what_is_seen(root: Path)
             now[0] += 3600.0
             (root / "a.json").write_bytes(report("1")[:40])
             await until(lambda: bool(results) and results[-1].waiting == 1)
-            assert intake.quarantine == []
+            assert inputs.quarantine == []
             (root / "a.json").write_bytes(report("1"))
-            await until(lambda: intake.ids == ["1"])
+            await until(lambda: inputs.ids == ["1"])
 
     run(test)
 
 
 def test_a_stop_drains_what_would_be_lost(root: Path) -> None:
-    intake = MemoryIntake()
-    source = source_on(root, intake, watch="poll", poll_s=NEVER)
+    inputs = MemoryInputs()
+    source = source_on(root, inputs, watch="poll", poll_s=NEVER)
     (root / "a.ndjson").write_bytes(stream("1"))
 
     async def test() -> None:
@@ -317,33 +318,33 @@ def test_a_stop_drains_what_would_be_lost(root: Path) -> None:
             os.unlink(root / "a.ndjson")  # noqa: PTH108
 
     run(test)
-    assert intake.ids == ["1", "2"]
+    assert inputs.ids == ["1", "2"]
 
 
 def test_f24_a_full_ledger_ends_a_run_and_the_next_run_goes_on_with_what_is_gone_meanwhile(root: Path) -> None:
-    intake = MemoryIntake()
-    source = source_on(root, intake)
+    inputs = MemoryInputs()
+    source = source_on(root, inputs)
     (root / "a.ndjson").write_bytes(stream("1"))
 
     async def test() -> None:
         stop = asyncio.Event()
         task = asyncio.create_task(source.run(stop))
-        await until(lambda: intake.ids == ["1"])
-        intake.full = True
+        await until(lambda: inputs.ids == ["1"])
+        inputs.full = True
         with (root / "a.ndjson").open("ab") as file:
             file.write(lines("2"))
         with pytest.raises(LedgerError):
             await task
         (root / "a.ndjson").unlink()
-        intake.full = False
+        inputs.full = False
         async with running(source):
-            await until(lambda: intake.ids == ["1", "2"])
+            await until(lambda: inputs.ids == ["1", "2"])
 
     run(test)
 
 
 def test_a_long_sweep_tells_what_it_has_done_so_far(root: Path) -> None:
-    intake = MemoryIntake()
+    inputs = MemoryInputs()
     now = [0.0]
 
     def clock() -> float:
@@ -352,7 +353,7 @@ def test_a_long_sweep_tells_what_it_has_done_so_far(root: Path) -> None:
 
     told: list[SweepResult] = []
     settings = WatchSettings(roots=(str(root),), watch="poll", poll_s=NEVER)
-    source = ReportDirectory(intake, Limits(), settings, clock=clock, on_sweep=told.append)
+    source = ReportDirectory(inputs, MemoryFiles(inputs), Limits(), settings, clock=clock, on_sweep=told.append)
     for number in range(5):
         (root / f"{number}.json").write_bytes(report(str(number)))
 

@@ -6,11 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from daemon.ports.inputs import FileIdentity
-from daemon.sources.standard_input import StandardInput
-from daemon.sources.tracked import SweepResult
+from daemon.sources.directory.tracked import SweepResult
+from daemon.sources.standard_input import KIND, StandardInput
 from pipeline.report.limits import Limits
-from tests.daemon.sources.memory_intake import MemoryIntake
+from tests.daemon.memory_inputs import MemoryInputs
 from tests.daemon.sources.world import META, line, lines, report, stream
 
 
@@ -20,24 +19,24 @@ def reader(data: bytes, size: int) -> Callable[[int], bytes]:
     return lambda length: file.read(min(size, length))
 
 
-def read(data: bytes, size: int = 1 << 16, **limits: int) -> MemoryIntake:
-    intake = MemoryIntake()
-    StandardInput(reader(data, size), intake, Limits.model_construct(None, **limits), "web-01").read_all()
-    assert intake.states == {}
-    return intake
+def read(data: bytes, size: int = 1 << 16, **limits: int) -> MemoryInputs:
+    inputs = MemoryInputs()
+    StandardInput(reader(data, size), inputs, Limits.model_construct(None, **limits), "web-01").read_all()
+    assert inputs.rows == {}
+    return inputs
 
 
 @pytest.mark.parametrize("size", [1, 7, 1 << 16])
 def test_a_stream_is_read_line_by_line_and_closed_at_its_end(size: int) -> None:
-    intake = read(stream("1", "2").replace(b"\n", b"\r\n") + line("3")[:-1], size)
-    assert (intake.ids, intake.quarantine, intake.closed) == (["1", "2", "3"], [], ["-"])
-    assert set(intake.hosts) == {"web-01"}
+    inputs = read(stream("1", "2").replace(b"\n", b"\r\n") + line("3")[:-1], size)
+    assert (inputs.ids, inputs.quarantine, inputs.closed) == (["1", "2", "3"], [], ["-"])
+    assert set(inputs.hosts) == {"web-01"}
 
 
 def test_lines_are_admitted_as_they_come() -> None:
-    intake = MemoryIntake()
+    inputs = MemoryInputs()
     pieces = iter([META, lines("1"), lines("2"), b""])
-    seen = [list(intake.ids) for _ in StandardInput(lambda length: next(pieces), intake, Limits()).steps(SweepResult())]
+    seen = [list(inputs.ids) for _ in StandardInput(lambda length: next(pieces), inputs, Limits()).steps(SweepResult())]
     assert seen[-1] == ["1", "2"]
     assert ["1"] in seen
 
@@ -45,8 +44,8 @@ def test_lines_are_admitted_as_they_come() -> None:
 @pytest.mark.parametrize("data", [report("1", "2"), gzip.compress(report("1", "2")), gzip.compress(stream("1", "2"))])
 @pytest.mark.parametrize("size", [13, 1 << 16])
 def test_anything_else_is_read_whole(data: bytes, size: int) -> None:
-    intake = read(data, size)
-    assert (intake.ids, intake.quarantine) == (["1", "2"], [])
+    inputs = read(data, size)
+    assert (inputs.ids, inputs.quarantine) == (["1", "2"], [])
 
 
 @pytest.mark.parametrize(
@@ -57,17 +56,17 @@ def test_what_cannot_be_used_is_quarantined(data: bytes, reason: str) -> None:
 
 
 def test_a_torn_last_line_is_quarantined() -> None:
-    intake = read(stream("1") + line("2")[:40])
-    assert (intake.ids, intake.reasons) == (["1"], ["truncated"])
+    inputs = read(stream("1") + line("2")[:40])
+    assert (inputs.ids, inputs.reasons) == (["1"], ["truncated"])
 
 
 @pytest.mark.parametrize("size", [100, 1 << 16])
 def test_f26_a_line_past_the_limit_is_passed_over_without_being_held(size: int) -> None:
     data = stream("1") + b"x" * 100_000 + b"\n" + lines("2") + b"y" * 100_000
-    intake = read(data, size, max_line_bytes=1000)
-    assert intake.ids == ["1", "2"]
+    inputs = read(data, size, max_line_bytes=1000)
+    assert inputs.ids == ["1", "2"]
     first, last = len(stream("1")), len(data) - 100_000
-    assert [(reason, offset) for _, reason, offset in intake.quarantine] == [
+    assert [(reason, offset) for _, reason, offset in inputs.quarantine] == [
         ("line_too_long", first),
         ("line_too_long", last),
     ]
@@ -80,16 +79,16 @@ def test_a_document_past_the_limit_is_not_held() -> None:
         asked.append(length)
         return b'{"meta":' if len(asked) == 1 else b" " * length
 
-    intake = MemoryIntake()
-    StandardInput(endless, intake, Limits(max_bytes=1 << 20)).read_all()
-    assert intake.reasons == ["too_large"]
+    inputs = MemoryInputs()
+    StandardInput(endless, inputs, Limits(max_bytes=1 << 20)).read_all()
+    assert inputs.reasons == ["too_large"]
     assert sum(asked) < 2 << 20
 
 
 def test_what_an_earlier_run_left_open_is_closed() -> None:
-    intake = MemoryIntake()
-    left = intake.add_file("-", FileIdentity(0, 0, None, 0, ""), "stream")
-    intake.open.add(left.file_id)
-    StandardInput(reader(report("1"), 100), intake, Limits()).read_all()
-    assert intake.closed == ["-"]
-    assert intake.states == {}
+    inputs = MemoryInputs()
+    left = inputs.add(KIND, "-")
+    inputs.open.add(left.input_id)
+    StandardInput(reader(report("1"), 100), inputs, Limits()).read_all()
+    assert inputs.closed == ["-"]
+    assert inputs.rows == {}

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.sources.settings import WatchSettings
+from daemon.ports.files import KIND
+from daemon.sources.directory.settings import WatchSettings
 from pipeline.errors import LedgerError
 from pipeline.report.limits import Limits
 from tests.daemon.sources.world import World, line, report, stream
@@ -21,7 +22,7 @@ def test_a_report_is_read_once(world: World) -> None:
     world.sweep()
     world.crash()
     world.sweep()
-    assert world.intake.ids == ["1", "2"]
+    assert world.inputs.ids == ["1", "2"]
 
 
 def test_f7_a_report_rewritten_in_place_is_a_new_report(world: World) -> None:
@@ -33,8 +34,8 @@ def test_f7_a_report_rewritten_in_place_is_a_new_report(world: World) -> None:
     world.write("a.json", report("2", "3"))
     world.sweep()
     assert path.stat().st_ino == inode
-    assert world.intake.ids == ["1", "2", "3"]
-    assert len(world.intake.states) == 1
+    assert world.inputs.ids == ["1", "2", "3"]
+    assert len(world.inputs.rows) == 1
 
 
 def test_f7_a_rewrite_within_one_tick_of_the_clock_is_noticed(world: World) -> None:
@@ -47,7 +48,7 @@ def test_f7_a_rewrite_within_one_tick_of_the_clock_is_noticed(world: World) -> N
         file.current = file.signature = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
     world.wall_ns = 0
     world.sweep()
-    assert world.intake.ids == ["1", "2"]
+    assert world.inputs.ids == ["1", "2"]
 
 
 def test_f17_a_report_published_by_rename_over_the_old_one_is_read(world: World) -> None:
@@ -58,17 +59,17 @@ def test_f17_a_report_published_by_rename_over_the_old_one_is_read(world: World)
         world.sweep()
         world.path(".a.json.tmp").rename(world.path("a.json"))
         world.sweep(str(world.root))
-    assert world.intake.ids == ["1", "2", "3", "4"]
+    assert world.inputs.ids == ["1", "2", "3", "4"]
     world.later(4000)
     world.later(10)
-    assert len(world.intake.states) == 1
+    assert len(world.inputs.rows) == 1
 
 
 def test_f17_a_report_renamed_in_from_outside_is_read(world: World, tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(report("1"))
     (tmp_path / "x").rename(world.path("a.json"))
     world.sweep()
-    assert world.intake.ids == ["1"]
+    assert world.inputs.ids == ["1"]
 
 
 def test_f18_a_hard_link_is_one_file_with_two_names(world: World, tmp_path: Path) -> None:
@@ -76,11 +77,11 @@ def test_f18_a_hard_link_is_one_file_with_two_names(world: World, tmp_path: Path
     world.path("b.json").hardlink_to(tmp_path / "x")
     world.path("a.json").hardlink_to(tmp_path / "x")
     world.sweep()
-    assert world.intake.findings == [(str(world.path("a.json")), "1")]
+    assert world.inputs.findings == [(str(world.path("a.json")), "1")]
     world.path("a.json").unlink()
     world.sweep()
-    assert [state.path for state in world.intake.files()] == [str(world.path("b.json"))]
-    assert world.intake.ids == ["1"]
+    assert [known.name for known in world.inputs.known(KIND)] == [str(world.path("b.json"))]
+    assert world.inputs.ids == ["1"]
 
 
 @pytest.mark.parametrize("size", [0, 1, 64, 1023])
@@ -90,20 +91,20 @@ def test_f10_a_small_document_that_never_grows_is_quarantined_whole(world: World
     world.write("a.json", data)
     assert world.sweep().waiting == 1
     assert world.later(59).waiting == 1
-    assert world.intake.quarantine == []
+    assert world.inputs.quarantine == []
     world.later(1)
     world.later(100)
     world.crash()
     world.sweep()
     world.later(100)
-    assert world.intake.reasons == ["truncated" if size else "empty"]
+    assert world.inputs.reasons == ["truncated" if size else "empty"]
     assert world.path("a.json").read_bytes() == data
 
 
 def test_f13_a_finished_report_needs_no_line_end(world: World) -> None:
     world.write("a.json", report("1").rstrip())
     world.sweep()
-    assert world.intake.ids == ["1"]
+    assert world.inputs.ids == ["1"]
 
 
 def test_a_report_written_in_two_halves_waits_for_the_second(world: World) -> None:
@@ -112,22 +113,22 @@ def test_a_report_written_in_two_halves_waits_for_the_second(world: World) -> No
     for _ in range(5):
         world.later(50)  # the file grows all the time
         world.append("a.json", b" ")
-    assert (world.intake.ids, world.intake.quarantine) == ([], [])
+    assert (world.inputs.ids, world.inputs.quarantine) == ([], [])
     world.write("a.json", data)
     world.sweep()
-    assert world.intake.ids == ["1", "2"]
+    assert world.inputs.ids == ["1", "2"]
 
 
 def test_what_is_not_json_is_refused_after_it_has_settled(world: World) -> None:
     world.write("a.json", b"<html>")
     world.sweep()
-    assert world.intake.quarantine == []
+    assert world.inputs.quarantine == []
     world.later(1)
-    assert len(world.intake.quarantine) == 1
+    assert len(world.inputs.quarantine) == 1
     world.later(1)
     world.write("a.json", report("1"))
     world.sweep()
-    assert (len(world.intake.quarantine), world.intake.ids) == (1, ["1"])
+    assert (len(world.inputs.quarantine), world.inputs.ids) == (1, ["1"])
 
 
 def test_a_document_that_is_replaced_while_incomplete_is_quarantined(world: World) -> None:
@@ -137,7 +138,7 @@ def test_a_document_that_is_replaced_while_incomplete_is_quarantined(world: Worl
     world.path("b.json.part").rename(world.path("a.json"))
     world.sweep()
     world.later(6)
-    assert (world.intake.ids, world.intake.reasons) == (["2"], ["truncated"])
+    assert (world.inputs.ids, world.inputs.reasons) == (["2"], ["truncated"])
 
 
 def test_a_document_that_is_completed_after_it_was_unlinked_is_read(world: World) -> None:
@@ -148,7 +149,7 @@ def test_a_document_that_is_completed_after_it_was_unlinked_is_read(world: World
         world.path("a.json").unlink()
         os.write(writer, data[50:])
         world.sweep()
-    assert world.intake.ids == ["1"]
+    assert world.inputs.ids == ["1"]
 
 
 @pytest.mark.parametrize(
@@ -164,14 +165,14 @@ def test_f25_bad_gzip_is_quarantined_with_its_reason(world: World, data: bytes, 
     world.sweep()
     world.later(61)
     world.later(61)
-    assert world.intake.reasons == [reason]
+    assert world.inputs.reasons == [reason]
 
 
 def test_f25_gzip_is_recognised_by_content_not_by_name(world: World) -> None:
     world.write("a.json", gzip.compress(report("1")))
     world.write("b.json.gz", report("2"))
     world.sweep()
-    assert sorted(world.intake.ids) == ["1", "2"]
+    assert sorted(world.inputs.ids) == ["1", "2"]
 
 
 def test_f26_a_document_past_the_limit_is_not_read(world: World) -> None:
@@ -182,10 +183,10 @@ def test_f26_a_document_past_the_limit_is_not_read(world: World) -> None:
     world.sweep()
     world.crash()
     world.sweep()
-    assert (world.intake.ids, world.intake.reasons) == ([], ["too_large"])
+    assert (world.inputs.ids, world.inputs.reasons) == ([], ["too_large"])
     world.write("a.json", report("1"))
     world.sweep()
-    assert world.intake.ids == ["1"]
+    assert world.inputs.ids == ["1"]
 
 
 def test_f33_the_same_report_under_another_name_is_handed_over_with_the_same_digest(world: World) -> None:
@@ -193,8 +194,8 @@ def test_f33_the_same_report_under_another_name_is_handed_over_with_the_same_dig
     shutil.copy2(world.path("a.json"), world.path("b.json"))
     world.write("c.json.gz", gzip.compress(report("1")))
     world.sweep()
-    assert len(world.intake.documents) == 3
-    assert len({digest for _, digest in world.intake.documents}) == 1
+    assert len(world.inputs.documents) == 3
+    assert len({digest for _, digest in world.inputs.documents}) == 1
 
 
 def test_f29_modification_times_order_only_what_is_found_together(world: World) -> None:
@@ -202,11 +203,11 @@ def test_f29_modification_times_order_only_what_is_found_together(world: World) 
         world.write(name, report(name))
         os.utime(world.path(name), (when, when))
     world.sweep()
-    assert world.intake.ids == ["c.json", "d.json", "a.json", "b.json"]
+    assert world.inputs.ids == ["c.json", "d.json", "a.json", "b.json"]
     world.write("e.json", report("e.json"))
     os.utime(world.path("e.json"), (1, 1))
     world.sweep()
-    assert world.intake.ids[-1] == "e.json"
+    assert world.inputs.ids[-1] == "e.json"
 
 
 def test_f29_files_with_one_time_are_ordered_by_rotation_and_name(world: World) -> None:
@@ -214,7 +215,7 @@ def test_f29_files_with_one_time_are_ordered_by_rotation_and_name(world: World) 
         world.write(name, report(name))
         os.utime(world.path(name), (5, 5))
     world.sweep()
-    assert world.intake.ids == ["a.json.10", "a.json.2", "a.json.1", "a.json", "b.json"]
+    assert world.inputs.ids == ["a.json.10", "a.json.2", "a.json.1", "a.json", "b.json"]
 
 
 def test_f29_a_time_that_was_kept_does_not_hide_a_change(world: World) -> None:
@@ -224,16 +225,16 @@ def test_f29_a_time_that_was_kept_does_not_hide_a_change(world: World) -> None:
     world.write("a.json", report("2"))
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     world.sweep()
-    assert world.intake.ids == ["1", "2"]
+    assert world.inputs.ids == ["1", "2"]
 
 
 def test_a_document_asked_for_again_is_read_again(world: World) -> None:
     world.write("a.json", report("1"))
     world.sweep()
-    world.intake.asked_again = set(world.intake.states)
+    world.inputs.asked_again = set(world.inputs.rows)
     world.sweep()
     world.sweep()
-    assert world.intake.ids == ["1", "1"]
+    assert world.inputs.ids == ["1", "1"]
 
 
 def test_the_directory_says_whose_reports_lie_in_it(world: World) -> None:
@@ -245,21 +246,21 @@ def test_the_directory_says_whose_reports_lie_in_it(world: World) -> None:
         world.write(name, stream("1") if name.endswith("ndjson") else report("1"))
         os.utime(world.path(name), (age, age))
     world.sweep()
-    assert world.intake.hosts == ["web-01", "db-02", "web-01", None]
+    assert world.inputs.hosts == ["web-01", "db-02", "web-01", None]
 
 
 def test_a_full_ledger_loses_nothing(world: World) -> None:
     world.write("a.json", report("1"))
     world.write("b.ndjson", stream("2"))
-    world.intake.full = True
+    world.inputs.full = True
     with pytest.raises(LedgerError):
         world.sweep()
     world.append("b.ndjson", line("3"))
     with pytest.raises(LedgerError):
         world.sweep()
-    world.intake.full = False
+    world.inputs.full = False
     world.sweep()
-    assert sorted(world.intake.ids) == ["1", "2", "3"]
+    assert sorted(world.inputs.ids) == ["1", "2", "3"]
 
 
 def test_every_real_report_is_read(world: World) -> None:
@@ -268,6 +269,6 @@ def test_every_real_report_is_read(world: World) -> None:
         shutil.copy(REAL / name, world.path(name))
     world.sweep()
     world.later(61)
-    assert world.intake.quarantine == []
-    assert len(world.intake.states) == len(names)
-    assert len(world.intake.ids) == 14_297
+    assert world.inputs.quarantine == []
+    assert len(world.inputs.rows) == len(names)
+    assert len(world.inputs.ids) == 14_297

@@ -30,7 +30,7 @@ def whole(raw: bytes) -> tuple[list[str], list[str]]:
 def settled(world: World) -> tuple[list[str], list[str]]:
     for _ in range(3):
         world.later(70)
-    return world.intake.ids, sorted(world.intake.reasons)
+    return world.inputs.ids, sorted(world.inputs.reasons)
 
 
 @pytest.mark.parametrize("path", [*SOUND, *MALFORMED], ids=lambda path: path.name)

@@ -48,7 +48,7 @@ class SourceMachine(RuleBasedStateMachine):
         self.sweep()
         for _ in range(3):
             self.wait(70)
-        assert set(self.world.intake.ids) >= self.due, "a finding was lost"
+        assert set(self.world.inputs.ids) >= self.due, "a finding was lost"
         self.check()
         self.world.stop()
         shutil.rmtree(self.directory)
@@ -216,12 +216,12 @@ class SourceMachine(RuleBasedStateMachine):
 
     @invariant()
     def check(self) -> None:
-        ids = self.world.intake.ids
+        ids = self.world.inputs.ids
         assert len(ids) == len(set(ids)), "a finding came twice"
         assert not set(ids) & self.torn, "a torn record was taken"
         assert set(ids) <= self.due | self.excused
         last: dict[int, int] = {}
-        for file_id, offset in self.world.intake.offsets:
+        for file_id, offset in self.world.inputs.offsets:
             assert offset > last.get(file_id, -1), "lines of a file came out of order"
             last[file_id] = offset
 

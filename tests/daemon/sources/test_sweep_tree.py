@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from daemon.sources.names import NameRules, rotation
-from daemon.sources.settings import DEFAULT_NAMES, WatchSettings
+from daemon.ports.files import KIND
+from daemon.sources.directory.names import NameRules, rotation
+from daemon.sources.directory.settings import DEFAULT_NAMES, WatchSettings
 from tests.daemon.sources.world import World, lines, report, stream
 
 NOBODY = 65534
@@ -54,14 +55,14 @@ def test_f20_a_link_inside_the_tree_is_followed_and_its_rotation_too(world: Worl
     world.path("a.ndjson").unlink()
     world.path("a.ndjson").symlink_to("pods/1.log")
     world.sweep()
-    assert world.intake.ids == ["1", "2", "3"]
+    assert world.inputs.ids == ["1", "2", "3"]
 
 
 def test_f20_a_link_and_its_target_are_one_file(world: World) -> None:
     world.write("b.json", report("1"))
     world.path("a.json").symlink_to("b.json")
     world.sweep()
-    assert world.intake.findings == [(str(world.path("b.json")), "1")]
+    assert world.inputs.findings == [(str(world.path("b.json")), "1")]
 
 
 def test_f20_links_that_loop_or_dangle_are_harmless_and_may_be_mended(world: World) -> None:
@@ -70,10 +71,10 @@ def test_f20_links_that_loop_or_dangle_are_harmless_and_may_be_mended(world: Wor
     world.path("c.json").symlink_to("nowhere.txt")
     world.path("loop").symlink_to(".")
     world.sweep()
-    assert (world.intake.states, world.intake.quarantine) == ({}, [])
+    assert (world.inputs.rows, world.inputs.quarantine) == ({}, [])
     world.write("nowhere.txt", report("1"))
     world.sweep()
-    assert world.intake.ids == ["1"]
+    assert world.inputs.ids == ["1"]
 
 
 def test_f20_a_link_out_of_the_tree_is_refused_once(world: World, tmp_path: Path) -> None:
@@ -87,8 +88,8 @@ def test_f20_a_link_out_of_the_tree_is_refused_once(world: World, tmp_path: Path
         world.sweep()
         world.sweep()
         world.crash()
-    assert world.intake.ids == []
-    assert sorted(world.intake.quarantine) == [
+    assert world.inputs.ids == []
+    assert sorted(world.inputs.quarantine) == [
         (str(world.path("a.json")), "not_regular", None),
         (str(world.path("b.json")), "not_regular", None),
     ]
@@ -102,9 +103,9 @@ def test_f20_a_directory_swapped_for_a_link_after_the_listing_is_not_read_throug
     listing = world.sweeper.tree.full()
     world.path("sub").rename(tmp_path / "moved")
     world.path("sub").symlink_to(tmp_path / "out")
-    world.sweeper.tree.full = lambda tracked=(): listing  # type: ignore[method-assign]
+    world.sweeper.tree.full = lambda known=(): listing  # type: ignore[method-assign]
     world.sweep()
-    assert world.intake.ids == []
+    assert world.inputs.ids == []
 
 
 def test_fifo_socket_and_device_are_refused_once_without_blocking(world: World) -> None:
@@ -117,7 +118,7 @@ def test_fifo_socket_and_device_are_refused_once_without_blocking(world: World) 
             world.sweep()
             world.sweep()
             world.crash()
-    assert sorted(world.intake.quarantine) == [
+    assert sorted(world.inputs.quarantine) == [
         (str(world.path("a.json")), "not_regular", None),
         (str(world.path("b.json")), "not_regular", None),
     ]
@@ -125,8 +126,8 @@ def test_fifo_socket_and_device_are_refused_once_without_blocking(world: World) 
     world.write("a.json", report("1"))
     world.sweep()
     world.sweep()
-    assert world.intake.ids == ["1"]
-    assert len(world.intake.states) == 2
+    assert world.inputs.ids == ["1"]
+    assert len(world.inputs.rows) == 2
 
 
 def test_f21_an_unreadable_file_is_reported_once_and_read_when_permission_is_back(open_world: World) -> None:
@@ -138,12 +139,12 @@ def test_f21_an_unreadable_file_is_reported_once_and_read_when_permission_is_bac
             assert world.sweep().unreadable == (str(path),)
             world.sweep()
             world.crash()
-    assert world.intake.quarantine == [(str(path), "unreadable", None)]
+    assert world.inputs.quarantine == [(str(path), "unreadable", None)]
     path.chmod(0o644)
     with unprivileged():
         assert world.sweep().unreadable == ()
-    assert world.intake.ids == ["1"]
-    assert len(world.intake.states) == 1
+    assert world.inputs.ids == ["1"]
+    assert len(world.inputs.rows) == 1
 
 
 def test_f21_a_stream_that_becomes_unreadable_while_stopped_goes_on_where_it_was(open_world: World) -> None:
@@ -157,7 +158,7 @@ def test_f21_a_stream_that_becomes_unreadable_while_stopped_goes_on_where_it_was
         world.sweep()
     path.chmod(0o644)
     world.sweep()
-    assert world.intake.ids == ["1", "2"]
+    assert world.inputs.ids == ["1", "2"]
 
 
 def test_f21_a_closed_directory_is_reported_and_its_files_do_not_count_as_gone(open_world: World) -> None:
@@ -173,11 +174,11 @@ def test_f21_a_closed_directory_is_reported_and_its_files_do_not_count_as_gone(o
         world.crash()
         world.sweep()
         world.later(5000)
-    assert [reason for _, reason, _ in world.intake.quarantine] == ["unreadable"]
+    assert [reason for _, reason, _ in world.inputs.quarantine] == ["unreadable"]
     world.path("sub").chmod(0o755)
     world.append("sub/a.ndjson", lines("2"))
     world.sweep()
-    assert world.intake.ids == ["1", "2"]
+    assert world.inputs.ids == ["1", "2"]
 
 
 def test_f27_names_may_be_any_bytes(world: World) -> None:
@@ -194,8 +195,8 @@ def test_f27_names_may_be_any_bytes(world: World) -> None:
     world.sweep()
     world.crash()
     world.sweep()
-    assert sorted(world.intake.ids) == [str(number) for number in range(len(names))]
-    assert {os.fsencode(state.path) for state in world.intake.files()} == {
+    assert sorted(world.inputs.ids) == [str(number) for number in range(len(names))]
+    assert {os.fsencode(known.name) for known in world.inputs.known(KIND)} == {
         os.fsencode(world.root) + b"/" + name for name in names
     }
 
@@ -223,7 +224,7 @@ def test_f28_without_descriptors_the_rest_is_read_later(world: World) -> None:
         for descriptor in hog:
             os.close(descriptor)
     assert not world.sweep().exhausted
-    assert sorted(world.intake.ids) == sorted([*(str(number) for number in range(40)), "new"])
+    assert sorted(world.inputs.ids) == sorted([*(str(number) for number in range(40)), "new"])
 
 
 def test_f28_no_more_files_are_held_than_allowed_but_what_is_gone_is_kept(world: World) -> None:
@@ -240,8 +241,8 @@ def test_f28_no_more_files_are_held_than_allowed_but_what_is_gone_is_kept(world:
     for number in range(20, 25):
         world.write(f"{number}.ndjson", stream(str(number)))
     world.sweep()
-    assert sum(name.startswith("late") for name in world.intake.ids) == 4
-    assert len(world.intake.ids) == 19
+    assert sum(name.startswith("late") for name in world.inputs.ids) == 4
+    assert len(world.inputs.ids) == 19
 
 
 def test_f19_a_root_that_is_deleted_and_made_again_is_watched_again(world: World) -> None:
@@ -251,12 +252,12 @@ def test_f19_a_root_that_is_deleted_and_made_again_is_watched_again(world: World
     result = world.sweep()
     assert result.missing_roots == (str(world.root),)
     world.later(5000)
-    assert len(world.intake.states) == 1  # nothing is known of files below a root that is away
+    assert len(world.inputs.rows) == 1  # nothing is known of files below a root that is away
     world.root.mkdir()
     world.write("a.ndjson", stream("2"))
     result = world.sweep()
     assert (result.missing_roots, result.replaced_roots) == ((), (str(world.root),))
-    assert world.intake.ids == ["1", "2"]
+    assert world.inputs.ids == ["1", "2"]
 
 
 def test_f19_a_root_that_is_renamed_and_replaced_is_noticed(world: World, tmp_path: Path) -> None:
@@ -269,7 +270,7 @@ def test_f19_a_root_that_is_renamed_and_replaced_is_noticed(world: World, tmp_pa
         os.write(writer, lines("3"))
         world.write("a.json", report("4"))
         assert world.sweep().replaced_roots == (str(world.root),)
-    assert sorted(world.intake.ids) == ["1", "2", "3", "4"]
+    assert sorted(world.inputs.ids) == ["1", "2", "3", "4"]
 
 
 def test_f19_a_root_that_was_away_comes_back_with_nothing_read_twice(world: World, tmp_path: Path) -> None:
@@ -284,7 +285,7 @@ def test_f19_a_root_that_was_away_comes_back_with_nothing_read_twice(world: Worl
     (tmp_path / "away").rename(world.root)
     world.append("b.ndjson", lines("3"))
     world.sweep()
-    assert sorted(world.intake.ids) == ["1", "2", "3"]
+    assert sorted(world.inputs.ids) == ["1", "2", "3"]
 
 
 def test_f16_what_lies_in_new_directories_is_found_from_a_hint_about_their_parent(world: World) -> None:
@@ -292,7 +293,7 @@ def test_f16_what_lies_in_new_directories_is_found_from_a_hint_about_their_paren
     world.path("a/b/c").mkdir(parents=True)
     world.write("a/b/c/x.json", report("1"))
     world.sweep(str(world.root))
-    assert world.intake.ids == ["1"]
+    assert world.inputs.ids == ["1"]
 
 
 def test_f16_a_tree_moved_in_is_found(world: World, tmp_path: Path) -> None:
@@ -301,7 +302,7 @@ def test_f16_a_tree_moved_in_is_found(world: World, tmp_path: Path) -> None:
     (tmp_path / "t" / "u" / "x.json").write_bytes(report("1"))
     (tmp_path / "t").rename(world.path("t"))
     world.sweep(str(world.root))
-    assert world.intake.ids == ["1"]
+    assert world.inputs.ids == ["1"]
 
 
 def test_a_hint_reads_only_the_directory_that_it_names(world: World) -> None:
@@ -311,7 +312,7 @@ def test_a_hint_reads_only_the_directory_that_it_names(world: World) -> None:
     world.write("one/a.json", report("1"))
     world.write("two/b.json", report("2"))
     result = world.sweep(str(world.path("one")), "/etc", str(world.path("gone")))
-    assert (world.intake.ids, result.full) == (["1"], False)
+    assert (world.inputs.ids, result.full) == (["1"], False)
 
 
 def test_a_hint_about_a_rotation_across_directories_looks_everywhere(world: World) -> None:
@@ -323,7 +324,7 @@ def test_a_hint_about_a_rotation_across_directories_looks_everywhere(world: Worl
         file.write(lines("2"))
     world.write("a.ndjson", stream("3"))
     result = world.sweep(str(world.root))
-    assert (world.intake.ids, result.full) == (["1", "2", "3"], True)
+    assert (world.inputs.ids, result.full) == (["1", "2", "3"], True)
 
 
 def test_our_own_output_and_state_are_never_read(world: World) -> None:
@@ -340,8 +341,8 @@ def test_our_own_output_and_state_are_never_read(world: World) -> None:
     world.path("link.json").symlink_to("out/a.json")
     world.write("enriched2.ndjson", report("1"))
     world.sweep()
-    assert world.intake.ids == ["1"]
-    assert world.intake.quarantine == []
+    assert world.inputs.ids == ["1"]
+    assert world.inputs.quarantine == []
 
 
 def test_a_single_file_can_be_watched_with_its_rotations(world: World) -> None:
@@ -352,7 +353,7 @@ def test_a_single_file_can_be_watched_with_its_rotations(world: World) -> None:
     path.rename(world.path("a[1].ndjson.1"))
     world.write("a[1].ndjson", stream("2"))
     world.sweep()
-    assert world.intake.ids == ["1", "2"]
+    assert world.inputs.ids == ["1", "2"]
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from daemon.ledger import Ledger
-from daemon.sources.settings import WatchSettings
-from daemon.sources.sweep import Sweeper
+from daemon.sources.directory.settings import WatchSettings
+from daemon.sources.directory.sweep import Sweeper
 from pipeline.report.limits import Limits
 from tests.daemon.sources.world import META, lines, stream
 
@@ -29,7 +29,9 @@ class Watched:
     def open(self) -> None:
         self.ledger = Ledger.open(self.state, clock=lambda: 0.0)
         settings = WatchSettings(roots=(str(self.root),))
-        self.sweeper = Sweeper(self.ledger.inputs, Limits(), settings, clock=lambda: self.now, wall_ns=lambda: 0)
+        self.sweeper = Sweeper(
+            self.ledger.inputs, self.ledger.files, Limits(), settings, clock=lambda: self.now, wall_ns=lambda: 0
+        )
 
     def crash(self) -> None:
         self.sweeper.close_files()
@@ -119,7 +121,7 @@ def test_a_quarantined_file_that_is_retried_is_read_again_and_emits_nothing_twic
     watched.settle()
     (again,) = watched.ledger.quarantine.rows()
     assert (again.id, again.seen, again.state) == (row.id, 2, "open")
-    assert watched.ledger.inputs.rereads() == []
+    assert watched.ledger.files.rereads() == []
     assert watched.closed() == [("a.ndjson", ["1", "2"])]
 
 

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from daemon.sources.settings import WatchSettings
-from daemon.sources.sweep import Sweeper
-from daemon.sources.tracked import SweepResult
+from daemon.sources.directory.settings import WatchSettings
+from daemon.sources.directory.sweep import Sweeper
+from daemon.sources.directory.tracked import SweepResult
 from pipeline.report.limits import Limits
-from tests.daemon.sources.memory_intake import MemoryIntake
+from tests.daemon.memory_inputs import MemoryFiles, MemoryInputs
 
 META = b'{"type":"meta","tool_version":"6.0.0","schema":"2","hostname":"vm","cmdline":"sys-scan --ndjson "}\n'
 
@@ -51,7 +51,8 @@ class World:
     def __init__(self, root: Path, **settings: Any) -> None:
         self.root = root
         root.mkdir(parents=True, exist_ok=True)
-        self.intake = MemoryIntake()
+        self.inputs = MemoryInputs()
+        self.files = MemoryFiles(self.inputs)
         self.now = 1000.0
         self.wall_ns = 0  # far from the times of all files
         self.blocked = False
@@ -65,7 +66,8 @@ class World:
     def sweeper(self) -> Sweeper:
         if self._sweeper is None:
             self._sweeper = Sweeper(
-                self.intake,
+                self.inputs,
+                self.files,
                 self.limits,
                 self.settings,
                 clock=lambda: self.now,
@@ -76,7 +78,7 @@ class World:
         return self._sweeper
 
     def _is_blocked(self) -> bool:
-        return self.blocked or (self.blocked_after is not None and len(self.intake.ids) >= self.blocked_after)
+        return self.blocked or (self.blocked_after is not None and len(self.inputs.ids) >= self.blocked_after)
 
     def sweep(self, *paths: str) -> SweepResult:
         return self.sweeper.sweep(paths or None)

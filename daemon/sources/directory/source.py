@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from daemon.ports.inputs import Intake
-from daemon.sources.settings import WatchSettings
-from daemon.sources.sweep import Sweeper
-from daemon.sources.tracked import SweepResult
-from daemon.sources.watch import DirectoryWatch
+from daemon.ports.files import Files
+from daemon.ports.inputs import Inputs
+from daemon.sources.directory.settings import WatchSettings
+from daemon.sources.directory.sweep import Sweeper
+from daemon.sources.directory.tracked import SweepResult
+from daemon.sources.directory.watch import DirectoryWatch
 from pipeline.report.limits import Limits
 
 logger = structlog.get_logger(__name__)
@@ -31,7 +32,8 @@ class ReportDirectory:
 
     def __init__(
         self,
-        intake: Intake,
+        inputs: Inputs,
+        files: Files,
         limits: Limits,
         settings: WatchSettings,
         *,
@@ -48,7 +50,7 @@ class ReportDirectory:
         self._settings = settings
         self._clock = clock
         self._on_sweep = on_sweep
-        self._sweeper = Sweeper(intake, limits, settings, clock=clock, excluded=excluded, blocked=blocked)
+        self._sweeper = Sweeper(inputs, files, limits, settings, clock=clock, excluded=excluded, blocked=blocked)
         self._wanted: asyncio.Event = asyncio.Event()
         self._everything = True
         self._watch: DirectoryWatch | None = None

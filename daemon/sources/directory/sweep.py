@@ -1,24 +1,27 @@
 """One look at the watched roots and everything that follows from it, without threads, events or sleep."""
 
-import contextlib
 import errno
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
 import structlog
 
-from daemon.ports.inputs import Intake
-from daemon.sources.content import Content, begins, continues, end_of_lines, share_beginning
-from daemon.sources.descriptors import DescriptorPool, Exhausted
-from daemon.sources.identity import NotRegular, birth_ns, opened_path
-from daemon.sources.lineage import Lineage
-from daemon.sources.names import rotation
-from daemon.sources.reading import Reader, signature_of
-from daemon.sources.settings import WatchSettings
-from daemon.sources.tracked import SweepResult, Tracked
-from daemon.sources.tree import Entry, Listing, Tree
-from pipeline.errors import QuarantineReason
+from daemon.ports.files import Files
+from daemon.ports.inputs import Inputs
+from daemon.sources.directory.content import Content
+from daemon.sources.directory.copies import is_copy
+from daemon.sources.directory.descriptors import DescriptorPool, Exhausted
+from daemon.sources.directory.identity import NotRegular, birth_ns, opened_path
+from daemon.sources.directory.lineage import Lineage
+from daemon.sources.directory.names import rotation
+from daemon.sources.directory.reading import Reader
+from daemon.sources.directory.refusals import Refusals
+from daemon.sources.directory.settings import WatchSettings
+from daemon.sources.directory.state import file_state
+from daemon.sources.directory.tracked import SweepResult, Tracked, signature_of
+from daemon.sources.directory.tree import Entry, Listing, Tree
+from daemon.sources.directory.verify import Verifier
 from pipeline.report.gunzip import GZIP_MAGIC
 from pipeline.report.limits import Limits
 
@@ -41,7 +44,8 @@ class Sweeper:
 
     def __init__(
         self,
-        intake: Intake,
+        inputs: Inputs,
+        files: Files,
         limits: Limits,
         settings: WatchSettings,
         *,
@@ -54,16 +58,18 @@ class Sweeper:
         excluded: our own output and state, never read.
         blocked: says that the ledger takes nothing more just now; files are then found and held open, not read.
         """
-        self._intake = intake
+        self._inputs = inputs
+        self._files = files
         self._settings = settings
         self._clock = clock
         self._blocked = blocked
         self.tree = Tree(settings.roots, settings.names, excluded)
-        self._reader = Reader(intake, limits, settings, clock, wall_ns)
+        self._verifier = Verifier(wall_ns)
+        self._reader = Reader(inputs, files, limits, settings, clock, self._verifier)
         self._pool = DescriptorPool(settings.max_open_files)
         self._tracked: dict[tuple[int, int], Tracked] = {}
-        self._refused: dict[tuple[int, int], Tracked] = {}
-        self._lineage = Lineage(intake, limits, settings, clock)
+        self._lineage = Lineage(inputs, files, limits, settings, self._verifier, clock)
+        self._refusals = Refusals(inputs, self._reader, self._lineage, lambda entry: _discover(entry, clock()))
         self._roots: dict[str, tuple[int, int] | None] = {}
         self._streams: list[Tracked] = []  # partly read before this sweep
         self._gone_only = False
@@ -126,34 +132,36 @@ class Sweeper:
         self._pool.close_all()
 
     def _steps(self, paths: Iterable[str] | None, result: SweepResult) -> Iterator[None]:
-        inodes = {inode for _, inode in self._tracked} | self._lineage.inodes()
-        listing = self.tree.full(inodes) if paths is None else self.tree.partial(paths, inodes)
+        known = self._tracked.keys() | self._lineage.keys()
+        listing = self.tree.full(known) if paths is None else self.tree.partial(paths, known)
         missing = self._integrate(listing)
         blocked = self._blocked()
-        changed = self._look(result)
+        changed = yield from self._look(result)
         if not listing.full and (changed or any(not self._settled(file) for file in missing)):
             # Where something was renamed to or copied to only the whole tree can tell.
-            listing = self.tree.full(inodes)
+            listing = self.tree.full(known)
             self._integrate(listing)
-            self._look(result)
+            yield from self._look(result)
         elif changed:
-            self._integrate(self.tree.full(inodes))
-            self._look(result)
+            self._integrate(self.tree.full(known))
+            yield from self._look(result)
         result.full = listing.full
         if listing.full:
             self._note_roots(listing, result)
         result.missing_roots = tuple(root for root, identity in self._roots.items() if identity is None)
         result.files = len(self._tracked)
         if blocked:
-            result.unread_bytes = sum(_unread(file) for file in self._tracked.values())
-            result.again = True
+            self._note_blocked(result)
             return
         if listing.full:
             self._lineage.refresh(listing, self._tracked)
             self._reread()
-        self._report_refused(listing, result)
-        for adopter, original in self._lineage.adopt(self._tracked.values(), self._pool):
-            logger.info("source.file_continued", path=adopter.path, was=original)
+        self._refusals.report(listing, result)
+        for continued in self._lineage.adopt(self._tracked.values(), self._pool):
+            if continued is None:
+                yield
+            else:
+                logger.info("source.file_continued", path=continued[0].path, was=continued[1])
         self._lineage.settle()
         yield
         self._streams = [file for file in self._tracked.values() if _is_stream(file)]
@@ -163,9 +171,12 @@ class Sweeper:
             for _ in self._advance(file, result):
                 yield
                 if self._blocked():
-                    result.unread_bytes = sum(_unread(other) for other in self._tracked.values())
-                    result.again = True
+                    self._note_blocked(result)
                     return
+
+    def _note_blocked(self, result: SweepResult) -> None:
+        result.blocked = result.again = True
+        result.unread_bytes = sum(_unread(file) for file in self._tracked.values())
 
     # What is there
 
@@ -182,8 +193,8 @@ class Sweeper:
             if file is None:
                 entry = min(entries, key=lambda item: (item.target != item.path, os.fsencode(item.path)))
                 file = self._tracked[key] = _discover(entry, now)
-                if key in self._refused:
-                    file.state = self._refused.pop(key).state
+                file.state = self._refusals.take_back(key)
+                file.wanted = any(item.wanted for item in entries)
                 continue
             entry = next((item for item in entries if item.path == file.path), entries[0])
             if entry.path != file.path:
@@ -191,6 +202,7 @@ class Sweeper:
                 file.path = entry.path
             file.target = entry.target
             file.gone_at = None
+            file.wanted = any(item.wanted for item in entries) or (file.descriptor is not None and file.wanted)
             file.note(entry.signature, now)
         missing = [file for key, file in self._tracked.items() if key not in names and listing.covers(file.path)]
         for file in missing:  # before anything is opened: what is gone must not make room for what is new
@@ -208,7 +220,7 @@ class Sweeper:
 
     # Which file is it?
 
-    def _look(self, result: SweepResult) -> bool:
+    def _look(self, result: SweepResult) -> Generator[None, None, bool]:
         """Open what has changed and see whether it is what it was; returns True when a stream's content was replaced.
 
         Opening comes before everything else, because a file that is held open cannot get lost.
@@ -233,10 +245,18 @@ class Sweeper:
                 replaced |= self._lineage.lose(file)
                 file.birth_ns = birth
             file.compressed = content.read(2, 0) == GZIP_MAGIC
-            if file.state is None:
-                replaced |= self._lineage.recognise(file, content)
-            elif file.state.kind == "stream" and not file.compressed and not continues(file.state, content):
+            state = file.state
+            if state is None:
+                replaced |= yield from self._lineage.recognise(file, content)
+            elif state.kind == "stream" and not file.compressed:
+                if not (yield from self._verifier.check(file, state, content)):
+                    replaced |= self._lineage.lose(file)
+            elif not file.wanted and birth is None and not self._lineage.is_same_document(file, content):
                 replaced |= self._lineage.lose(file)
+            if file.state is None and not file.wanted:
+                # Not the report whose inode number it has: it is forgotten without a word.
+                self._pool.close(file)
+                del self._tracked[file.key]
         return replaced
 
     def _open(self, file: Tracked, result: SweepResult) -> int | None:
@@ -252,7 +272,7 @@ class Sweeper:
             if not file.unreadable and not self._blocked():
                 self._lineage.recognise_unopened(file)
                 detail = f"{error.strerror}; it is read as soon as that is possible"
-                self._reader.report(file, "unreadable", detail, result)
+                self._reader.refuse(file, "unreadable", detail, result)
                 file.unreadable = True
             return None
         file.unreadable = False
@@ -266,42 +286,14 @@ class Sweeper:
 
     def _reread(self) -> None:
         """Begin anew with files that somebody wants to be read again."""
-        wanted = {state.file_id: state for state in self._intake.rereads()}
+        wanted = {state.input_id: state for state in map(file_state, self._files.rereads())}
         if not wanted:
             return
         for file in self._tracked.values():
-            if file.state is not None and file.state.file_id in wanted and file.drained:
-                state = wanted[file.state.file_id]
+            if file.state is not None and file.state.input_id in wanted and file.drained:
+                state = wanted[file.state.input_id]
                 file.restart()
                 file.state = state
-
-    def _report_refused(self, listing: Listing, result: SweepResult) -> None:
-        """Report once what is there but is never opened, and forget what is no longer there."""
-        refused: dict[tuple[int, int], tuple[str, QuarantineReason, str]] = {
-            (entry.device, entry.inode): (entry.path, "not_regular", f"{entry.problem}; it is not read")
-            for entry in listing.entries
-            if entry.problem is not None
-        }
-        for directory, reason in sorted(listing.closed.items()):
-            result.unreadable = (*result.unreadable, directory)
-            detail = f"directory: {reason}; it is read as soon as that is possible"
-            with contextlib.suppress(OSError):
-                status = os.lstat(directory)
-                refused[status.st_dev, status.st_ino] = (directory, "unreadable", detail)
-        for key, (path, reason, detail) in refused.items():
-            if key in self._refused and self._refused[key].path == path:
-                continue
-            file = self._refused.get(key) or _discover(Entry(path, path, *key, (0, 0, 0)), self._clock())
-            file.path = path
-            self._lineage.recognise_unopened(file)
-            self._reader.report(file, reason, detail, result)
-            self._refused[key] = file
-        if listing.full:
-            for key in [key for key in self._refused if key not in refused]:
-                state = self._refused[key].state
-                if state is not None:
-                    self._intake.drop_file(state.file_id)
-                del self._refused[key]
 
     # Reading
 
@@ -316,20 +308,21 @@ class Sweeper:
             file.state = self._lineage.renamed(file)
         if file.due(now) or (self._reader.final and not file.drained):
             due = file.first_seen + self._settings.rotate_wait_s
-            if self._is_copy(file) and now < due and not self._reader.final:
+            copy = yield from is_copy(file, self._streams, now - self._settings.stream_idle_s)
+            if copy and now < due and not self._reader.final:
                 result.waiting += 1
                 result.expect(due)
                 return
             if file.state is None and file.copied is not None and file.descriptor is not None:
                 signature, end = file.copied
                 if signature_of(file.descriptor) == signature:
-                    self._reader.skip(file, file.descriptor, end)
+                    yield from self._reader.skip(file, file.descriptor, end, result)
                     logger.info("source.copy_skipped", path=file.path)
             yield from self._read(file, result)
         elif file.retry_at is not None:
             result.waiting += 1
             result.expect(file.retry_at)
-        self._reader.settle(file, result)
+        yield from self._reader.settle(file, result)
         if file.drained and (file.state is None or file.state.kind == "document" or file.compressed):
             self._pool.close(file)
 
@@ -343,7 +336,7 @@ class Sweeper:
             logger.warning("source.read_failed", path=file.path, error=str(error))
             result.again = True
             if not file.unreadable:
-                self._reader.report(file, "unreadable", f"{error.strerror}; it is tried again", result)
+                self._reader.refuse(file, "unreadable", f"{error.strerror}; it is tried again", result)
                 file.unreadable = True
 
     def _finish_gone(self, file: Tracked, result: SweepResult) -> Iterator[None]:
@@ -353,7 +346,7 @@ class Sweeper:
             file.note(signature_of(file.descriptor), now)
             if file.due(now) or self._reader.final:
                 yield from self._read(file, result)
-        self._reader.settle(file, result)
+        yield from self._reader.settle(file, result)
         until = max(file.changed_at, file.gone_at) + self._settings.rotate_wait_s
         if file.descriptor is not None:
             if now < until:
@@ -362,41 +355,11 @@ class Sweeper:
                 self._pool.close(file)
         if now >= file.gone_at + self._settings.forget_after_s and file.descriptor is None:
             if file.state is not None:
-                self._intake.drop_file(file.state.file_id)
+                self._inputs.drop(file.state.input_id)
             del self._tracked[file.key]
 
-    def _is_copy(self, file: Tracked) -> bool:
-        """Say whether a new stream is a beginning of one beside it that is still being written.
-
-        If that one is truncated next (copytruncate), the copy is where reading has to go on; if the copy has nothing
-        but lines that were read already, it is never read.
-        """
-        if file.state is not None or file.descriptor is None or file.compressed:
-            return False
-        content = Content(file.descriptor)
-        directory = os.path.dirname(file.path)  # noqa: PTH120
-        now = self._clock()
-        for other in self._streams:
-            if (
-                other.descriptor is None
-                or other.state is None
-                or now - other.changed_at >= self._settings.stream_idle_s
-                or os.path.dirname(other.path) != directory  # noqa: PTH120
-            ):
-                continue
-            original = Content(other.descriptor)
-            if content.size() > original.size() or not share_beginning(content, original):
-                continue
-            if file.copied is None or file.copied[0] != file.current:
-                if not begins(content, original):
-                    continue
-                end = end_of_lines(content)
-                file.copied = (file.current, end) if end <= other.state.offset else None
-            return True
-        return False
-
     def _in_order(self, files: Iterable[Tracked]) -> list[Tracked]:
-        return sorted(files, key=lambda file: (0, file.state.file_id) if file.state is not None else (1, *file.order))
+        return sorted(files, key=lambda file: (0, file.state.input_id) if file.state is not None else (1, *file.order))
 
     def _settled(self, file: Tracked) -> bool:
         return file.drained and not file.open_scan and (file.state is None or file.state.kind == "document")

@@ -1,10 +1,16 @@
 """What a sweep knows of a file beyond what the ledger does, and what a sweep reports."""
 
-from dataclasses import dataclass, field, fields, replace
+import os
+from dataclasses import dataclass, field, replace
 
-from daemon.ports.inputs import Admitted, FileState
+from daemon.ports.inputs import Admitted
+from daemon.sources.directory.state import FileState, Signature
 
-Signature = tuple[int, int, int]  # size, mtime_ns, ctime_ns: compared for equality only, never for order
+
+def signature_of(descriptor: int) -> Signature:
+    """Say what an open file looks like now."""
+    status = os.fstat(descriptor)
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 @dataclass(slots=True, eq=False)
@@ -22,6 +28,8 @@ class Tracked:
         renamed: it had another name before; its writer may still hold it for a while.
         open_scan: a scan of this stream may be open in the ledger.
         unreadable: its being so was reported.
+        verified: size and times at which the file is known to begin with what was consumed of it, or None.
+        wanted: its name is that of a report; else it is here because it may be one under another name.
         copied: (when, up to where) all its lines are known to have been read under another name.
         was_stream: it held one before its content was replaced; what it holds now may begin in the middle of a line.
     """
@@ -47,6 +55,8 @@ class Tracked:
     unreadable: bool = False
     compressed: bool = False
     was_stream: bool = False
+    verified: Signature | None = None
+    wanted: bool = True
     copied: tuple[Signature, int] | None = None
 
     @property
@@ -82,6 +92,7 @@ class Tracked:
         self.was_stream = self.state is not None and self.state.kind == "stream"
         self.state = None
         self.signature = None
+        self.verified = None
         self.drained = False
         self.retry_at = None
         self.searched = 0
@@ -95,7 +106,8 @@ class SweepResult:
     Attributes:
         files: that were seen.
         waiting: documents and lines that are not whole yet.
-        unread_bytes: of files that could not be read because the ledger takes nothing more just now.
+        blocked: the ledger takes nothing more just now, so not everything was read.
+        unread_bytes: of the files that were not read for that.
         exhausted: there were no descriptors left; the rest waits for the next sweep.
         again: something moved while it was read; sweep again soon.
         next_due: when a deadline falls (monotonic), or None.
@@ -109,6 +121,7 @@ class SweepResult:
     bytes_read: int = 0
     admitted: Admitted = field(default_factory=Admitted)
     waiting: int = 0
+    blocked: bool = False
     unread_bytes: int = 0
     exhausted: bool = False
     again: bool = False
@@ -118,9 +131,7 @@ class SweepResult:
     unreadable: tuple[str, ...] = ()
 
     def add(self, admitted: Admitted) -> None:
-        self.admitted = Admitted(
-            **{item.name: getattr(self.admitted, item.name) + getattr(admitted, item.name) for item in fields(Admitted)}
-        )
+        self.admitted += admitted
 
     def part(self) -> "SweepResult":
         """Split off the counts of what was done so far."""

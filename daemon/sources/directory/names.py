@@ -29,9 +29,14 @@ def hidden(name: str) -> bool:
     return name.startswith(".")
 
 
+def unrotated(path: str) -> str:
+    """Give the name that a file had before it was rotated or compressed; that of another file comes back as it is."""
+    return _ROTATED.sub("", path.removesuffix(".gz"))
+
+
 def named_as_stream(path: str) -> bool:
     """Say whether a file calls itself NDJSON; then it may well be empty for now."""
-    return _ROTATED.sub("", path.removesuffix(".gz")).endswith((".ndjson", ".jsonl"))
+    return unrotated(path).endswith((".ndjson", ".jsonl"))
 
 
 def rotation(path: str) -> int:

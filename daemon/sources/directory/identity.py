@@ -1,4 +1,4 @@
-"""Which file it is: safe opening, creation time, and how much of it is compared."""
+"""Which file it is: safe opening, and creation time."""
 
 import ctypes
 import ctypes.util
@@ -6,9 +6,6 @@ import os
 import stat
 import struct
 from typing import Any
-
-HEAD_BYTES = 1024
-TAIL_BYTES = 256
 
 _AT_EMPTY_PATH = 0x1000
 _STATX_BTIME = 0x800

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from daemon.sources.content import Content
-from daemon.sources.identity import TAIL_BYTES
+from daemon.sources.directory.content import Content
 from pipeline.finding import EXCERPT_BYTES
 
 _SEARCH_BYTES = 1 << 20
@@ -21,11 +20,17 @@ class Line:
 
 @dataclass(slots=True, frozen=True)
 class Piece:
-    """Whole lines, and the position behind them with the (at most 256) bytes before it."""
+    """Whole lines, and the position behind them.
+
+    Attributes:
+        start: of `data`; what lies between the position before and here are NUL bytes.
+        data: the bytes up to `end` as the lines were taken from them; None where the only line is too long to be held.
+    """
 
     lines: list[Line]
+    start: int
     end: int
-    tail: bytes
+    data: bytes | None
 
 
 class LineReader:
@@ -44,18 +49,14 @@ class LineReader:
 
     def pieces(self) -> Iterator[Piece]:
         """Yield what is whole until the end of the content as it is now."""
-        tail = self._content.tail(self._offset)
         while True:
             start = self._content.skip_hole(self._offset)
             if start is None:
                 return
-            if start > self._offset:
-                tail = (tail + bytes(min(TAIL_BYTES, start - self._offset)))[-TAIL_BYTES:]
-            piece = self._take(start, tail)
+            piece = self._take(start)
             if piece is None:
                 return
             yield piece
-            tail = piece.tail
             self._offset = piece.end
             self.searched = piece.end
 
@@ -67,7 +68,7 @@ class LineReader:
         data = self._content.read(self._max + 1, start)
         return Line(start, data, len(data) > self._max) if data else None
 
-    def _take(self, start: int, tail: bytes) -> Piece | None:
+    def _take(self, start: int) -> Piece | None:
         data = b""
         if self.searched < start + self._chunk:
             data = self._content.read(self._chunk, start)
@@ -78,7 +79,7 @@ class LineReader:
             for text in data[: end - 1].split(b"\n"):
                 lines.append(self._line(position, text))
                 position += len(text) + 1
-            return Piece(lines, start + end, (tail + data[max(0, end - TAIL_BYTES) : end])[-TAIL_BYTES:])
+            return Piece(lines, start, start + end, data[:end])
         self.searched = max(self.searched, start + len(data))
         newline = self._find_newline(self.searched)
         if newline is None:
@@ -86,9 +87,9 @@ class LineReader:
         length = newline - start
         if length > self._max:
             line = Line(start, self._content.read(EXCERPT_BYTES, start), too_long=True)
-        else:
-            line = self._line(start, self._content.read(length, start))
-        return Piece([line], newline + 1, self._content.tail(newline + 1))
+            return Piece([line], start, newline + 1, None)
+        data = self._content.read(length + 1, start)
+        return Piece([self._line(start, data.removesuffix(b"\n"))], start, newline + 1, data)
 
     def _line(self, offset: int, data: bytes) -> Line:
         # A writer that does not append leaves a hole where its file was truncated; it reads as NUL bytes.

@@ -4,8 +4,8 @@ import errno
 import os
 from collections import OrderedDict
 
-from daemon.sources.identity import NotRegular, open_regular
-from daemon.sources.tracked import Tracked
+from daemon.sources.directory.identity import NotRegular, open_regular
+from daemon.sources.directory.tracked import Tracked
 
 
 class Exhausted(Exception):

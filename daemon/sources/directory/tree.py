@@ -1,16 +1,19 @@
 """What lies below the watched roots: one listing, with links judged and our own files left out."""
 
-# ruff: noqa: PTH100, PTH113, PTH116, PTH118, PTH119, PTH120, PTH122
+# ruff: noqa: PTH100, PTH112, PTH113, PTH116, PTH118, PTH119, PTH120, PTH122
 # Plain strings: this runs for every name in the tree every few seconds.
 
 import errno
 import glob
 import os
+import re
 import stat
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from daemon.sources.names import NameRules, hidden
+from daemon.sources.directory.names import NameRules, hidden, unrotated
+
+Key = tuple[int, int]  # device and inode number
 
 
 @dataclass(slots=True, frozen=True)
@@ -20,6 +23,7 @@ class Entry:
     Attributes:
         target: what to open: `path` itself, or what a link stands for.
         problem: why it is never opened, or None.
+        wanted: its name is that of a report; else only its inode number is that of a file that was one.
     """
 
     path: str
@@ -28,6 +32,7 @@ class Entry:
     inode: int
     signature: tuple[int, int, int]
     problem: str | None = None
+    wanted: bool = True
 
 
 @dataclass(slots=True)
@@ -68,21 +73,27 @@ class Tree:
 
     def __init__(self, roots: Sequence[str], names: Sequence[str], excluded: Sequence[str] = ()) -> None:
         """Args: `excluded`: directories and files (with their closed segments) that are never read."""
-        self._roots = [_root(os.path.abspath(root), names) for root in roots]
+        self._paths = [os.path.abspath(root) for root in roots]
+        self._names = names
+        self._rules = NameRules(names)
         self._excluded = tuple(os.path.realpath(path) for path in excluded)
+        self._segments = [_segment_of(path) for path in self._excluded]
         self._known: set[str] = set()
-        self._real = [os.path.realpath(root.directory) for root in self._roots]
+        self._roots: list[_Root] = []
+        self._real: list[str] = []
+        self._settle_roots()
 
     @property
     def watched(self) -> list[tuple[str, str, bool]]:
         """Give (root, directory to watch, recursive) of each root."""
         return [(root.path, root.directory, root.recursive) for root in self._roots]
 
-    def full(self, tracked: Collection[int] = ()) -> Listing:
-        """List everything; a file whose inode number is in `tracked` counts whatever its name is now."""
+    def full(self, known: Collection[Key] = ()) -> Listing:
+        """List everything; a file with device and inode number in `known` counts whatever its name is now."""
         listing = Listing(full=True)
         self._known = set()
-        self._real = [os.path.realpath(root.directory) for root in self._roots]
+        self._settle_roots()
+        numbers = _Known(known)
         for root in self._roots:
             try:
                 status = os.stat(root.directory)
@@ -93,31 +104,49 @@ class Tree:
                 listing.roots[root.path] = None
                 continue
             listing.roots[root.path] = (status.st_dev, status.st_ino)
-            self._walk(root, root.directory, tracked, listing, everything=True)
+            self._walk(root, root.directory, numbers, listing, everything=True)
         return listing
 
-    def partial(self, paths: Iterable[str], tracked: Collection[int] = ()) -> Listing:
+    def partial(self, paths: Iterable[str], known: Collection[Key] = ()) -> Listing:
         """List some directories, and what is new below them."""
         listing = Listing(full=False)
+        numbers = _Known(known)
         for path in sorted(set(paths)):
             for root in self._roots:
                 if path == root.directory or (root.recursive and _below(path, root.directory)):
-                    self._walk(root, path, tracked, listing, everything=False)
+                    self._walk(root, path, numbers, listing, everything=False)
                     break
         return listing
+
+    def _settle_roots(self) -> None:
+        """Find out what each root is now; what is not there is what it was, or what its name says."""
+        before = {root.path: root for root in self._roots}
+        self._roots = [self._root(path, before.get(path)) for path in self._paths]
+        self._real = [os.path.realpath(root.directory) for root in self._roots]
+
+    def _root(self, path: str, before: _Root | None) -> _Root:
+        is_directory = os.path.isdir(path)
+        if not is_directory and not os.path.isfile(path):
+            if before is not None:
+                return before
+            is_directory = not self._rules.wanted(os.path.basename(path))
+        if is_directory:
+            return _Root(path, path, self._rules, recursive=True)
+        rules = NameRules((glob.escape(os.path.basename(path)),))
+        return _Root(path, os.path.dirname(path), rules, recursive=False)
 
     def inside(self, real: str) -> bool:
         """Say whether a real path lies in a watched tree and is not ours."""
         return not self._is_own(real) and any(_below(real, directory) for directory in self._real)
 
-    def _walk(self, root: _Root, start: str, tracked: Collection[int], listing: Listing, *, everything: bool) -> None:
+    def _walk(self, root: _Root, start: str, known: "_Known", listing: Listing, *, everything: bool) -> None:
         pending = [start]
         while pending:
             directory = pending.pop()
             if directory in listing.listed or directory in listing.closed:
                 continue
             try:
-                found = self._list(root, directory, tracked, listing)
+                found = self._list(root, directory, known, listing)
             except (FileNotFoundError, NotADirectoryError):
                 self._known.discard(directory)
                 continue
@@ -129,7 +158,7 @@ class Tree:
             fresh = found if everything else [path for path in found if path not in self._known]
             pending.extend(reversed(fresh))
 
-    def _list(self, root: _Root, directory: str, tracked: Collection[int], listing: Listing) -> list[str]:
+    def _list(self, root: _Root, directory: str, known: "_Known", listing: Listing) -> list[str]:
         real = os.path.realpath(directory)
         if self._is_own(real) or (directory != root.directory and not self.inside(real)):
             return []
@@ -145,19 +174,33 @@ class Tree:
                 elif item.is_dir(follow_symlinks=False):
                     if root.recursive and not hidden(item.name):
                         below.append(item.path)
-                elif root.rules.wanted(item.name) or item.inode() in tracked:
+                elif root.rules.wanted(item.name):
                     self._judge(item.path, item.path, os.lstat(item.path), real, listing)
+                elif item.inode() in known.inodes:
+                    status_of = os.lstat(item.path)
+                    if (status_of.st_dev, status_of.st_ino) in known.keys:
+                        self._judge(item.path, item.path, status_of, real, listing, wanted=False)
             except (FileNotFoundError, NotADirectoryError):  # gone since the directory was read
                 continue
         self._known.add(directory)
         listing.listed[directory] = (status.st_dev, status.st_ino)
         return below
 
-    def _judge(self, path: str, target: str, status: os.stat_result, real_parent: str, listing: Listing) -> None:
+    def _judge(
+        self,
+        path: str,
+        target: str,
+        status: os.stat_result,
+        real_parent: str,
+        listing: Listing,
+        *,
+        wanted: bool = True,
+    ) -> None:
         if self._is_own(os.path.join(real_parent, os.path.basename(target))):
             return
         problem = None if stat.S_ISREG(status.st_mode) else f"a {_kind(status.st_mode)}, not a plain file"
-        listing.entries.append(_entry(path, target, status, problem))
+        if wanted or problem is None:
+            listing.entries.append(_entry(path, target, status, problem, wanted))
 
     def _judge_link(self, path: str, listing: Listing) -> None:
         try:
@@ -175,24 +218,36 @@ class Tree:
         self._judge(path, target, status, os.path.dirname(target), listing)
 
     def _is_own(self, real: str) -> bool:
-        for excluded in self._excluded:
+        for excluded, segment in zip(self._excluded, self._segments, strict=True):
             if _below(real, excluded):
                 return True
-            stem, suffix = os.path.splitext(excluded)
-            if suffix and real.startswith((stem + ".", excluded + "-")):
-                return True  # closed segments and rotated forms of an output file
+            # Closed segments of an output file, and what logrotate makes of it or of them.
+            stem = unrotated(real)
+            if stem == excluded or segment.fullmatch(stem) or segment.fullmatch(real):
+                return True
         return False
 
 
-def _root(path: str, names: Sequence[str]) -> _Root:
-    if os.path.isfile(path):
-        return _Root(path, os.path.dirname(path), NameRules((glob.escape(os.path.basename(path)),)), recursive=False)
-    return _Root(path, path, NameRules(names), recursive=True)
+@dataclass(slots=True)
+class _Known:
+    """Files that may turn up under any name."""
+
+    keys: Collection[Key]
+    inodes: frozenset[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.inodes = frozenset(inode for _, inode in self.keys)
 
 
-def _entry(path: str, target: str, status: os.stat_result, problem: str | None) -> Entry:
+def _segment_of(output: str) -> re.Pattern[str]:
+    """Match the names that the output file gives to its closed segments."""
+    stem, suffix = os.path.splitext(output)
+    return re.compile(rf"{re.escape(stem)}\.[0-9]{{6,}}{re.escape(suffix)}", re.DOTALL)
+
+
+def _entry(path: str, target: str, status: os.stat_result, problem: str | None, wanted: bool = True) -> Entry:
     signature = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-    return Entry(path, target, status.st_dev, status.st_ino, signature, problem)
+    return Entry(path, target, status.st_dev, status.st_ino, signature, problem, wanted)
 
 
 def _below(path: str, directory: str) -> bool:

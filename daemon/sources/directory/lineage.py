@@ -1,18 +1,23 @@
 """What became of files that the ledger knows: found again, replaced, gone, or continued in another file."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from daemon.ports.inputs import FileIdentity, FileState, Intake
-from daemon.sources.content import Content, begins, continues, identify
-from daemon.sources.descriptors import DescriptorPool
-from daemon.sources.identity import read_all
-from daemon.sources.reading import COPY_MARK
-from daemon.sources.settings import WatchSettings
-from daemon.sources.tracked import Tracked
-from daemon.sources.tree import Listing
+from daemon.ports.files import FileIdentity, Files
+from daemon.ports.inputs import Inputs
+from daemon.sources.directory.content import Content, begins, identify
+from daemon.sources.directory.descriptors import DescriptorPool
+from daemon.sources.directory.identity import read_all
+from daemon.sources.directory.proof import Prover, may_hold
+from daemon.sources.directory.settings import WatchSettings
+from daemon.sources.directory.state import FileState, file_state
+from daemon.sources.directory.streams import COPY_MARK
+from daemon.sources.directory.tracked import Tracked
+from daemon.sources.directory.tree import Listing
+from daemon.sources.directory.verify import Verifier, fits_samples
 from pipeline.errors import ReportError
+from pipeline.keys import content_digest
 from pipeline.report.gunzip import decompress
 from pipeline.report.limits import Limits
 
@@ -30,37 +35,53 @@ class Lineage:
     """Connects files on disk with what the ledger knows of files."""
 
     def __init__(
-        self, intake: Intake, limits: Limits, settings: WatchSettings, clock: Callable[[], float] = time.monotonic
+        self,
+        inputs: Inputs,
+        files: Files,
+        limits: Limits,
+        settings: WatchSettings,
+        verifier: Verifier,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._intake = intake
+        self._inputs = inputs
+        self._files = files
         self._limits = limits
+        self._verifier = verifier
         self._settings = settings
         self._clock = clock
         self._absent: dict[int, _Absent] = {}
         self._by_key: dict[tuple[int, int], list[int]] = {}
         self._replaced: list[FileState] = []
-        for state in intake.files():
-            if state.path.startswith("/"):  # other sources keep theirs under other names
-                self._absent[state.file_id] = _Absent(state)
-                self._by_key.setdefault((state.identity.device, state.identity.inode), []).append(state.file_id)
+        for state in map(file_state, files.known()):
+            self._absent[state.input_id] = _Absent(state)
+            self._by_key.setdefault((state.identity.device, state.identity.inode), []).append(state.input_id)
 
-    def inodes(self) -> set[int]:
-        """Give the inode numbers of files that may be found under any name."""
-        return {absent.state.identity.inode for absent in self._absent.values()}
+    def keys(self) -> set[tuple[int, int]]:
+        """Give device and inode number of files that may be found under any name."""
+        return {(absent.state.identity.device, absent.state.identity.inode) for absent in self._absent.values()}
 
-    def recognise(self, file: Tracked, content: Content) -> bool:
+    def is_same_document(self, file: Tracked, content: Content) -> bool:
+        """Say whether a file holds, byte for byte, the document that the ledger knows of it."""
+        raw = read_all(content.descriptor, self._limits.max_bytes + 1)
+        return file.state is not None and content_digest(raw) == file.state.digest
+
+    def recognise(self, file: Tracked, content: Content) -> Generator[None, None, bool]:
         """Find out whether the ledger knows a file that was just opened.
 
         Returns True when it knows other content under this very identity, which may be found elsewhere now.
         """
         replaced = False
         for state in self._of(file):
-            del self._absent[state.file_id]
             born = state.identity.birth_ns
             same = born is None or file.birth_ns is None or born == file.birth_ns
-            if same and file.state is None and self._fits(state, file, content):
-                file.state = state
-                file.open_scan = state.scan_no is not None
+            fits = False
+            if same and file.state is None:
+                file.verified = state.seen if born is not None and born == file.birth_ns else None
+                fits = yield from self._fits(state, file, content, born is not None and born == file.birth_ns)
+            del self._absent[state.input_id]
+            if fits:
+                file.state = file.state or state
+                file.open_scan = state.open
             else:
                 self._replaced.append(state)
                 replaced = replaced or state.kind == "stream"
@@ -70,9 +91,9 @@ class Lineage:
         """Find what the ledger knows of a file that cannot be opened."""
         if file.state is None:
             for state in self._of(file):
-                del self._absent[state.file_id]
+                del self._absent[state.input_id]
                 file.state = state
-                file.open_scan = state.scan_no is not None
+                file.open_scan = state.open
                 return
 
     def lose(self, file: Tracked) -> bool:
@@ -88,7 +109,7 @@ class Lineage:
         """Record a new name."""
         assert file.state is not None
         state = replace(file.state, path=file.path)
-        self._intake.update_file(state)
+        self._files.move(state.input_id, state.path, state.identity)
         return state
 
     def refresh(self, listing: Listing, tracked: dict[tuple[int, int], Tracked]) -> None:
@@ -101,10 +122,10 @@ class Lineage:
             elif absent.since is None:
                 absent.since = now
 
-    def adopt(self, files: Iterable[Tracked], pool: DescriptorPool) -> Iterator[tuple[Tracked, str]]:
+    def adopt(self, files: Iterable[Tracked], pool: DescriptorPool) -> Iterator[tuple[Tracked, str] | None]:
         """Continue lost streams in new files that begin with all that was consumed of them.
 
-        Yields (the new file, the old path).
+        Yields (the new file, the old path), and None now and then.
         """
         files = list(files)
         fresh = sorted(
@@ -123,74 +144,82 @@ class Lineage:
         unread = [file for file in files if _is_gone_unread(file)]
         if not lost and not unread:
             return
-        matches: list[tuple[int, int, int, FileIdentity]] = []
+        matches: list[tuple[int, int, int, FileState]] = []
         for position, file in enumerate(fresh):
             assert file.descriptor is not None
             content = _content(file, file.descriptor, self._limits)
             if content is None:
                 continue
             for other in unread:
-                if other.descriptor is not None and begins(Content(other.descriptor), content):
+                if other.descriptor is not None and (yield from begins(Content(other.descriptor), content)):
                     self._let_go(other, pool)
-            for number, (state, gone) in enumerate(lost):
-                if continues(state, content) and (gone is None or _contains(content, gone)):
-                    matches.append((-_evidence(state, gone), position, number, identify(content, state.offset)))
+            continued = yield from _continued(content, [state for state, _ in lost])
+            for number, state in continued.items():
+                gone = lost[number][1]
+                if gone is None or gone.descriptor is None or (yield from begins(Content(gone.descriptor), content)):
+                    matches.append((-_evidence(state, gone), position, number, state))
         # Two lost files may have begun alike: the match that explains most bytes decides.
         adopted: set[int] = set()
-        for _, position, number, identity in sorted(matches, key=lambda match: match[:3]):
-            file, (state, gone) = fresh[position], lost[number]
+        for _, position, number, state in sorted(matches, key=lambda match: match[:3]):
+            file, gone = fresh[position], lost[number][1]
             if file.state is None and number not in adopted:
                 adopted.add(number)
-                self._continue(state, gone, file, identity, pool)
+                assert file.descriptor is not None
+                self._continue(state, gone, file, identify(Content(file.descriptor)), pool)
                 yield file, state.path
 
     def settle(self) -> None:
         """Let the ledger forget what was replaced, and what has been gone for long; close its scans."""
         while self._replaced:
-            self._intake.drop_file(self._replaced[-1].file_id)
+            self._inputs.drop(self._replaced[-1].input_id)
             self._replaced.pop()
         now = self._clock()
-        for file_id, absent in list(self._absent.items()):
+        for input_id, absent in list(self._absent.items()):
             if absent.since is None:
                 continue
             if not absent.closed:
-                if absent.state.scan_no is not None:
-                    self._intake.close_stream(file_id)
+                if absent.state.open:
+                    self._inputs.close_scan(input_id)
                 absent.closed = True
             if now >= absent.since + self._settings.forget_after_s:
-                self._intake.drop_file(file_id)
-                del self._absent[file_id]
+                self._inputs.drop(input_id)
+                del self._absent[input_id]
 
     def _let_go(self, gone: Tracked, pool: DescriptorPool) -> None:
         """Leave a file that is gone unread, because all of it is in another one."""
         if gone.state is not None:
-            self._intake.drop_file(gone.state.file_id)
+            self._inputs.drop(gone.state.input_id)
         gone.restart()
         gone.drained = True
         gone.signature = gone.current
         pool.close(gone)
 
     def _of(self, file: Tracked) -> list[FileState]:
-        return [self._absent[file_id].state for file_id in self._by_key.get(file.key, ()) if file_id in self._absent]
+        return [self._absent[input_id].state for input_id in self._by_key.get(file.key, ()) if input_id in self._absent]
 
-    def _fits(self, state: FileState, file: Tracked, content: Content) -> bool:
-        # What is compressed is judged by its digest when it is read; a document may have any content.
-        return state.kind == "document" or file.compressed or continues(state, content)
+    def _fits(self, state: FileState, file: Tracked, content: Content, born_alike: bool) -> Generator[None, None, bool]:
+        if not file.wanted and not born_alike and (state.kind == "document" or file.compressed):
+            # Only its number is known to be that of a report: its content must be that of the report, too.
+            return content_digest(read_all(content.descriptor, self._limits.max_bytes + 1)) == state.digest
+        if state.kind == "document" or file.compressed:
+            return True  # judged by its digest when it is read; a document may have any content
+        return (yield from self._verifier.check(file, state, content))
 
     def _continue(
         self, state: FileState, gone: Tracked | None, file: Tracked, identity: FileIdentity, pool: DescriptorPool
     ) -> None:
-        moved = replace(state, path=file.path, identity=identity, digest=None)
-        self._intake.update_file(moved)
+        moved = replace(state, path=file.path, identity=identity, digest=None, seen=None)
+        self._files.move(moved.input_id, moved.path, moved.identity)
         file.state = moved
         file.searched = 0
-        file.open_scan = True  # it may be: `scan_no` is only as fresh as the start
+        file.verified = None
+        file.open_scan = True  # it may be: `state.open` is only as fresh as the start
         if gone is not None:
             pool.close(gone)
             gone.state = None
             gone.open_scan = False
-        self._absent.pop(state.file_id, None)
-        self._replaced = [other for other in self._replaced if other.file_id != state.file_id]
+        self._absent.pop(state.input_id, None)
+        self._replaced = [other for other in self._replaced if other.input_id != state.input_id]
 
 
 def _content(file: Tracked, descriptor: int, limits: Limits) -> Content | None:
@@ -217,10 +246,22 @@ def _evidence(state: FileState, gone: Tracked | None) -> int:
     return state.offset if gone is None or gone.descriptor is None else max(state.offset, gone.current[0])
 
 
-def _contains(content: Content, gone: Tracked) -> bool:
-    """Say whether nothing is left in a file that is gone but its descriptor which the content does not have."""
-    if gone.descriptor is None:
-        return True
-    old = Content(gone.descriptor)
-    size = old.size()
-    return content.size() >= size and content.tail(size) == old.tail(size)
+def _continued(content: Content, lost: list[FileState]) -> Generator[None, None, dict[int, FileState]]:
+    """Find out which lost streams a content begins with all that was consumed of, reading it once; by their index.
+
+    What version 0.1 kept of a stream is samples: they connect it with another file only in the middle of a scan, where
+    reading anew would bring the first part a second time.
+    """
+    found: dict[int, FileState] = {}
+    prover = Prover()
+    for number, state in sorted(enumerate(lost), key=lambda pair: pair[1].offset):
+        samples = state.samples
+        if samples is None and not may_hold(state.proof, content):
+            continue
+        if samples is not None and not (state.open and samples.is_whole and fits_samples(samples, content)):
+            continue
+        yield from prover.read(content, state.offset)
+        proof = prover.proof()
+        if prover.offset == state.offset and (samples is not None or proof == state.proof):
+            found[number] = replace(state, proof=proof, samples=None)
+    return found

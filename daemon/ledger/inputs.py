@@ -1,0 +1,202 @@
+"""The ledger's side of admission: inputs, documents and lines."""
+
+import os
+from collections.abc import Iterable, Sequence
+from sqlite3 import Connection
+
+from daemon.ledger import codec, scans
+from daemon.ledger.database import Database
+from daemon.ledger.places import Place
+from daemon.ledger.quarantine import NOT_FINDINGS, store_reject
+from daemon.ledger.store import Clock, Store
+from daemon.ledger.stream import StreamAdmission
+from daemon.ports.inputs import Admitted, Input
+from pipeline.errors import LedgerError
+from pipeline.finding import ParsedReport, Reject
+from pipeline.report.records import StreamRecord
+
+COLUMNS = "i.input_id, i.kind, i.name, i.position, i.reread, i.open_scan"
+
+
+class InputStore(Store):
+    """Implements `daemon.ports.inputs.Inputs`."""
+
+    def __init__(
+        self, database: Database, clock: Clock, host: str | None = None, max_findings: int | None = None
+    ) -> None:
+        """Args:
+        host: whose scan it is when the report does not say.
+        max_findings: of one scan of a stream; None is no bound.
+        """
+        super().__init__(database, clock)
+        self._host = host
+        self._max_findings = max_findings
+
+    def known(self, kind: str) -> list[Input]:
+        """Give the inputs of a kind that have not been dropped, in the order in which they were added."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                f"SELECT {COLUMNS} FROM inputs i WHERE i.kind = ? ORDER BY i.input_id",  # noqa: S608
+                (kind,),
+            ).fetchall()
+        return [input_of(row) for row in rows]
+
+    def add(self, kind: str, name: str) -> Input:
+        """Make an input known, nothing of which was read."""
+        with self._database.write() as connection:
+            return add_input(connection, kind, name)
+
+    def drop(self, input_id: int) -> None:
+        """Forget an input; its open scan is closed as incomplete. What its name has shown stays known."""
+        with self._database.write() as connection:
+            self._close(connection, input_id)
+            row = connection.execute("SELECT kind, name FROM inputs WHERE input_id = ?", (input_id,)).fetchone()
+            if row is not None:
+                Place(connection, row[0], os.fsdecode(row[1])).leave(input_id)
+            connection.execute("DELETE FROM inputs WHERE input_id = ?", (input_id,))
+
+    def admit_document(
+        self,
+        source: Input,
+        digest: str,
+        reports: Sequence[ParsedReport],
+        rejects: Sequence[Reject],
+        host_key: str | None = None,
+    ) -> Admitted:
+        """Take a whole document; `reports` is empty where nothing of it could be used."""
+        with self._database.write() as connection:
+            self._require(connection, source)
+            now = self._now()
+            scans_new = findings_new = scans_old = findings_old = quarantined = 0
+            place = Place(connection, source.kind, source.name)
+            place.begin_anew(source.input_id)
+            for report in reports:
+                scan = None
+                if _is_scan(report):
+                    scan = self._admit_report(connection, source, place, report, host_key, now)
+                    if scan is None:
+                        scans_old += 1
+                        findings_old += len(report.findings)
+                    else:
+                        scans_new += 1
+                        findings_new += len(report.findings)
+                for reject in report.rejects:
+                    quarantined += store_reject(connection, source, reject, digest=report.digest, scan=scan, now=now)
+            for reject in rejects:
+                quarantined += store_reject(connection, source, reject, digest=digest, scan=None, now=now)
+            _store_position(connection, source)
+            connection.execute("UPDATE inputs SET reread = 0 WHERE input_id = ?", (source.input_id,))
+        return Admitted(scans_new, findings_new, scans_old, findings_old, quarantined)
+
+    def admit_records(
+        self, source: Input, records: Iterable[tuple[int, StreamRecord]], host_key: str | None = None
+    ) -> Admitted:
+        """Take lines of a stream.
+
+        Where `source` says that it is read anew, its open scan is closed, and the scans that it has shown may be shown
+        again, as redeliveries.
+        """
+        with self._database.write() as connection:
+            self._require(connection, source)
+            connection.execute(
+                "UPDATE inputs SET host_key = ? WHERE input_id = ?",
+                (None if host_key is None else codec.text(host_key), source.input_id),
+            )
+            stream = StreamAdmission(connection, source, self._now(), host_key, self._host, self._max_findings)
+            if source.anew:
+                connection.execute("UPDATE inputs SET reread = 0 WHERE input_id = ?", (source.input_id,))
+                stream.begin_anew()
+            for position, record in records:
+                stream.take(position, record)
+            admitted = stream.finish()
+            _store_position(connection, source)
+        return admitted
+
+    def close_scan(self, input_id: int) -> None:
+        """Close the open scan of a stream; does nothing where none is open."""
+        with self._database.write() as connection:
+            self._close(connection, input_id)
+
+    def _require(self, connection: Connection, source: Input) -> None:
+        if connection.execute("SELECT 1 FROM inputs WHERE input_id = ?", (source.input_id,)).fetchone() is None:
+            raise LedgerError(f"{source.name}: input {source.input_id} is not in the ledger; add it before its content")
+
+    def _close(self, connection: Connection, input_id: int) -> None:
+        row = connection.execute(
+            f"SELECT {COLUMNS}, i.host_key FROM inputs i WHERE i.input_id = ? AND i.open_scan IS NOT NULL",  # noqa: S608
+            (input_id,),
+        ).fetchone()
+        if row is None:
+            return
+        source = input_of(row[:-1])
+        stream = StreamAdmission(connection, source, self._now(), row[-1], self._host, self._max_findings)
+        stream.close()
+        stream.finish()
+
+    def _admit_report(
+        self,
+        connection: Connection,
+        source: Input,
+        place: Place,
+        report: ParsedReport,
+        host_key: str | None,
+        now: str,
+    ) -> int | None:
+        """Store a scan; returns its row, or None for a redelivery."""
+        header = report.header
+        host, host_source = scans.resolve_host(header, host_key, self._host)
+        is_stream = header.source_format == "ndjson"
+        n = 0
+        if not is_stream:
+            known = scans.known_documents(connection, host, header, report.digest)
+            same = place.find(source.input_id, host, known, timed=scans.is_timed(header), once=True)
+            if same is not None:
+                place.show(source.input_id, host, same, timed=scans.is_timed(header))
+                return None
+            n = len(known)
+        scan = scans.open_scan(connection, source, now)
+        scans.set_header(connection, scan, header, host, host_source)
+        connection.executemany(
+            "INSERT INTO inbox (scan, seq, finding) VALUES (?, ?, ?)",
+            ((scan, seq, codec.encode_finding(finding)) for seq, finding in enumerate(report.findings)),
+        )
+        rejected = sum(reject.reason not in NOT_FINDINGS for reject in report.rejects)
+        connection.execute(
+            "UPDATE scans SET findings = ?, rejected = ?, complete = ? WHERE scan = ?",
+            (len(report.findings), rejected, report.complete, scan),
+        )
+        if is_stream:
+            scans.number_stream(connection, scan, place, source.input_id, scans.header_hash(header))
+            return scan if scans.close_stream_scan(connection, scan, place, source.input_id) else None
+        as_of = header.finished_at or header.started_at or now
+        scan_id = scans.document_scan_id(host, header, report.digest, n)
+        scans.close_document_scan(connection, scan, scan_id, n, report.digest, as_of)
+        place.show(source.input_id, host, scan, timed=scans.is_timed(header))
+        return scan
+
+
+def add_input(connection: Connection, kind: str, name: str) -> Input:
+    """Make an input known inside a transaction of the caller."""
+    input_id = connection.execute("INSERT INTO inputs (kind, name) VALUES (?, ?)", (kind, os.fsencode(name))).lastrowid
+    assert input_id is not None
+    return Input(input_id, kind, name)
+
+
+def input_of(row: Sequence[object]) -> Input:
+    """Build an input from `COLUMNS`; one that is to be read again shows so when none of its scans is open."""
+    input_id, kind, name, position, reread, open_scan = row
+    assert isinstance(input_id, int) and isinstance(kind, str) and isinstance(name, bytes) and isinstance(position, str)
+    anew = bool(reread) and open_scan is None
+    return Input(input_id, kind, os.fsdecode(name), "" if anew else position, anew, open_scan is not None)
+
+
+def _is_scan(report: ParsedReport) -> bool:
+    """Tell whether there is a scan at all: bad lines in front of the first `meta` line are none."""
+    return report.header.source_format != "ndjson" or bool(report.findings or report.header.raw)
+
+
+def _store_position(connection: Connection, source: Input) -> None:
+    connection.execute(
+        "UPDATE inputs SET name = ?, position = ? WHERE input_id = ?",
+        (os.fsencode(source.name), source.position, source.input_id),
+    )

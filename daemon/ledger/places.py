@@ -1,0 +1,119 @@
+"""What was shown under a name, so that a state a host returns to is told from one that is delivered again.
+
+A report without times says nothing but what the host is like. When it is equal to one that is known, it may be a copy
+of that (rotation, compression, a restored file), or the host may be again as it was. The place tells: under one name,
+a host's states come in order. So a known scan is shown again, and its report is a redelivery, when
+
+- the content that it is found in has not shown it yet (a file that shows a scan twice holds two), and
+- it is the host's latest that this name has shown, or it was closed after that (shown under another name first: a copy
+  that lags behind), or the content which this one replaced had shown it (a file that is written anew, or read again).
+
+Otherwise the name has moved past it, and this is a new scan. A name that has shown nothing has not moved past anything:
+every copy is a redelivery.
+"""
+
+import json
+import os
+from collections.abc import Collection
+from sqlite3 import Connection
+
+MAX_HOSTS = 1_000  # remembered of one name; of the one whose latest scan is oldest the least is lost
+
+
+class Place:
+    """A name of a kind of inputs, inside a transaction of the caller."""
+
+    def __init__(self, connection: Connection, kind: str, name: str) -> None:
+        self._connection = connection
+        self._key = (kind, os.fsencode(name))
+
+    def begin_anew(self, input_id: int) -> None:
+        """Note that an input is read from its start again, or that its content is another one."""
+        shown = self._shown(input_id)
+        row = self._row()
+        if row is not None and row[0] == input_id and shown:
+            self._store(input_id, shown, row[3], row[3])
+        self._connection.execute("DELETE FROM claims WHERE input_id = ?", (input_id,))
+
+    def leave(self, input_id: int) -> None:
+        """Keep what an input that is dropped has shown here."""
+        row = self._row()
+        if row is not None and row[0] == input_id and (shown := self._shown(input_id)):
+            self._store(input_id, shown, row[3], row[3])
+
+    def find(
+        self, input_id: int, host: str, known: Collection[tuple[int, int | None]], *, timed: bool, once: bool = False
+    ) -> int | None:
+        """Give the first of the known scans with this content that the input shows again, or None.
+
+        Args:
+            known: (row, number in the order of closing or None) of each, in order.
+            timed: the report has times: it can be no other scan.
+            once: two equal reports one after the other are one.
+        """
+        if not known:
+            return None
+        shown = self._shown(input_id)
+        if timed:
+            return next((scan for scan, _ in known if once or scan not in shown), None)
+        before, base = self._enter(input_id)
+        mark = base.get(host, 0)
+        for scan, number in known:
+            if scan in shown:
+                if once and scan == shown[-1]:
+                    return scan
+            elif number is None or number >= mark or scan in before:
+                return scan
+        return None
+
+    def show(self, input_id: int, host: str, scan: int, *, timed: bool) -> None:
+        """Note that an input has shown a closed scan."""
+        if timed:
+            return
+        before, base = self._enter(input_id)
+        self._connection.execute("INSERT OR IGNORE INTO claims (input_id, scan) VALUES (?, ?)", (input_id, scan))
+        number: int = self._connection.execute("SELECT scan_no FROM scans WHERE scan = ?", (scan,)).fetchone()[0]
+        row = self._row()
+        marks = dict(row[3]) if row is not None else {}
+        if marks.get(host, 0) < number:
+            marks[host] = number
+            if len(marks) > MAX_HOSTS:
+                del marks[min(marks, key=marks.__getitem__)]
+        self._store(input_id, before, base, marks)
+
+    def _enter(self, input_id: int) -> tuple[list[int], dict[str, int]]:
+        """Give the scans of the content that this one replaced, and the latest of each host from before it."""
+        row = self._row()
+        if row is None:
+            return [], {}
+        owner, before, base, marks = row
+        if owner == input_id:
+            return before, base
+        # Another input bears the name now.
+        there = self._connection.execute("SELECT kind, name FROM inputs WHERE input_id = ?", (owner,)).fetchone()
+        if there is None:
+            pass  # dropped: `leave` has kept what it had shown
+        elif (there[0], there[1]) == self._key:
+            before = self._shown(owner)  # replaced, and about to be dropped
+        else:
+            before = []  # it goes on under another name, so this one shows nothing again but what is latest
+        self._store(input_id, before, marks, marks)
+        return before, marks
+
+    def _shown(self, input_id: int) -> list[int]:
+        rows = self._connection.execute("SELECT scan FROM claims WHERE input_id = ? ORDER BY claim", (input_id,))
+        return [scan for (scan,) in rows.fetchall()]
+
+    def _row(self) -> tuple[int, list[int], dict[str, int], dict[str, int]] | None:
+        row = self._connection.execute(
+            "SELECT owner, before, base, marks FROM places WHERE kind = ? AND name = ?", self._key
+        ).fetchone()
+        return None if row is None else (row[0], json.loads(row[1]), json.loads(row[2]), json.loads(row[3]))
+
+    def _store(self, owner: int, before: list[int], base: dict[str, int], marks: dict[str, int]) -> None:
+        self._connection.execute(
+            "INSERT INTO places (kind, name, owner, before, base, marks) VALUES (?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (kind, name) DO UPDATE SET owner = excluded.owner, before = excluded.before,"
+            " base = excluded.base, marks = excluded.marks",
+            (*self._key, owner, json.dumps(before), json.dumps(base), json.dumps(marks)),
+        )
