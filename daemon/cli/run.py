@@ -59,7 +59,7 @@ def run_daemon(given: Mapping[str, Any], config: Path | None, *, once: bool) -> 
         checkpoints = Checkpoints(settings.state_dir / CHECKPOINTS)
         try:
             # A sink that is no longer configured would hold its records back for ever.
-            for name in ledger.outbox.replace_sinks(sink.name):
+            for name in ledger.outbox.keep_only([sink.name]):
                 logger.warning("sink.replaced", sink=name, by=sink.name)
             delivery = Delivery(ledger.outbox, sink, time.monotonic)
             worker = Worker(ledger.work, resources, checkpoints, settings.analysis.batch_size)
