@@ -58,6 +58,16 @@ class Admitted:
     redelivered_findings: int = 0
     quarantined: int = 0
 
+    def __add__(self, other: "Admitted") -> "Admitted":
+        """Add all counts."""
+        return Admitted(
+            self.scans + other.scans,
+            self.findings + other.findings,
+            self.redelivered_scans + other.redelivered_scans,
+            self.redelivered_findings + other.redelivered_findings,
+            self.quarantined + other.quarantined,
+        )
+
 
 class Intake(Protocol):
     """The ledger's side of admission. Every call is one durable transaction: position, records and keys together.
