@@ -9,11 +9,12 @@ from typing import Any, Literal, Protocol
 from daemon.ports.inputs import Admitted, FileIdentity, FileState, Intake
 from daemon.ports.source import Taken
 from daemon.sources.identity import HEAD_BYTES, TAIL_BYTES
-from pipeline.errors import ReportError, SourceError
+from daemon.sources.whole import read_whole
+from pipeline.errors import SourceError
 from pipeline.finding import EXCERPT_BYTES, Reject
 from pipeline.keys import content_digest
-from pipeline.report.limits import Limits, line_too_long, too_large
-from pipeline.report.read import is_stream, read_document
+from pipeline.report.limits import Limits, line_too_long
+from pipeline.report.read import is_stream
 from pipeline.report.records import BadLine, BlankLine, StreamRecord
 from pipeline.report.stream import parse_line
 
@@ -215,15 +216,8 @@ class _Document:
     def hand_over(self, intake: Intake, file: FileState, host_key: str | None) -> tuple[FileState, Admitted]:
         raw = b"".join(self._parts)
         state = replace(file, offset=len(raw), digest=content_digest(raw))
-        try:
-            if self.full:
-                raise too_large(self._limits)
-            document = read_document(raw, self._limits, final=True)
-        except ReportError as error:
-            reject = Reject(error.reason, error.detail, error.offset, excerpt=raw[:EXCERPT_BYTES])
-            admitted = intake.admit_document(state, [], [reject], host_key)
-        else:
-            admitted = intake.admit_document(state, document.reports, document.rejects, host_key)
+        document = read_whole(raw, self._limits)
+        admitted = intake.admit_document(state, document.reports, document.rejects, host_key)
         self.due = False
         return state, admitted
 
