@@ -25,7 +25,7 @@ def to_2(connection: Connection) -> None:
     ):
         connection.execute(statement)
     connection.execute(
-        "UPDATE inputs SET kind = CASE WHEN name = ? THEN 'standard_input' ELSE 'directory' END", (_STANDARD_INPUT,)
+        "UPDATE inputs SET kind = CASE WHEN name = ? THEN 'stdin' ELSE 'directory' END", (_STANDARD_INPUT,)
     )
     connection.execute(
         "INSERT INTO files SELECT input_id, device, inode, birth_ns, file_kind FROM inputs WHERE kind = 'directory'"
@@ -77,5 +77,5 @@ def _fill_places(connection: Connection) -> None:
         ).fetchone()
         connection.execute(
             "INSERT INTO places (kind, name, owner, before, base, marks) VALUES (?, ?, ?, '[]', '{}', ?)",
-            ("standard_input" if name == _STANDARD_INPUT else "directory", name, owner, json.dumps(hosts)),
+            ("stdin" if name == _STANDARD_INPUT else "directory", name, owner, json.dumps(hosts)),
         )

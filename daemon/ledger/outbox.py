@@ -1,5 +1,6 @@
 """What waits for the sinks: one ordered queue, and a high-water mark for each of them."""
 
+from collections.abc import Collection
 from typing import Literal
 
 from daemon.ledger.store import Store
@@ -10,7 +11,7 @@ from pipeline.errors import LedgerError
 class OutboxStore(Store):
     """Implements `daemon.ports.outbox.Outbox`. Positions are without gaps and are never used twice."""
 
-    def register(self, name: str, start: Literal["retained", "end"] = "retained") -> int:
+    def register(self, sink: str, start: Literal["retained", "end"] = "retained") -> int:
         """Make a sink known; what it has not taken is kept from then on.
 
         Args:
@@ -22,22 +23,25 @@ class OutboxStore(Store):
         with self._database.write() as connection:
             connection.execute(
                 "INSERT OR IGNORE INTO sinks (name, delivered) VALUES (?, ?)",
-                (name, self.end() if start == "end" else self._begin()),
+                (sink, self.end() if start == "end" else self._begin()),
             )
-            return self._mark(name)
+            return self._mark(sink)
 
-    def replace_sinks(self, name: str) -> list[str]:
-        """Make a sink the only one; returns the names of those that are forgotten.
+    def keep_only(self, names: Collection[str]) -> list[str]:
+        """Make these the sinks that there are; returns the names of those that are released, in order.
 
-        A new one goes on where they stopped, so that of two files one after the other none lacks a row and no row is
-        in both.
+        What only a released sink had not taken goes. A new one goes on where the earliest of those stopped, so that
+        of two files one after the other none lacks a row and no row is in both; where none is released it begins with
+        the oldest row that is still there.
         """
         with self._database.write() as connection:
-            others = dict(connection.execute("SELECT name, delivered FROM sinks WHERE name <> ?", (name,)).fetchall())
-            start = min(others.values()) if others else self._begin()
-            connection.execute("INSERT OR IGNORE INTO sinks (name, delivered) VALUES (?, ?)", (name, start))
-            connection.execute("DELETE FROM sinks WHERE name <> ?", (name,))
-        return sorted(others)
+            released = {name: mark for name, mark in self.sinks().items() if name not in names}
+            start = min(released.values()) if released else self._begin()
+            connection.executemany(
+                "INSERT OR IGNORE INTO sinks (name, delivered) VALUES (?, ?)", ((name, start) for name in names)
+            )
+            connection.executemany("DELETE FROM sinks WHERE name = ?", ((name,) for name in released))
+        return sorted(released)
 
     def sinks(self) -> dict[str, int]:
         """Give the high-water mark of each sink."""

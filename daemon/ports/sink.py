@@ -27,7 +27,7 @@ class Sink(Protocol):
             SinkError: when it cannot just now; it will be called again.
         """
 
-    def write(self, rows: Sequence[OutboxRow]) -> None:
+    def write(self, rows: Sequence[OutboxRow]) -> int:
         """Take the rows; returns the position up to which everything that was ever offered is durable.
 
         A sink may hold rows back (until a scan ends, until a broker has confirmed them) by returning an earlier

@@ -13,9 +13,12 @@ import pytest
 from structlog.testing import capture_logs
 
 import daemon.service
+import daemon.shard
 from daemon.cli.exits import Exit
 from daemon.ledger import Ledger
-from daemon.service import FORCED, Progress
+from daemon.service import FORCED
+from daemon.shard import Progress
+from daemon.sources.directory.source import ReportDirectory
 from daemon.sources.directory.tracked import SweepResult
 from pipeline.errors import LedgerError
 from tests.daemon.house import House
@@ -32,7 +35,7 @@ def logs() -> Iterator[list[Any]]:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beat fast and wait shortly."""
     monkeypatch.setattr(daemon.service, "_HEARTBEAT_S", 0.01)
-    monkeypatch.setattr(daemon.service, "_RETRY_S", (0.01,))
+    monkeypatch.setattr(daemon.shard, "_RETRY_S", (0.01,))
 
 
 def events(logs: list[Any]) -> list[str]:
@@ -58,15 +61,16 @@ def test_one_report_that_cannot_be_read_does_not_keep_it_from_being_ready(tmp_pa
     async def script(house: House) -> None:
         root = str(house.root)
         await house.until(lambda: "READY=1" in house.said)
-        house.service._ready = False
-        house.service._swept(SweepResult(full=True, unreadable=(root,)))
-        assert not house.service._ready
-        house.service._swept(SweepResult(full=True, missing_roots=(root,)))
-        assert not house.service._ready
-        house.service._swept(SweepResult(full=False))
-        assert not house.service._ready
-        house.service._swept(SweepResult(full=True, unreadable=(f"{root}/a.json",)))
-        assert house.service._ready
+        (source,) = house.shard.sources
+        assert isinstance(source, ReportDirectory) and source.ready
+        source._report(SweepResult(full=True, unreadable=(root,)))
+        assert not source.ready
+        source._report(SweepResult(full=False))
+        assert not source.ready
+        source._report(SweepResult(full=True, unreadable=(f"{root}/a.json",)))
+        assert source.ready
+        source._report(SweepResult(full=True, missing_roots=(root,)))
+        assert not source.ready
 
     House(tmp_path).run(script)
 
@@ -96,14 +100,14 @@ def test_pings_stop_when_a_part_gets_nowhere_and_go_on_when_it_does(
 
     async def script(house: House) -> None:
         await house.until(lambda: house.said.count("WATCHDOG=1") > 3, "pings")
-        house.service._progress.mark("model")  # a part that never says another word
+        house.shard.progress.mark("model")  # a part that never says another word
         house.ahead += 121
         await house.until(lambda: ["model"] in stalled(), "only that part is stalled")
         pings = house.said.count("WATCHDOG=1")
         beats = len(house.statuses())
         await house.until(lambda: len(house.statuses()) > beats + 5)
         assert house.said.count("WATCHDOG=1") == pings
-        house.service._progress.mark("model")
+        house.shard.progress.mark("model")
         await house.until(lambda: house.said.count("WATCHDOG=1") > pings, "pings again")
 
     House(tmp_path).run(script)
@@ -210,7 +214,7 @@ def test_f36_a_slow_output_holds_the_inputs_back_and_everything_comes_in_the_end
 ) -> None:
     """The ledger takes no more than the limit and one report beyond it; the rest waits in its files."""
     limit = 150
-    monkeypatch.setattr(daemon.service, "MAX_BACKLOG", limit)
+    monkeypatch.setattr(daemon.shard, "MAX_BACKLOG", limit)
     names = ("web01-ioc.json", "web01-unpriv.json", "web01-base-default.json", "db02-drift-1.json", "db02-drift-2.json")
     most = max(len(report(name).findings) for name in names)
     total = sum(len(report(name).findings) for name in names)

@@ -108,9 +108,16 @@ class Sweeper:
 
         For a run that ends when it has read what it found.
         """
+        result = SweepResult()
+        for _ in self.final_steps(result):
+            pass
+        return result
+
+    def final_steps(self, result: SweepResult) -> Iterator[None]:
+        """Do what `finish` does; yields after each transaction."""
         self._reader.final = True
         try:
-            return self.sweep()
+            yield from self.steps(None, result)
         finally:
             self._reader.final = False
 

@@ -57,12 +57,12 @@ def test_a_sink_that_replaces_another_goes_on_where_that_one_stopped(ledger: Led
     first, second, *rest = (row.position for row in ledger.outbox.pending(SINK, 99))
     assert rest
     ledger.outbox.delivered(SINK, first)
-    assert ledger.outbox.replace_sinks("moved") == [SINK]
+    assert ledger.outbox.keep_only(["moved"]) == [SINK]
     assert ledger.outbox.sinks() == {"moved": first}
     assert ledger.outbox.pending("moved", 1)[0].position == second
-    assert ledger.outbox.replace_sinks("moved") == []
+    assert ledger.outbox.keep_only(["moved"]) == []
     ledger.outbox.delivered("moved", second)
-    assert ledger.outbox.replace_sinks(SINK) == ["moved"]
+    assert ledger.outbox.keep_only([SINK]) == ["moved"]
     assert ledger.outbox.sinks() == {SINK: second}
 
 
@@ -71,7 +71,7 @@ def test_the_first_sink_begins_with_what_waits(ledger: Ledger) -> None:
     work_off(ledger)
     waiting = len(ledger.outbox.pending(SINK, 99))
     without_sinks(ledger)
-    assert ledger.outbox.replace_sinks("one") == []
+    assert ledger.outbox.keep_only(["one"]) == []
     assert len(ledger.outbox.pending("one", 99)) == waiting
 
 
@@ -97,7 +97,7 @@ def test_rows_go_when_every_sink_has_them(ledger: Ledger) -> None:
     assert ledger.outbox.prune(limit=2) == 2
     assert ledger.outbox.prune(limit=2) == 1
     assert positions(ledger, "slow") == [4]
-    assert ledger.outbox.replace_sinks(SINK) == ["slow"]
+    assert ledger.outbox.keep_only([SINK]) == ["slow"]
     assert ledger.outbox.prune() == 1
 
 
@@ -127,3 +127,17 @@ def test_upkeep_gives_the_space_back(ledger: Ledger) -> None:
         pass
     assert ledger.status()["outbox_rows"] == 0
     assert ledger.status()["bytes"] <= empty + 16 * 4096
+
+
+def test_several_sinks_are_kept_new_ones_added_and_others_released(ledger: Ledger) -> None:
+    fill(ledger)
+    ledger.outbox.register("gone")
+    ledger.outbox.delivered("gone", 1)
+    ledger.outbox.delivered(SINK, 3)
+    assert ledger.outbox.keep_only([SINK, "new"]) == ["gone"]
+    assert ledger.outbox.sinks() == {SINK: 3, "new": 1}
+    assert ledger.outbox.keep_only(["new", SINK, "newer"]) == []
+    assert ledger.outbox.prune() == 0 and ledger.outbox.sinks()["newer"] == 0  # what is still there
+    ledger.outbox.delivered("newer", 2)
+    ledger.outbox.delivered("new", 4)
+    assert ledger.outbox.prune() == 2  # up to the lowest mark
