@@ -65,6 +65,7 @@ class ReportDirectory:
         self.ready = False
         self.last = SweepResult()
         self._missing: tuple[str, ...] = ()
+        self._awaited: tuple[str, ...] = ()
         self.swept_at = clock()
         self.swept_fully_at: float | None = None
         self.polling = settings.watch == "poll"
@@ -143,8 +144,8 @@ class ReportDirectory:
             while not stop.is_set():
                 result = SweepResult()
                 await self._go_through(self._sweeper.final_steps(result), result)
-                if result.missing_roots:
-                    raise SourceError(f"{result.missing_roots[0]}: is not there")
+                for root in (*result.missing_roots, *result.awaited):
+                    raise SourceError(f"{root}: is not there")
                 if not result.unread_bytes:
                     break
                 await asyncio.sleep(_BLOCKED_S)
@@ -202,6 +203,10 @@ class ReportDirectory:
                     "source.root_missing", roots=result.missing_roots, advice="it is watched as soon as it appears"
                 )
             self._missing = result.missing_roots
+        if result.full and result.awaited != self._awaited:
+            for path in result.awaited:
+                logger.info("source.file_awaited", path=path)
+            self._awaited = result.awaited
         self.last = result
         self.swept_at = self._clock()
         if result.full:

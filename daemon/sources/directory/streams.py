@@ -49,6 +49,10 @@ class StreamReader:
         """
         state = file.state
         if state is not None and state.digest == COPY_MARK:
+            if not (yield from self._still_there(file, state.proof, content)):
+                file.signature = None
+                result.again = True
+                return
             if end_of_lines(content) <= state.offset:
                 file.finish(signature)
                 return
@@ -76,6 +80,10 @@ class StreamReader:
             file.searched = piece.end
             file.open_scan = True
             yield
+        if not (yield from self._still_there(file, state.proof, content)):
+            file.signature = None  # rewritten since it was looked at, with nothing behind what was read
+            result.again = True
+            return
         file.searched = lines.searched
         until = yield from self._settle_unfinished(file, lines, prover, content, result)
         if raw_digest is not None and until is None:

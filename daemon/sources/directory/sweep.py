@@ -155,6 +155,7 @@ class Sweeper:
         result.full = listing.full
         if listing.full:
             self._note_roots(listing, result)
+            result.awaited = tuple(listing.awaited)
         result.missing_roots = tuple(root for root, identity in self._roots.items() if identity is None)
         result.files = len(self._tracked)
         if blocked:

@@ -112,6 +112,7 @@ class SweepResult:
         again: something moved while it was read; sweep again soon.
         next_due: when a deadline falls (monotonic), or None.
         missing_roots: roots that are not there.
+        awaited: single files that are to be read and are not there, nor any rotated form of them.
         replaced_roots: roots that are another directory than at the last full sweep (or are back).
         unreadable: paths that may not be read.
     """
@@ -127,6 +128,7 @@ class SweepResult:
     again: bool = False
     next_due: float | None = None
     missing_roots: tuple[str, ...] = ()
+    awaited: tuple[str, ...] = ()
     replaced_roots: tuple[str, ...] = ()
     unreadable: tuple[str, ...] = ()
 

@@ -42,7 +42,8 @@ class Listing:
     Attributes:
         listed: directories that were read to the end.
         closed: directories that could not be read, with the reason; nothing is known of what lies below them.
-        roots: identity of each root, None where it is missing.
+        roots: identity of each root, None where it is missing; of a single file that of its directory.
+        awaited: single files that are not there, nor any rotated form of them.
     """
 
     full: bool
@@ -50,6 +51,7 @@ class Listing:
     listed: dict[str, tuple[int, int]] = field(default_factory=dict)
     closed: dict[str, str] = field(default_factory=dict)
     roots: dict[str, tuple[int, int] | None] = field(default_factory=dict)
+    awaited: list[str] = field(default_factory=list)
 
     def covers(self, path: str) -> bool:
         """Say whether the absence of `path` from the entries means that it is gone."""
@@ -104,7 +106,10 @@ class Tree:
                 listing.roots[root.path] = None
                 continue
             listing.roots[root.path] = (status.st_dev, status.st_ino)
+            found = len(listing.entries)
             self._walk(root, root.directory, numbers, listing, everything=True)
+            if not root.recursive and len(listing.entries) == found and not os.path.lexists(root.path):
+                listing.awaited.append(root.path)
         return listing
 
     def partial(self, paths: Iterable[str], known: Collection[Key] = ()) -> Listing:
