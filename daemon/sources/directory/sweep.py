@@ -172,7 +172,7 @@ class Sweeper:
                 logger.info("source.file_continued", path=continued[0].path, was=continued[1])
         self._lineage.settle()
         yield
-        self._streams = [file for file in self._tracked.values() if _is_stream(file)]
+        self._streams = [file for file in self._tracked.values() if file.is_growing_stream]
         for file in self._in_order(self._tracked.values()):
             if file.gone_at is None and self._gone_only:
                 continue
@@ -184,7 +184,7 @@ class Sweeper:
 
     def _note_blocked(self, result: SweepResult) -> None:
         result.blocked = result.again = True
-        result.unread_bytes = sum(_unread(file) for file in self._tracked.values())
+        result.unread_bytes = sum(file.unread_bytes for file in self._tracked.values())
 
     # What is there
 
@@ -384,22 +384,3 @@ def _discover(entry: Entry, now: float) -> Tracked:
         changed_at=now,
         first_seen=now,
     )
-
-
-def _is_stream(file: Tracked) -> bool:
-    """Say whether this is an uncompressed stream, partly read and still there."""
-    state = file.state
-    return (
-        state is not None
-        and state.kind == "stream"
-        and state.offset > 0
-        and file.gone_at is None
-        and not file.compressed
-    )
-
-
-def _unread(file: Tracked) -> int:
-    if file.drained and file.current == file.signature:
-        return 0
-    offset = file.state.offset if file.state is not None and file.state.kind == "stream" else 0
-    return max(0, file.current[0] - offset)

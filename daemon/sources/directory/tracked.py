@@ -63,6 +63,26 @@ class Tracked:
     def key(self) -> tuple[int, int]:
         return self.device, self.inode
 
+    @property
+    def is_growing_stream(self) -> bool:
+        """Say whether this is an uncompressed stream, partly read and still there."""
+        state = self.state
+        return (
+            state is not None
+            and state.kind == "stream"
+            and state.offset > 0
+            and self.gone_at is None
+            and not self.compressed
+        )
+
+    @property
+    def unread_bytes(self) -> int:
+        """How much of it is left to read, as far as its size tells."""
+        if self.drained and self.current == self.signature:
+            return 0
+        offset = self.state.offset if self.state is not None and self.state.kind == "stream" else 0
+        return max(0, self.current[0] - offset)
+
     def due(self, now: float) -> bool:
         """Say whether there is something to read or to decide."""
         if self.current != self.signature:

@@ -1,0 +1,153 @@
+"""What every source promises the shard that it feeds."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from daemon.ports.source import Source, Taken
+from daemon.sources.directory.settings import WatchSettings
+from daemon.sources.directory.source import ReportDirectory
+from daemon.sources.standard_input import Descriptor, StandardInput
+from pipeline.errors import LedgerError, SourceError
+from pipeline.report.limits import Limits
+from tests.daemon.memory_inputs import MemoryFiles, MemoryInputs
+from tests.daemon.sources.world import META, lines, stream
+
+Blocked = Callable[[], bool]
+
+
+class Fed:
+    """A source, and the way in which reports get to it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.inputs = MemoryInputs()
+        self.blocked = False
+        self.source = self.make(directory)
+
+    def make(self, directory: Path) -> Source:
+        raise NotImplementedError
+
+    def give(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    def end(self) -> None:
+        """Say that nothing more comes."""
+
+
+class FromADirectory(Fed):
+    def make(self, directory: Path) -> Source:
+        self._path = directory / "in" / "a.ndjson"
+        self._path.parent.mkdir()
+        settings = WatchSettings(roots=(str(directory / "in"),), watch="poll", poll_s=0.05)
+        return ReportDirectory(self.inputs, MemoryFiles(self.inputs), Limits(), settings, blocked=lambda: self.blocked)
+
+    def give(self, data: bytes) -> None:
+        with self._path.open("ab") as file:
+            file.write(data)
+
+
+class FromAPipe(Fed):
+    def make(self, directory: Path) -> Source:
+        read_end, self._write_end = os.pipe()
+        return StandardInput(Descriptor(read_end), self.inputs, Limits(), blocked=lambda: self.blocked)
+
+    def give(self, data: bytes) -> None:
+        os.write(self._write_end, data)
+
+    def end(self) -> None:
+        os.close(self._write_end)
+
+
+@pytest.fixture(params=[FromADirectory, FromAPipe])
+def fed(request: pytest.FixtureRequest, tmp_path: Path) -> Fed:
+    made: Fed = request.param(tmp_path)
+    return made
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    for _ in range(400):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not come to that")
+
+
+def test_a_dry_run_takes_all_and_ends(fed: Fed) -> None:
+    told: list[Taken] = []
+    fed.give(stream("1", "2"))
+    fed.end()
+    asyncio.run(fed.source.run(asyncio.Event(), told.append, dry=True))
+    assert fed.inputs.ids == ["1", "2"]
+    assert not fed.inputs.open
+    assert sum(taken.admitted.findings for taken in told) == 2
+    assert sum(taken.bytes_read for taken in told) == len(stream("1", "2"))
+
+
+def test_it_takes_what_comes_until_it_is_told_to_stop(fed: Fed) -> None:
+    told: list[Taken] = []
+
+    async def test() -> None:
+        stop = asyncio.Event()
+        task = asyncio.create_task(fed.source.run(stop, told.append))
+        fed.give(META + lines("1"))
+        await until(lambda: fed.inputs.ids == ["1"])
+        fed.give(lines("2"))
+        await until(lambda: fed.inputs.ids == ["1", "2"])
+        await until(lambda: fed.source.ready)
+        assert (fed.source.healthy, fed.source.problems(), fed.source.overflows) == (True, [], 0)
+        stop.set()
+        await asyncio.wait_for(task, 10)
+
+    asyncio.run(test())
+    assert sum(taken.admitted.findings for taken in told) == 2
+
+
+def test_a_ledger_that_takes_nothing_ends_the_run_and_the_next_goes_on(fed: Fed) -> None:
+    async def test() -> None:
+        stop = asyncio.Event()
+        fed.inputs.full = True
+        fed.give(META + lines("1"))
+        with pytest.raises(LedgerError):
+            await asyncio.wait_for(fed.source.run(stop, lambda taken: None), 10)
+        fed.inputs.full = False
+        task = asyncio.create_task(fed.source.run(stop, lambda taken: None))
+        await until(lambda: fed.inputs.ids == ["1"])
+        stop.set()
+        await asyncio.wait_for(task, 10)
+
+    asyncio.run(test())
+
+
+def test_nothing_is_taken_while_the_ledger_has_no_room(fed: Fed) -> None:
+    async def test() -> None:
+        stop = asyncio.Event()
+        fed.blocked = True
+        fed.give(META + lines("1"))
+        told: list[Taken] = []
+        task = asyncio.create_task(fed.source.run(stop, told.append))
+        await until(lambda: bool(told))  # it shows that it lives
+        assert fed.inputs.ids == []
+        fed.blocked = False
+        fed.source.look_again()
+        await until(lambda: fed.inputs.ids == ["1"])
+        stop.set()
+        await asyncio.wait_for(task, 10)
+
+    asyncio.run(test())
+
+
+def test_it_has_a_kind_and_a_name_and_gives_back_what_it_can(fed: Fed) -> None:
+    assert fed.source.kind and fed.source.name
+    assert fed.source.release() is False  # nothing is open yet, or nothing can be closed
+
+
+def test_a_dry_run_of_what_is_not_there_says_so(tmp_path: Path) -> None:
+    inputs = MemoryInputs()
+    for name in ("nowhere", "nowhere.json"):
+        settings = WatchSettings(roots=(str(tmp_path / name),))
+        source = ReportDirectory(inputs, MemoryFiles(inputs), Limits(), settings)
+        with pytest.raises(SourceError, match=f"{name}: is not there"):
+            asyncio.run(source.run(asyncio.Event(), lambda taken: None, dry=True))
