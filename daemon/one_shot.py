@@ -17,7 +17,8 @@ from pipeline.errors import ReportError
 from pipeline.finding import ParsedReport, Reject
 from pipeline.graph.batches import run_batch
 from pipeline.graph.graph import build_graph
-from pipeline.graph.session import Resources, ScanSession
+from pipeline.graph.resources import Resources
+from pipeline.graph.session import ScanSession
 from pipeline.output.enriched import Line
 from pipeline.output.records import ScanRecord
 from pipeline.report.limits import Limits, too_large
@@ -93,12 +94,12 @@ class OneShot:
             prior = self._prior(context)
             if prior is not None:
                 context = replace(context, scan_no=1 + max((row.last_scan_no for row in prior.values()), default=0))
-            session = ScanSession(context, report.findings, self._resources, prior)
-            self._sessions[0] = session
+            session = ScanSession.of(context, report.findings, self._resources, prior)
+            self._sessions.clear()
+            self._sessions[context.scan_no] = session
             for first in range(0, len(report.findings), self._batch_size):
                 last = min(first + self._batch_size, len(report.findings))
-                state = run_batch(self._graph, 0, first, last)
-                emit(session.take_lines(first, last, state["decided"]))
+                emit(run_batch(self._graph, session, first, last))
                 advance(last, len(report.findings))
             if self._ledger is not None and session.comparison is not None:
                 self._ledger.update_baseline(

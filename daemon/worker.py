@@ -5,7 +5,6 @@ import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import structlog
 
@@ -17,7 +16,9 @@ from pipeline.errors import LedgerError
 from pipeline.finding import Member, RawFinding
 from pipeline.graph.batches import run_batch
 from pipeline.graph.graph import BatchGraph, build_graph
-from pipeline.graph.session import Paused, Resources, ScanSession
+from pipeline.graph.resources import Resources
+from pipeline.graph.session import Paused, ScanSession, Stale
+from pipeline.graph.state import thread_name
 from pipeline.output.enriched import Line
 from pipeline.output.records import ScanRecord
 from pipeline.output.unanalysed import unanalysed_line, unanalysed_record
@@ -122,7 +123,7 @@ class Worker:
         scope = baseline_scope(scan.header, scan.host_source)
         prior = self._queue.baseline(scan.host, scope) if scope is not None else None
         try:
-            session = ScanSession(_context(scan), findings, self._resources, prior)
+            session = ScanSession.of(_context(scan), findings, self._resources, prior)
         except Exception as error:
             # A fault of ours that every start would meet again: the findings go out as they came.
             logger.error("scan.failed", scan_id=scan.scan_id, source=scan.source, error=repr(error), exc_info=True)
@@ -177,30 +178,31 @@ class Worker:
     def _together(self, session: ScanSession, batch: Batch, thread: str) -> list[Line]:
         self._slice_ends = self._clock() + _SLICE_S
         try:
-            state = run_batch(self._graph, batch.scan_no, batch.first, batch.last, thread=thread)
+            return run_batch(self._graph, session, batch.first, batch.last, thread=thread)
+        except Stale as stale:
+            logger.info("batch.restarted", first=batch.first, last=batch.last, reason=str(stale))
+            self._checkpoints.delete(thread)
+            return run_batch(self._graph, session, batch.first, batch.last, thread=thread)
         finally:
             self._slice_ends = math.inf
             self._tell_failure()
-        decided: dict[str, Any] = state["decided"]
-        return session.take_lines(batch.first, batch.last, decided)
 
     def _one_by_one(self, job: _Job, batch: Batch) -> bool:
         """Keep what our own code can do of a batch that it failed on as a whole; returns whether all of it is done."""
         graph = build_graph(self._sessions)
         turn_ends = self._clock() + _SLICE_S  # a model may be asked about each
         for seq in range(batch.first + len(job.lines), batch.last):
-            job.lines.append(self._alone(job, batch.scan_no, seq, graph))
+            job.lines.append(self._alone(job, seq, graph))
             if self._clock() >= turn_ends:
                 break
         return len(job.lines) == batch.last - batch.first
 
-    def _alone(self, job: _Job, scan_no: int, seq: int, graph: BatchGraph) -> Line:
+    def _alone(self, job: _Job, seq: int, graph: BatchGraph) -> Line:
         member: Member | None = None
         if job.session is not None:
             member = job.session.index.members[seq]
             try:
-                state = run_batch(graph, scan_no, seq, seq + 1)
-                (line,) = job.session.take_lines(seq, seq + 1, state["decided"])
+                (line,) = run_batch(graph, job.session, seq, seq + 1)
                 return line
             except LedgerError:
                 raise
@@ -246,8 +248,7 @@ class Worker:
         )
 
     def _thread(self, scan: ClosedScan, batch: Batch) -> str:
-        # A thread that other knowledge, policy, model or code began is never gone on with.
-        return f"{self._resources.digest}:{scan.scan_id}:{batch.first}-{batch.last}"
+        return thread_name(self._resources.digest, scan.scan_id, batch.first, batch.last)
 
     def _sweep_threads(self, wanted: "list[str] | tuple[()]") -> None:
         """Discard, once after start, the threads that nothing waits for."""

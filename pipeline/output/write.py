@@ -12,6 +12,7 @@ from pipeline.keys import digest_bytes
 
 _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS
 _NOTHING: Mapping[str, orjson.Fragment] = {}
+_MAX_PARTS = 8192  # a list of controls is 2 KB; a report can make up any number of lists
 
 Maker = Callable[[Any], dict[str, Any]]
 
@@ -31,17 +32,24 @@ def write(record: object, encoded: Mapping[str, orjson.Fragment] = _NOTHING) -> 
 
 
 class Parts:
-    """Parts of records, written once each; for those that many records share and that live as long as this does."""
+    """Parts of records that many records share, written once each."""
 
     def __init__(self) -> None:
-        self._written: dict[int, tuple[object, orjson.Fragment]] = {}
+        self._written: dict[str, orjson.Fragment] = {}
 
-    def of(self, part: object) -> orjson.Fragment:
-        """Give a part as it is written, known by its identity."""
-        known = self._written.get(id(part))
-        if known is None:  # the part is kept with it, so that no other can take its identity
-            known = self._written[id(part)] = part, orjson.Fragment(_dumped(part))
-        return known[1]
+    def of(self, name: str, part: object) -> orjson.Fragment:
+        """Give a part as it is written; `name` stands for all that it holds."""
+        known = self._written.get(name)
+        if known is None:
+            if len(self._written) >= _MAX_PARTS:
+                self._written.clear()
+            known = self._written[name] = fragment(part)
+        return known
+
+
+def fragment(part: object) -> orjson.Fragment:
+    """Write a part, for `write` to put into records."""
+    return orjson.Fragment(_dumped(part))
 
 
 def name_of(record: object) -> str:
