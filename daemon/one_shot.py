@@ -105,7 +105,7 @@ class OneShot:
                 self._ledger.update_baseline(
                     context.host,
                     scan_scope(context.header) or "",
-                    baseline_rows(session.comparison, context.scan_no),
+                    list(baseline_rows(session.comparison, context.scan_no)),
                     session.comparison.forget,
                 )
             yield Analysed(source, session, session.record())
@@ -114,6 +114,8 @@ class OneShot:
         scope = baseline_scope(context.header, context.host_source)
         if self._ledger is None or scope is None:
             return None
+        while self._ledger.settle():  # what a daemon that was killed left
+            pass
         return self._ledger.baseline(context.host, scope)
 
     def _context(self, report: ParsedReport, modified: str, seen: dict[str, int]) -> ScanContext:

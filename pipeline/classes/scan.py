@@ -56,7 +56,7 @@ class ScanIndex:
 
     context: ScanContext
     findings: Sequence[RawFinding]
-    members: Sequence[Member]
+    members: list[Member]
     occurrences: Sequence[int]
 
 

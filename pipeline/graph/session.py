@@ -17,7 +17,7 @@ from pipeline.output.scan_record import Judged, record_steps
 from pipeline.rules.baseline import Comparison, Prior, compare_steps
 from pipeline.rules.correlate import Group, groups_of_findings
 from pipeline.rules.judge import Case, Judge, Judgement
-from pipeline.steps import Steps, finish, pieces
+from pipeline.steps import Steps, finish, pieces, release
 
 _KEPT_AT_ONCE = 8  # answers that one transaction keeps, and that a crash can lose
 _NONE = -1  # stands for an action where there is none to take
@@ -97,6 +97,15 @@ class ScanSession:
         if prior is not None and baseline_scope(context.header, context.host_source) is not None:
             comparison = yield from compare_steps(index, prior, resources.knowledge, resources.policy.profile)
         return cls(resources, index, groups, groups_of, comparison)
+
+    def release(self) -> Steps[None]:
+        """Let go of the scan, in steps; the session is of no use afterwards."""
+        yield from release(self._questions, self._shapes)
+        yield from self._writer.release()
+        yield from self.judge.release()
+        if self.comparison is not None:
+            yield from release(self.comparison.seen)
+        yield from release(self.index.members)
 
     @property
     def has_model(self) -> bool:

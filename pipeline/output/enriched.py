@@ -28,6 +28,7 @@ from pipeline.output.write import Parts, fragment, write
 from pipeline.rules.baseline import Comparison
 from pipeline.rules.correlate import Group
 from pipeline.rules.judge import Judge, Judgement
+from pipeline.steps import Steps, release
 
 SCHEMA: Final = "sysscan.enriched/1"
 _MAX_MEMBERS = 10  # of a correlation that a line names; the scan record counts all
@@ -108,6 +109,10 @@ class FindingWriter:
         self._profile = scan_scope(header)
         self._encoded = {"host_facts": fragment(self._host_facts), "provenance": fragment(self._provenance)}
         self._shared = shared
+
+    def release(self) -> Steps[None]:
+        """Let go of the lines that twins share, in steps."""
+        yield from release(self._twins)
 
     def line(self, seq: int, outcome: Outcome) -> Line:
         """Write the line of a finding with the analysis of its situation."""

@@ -92,7 +92,7 @@ class Comparison:
         compared: whether absence meant anything in this scan.
     """
 
-    seen: Mapping[str, Seen]
+    seen: dict[str, Seen]
     resolved: tuple[Missing, ...]
     not_observed: tuple[Missing, ...]
     forget: tuple[str, ...]

@@ -19,6 +19,7 @@ from pipeline.rules.correlate import Group
 from pipeline.rules.policy import Allow, Override, Policy
 from pipeline.rules.remediate import Action, escaped_slots, render
 from pipeline.rules.score import Evidence, Risk, score
+from pipeline.steps import Steps, release
 
 Case = str | tuple[str, ...]
 
@@ -86,6 +87,10 @@ class Judge:
         self._rules = rules
         self._groups = groups
         self._known: dict[Case, Judgement] = {}
+
+    def release(self) -> Steps[None]:
+        """Let go of the judgements, in steps."""
+        yield from release(self._known)
 
     def groups(self, seq: int) -> Sequence[Group]:
         """List the correlations that a finding takes part in."""

@@ -45,9 +45,10 @@ class Shop:
     def take_in(self, name: str = SCAN) -> None:
         admit(self.ledger, report(name), path=f"/w/{name}")
 
-    def worker(self, queue: Any = None) -> Worker:
+    def worker(self) -> Worker:
+        """Make one whose turns never end, so that opening a scan is a step, and so is its end."""
         self.opened.append(Checkpoints(self.checkpoints))
-        return Worker(queue or self.ledger, self.resources, self.opened[-1], SIZE)
+        return Worker(self.ledger, self.resources, self.opened[-1], SIZE, clock=lambda: 0.0)
 
     def slow_worker(self) -> Worker:
         """Make one to which everything takes as long as a whole turn."""
@@ -348,7 +349,7 @@ def test_a_scan_that_our_code_cannot_even_begin_comes_out_as_reported_and_the_ne
 ) -> None:
     shop.take_in("web01-weird-names.json")
     with monkeypatch.context() as patch:
-        patch.setattr(daemon.worker, "ScanSession", Broken)
+        patch.setattr(ScanSession, "steps", Broken)
         shop.finish(shop.worker())
     findings = report("web01-weird-names.json").findings
     lines = [valid("enriched", line) for line in shop.written()]
@@ -373,7 +374,7 @@ def test_a_record_that_our_code_fails_on_is_a_poor_one(
     shop: Shop, expected: tuple[list[bytes], list[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop.take_in()
-    monkeypatch.setattr(ScanSession, "record", Broken)
+    monkeypatch.setattr(ScanSession, "record_steps", Broken)
     shop.finish(shop.worker())
     assert shop.written() == expected[0]
     (record,) = shop.written("scan")
