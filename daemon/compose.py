@@ -22,7 +22,7 @@ from daemon.sources.standard_input import NAME as STANDARD_INPUT
 from daemon.sources.standard_input import Descriptor, StandardInput
 from daemon.worker import Worker
 from pipeline.errors import SourceError
-from pipeline.graph.session import Resources
+from pipeline.graph.resources import Resources
 
 logger = structlog.get_logger(__name__)
 

@@ -9,6 +9,7 @@ from pipeline.classes.classify import Classifier
 from pipeline.classes.compiled import CompiledClasses
 from pipeline.finding import Member, RawFinding, ScanHeader
 from pipeline.keys import digest
+from pipeline.steps import PIECE, Steps, finish, pieces
 
 HostSource = Literal["report", "option", "key", "unknown"]
 
@@ -55,24 +56,33 @@ class ScanIndex:
 
     context: ScanContext
     findings: Sequence[RawFinding]
-    members: Sequence[Member]
+    members: list[Member]
     occurrences: Sequence[int]
 
 
 def index_scan(context: ScanContext, findings: Sequence[RawFinding], classes: CompiledClasses) -> ScanIndex:
     """Classify every finding, and name each line: twins get an ordinal, in report order."""
+    return finish(index_steps(context, findings, classes))
+
+
+def index_steps(context: ScanContext, findings: Sequence[RawFinding], classes: CompiledClasses) -> Steps[ScanIndex]:
+    """Do what `index_scan` does, in steps."""
     classifier = Classifier(classes, context.header, context.host)
-    ordinals: Counter[tuple[str, str]] = Counter()
+    ordinals: Counter[str] = Counter()  # by content, which decides the fingerprint, too
     members: list[Member] = []
-    twins: list[tuple[str, str]] = []
-    for seq, raw in enumerate(findings):
-        classified = classifier.classify(raw)
-        twin = (classified.fingerprint, classified.content)
-        key = digest("finding", *twin, context.scan_id, ordinals[twin])
-        ordinals[twin] += 1
-        twins.append(twin)
-        members.append(Member(seq=seq, dedupe_key=key, severity=raw.severity, classified=classified))
-    return ScanIndex(context, findings, members, [ordinals[twin] for twin in twins])
+    for piece in pieces(findings):
+        for raw in piece:
+            classified = classifier.classify(raw)
+            content = classified.content
+            key = digest("finding", classified.fingerprint, content, context.scan_id, ordinals[content])
+            ordinals[content] += 1
+            members.append(Member(seq=len(members), dedupe_key=key, severity=raw.severity, classified=classified))
+        yield
+    occurrences: list[int] = []
+    for part in pieces(members, 32 * PIECE):
+        occurrences += [ordinals[member.classified.content] for member in part]
+        yield
+    return ScanIndex(context, findings, members, occurrences)
 
 
 def scan_scope(header: ScanHeader) -> str | None:

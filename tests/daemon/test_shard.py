@@ -27,7 +27,7 @@ from daemon.settings import MetricsSettings, OutputSettings, Settings
 from daemon.shard import Shard, wait_for_any
 from daemon.sources.settings import WatchSettings
 from pipeline.errors import LedgerError
-from pipeline.graph.session import Resources
+from pipeline.graph.resources import Resources
 from tests.daemon.house import PATIENCE_S, SCANS, House
 from tests.daemon.sinks.memory_sink import HoldingSink, MemorySink
 from tests.pipeline.analysts import PlainAnalyst

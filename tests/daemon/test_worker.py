@@ -18,7 +18,10 @@ from daemon.ports.work import Batch
 from daemon.worker import MAX_ATTEMPTS, Worker
 from pipeline.errors import LedgerError
 from pipeline.graph.batches import run_batch
-from pipeline.graph.session import Resources, ScanSession
+from pipeline.graph.resources import Resources
+from pipeline.graph.session import ScanSession
+from pipeline.graph.state import thread_name
+from pipeline.output.enriched import Line
 from tests.daemon.ledger.reports import SINK, admit
 from tests.pipeline.analysts import PlainAnalyst
 from tests.pipeline.sessions import lines_of, report, resources, session_of
@@ -42,9 +45,10 @@ class Shop:
     def take_in(self, name: str = SCAN) -> None:
         admit(self.ledger, report(name), path=f"/w/{name}")
 
-    def worker(self, queue: Any = None) -> Worker:
+    def worker(self) -> Worker:
+        """Make one whose turns never end, so that opening a scan is a step, and so is its end."""
         self.opened.append(Checkpoints(self.checkpoints))
-        return Worker(queue or self.ledger.work, self.resources, self.opened[-1], SIZE)
+        return Worker(self.ledger.work, self.resources, self.opened[-1], SIZE, clock=lambda: 0.0)
 
     def slow_worker(self) -> Worker:
         """Make one to which everything takes as long as a whole turn."""
@@ -120,9 +124,9 @@ def test_a_scan_that_was_half_done_goes_on_where_the_ledger_says(
     assert len(shop.written()) == 2 * SIZE
     ran: list[int] = []
 
-    def watched(graph: Any, scan_no: int, first: int, last: int, **more: Any) -> dict[str, Any]:
+    def watched(graph: Any, session: ScanSession, first: int, last: int, **more: Any) -> list[Line]:
         ran.append(first)
-        return run_batch(graph, scan_no, first, last, **more)
+        return run_batch(graph, session, first, last, **more)
 
     monkeypatch.setattr(daemon.worker, "run_batch", watched)
     shop.finish(shop.worker())
@@ -143,7 +147,7 @@ def test_a_batch_that_was_run_but_not_committed_is_resumed(
     monkeypatch.undo()
     assert shop.opened[0].threads() != []
     done: list[str] = []
-    monkeypatch.setattr(ScanSession, "enrich", lambda *_: done.append("again"))
+    monkeypatch.setattr(ScanSession, "ask", lambda *_: done.append("again"))
     after = shop.worker()
     after.step()
     after.step()
@@ -188,7 +192,7 @@ def test_threads_that_nothing_waits_for_are_discarded(shop: Shop, expected: tupl
     scan = shop.ledger.work.next_scan()
     assert scan is not None
     stale = f"{'0' * 32}:{scan.scan_id}:0-{SIZE}"
-    ours = f"{shop.resources.digest}:{scan.scan_id}:0-{SIZE}"
+    ours = thread_name(shop.resources.digest, scan.scan_id, 0, SIZE)
     with sqlite3.connect(shop.checkpoints) as other:
         for thread in (stale, ours, "nonsense"):
             other.execute("INSERT INTO checkpoints (thread_id, checkpoint_id) VALUES (?, '1')", (thread,))
@@ -265,14 +269,14 @@ def test_checkpoints_stay_small_over_many_scans(shop: Shop) -> None:
 
 def break_on(monkeypatch: pytest.MonkeyPatch, broken: Callable[[int, int], bool]) -> None:
     """Have a step of the graph fail for the batches that `broken` chooses."""
-    original = ScanSession.enrich
+    original = ScanSession.classify
 
-    def enrich(self: ScanSession, first: int, last: int) -> None:
+    def classify(self: ScanSession, first: int, last: int) -> list[int]:
         if broken(first, last):
             raise ZeroDivisionError("a fault of ours")
-        original(self, first, last)
+        return original(self, first, last)
 
-    monkeypatch.setattr(ScanSession, "enrich", enrich)
+    monkeypatch.setattr(ScanSession, "classify", classify)
 
 
 def test_a_batch_that_fails_once_is_tried_again(
@@ -345,7 +349,7 @@ def test_a_scan_that_our_code_cannot_even_begin_comes_out_as_reported_and_the_ne
 ) -> None:
     shop.take_in("web01-weird-names.json")
     with monkeypatch.context() as patch:
-        patch.setattr(daemon.worker, "ScanSession", Broken)
+        patch.setattr(ScanSession, "steps", Broken)
         shop.finish(shop.worker())
     findings = report("web01-weird-names.json").findings
     lines = [valid("enriched", line) for line in shop.written()]
@@ -370,7 +374,7 @@ def test_a_record_that_our_code_fails_on_is_a_poor_one(
     shop: Shop, expected: tuple[list[bytes], list[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop.take_in()
-    monkeypatch.setattr(ScanSession, "record", Broken)
+    monkeypatch.setattr(ScanSession, "record_steps", Broken)
     shop.finish(shop.worker())
     assert shop.written() == expected[0]
     (record,) = shop.written("scan")
@@ -413,14 +417,7 @@ def test_a_question_that_takes_a_whole_turn_and_gets_no_answer_is_not_asked_in_e
 def test_a_model_gives_way_also_where_a_batch_is_done_finding_by_finding(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    enrich = ScanSession.enrich
-
-    def fail(session: ScanSession, first: int, last: int) -> None:
-        if last - first > 1:
-            raise KeyError("ours")
-        enrich(session, first, last)
-
-    monkeypatch.setattr(ScanSession, "enrich", fail)
+    break_on(monkeypatch, lambda first, last: last - first > 1)
     shop.take_in()
     analyst = PlainAnalyst()
     shop.resources = resources(analyst=analyst, store=shop.ledger.analyses)
