@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.ledger import Ledger
+from daemon.ledger import Ledger, settling, work
 from daemon.ledger.work import KEEP_PROFILES, KEEP_RECORDS
 from daemon.ports import BaselineRow, ClosedScan
 from pipeline.errors import LedgerError
@@ -154,3 +154,77 @@ def test_analyses_are_given_back_in_the_order_asked_for(ledger: Ledger) -> None:
     assert list(found) == asked[1:]
     assert found["key7"] == b"new" and found["key1199"] == b"1199"
     assert ledger.cached_analyses([]) == {}
+
+
+# The end of a large scan
+
+
+def finish_staged(ledger: Ledger, names: str, gone: str = "", *, start: int = 0) -> None:
+    scan = ledger.next_scan()
+    assert scan is not None
+    rows = [row(name) for name in names] + [BaselineRow(name, "", "", "", "", 0, 0) for name in gone]
+    ledger.stage_baseline(scan.scan_no, start, rows)
+    emit(ledger, scan)
+    ledger.finish_scan(scan, b"r", [], [], "p", len(rows))
+
+
+def emit(ledger: Ledger, scan: ClosedScan) -> None:
+    for batch in ledger.plan(scan.scan_no, 2):
+        keys = [f"{scan.scan_no}.{seq}" for seq in range(batch.first, batch.last)]
+        ledger.commit_batch(batch, [(key, "low", True, b"line") for key in keys])
+
+
+def test_staged_rows_count_when_the_scan_is_done_and_in_order(ledger: Ledger) -> None:
+    admit(ledger, report("a", "b", digest="1"))
+    scan = ledger.next_scan()
+    assert scan is not None
+    ledger.stage_baseline(scan.scan_no, 0, [row(name) for name in "xyz"])
+    assert ledger.baseline("web01", "p") == {} and not ledger.settle() and ledger.fsck() == []
+    finish_staged(ledger, "fg")  # as after a crash: fewer rows than were staged before it
+    assert ledger.fsck() == []
+    while ledger.settle():
+        assert ledger.fsck() == []
+    assert list(ledger.baseline("web01", "p")) == ["f", "g"]
+    admit(ledger, report("a", "b", digest="2"))
+    finish_staged(ledger, "h", gone="f")
+    while ledger.settle():
+        pass
+    assert list(ledger.baseline("web01", "p")) == ["g", "h"]
+    for table in ("inbox", "keys", "batches", "staged", "settling"):
+        assert ledger._database.connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
+
+
+def test_what_a_finished_scan_left_is_put_in_order_in_bounded_pieces(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settling, "AT_ONCE", 3)
+    admit(ledger, report(*"abcdefgh", digest="1"))
+    finish_staged(ledger, "klmnopq")
+    connection, before = ledger._database.connection, 0
+    assert ledger.waiting().findings == 0
+    while True:
+        total = sum(
+            connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("inbox", "keys", "staged")
+        )
+        assert not before or before - total <= 3
+        before = total
+        if not ledger.settle():
+            break
+    assert total == 0 and list(ledger.baseline("web01", "p")) == list("klmnopq")
+
+
+def test_findings_and_baseline_can_be_read_in_ranges(ledger: Ledger) -> None:
+    admit(ledger, report(*"abcde", digest="1"))
+    scan = ledger.next_scan()
+    assert scan is not None
+    whole = ledger.findings(scan.scan_no)
+    assert [ledger.findings(scan.scan_no, first, 2) for first in (0, 2, 4)] == [whole[:2], whole[2:4], whole[4:]]
+    ledger.update_baseline("web01", "p", [row(name) for name in "fgh"], [])
+    assert list(ledger.baseline("web01", "p", "f", 1)) == ["g"]
+    assert list(ledger.baseline("web01", "p", "g")) == ["h"]
+
+
+def test_a_plan_has_a_bound(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work, "MAX_BATCHES", 3)
+    admit(ledger, report(*"abcdefgh", digest="1"))
+    assert [(batch.first, batch.last) for batch in ledger.plan(1, 1)] == [(0, 3), (3, 6), (6, 8)]
