@@ -6,7 +6,7 @@ Each report is that of db02 as often as it takes, every copy with names of its o
 notification socket as systemd gives one: the first report is new to the ledger, the second, of the same host, has
 a baseline to be compared with. A step is what runs between two turns of the loop; its processor time says how long it
 would have been on a machine with nothing else to do. Of the pings the longest silence counts: the watchdog of the unit
-bites after two minutes.
+waits for 60 s.
 """
 
 import asyncio

@@ -228,3 +228,16 @@ def test_a_plan_has_a_bound(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(work, "MAX_BATCHES", 3)
     admit(ledger, report(*"abcdefgh", digest="1"))
     assert [(batch.first, batch.last) for batch in ledger.plan(1, 1)] == [(0, 3), (3, 6), (6, 8)]
+
+
+def test_a_ledger_from_before_scans_were_settled_gets_the_tables(tmp_path: Path) -> None:
+    with open_ledger(tmp_path) as made:
+        admit(made, report("a", "b", digest="1"))
+        connection = made._database.connection
+        connection.executescript("DROP TABLE staged; DROP TABLE settling; PRAGMA user_version = 1")
+    with open_ledger(tmp_path) as migrated:
+        finish_staged(migrated, "fg")
+        while migrated.settle():
+            pass
+        assert list(migrated.baseline("web01", "p")) == ["f", "g"]
+        assert migrated.fsck() == []
