@@ -584,7 +584,7 @@ def test_a_batch_that_rests_on_what_is_no_longer_so_is_begun_again(
     shop.take_in()
     before = shop.worker()
     before.step()
-    monkeypatch.setattr(shop.ledger, "commit_batch", refuse)
+    monkeypatch.setattr(shop.ledger.work, "commit_batch", refuse)
     with pytest.raises(LedgerError):
         before.step()
     monkeypatch.undo()
