@@ -58,7 +58,7 @@ class Service:
     """One daemon on one state directory.
 
     Everything runs on one event loop and in one thread: a step of any part is short (a batch of findings takes
-    about 80 ms, and a model gives way every quarter of a second), and the ledger's connection belongs to one thread.
+    about 80 ms, and long work gives way every eighth of a second), and the ledger's connection belongs to one thread.
     """
 
     def __init__(
