@@ -3,13 +3,26 @@
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import Any
+from types import ModuleType
+from typing import Any, cast
 
 import orjson
-import structlog
 
 from daemon.settings import LogSettings
 from pipeline.display import printable
+
+# structlog imports rich where it finds it, for tracebacks with the values of all variables: 50 ms of each start, for
+# what does not belong in a log. An entry of None makes the import fail; a rich that was imported before stays.
+sys.modules.setdefault("rich", cast(ModuleType, None))
+import structlog  # noqa: E402
+
+if sys.modules["rich"] is None:
+    del sys.modules["rich"]
+
+
+def get_logger(name: str) -> Any:
+    """Give the logger of a module; all of ours take it from here, so that rich stays out."""
+    return structlog.get_logger(name)
 
 
 def configure(settings: LogSettings) -> None:
@@ -24,7 +37,13 @@ def configure(settings: LogSettings) -> None:
     ]
     if as_text:
         structlog.configure(
-            processors=[*processors, _harmless, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())],
+            processors=[
+                *processors,
+                _harmless,
+                structlog.dev.ConsoleRenderer(
+                    colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+                ),
+            ],
             wrapper_class=structlog.make_filtering_bound_logger(level),
             logger_factory=structlog.PrintLoggerFactory(sys.stderr),
             cache_logger_on_first_use=True,

@@ -9,9 +9,8 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
-import structlog
-
 from daemon.ledger import Ledger
+from daemon.log import get_logger
 from daemon.metrics import Metrics
 from daemon.notify import Notifier
 from daemon.settings import Settings
@@ -21,7 +20,7 @@ from daemon.sources.tracked import SweepResult
 from daemon.worker import Worker
 from pipeline.errors import LedgerError
 
-logger = structlog.get_logger(__name__)
+logger = get_logger(__name__)
 
 # Records that may wait for a sink before no more is read; the rest waits in its files. 700 MB of ledger.
 MAX_BACKLOG = 200_000

@@ -7,10 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import structlog
-
 from daemon.baseline_rows import baseline_rows
 from daemon.checkpoints import Checkpoints
+from daemon.log import get_logger
 from daemon.ports import Batch, ClosedScan, WorkQueue
 from pipeline.classes.scan import ScanContext, baseline_scope, scan_scope
 from pipeline.errors import LedgerError
@@ -23,7 +22,7 @@ from pipeline.output.records import ScanRecord
 from pipeline.output.unanalysed import unanalysed_line, unanalysed_record
 from pipeline.output.write import write
 
-logger = structlog.get_logger(__name__)
+logger = get_logger(__name__)
 
 _SLICE_S = 0.25  # of the model's time between two turns of the rest of the daemon
 MAX_ATTEMPTS = 2  # a batch that our own code failed on so often is done finding by finding

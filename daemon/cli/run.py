@@ -9,13 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import structlog
-
 from daemon.checkpoints import Checkpoints
 from daemon.cli import startup
 from daemon.cli.exits import Exit, die
 from daemon.ledger import Ledger
-from daemon.log import configure
+from daemon.log import configure, get_logger
 from daemon.metrics import Metrics
 from daemon.notify import Notifier
 from daemon.resources import open_resources
@@ -30,7 +28,7 @@ from daemon.sources.tracked import SweepResult
 from daemon.version import VERSION
 from daemon.worker import Worker
 
-logger = structlog.get_logger(__name__)
+logger = get_logger(__name__)
 
 CHECKPOINTS = "checkpoints.db"
 

@@ -5,8 +5,7 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 
-import structlog
-
+from daemon.log import get_logger
 from daemon.ports import Intake
 from daemon.sources.settings import WatchSettings
 from daemon.sources.sweep import Sweeper
@@ -14,7 +13,7 @@ from daemon.sources.tracked import SweepResult
 from daemon.sources.watch import DirectoryWatch
 from pipeline.report.limits import Limits
 
-logger = structlog.get_logger(__name__)
+logger = get_logger(__name__)
 
 _TELL_S = 1.0  # a first sweep may take minutes
 _RETRY_S = 1.0  # when something moved, or was short, during a sweep

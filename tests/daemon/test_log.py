@@ -75,3 +75,10 @@ def test_a_terminal_gets_text_without_being_asked() -> None:
     assert "scan.finished" in shown
     assert "\x1b[" in shown  # in colour
     assert not shown.startswith("{")
+
+
+@pytest.mark.parametrize("before", ["import rich", "pass"])
+def test_rich_is_not_imported_for_a_log_and_stays_where_it_was_imported(before: str) -> None:
+    script = f"{before}\nimport sys\nthere = 'rich' in sys.modules\nimport daemon.log\n"
+    script += "assert ('rich' in sys.modules) == there\nassert there or 'pygments' not in sys.modules\nimport rich.console"
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
