@@ -26,7 +26,7 @@ STEPS = {
     "python itself": "pass",
     "--help (typer)": "import daemon.cli.app",
     "pydantic": "import pydantic",
-    "structlog": "import structlog",
+    "structlog": "import daemon.log",
     "langgraph": "import daemon, pipeline.graph.library",
     "all of analyze": "import daemon.cli.app, daemon.cli.analyze",
     "all of run": "import daemon.cli.app, daemon.cli.run",
@@ -50,10 +50,10 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5, help="of each row")
     parser.add_argument("--against", type=Path, help="another checkout, with a .venv of its own")
     given = parser.parse_args()
-    print(f"{machine()}\n{given.runs} runs each; medians\n\n{'step':<24}{'ms':>7}{'peak MB':>9}")
+    print(f"{machine()}\n{given.runs} runs each; medians\n\n{'step':<24}{'wall ms':>9}{'cpu ms':>8}{'peak MB':>9}")
     for name, code in STEPS.items():
         one = median([cost([sys.executable, "-c", code]) for _ in range(given.runs)])
-        print(f"{name:<24}{one.wall_s * 1000:>7.0f}{one.peak_mb:>9.0f}")
+        print(f"{name:<24}{one.wall_s * 1000:>9.0f}{one.cpu_s * 1000:>8.0f}{one.peak_mb:>9.0f}")
     checkouts = {"ready": (ROOT, sys.executable)}
     if given.against is not None:
         other = given.against.resolve()

@@ -14,7 +14,7 @@ from pipeline.finding import RawFinding
 # Coverages of one host that have a baseline and records; those scanned longest ago go first. A host is scanned in a few
 # ways, but the command line is the report's own claim, and a new one each time must not fill the disk.
 KEEP_PROFILES = 32
-KEEP_RECORDS = 30  # scan records that stay readable for each host and profile
+KEEP_RECORDS = 30  # scan records that stay readable for each host and scope
 MAX_ANALYSES = 200_000  # about 200 MB at 1 KB each; the oldest go first
 _VARIABLES = 500  # in one statement; SQLite's limit was 999 for long
 
