@@ -17,7 +17,7 @@ KNOWLEDGE := pipeline/knowledge/compiled.json
 help:
 	@echo 'make demo       analyse real scans of two hosts and show what is wrong with them (output in demo-output/)'
 	@echo 'make test       run the tests'
-	@echo 'make test-trainer  run the tests that need torch (sets up .venv-trainer: 6 GB)'
+	@echo 'make test-trainer  run the tests that need torch, too (sets up .venv-trainer: 6 GB)'
 	@echo 'make lint       ruff, mypy and the import layers'
 	@echo 'make bench      measure speed and memory'
 	@echo 'make knowledge  compile the knowledge again (the others do it where needed)'
@@ -34,7 +34,7 @@ test: $(VENV)/.installed-dev $(KNOWLEDGE)
 
 # The tests that skip themselves elsewhere, and those beside them; none may skip itself here. Small models: more threads
 # only wait for one another.
-test-trainer: $(TRAINER)/.installed $(KNOWLEDGE)
+test-trainer: $(TRAINER)/.installed-trainer $(KNOWLEDGE)
 	CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1 GPTQMODEL_CPU_WORKERS=2 $(TRAINER)/bin/pytest --skips none \
 	    tests/trainer tests/pipeline/engine tests/daemon/cli/test_evaluate.py
 
@@ -59,7 +59,7 @@ schema: $(VENV)/.installed-dev
 RUN ?= model-run
 TRAIN = OMP_NUM_THREADS=2 OMP_WAIT_POLICY=PASSIVE GPTQMODEL_CPU_WORKERS=2 $(TRAINER)/bin/sysscan-train
 
-model: $(TRAINER)/.installed $(KNOWLEDGE)
+model: $(TRAINER)/.installed-trainer $(KNOWLEDGE)
 	$(TRAIN) synth --out $(RUN)/data --size 60000 --seed 1
 	$(TRAIN) pretrain --data $(RUN)/data --output $(RUN)/pretrain --threads 2 --compile --patience 0 --max-valid 1000
 	$(TRAIN) finetune --base $(RUN)/pretrain/model --data $(RUN)/data --output $(RUN)/finetune --classes all \
@@ -107,7 +107,7 @@ $(VENV)/.installed-dev: $(SETUP) | $(BIN)/python
 	@touch $@
 
 # GPTQModel's build asks torch, so torch comes first; its kernels for CUDA would take an hour, and a GPU to use them.
-$(TRAINER)/.installed: $(SETUP) constraints-trainer.txt
+$(TRAINER)/.installed-trainer: $(SETUP) constraints-trainer.txt
 	@echo 'installing into $(TRAINER), with the trainer (3 GB to fetch) ...'
 	@$(MAKE) --no-print-directory VENV=$(TRAINER) $(TRAINER)/bin/python
 	@$(TRAINER)/bin/python -m pip $(PIP_FLAGS) install -c constraints.txt -c constraints-trainer.txt \
