@@ -7,10 +7,9 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 
-import structlog
-
 from daemon.checkpoints import Checkpoints
 from daemon.ledger import Ledger
+from daemon.log import get_logger
 from daemon.ports.sink import Sink
 from daemon.ports.source import Source
 from daemon.settings import Settings
@@ -24,7 +23,7 @@ from daemon.worker import Worker
 from pipeline.errors import SourceError
 from pipeline.graph.resources import Resources
 
-logger = structlog.get_logger(__name__)
+logger = get_logger(__name__)
 
 Blocked = Callable[[], bool]  # says that the ledger takes nothing more just now
 

@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 from itertools import chain, islice
 
-import structlog
-
 from daemon.baseline_rows import baseline_rows, forgotten_rows
+from daemon.log import get_logger
 from daemon.ports.work import BaselineRow, ClosedScan, Work
 from pipeline.classes.scan import scan_scope
 from pipeline.errors import LedgerError
@@ -18,7 +17,7 @@ from pipeline.output.write import write_steps
 from pipeline.rules.baseline import Comparison
 from pipeline.steps import Steps, release
 
-logger = structlog.get_logger(__name__)
+logger = get_logger(__name__)
 
 _ROWS = 4_000  # stored in one transaction; a scan with no more is finished with one
 

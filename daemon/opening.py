@@ -1,7 +1,6 @@
 """Brings a closed scan into memory, and plans its batches."""
 
-import structlog
-
+from daemon.log import get_logger
 from daemon.ports.work import BaselineRow, Batch, ClosedScan, Work
 from pipeline.classes.scan import baseline_scope
 from pipeline.finding import RawFinding
@@ -9,7 +8,7 @@ from pipeline.graph.resources import Resources
 from pipeline.graph.session import ScanSession
 from pipeline.steps import Steps
 
-logger = structlog.get_logger(__name__)
+logger = get_logger(__name__)
 
 _ROWS = 4_000  # read at a time: 20 ms
 

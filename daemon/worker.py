@@ -6,11 +6,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import structlog
-
 from daemon.checkpoints import Checkpoints
 from daemon.finishing import Finishing
 from daemon.heap import HEAP, LARGE
+from daemon.log import get_logger
 from daemon.opening import Opening
 from daemon.ports.work import Batch, ClosedScan, Work
 from pipeline.errors import LedgerError
@@ -23,7 +22,7 @@ from pipeline.graph.state import thread_name
 from pipeline.output.enriched import Line
 from pipeline.output.unanalysed import unanalysed_line
 
-logger = structlog.get_logger(__name__)
+logger = get_logger(__name__)
 
 _SLICE_S = 0.125  # of one turn; what is begun within it is ended, which may take as long again
 MAX_ATTEMPTS = 2  # a batch that our own code failed on so often is done finding by finding

@@ -88,9 +88,9 @@ def index_steps(context: ScanContext, findings: Sequence[RawFinding], classes: C
 def scan_scope(header: ScanHeader) -> str | None:
     """Name what a scan covered, or None where the report does not say.
 
-    Two scans with the same profile looked at the same things, so what is gone from the later one is gone.
+    Two scans of the same scope looked at the same things, so what is gone from the later one is gone.
     Options that only shape the report are left out, and the order of options does not matter. A JSON report and an
-    NDJSON stream of one run have different profiles: in the latter some findings have no class that is certain.
+    NDJSON stream of one run have different scopes: in the latter some findings have no class that is certain.
     """
     if header.cmdline is None:
         return None
@@ -122,7 +122,7 @@ def _coverage(cmdline: str) -> list[list[str]]:
 
 
 def baseline_scope(header: ScanHeader, host_source: HostSource) -> str | None:
-    """Name the profile that a scan's baseline is kept under, or None where none is: nobody knows whose scan it is."""
+    """Name the scope that a scan's baseline is kept under, or None where none is: nobody knows whose scan it is."""
     return scan_scope(header) if host_source != "unknown" else None
 
 

@@ -1,4 +1,4 @@
-"""What is new, what came back and what is gone, against the host's earlier scans of the same profile."""
+"""What is new, what came back and what is gone, against the host's earlier scans of the same scope."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _RESOLVED = "resolved"
 # Warnings of the scanner that part of what it reports on was not looked at. Those on single processes and modules stand
 # in every scan of a healthy host.
 _BLIND_CODES = frozenset({"generic", "mounts_unreadable", "param_unreadable", "walk_error"})
-# Fingerprints that a scan does not report but that stay remembered, for one host and profile. A host where processes
+# Fingerprints that a scan does not report but that stay remembered, for one host and scope. A host where processes
 # and connections come and go would else be remembered without end; those seen longest ago go first, open ones last.
 MAX_UNSEEN = 5_000
 # With several lines of one fingerprint, what any of them says before what the next does.
@@ -51,7 +51,7 @@ class Seen:
     """One fingerprint of this scan against the baseline; also what is to be remembered of it.
 
     Attributes:
-        count: in how many scans of the profile it was seen, this one included.
+        count: in how many scans of the scope it was seen, this one included.
         status: the worst of its lines, whatever their order; `passed` only when all passed.
     """
 
@@ -102,7 +102,7 @@ class Comparison:
 def compare(
     index: ScanIndex, prior: Mapping[str, Prior], knowledge: Knowledge, policy_profile: str = "default"
 ) -> Comparison:
-    """Compare a scan with what earlier scans of the same host and profile said."""
+    """Compare a scan with what earlier scans of the same host and scope said."""
     return finish(compare_steps(index, prior, knowledge, policy_profile))
 
 
