@@ -6,7 +6,7 @@ from sqlite3 import Connection
 _STANDARD_INPUT = b"-"
 
 
-def to_2(connection: Connection) -> None:
+def to_3(connection: Connection) -> None:
     """Part inputs from files, and remember what was shown under each name.
 
     What version 0.1 kept of the bytes it had read goes into the position as it is (`samples`); the directory source

@@ -5,8 +5,7 @@ import os
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
-import structlog
-
+from daemon.log import get_logger
 from daemon.ports.files import Files
 from daemon.ports.inputs import Inputs
 from daemon.sources.directory.content import Content
@@ -25,7 +24,7 @@ from daemon.sources.directory.verify import Verifier
 from pipeline.report.gunzip import GZIP_MAGIC
 from pipeline.report.limits import Limits
 
-logger = structlog.get_logger(__name__)
+logger = get_logger(__name__)
 
 
 class Sweeper:

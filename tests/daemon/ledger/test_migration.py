@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.ledger import Ledger, migrations, schema
+from daemon.ledger import Ledger, migrations, schema, settling
 from daemon.ports.files import KIND
 from daemon.sources.directory.identity import birth_ns
 from daemon.sources.directory.settings import WatchSettings
@@ -127,10 +127,10 @@ def test_a_crash_at_any_statement_leaves_the_old_one_and_the_next_start_migrates
             shutil.copytree(state, dead)
 
         def step(connection: sqlite3.Connection, at: int = at, crash: object = crash) -> None:
-            migrations.to_2(_Breaking(connection, at, crash))  # type: ignore[arg-type]
+            migrations.to_3(_Breaking(connection, at, crash))  # type: ignore[arg-type]
 
         try:
-            with open_ledger(state, migrations={1: step}):
+            with open_ledger(state, migrations={1: settling.make_tables, 2: step}):
                 break
         except LedgerError:
             pass
