@@ -43,6 +43,8 @@ class Metrics:
         self.quarantined = self._new("quarantined_total", "counter", "Pieces of input that could not be used.")
         self.analysed = self._new("findings_analysed_total", "counter", "Findings analysed, by origin.")
         self.model = self._new("model_in_use", "gauge", "1 where a model is asked, 0 where only the rules are.")
+        self.model_running = self._new("model_running", "gauge", "1 while the process of the model runs.")
+        self.model_deaths = self._new("model_deaths_total", "counter", "Times that the process of the model died.")
         self.delivered = self._new("records_delivered_total", "counter", "Records made durable, by sink.")
         self.backlog = self._new("backlog", "gauge", "Findings or records that wait, by stage.")
         self.behind = self._new("behind_seconds", "gauge", "Age of the oldest work that waits, in seconds.")

@@ -58,7 +58,7 @@ class Service:
     """One daemon on one state directory.
 
     Everything runs on one event loop and in one thread: a step of any part is short (a batch of findings takes
-    about 80 ms, and a model gives way every quarter of a second), and the ledger's connection belongs to one thread.
+    about 80 ms, and a model answers in a process of its own), and the ledger's connection belongs to one thread.
     """
 
     def __init__(
@@ -197,7 +197,9 @@ class Service:
             if busy:
                 untidy = True
                 self._outgoing.set()
-            if busy or untidy:
+            if self._worker.awaited.waiting:
+                await self._worker.awaited.rest()
+            elif busy or untidy:
                 await asyncio.sleep(0)
             else:
                 await _wait(self._work, _POLL_S)
@@ -276,6 +278,8 @@ class Service:
         for origin, count in self._worker.analysed.items():
             metrics.analysed.set(count, origin=origin)
         metrics.model.set(1.0 if self._worker.has_model else 0.0)
+        metrics.model_running.set(1.0 if self._worker.model_health.running else 0.0)
+        metrics.model_deaths.set(self._worker.model_health.deaths)
         for delivery in self._deliveries:
             metrics.delivered.set(delivery.records, sink=delivery.name)
         metrics.backlog.set(counts.findings, stage="analysis")

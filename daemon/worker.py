@@ -3,21 +3,24 @@
 import math
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 
+from daemon.awaited import Awaited
 from daemon.baseline_rows import baseline_rows
 from daemon.checkpoints import Checkpoints
 from daemon.ports import Batch, ClosedScan, WorkQueue
 from pipeline.classes.scan import ScanContext, baseline_scope, scan_scope
+from pipeline.engine.generator import IDLE, Health
 from pipeline.errors import LedgerError
 from pipeline.finding import Member, RawFinding
+from pipeline.graph.asking import Paused, Pending
 from pipeline.graph.batches import run_batch
 from pipeline.graph.graph import BatchGraph, build_graph
-from pipeline.graph.session import Paused, Resources, ScanSession
+from pipeline.graph.session import Resources, ScanSession
 from pipeline.output.enriched import Line
 from pipeline.output.records import ScanRecord
 from pipeline.output.unanalysed import unanalysed_line, unanalysed_record
@@ -25,7 +28,7 @@ from pipeline.output.write import write
 
 logger = structlog.get_logger(__name__)
 
-_SLICE_S = 0.25  # of the model's time between two turns of the rest of the daemon
+_SLICE_S = 0.25  # of asking the model, between two turns of the rest of the daemon
 MAX_ATTEMPTS = 2  # a batch that our own code failed on so often is done finding by finding
 
 
@@ -50,7 +53,11 @@ class Worker:
     """Works on one scan at a time, in ingest order; a step is one batch, or the end of a scan.
 
     Nothing that a step has in hand is given up before the ledger has taken its outcome, so a step that fails is
-    simply made again.
+    simply made again. A batch that waits for the model is left, and gone on with when answers are there: between two
+    steps, rest with `awaited`.
+
+    Attributes:
+        awaited: the answers that the batch in hand waits for.
     """
 
     def __init__(
@@ -64,7 +71,7 @@ class Worker:
         self._clock = clock
         self._slice_ends = math.inf
         self._failure: str | None = None
-        resources.between = self._pause_in_time
+        self.awaited = Awaited(clock)
         self._queue = queue
         self._resources = resources
         self._checkpoints = checkpoints
@@ -81,8 +88,14 @@ class Worker:
         """Say whether a model is asked."""
         return self._resources.analyst is not None
 
+    @property
+    def model_health(self) -> Health:
+        """How what runs the model is."""
+        analyst = self._resources.analyst
+        return analyst.health if analyst is not None else IDLE
+
     def step(self) -> bool:
-        """Do the next piece of work; returns False when there is none.
+        """Do the next piece of work; returns False when there is none. Does nothing while it is the model's turn.
 
         Raises:
             LedgerError: when ledger or checkpoints cannot be written just now; the next step tries again.
@@ -105,6 +118,9 @@ class Worker:
             self._graph = build_graph(self._sessions, self._checkpoints.saver)
 
     def _step(self) -> bool:
+        if self.awaited.waiting:
+            return True
+        self.awaited.expect(())
         if self._job is None:
             scan = self._queue.next_scan()
             if scan is None:
@@ -122,7 +138,7 @@ class Worker:
         scope = baseline_scope(scan.header, scan.host_source)
         prior = self._queue.baseline(scan.host, scope) if scope is not None else None
         try:
-            session = ScanSession(_context(scan), findings, self._resources, prior)
+            session = ScanSession(_context(scan), findings, self._resources, prior, self._pause)
         except Exception as error:
             # A fault of ours that every start would meet again: the findings go out as they came.
             logger.error("scan.failed", scan_id=scan.scan_id, source=scan.source, error=repr(error), exc_info=True)
@@ -162,9 +178,10 @@ class Worker:
             self.analysed[line.origin] += 1
         self._checkpoints.delete(thread)
 
-    def _pause_in_time(self) -> None:
-        """Let others have a turn when the model has had its; the answers so far are kept."""
-        if self._clock() >= self._slice_ends:
+    def _pause(self, pending: Collection[Pending]) -> None:
+        """Leave the batch to the model, or to others where asking it takes long; the answers so far are kept."""
+        if pending or self._clock() >= self._slice_ends:
+            self.awaited.expect(pending)
             raise Paused
 
     def _tell_failure(self) -> None:
@@ -189,7 +206,10 @@ class Worker:
         graph = build_graph(self._sessions)
         turn_ends = self._clock() + _SLICE_S  # a model may be asked about each
         for seq in range(batch.first + len(job.lines), batch.last):
-            job.lines.append(self._alone(job, batch.scan_no, seq, graph))
+            try:
+                job.lines.append(self._alone(job, batch.scan_no, seq, graph))
+            except Paused:
+                break
             if self._clock() >= turn_ends:
                 break
         return len(job.lines) == batch.last - batch.first
@@ -202,7 +222,7 @@ class Worker:
                 state = run_batch(graph, scan_no, seq, seq + 1)
                 (line,) = job.session.take_lines(seq, seq + 1, state["decided"])
                 return line
-            except LedgerError:
+            except (LedgerError, Paused):
                 raise
             except Exception as error:
                 logger.error("finding.failed", scan_id=job.scan.scan_id, seq=seq, error=repr(error))

@@ -80,6 +80,7 @@ def run_daemon(given: Mapping[str, Any], config: Path | None, *, once: bool) -> 
             asyncio.run(service.run())
         finally:
             checkpoints.close()
+            resources.close()
     return Exit.DONE
 
 
@@ -117,6 +118,7 @@ def _follow_input(settings: Settings, ledger: Ledger, worker: Worker, delivery: 
 
 def _work_off(ledger: Ledger, worker: Worker, delivery: Delivery) -> None:
     while worker.step():
+        worker.awaited.rest_here()
         if ledger.backlog()[delivery.name] >= BATCH_ROWS and delivery.step():
             ledger.prune_outbox(BATCH_ROWS)
     while delivery.step():

@@ -1,6 +1,6 @@
 """The working objects of one scan: what the graph's nodes act on, rebuilt by pure functions whenever it is needed."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from pipeline.analysis.answers import Answers, CachedAnswer
@@ -19,6 +19,7 @@ from pipeline.analysis.rules import RulesAnalyst
 from pipeline.classes.compiled import CompiledClasses
 from pipeline.classes.scan import ScanContext, ScanIndex, baseline_scope, index_scan
 from pipeline.finding import LEVELS, RawFinding
+from pipeline.graph.asking import Asking, Pause, wait_for_one
 from pipeline.intel.match import Intel
 from pipeline.keys import digest, digest_bytes
 from pipeline.knowledge.schema import Knowledge
@@ -31,12 +32,6 @@ from pipeline.rules.correlate import Correlator
 from pipeline.rules.judge import ClassRules, Judge
 from pipeline.rules.policy import Policy
 
-_KEPT_AT_ONCE = 8  # answers that one transaction keeps, and that a crash can lose
-
-
-class Paused(Exception):
-    """Raised by `Resources.between` to leave a graph in the middle of a node; run again, it goes on there."""
-
 
 class Resources:
     """What all scans share: knowledge, policy, intelligence, the model if there is one, and the cache.
@@ -44,7 +39,6 @@ class Resources:
     Attributes:
         notice: why there is no model where one was wanted; for people, in one line.
         texts: whose words a finding that a model analysed gets; see `FindingWriter`.
-        between: called after each answer of the model, which may take long; may raise `Paused`.
     """
 
     def __init__(
@@ -61,7 +55,6 @@ class Resources:
     ) -> None:
         self.notice = notice
         self.texts: Texts = texts
-        self.between: Callable[[], None] = _go_on
         self.knowledge = knowledge
         self.policy = policy
         self.intel = intel
@@ -85,9 +78,10 @@ class Resources:
         """Name everything that an output depends on beside its report; a thread of the graph is bound to it."""
         return name_of(self.provenance)
 
-
-def _go_on() -> None:
-    """Do nothing: nobody else waits."""
+    def close(self) -> None:
+        """Give the memory of the model back; it cannot be asked afterwards."""
+        if self.analyst is not None:
+            self.analyst.close()
 
 
 class ScanSession:
@@ -99,8 +93,14 @@ class ScanSession:
         findings: Sequence[RawFinding],
         resources: Resources,
         prior: Mapping[str, Prior] | None,
+        pause: Pause = wait_for_one,
     ) -> None:
-        """Index, correlate and compare the scan; `prior` is None where no baseline is kept."""
+        """Index, correlate and compare the scan.
+
+        Args:
+            prior: None where no baseline is kept.
+            pause: what to do while the model is at work; see `Asking`.
+        """
         self._resources = resources
         self.index: ScanIndex = index_scan(context, findings, resources.classes)
         self.groups = resources.correlator.correlate(self.index)
@@ -132,7 +132,7 @@ class ScanSession:
         self._questions: dict[int, Question] = {}
         self._shapes: dict[tuple[object, ...], Question] = {}
         self._answers = Answers(resources.store if resources.analyst is not None else None)
-        self._unanswered: set[tuple[str, int]] = set()  # key and attempt; asking again would give as little
+        self._asking = Asking(resources.analyst, self._answers, pause) if resources.analyst is not None else None
         self._lines: dict[tuple[int, int], list[Line]] = {}
         self._by_rules: set[int] = set()  # findings whose lines the rules wrote
 
@@ -206,7 +206,7 @@ class ScanSession:
     def analyse(self, open_: Sequence[int], attempt: int) -> None:
         """Ask the model what was not asked in this attempt yet, and keep the answers as they come."""
         analyst = self._resources.analyst
-        if analyst is None:
+        if analyst is None or self._asking is None:
             return
         self._answers.load(self.question(seq).key for seq in open_)
         wanted: list[Question] = []
@@ -214,24 +214,11 @@ class ScanSession:
             asked = self.question(seq)
             kept = self._answers.get(asked.key)
             done = kept is not None and (kept.accepted or kept.attempt >= attempt)
-            if not done and (asked.key, attempt) not in self._unanswered and analyst.takes(asked):
+            if not done and analyst.takes(asked):
                 wanted.append(asked)  # else before an interruption, or for another batch
         # Prompts of one class begin alike, and what two in a row share is computed once.
         wanted.sort(key=lambda asked: (asked.class_id, asked.key))
-        fresh: dict[str, CachedAnswer] = {}
-        try:
-            for asked in wanted:
-                answer = analyst.analyse([asked], attempt).get(asked.key)
-                if answer is not None:
-                    fresh[asked.key] = CachedAnswer(answer, attempt, accepted=False)
-                else:  # remembered, or a slow one that pauses the batch would be asked in every turn for ever
-                    self._unanswered.add((asked.key, attempt))
-                if len(fresh) >= _KEPT_AT_ONCE:
-                    self._answers.put(fresh)
-                    fresh = {}
-                self._resources.between()
-        finally:
-            self._answers.put(fresh)
+        self._asking.ask(wanted, attempt)
 
     def critique(self, open_: Sequence[int]) -> tuple[list[int], list[int]]:
         """Accept or refuse the drafts; what has none is refused."""

@@ -6,10 +6,10 @@ import traceback
 from pathlib import Path
 
 import pytest
+from pipeline.engine.lazy import LazyGenerator
 
 from pipeline.engine.errors import EngineError, ModelDamaged, ModelMissing, NotEnoughMemory, RuntimeFault
 from pipeline.engine.generator import Grammar
-from pipeline.engine.lazy import LazyGenerator
 from pipeline.engine.manifest import relist
 from pipeline.engine.shipped import answer_key, write_answers
 from tests.pipeline.engine.directories import lay_out

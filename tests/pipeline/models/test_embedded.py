@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pipeline.engine.lazy import LazyGenerator
 
 from pipeline.analysis.model import ModelAnalyst
 from pipeline.analysis.prompt import PROMPT_VERSION
-from pipeline.engine.lazy import LazyGenerator
 from pipeline.engine.manifest import verify
 from pipeline.models.embedded import EMBEDDED_MODEL
 from tests.pipeline.sessions import FILES, SCANS, documents, knowledge, lines_of, reports, resources, session_of
