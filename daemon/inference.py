@@ -64,7 +64,7 @@ class Patience:
     load_s: float = 60.0
     load_bytes_per_s: float = 10e6
     answer_s: float = 10.0
-    factor: float = 10.0
+    factor: float = 5.0
     back_off_s: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0, 4.0)
     deaths: int = 7  # two questions that kill it, one after the other, are not its end
     rest_s: float = 600.0

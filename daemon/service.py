@@ -270,6 +270,8 @@ class Service:
         parts = [f"{counts.findings:,} findings to analyse", f"{outgoing:,} records to deliver"]
         parts += self._source.problems()
         parts += [delivery.fault for delivery in self._deliveries if delivery.fault is not None]
+        refused = self._worker.model_health.refused
+        parts += [f"the rules answer for the model: {refused}"] if refused is not None else []
         return "; ".join(parts)
 
     def write_metrics(self) -> None:
@@ -278,8 +280,10 @@ class Service:
         for origin, count in self._worker.analysed.items():
             metrics.analysed.set(count, origin=origin)
         metrics.model.set(1.0 if self._worker.has_model else 0.0)
-        metrics.model_running.set(1.0 if self._worker.model_health.running else 0.0)
-        metrics.model_deaths.set(self._worker.model_health.deaths)
+        health = self._worker.model_health
+        metrics.model_running.set(1.0 if health.running else 0.0)
+        metrics.model_refused.set(1.0 if health.refused is not None else 0.0)
+        metrics.model_deaths.set(health.deaths)
         for delivery in self._deliveries:
             metrics.delivered.set(delivery.records, sink=delivery.name)
         metrics.backlog.set(counts.findings, stage="analysis")

@@ -22,6 +22,7 @@ from daemon.sinks.delivery import Delivery
 from daemon.sinks.ndjson_file import NdjsonFile
 from daemon.sources.settings import WatchSettings
 from daemon.worker import Worker
+from pipeline.analysis.question import Analyst
 from tests.pipeline.sessions import resources
 
 SCANS = Path(__file__).parents[1] / "data" / "scans"
@@ -34,7 +35,16 @@ class House:
     said: datagrams that the service manager got.
     """
 
-    def __init__(self, base: Path, *, roots: tuple[str, ...] = ("in",), haste: float = 1.0, **watch: Any) -> None:
+    def __init__(
+        self,
+        base: Path,
+        *,
+        roots: tuple[str, ...] = ("in",),
+        haste: float = 1.0,
+        analyst: Analyst | None = None,
+        **watch: Any,
+    ) -> None:
+        self.analyst = analyst
         base.mkdir(exist_ok=True)
         self.base = base
         self.root = base / roots[0]
@@ -114,7 +124,7 @@ class House:
             checkpoints = Checkpoints(self.state / "checkpoints.db")
             sink = NdjsonFile(self.output, rotate_bytes=1 << 30, keep_segments=8)
             self.ledger.register_sink(sink.name)
-            self.worker = Worker(self.ledger, resources(), checkpoints, 64)
+            self.worker = Worker(self.ledger, resources(analyst=self.analyst, store=self.ledger), checkpoints, 64)
             notifier = Notifier({"NOTIFY_SOCKET": str(address)})
             self.service = Service(
                 self.settings,
