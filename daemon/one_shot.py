@@ -3,10 +3,12 @@
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from daemon.baseline_rows import baseline_rows
 from daemon.ledger import Ledger
@@ -15,6 +17,7 @@ from daemon.ports import BaselineRow
 from pipeline.classes.scan import ScanContext, baseline_scope, scan_scope
 from pipeline.errors import ReportError
 from pipeline.finding import ParsedReport, Reject
+from pipeline.graph.asking import Paused, Pending, wait_for_one
 from pipeline.graph.batches import run_batch
 from pipeline.graph.graph import build_graph
 from pipeline.graph.session import Resources, ScanSession
@@ -24,6 +27,7 @@ from pipeline.report.limits import Limits, too_large
 from pipeline.report.read import read_document
 
 STANDARD_INPUT = "-"
+_AHEAD = 8  # batches that are begun while one waits for the model; their lines are kept meanwhile, 1 MB each
 
 
 @dataclass(slots=True, frozen=True)
@@ -67,6 +71,7 @@ class OneShot:
         self._ledger = ledger
         self._sessions: dict[int, ScanSession] = {}
         self._graph = build_graph(self._sessions)
+        self._goes_ahead = False
         self.refused: list[Refused] = []
 
     def analyse(
@@ -93,11 +98,9 @@ class OneShot:
             prior = self._prior(context)
             if prior is not None:
                 context = replace(context, scan_no=1 + max((row.last_scan_no for row in prior.values()), default=0))
-            session = ScanSession(context, report.findings, self._resources, prior)
+            session = ScanSession(context, report.findings, self._resources, prior, self._pause)
             self._sessions[0] = session
-            for first in range(0, len(report.findings), self._batch_size):
-                last = min(first + self._batch_size, len(report.findings))
-                state = run_batch(self._graph, 0, first, last)
+            for first, last, state in self._batches(len(report.findings)):
                 emit(session.take_lines(first, last, state["decided"]))
                 advance(last, len(report.findings))
             if self._ledger is not None and session.comparison is not None:
@@ -108,6 +111,31 @@ class OneShot:
                     session.comparison.forget,
                 )
             yield Analysed(source, session, session.record())
+
+    def _batches(self, findings: int) -> Iterator[tuple[int, int, dict[str, Any]]]:
+        """Run the batches of the scan and return them in order; while the model is at work, others are begun."""
+        begun: deque[tuple[int, int, dict[str, Any] | None]] = deque()
+        for first in range(0, findings, self._batch_size):
+            last = min(first + self._batch_size, findings)
+            self._goes_ahead = True
+            try:
+                state = run_batch(self._graph, 0, first, last)
+            except Paused:
+                state = None
+            begun.append((first, last, state))
+            while begun and (begun[0][2] is not None or len(begun) > _AHEAD):
+                yield self._end(*begun.popleft())
+        while begun:
+            yield self._end(*begun.popleft())
+
+    def _end(self, first: int, last: int, state: dict[str, Any] | None) -> tuple[int, int, dict[str, Any]]:
+        self._goes_ahead = False
+        return first, last, state if state is not None else run_batch(self._graph, 0, first, last)
+
+    def _pause(self, pending: Collection[Pending]) -> None:
+        if pending and self._goes_ahead:
+            raise Paused
+        wait_for_one(pending)
 
     def _prior(self, context: ScanContext) -> dict[str, BaselineRow] | None:
         scope = baseline_scope(context.header, context.host_source)
