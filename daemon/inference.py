@@ -18,8 +18,6 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
-import structlog
-
 from daemon.child import Child, serve_command
 from pipeline.engine import errors
 from pipeline.engine.errors import EngineError, NotEnoughMemory, RuntimeFault, TooLong
@@ -38,8 +36,6 @@ from pipeline.engine.messages import (
 )
 from pipeline.engine.model import Weights
 from pipeline.engine.probe import Speed
-
-logger = structlog.get_logger(__name__)
 
 _IN_HAND = 3  # questions that the process has: the next one lies there when an answer goes out
 _REFUSED = 1000  # questions that are remembered because the process died of them
@@ -110,18 +106,20 @@ class ModelProcess:
         self,
         model: Weights,
         patience: Patience | None = None,
+        tell: Callable[..., object] = lambda event, **details: None,
         command: Sequence[str] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Take a model; no process is started before a question needs one.
 
         Args:
+            tell: is told, on another thread, of ``model.died`` (`reason`, `in_a_row`) and ``model.refused`` (`reason`).
             command: of the process; default: the engine's.
         """
         self.model = model
         self.num_shipped = 0
         self.num_fresh = 0
-        self._supervisor = _Supervisor(model, patience or Patience(), command or serve_command(), clock)
+        self._supervisor = _Supervisor(model, patience or Patience(), tell, command or serve_command(), clock)
         self._ids = itertools.count(1)
 
     @property
@@ -196,8 +194,16 @@ class ModelProcess:
 class _Supervisor:
     """The thread, and what it alone touches; others reach it through the inbox."""
 
-    def __init__(self, model: Weights, patience: Patience, command: Sequence[str], clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        model: Weights,
+        patience: Patience,
+        tell: Callable[..., object],
+        command: Sequence[str],
+        clock: Callable[[], float],
+    ) -> None:
         self._model = model
+        self._tell = tell
         self._patience = patience
         self._command = command
         self._clock = clock
@@ -437,7 +443,7 @@ class _Supervisor:
         self._in_hand.clear()
         self._loaded = False
         self._start_at = self._clock() + patience.back_off_s[min(self._in_a_row, len(patience.back_off_s)) - 1]
-        self._log("model.died", reason=why, in_a_row=self._in_a_row)
+        self._tell("model.died", reason=why, in_a_row=self._in_a_row)
         if self._in_a_row >= patience.deaths:
             self._give_up(
                 RuntimeFault(
@@ -456,7 +462,7 @@ class _Supervisor:
 
     def _give_up(self, error: EngineError, rest_s: float) -> None:
         self._given_up, self._given_up_until = error, self._clock() + rest_s
-        self._log("model.refused", reason=str(error))
+        self._tell("model.refused", reason=str(error))
         self._fail_all()
 
     def _fail_all(self) -> None:
@@ -477,10 +483,6 @@ class _Supervisor:
             if end in self._selector.get_map():
                 self._selector.unregister(end)
         return child.end(by_itself=by_itself)
-
-    def _log(self, event: str, **details: object) -> None:
-        if structlog.is_configured():  # else this is `analyze`, whose standard output is for findings
-            logger.warning(event, **details)
 
 
 def _error(message: Failed) -> EngineError:

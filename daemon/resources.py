@@ -1,5 +1,6 @@
 """Puts the pipeline's resources together from the settings."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from daemon.inference import ModelProcess
@@ -19,7 +20,11 @@ from pipeline.models.embedded import EMBEDDED_MODEL
 from pipeline.rules.policy import load_policy
 
 
-def open_resources(settings: Settings, store: AnalysisStore | None = None) -> Resources:
+def open_resources(
+    settings: Settings,
+    store: AnalysisStore | None = None,
+    tell: Callable[..., object] = lambda event, **details: None,
+) -> Resources:
     """Load knowledge, policy and intelligence, and find the model.
 
     A model that cannot be used is no error: `Resources.notice` says why, and the rules answer.
@@ -34,7 +39,9 @@ def open_resources(settings: Settings, store: AnalysisStore | None = None) -> Re
     if settings.model.enabled:
         try:
             model = open_model(settings.model)
-            analyst = ModelAnalyst(ModelProcess(model), knowledge, model.name, trained_classes(model.manifest))
+            analyst = ModelAnalyst(
+                ModelProcess(model, tell=tell), knowledge, model.name, trained_classes(model.manifest)
+            )
         except EngineError as error:
             notice = f"no model, the rules answer: {error}"
     return Resources(

@@ -49,7 +49,7 @@ def run_daemon(given: Mapping[str, Any], config: Path | None, *, once: bool) -> 
     with Ledger.open(
         settings.state_dir, clock=time.time, host=settings.host, max_findings=settings.limits.max_findings
     ) as ledger:
-        resources = open_resources(settings, ledger)
+        resources = open_resources(settings, ledger, logger.warning)
         startup.loaded()
         for warning in resources.intel.warnings:
             logger.warning("intel.skipped", reason=warning)

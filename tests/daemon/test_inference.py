@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
-from structlog.testing import capture_logs
 
 from daemon.inference import ModelProcess, Patience
 from pipeline.engine.errors import EngineError, ModelDamaged, NotEnoughMemory, RuntimeFault, TooLong, Unsupported
@@ -58,7 +56,7 @@ def make(directory: Path, tmp_path: Path) -> Iterator[Make]:
 
     def new(mode: str = "well", patience: Patience = QUICK, **more: Any) -> ModelProcess:
         program = [sys.executable, "-P", str(Path(__file__).with_name("faulty_model.py")), mode, str(tmp_path)]
-        made.append(ModelProcess(Model(directory), patience, more.pop("command", program), **more))
+        made.append(ModelProcess(Model(directory), patience, command=more.pop("command", program), **more))
         return made[-1]
 
     yield new
@@ -253,17 +251,12 @@ def test_an_answer_may_take_in_proportion_to_the_speed(make: Make) -> None:
         assert time.monotonic() - begin < most + 10
 
 
-def test_deaths_are_logged_in_one_line_each(make: Make) -> None:
-    structlog.configure(cache_logger_on_first_use=False)
-    try:
-        with capture_logs() as logs:
-            refusal(make("die"))
-    finally:
-        structlog.reset_defaults()
-    events = [entry["event"] for entry in logs]
-    assert events == ["model.died"] * QUICK.deaths + ["model.refused"]
-    assert [entry["in_a_row"] for entry in logs[:-1]] == list(range(1, QUICK.deaths + 1))
-    assert all("\n" not in str(entry["reason"]) for entry in logs)
+def test_deaths_are_told_of_in_one_line_each(make: Make) -> None:
+    told: list[tuple[str, dict[str, Any]]] = []
+    refusal(make("die", tell=lambda event, **details: told.append((event, details))))
+    assert [event for event, _ in told] == ["model.died"] * QUICK.deaths + ["model.refused"]
+    assert [details["in_a_row"] for _, details in told[:-1]] == list(range(1, QUICK.deaths + 1))
+    assert all("\n" not in str(details["reason"]) for _, details in told)
 
 
 # The end
@@ -395,7 +388,7 @@ def test_what_was_replaced_since_the_start_is_not_loaded_under_the_old_name(dire
 
 def test_too_little_address_space_is_one_line() -> None:
     limited = ["/bin/sh", "-c", 'ulimit -v 300000; exec "$0" -P -m pipeline.engine.serve "$@"', sys.executable]
-    process = ModelProcess(Model(EMBEDDED_MODEL, shipped=False), QUICK, limited)
+    process = ModelProcess(Model(EMBEDDED_MODEL, shipped=False), QUICK, command=limited)
     assert isinstance(refusal(process), NotEnoughMemory | RuntimeFault | Unsupported | ModelDamaged)
     process.close()
 
@@ -404,7 +397,7 @@ def test_a_missing_library_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "llguidance.py").write_text("raise ImportError('libgone.so: cannot open shared object file')")
     hidden = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); sys.argv[0] = ''; "
               "from pipeline.engine.serve import main; main()"]  # fmt: skip
-    process = ModelProcess(Model(EMBEDDED_MODEL, shipped=False), QUICK, hidden)
+    process = ModelProcess(Model(EMBEDDED_MODEL, shipped=False), QUICK, command=hidden)
     error = refusal(process)
     assert isinstance(error, Unsupported) and "libgone.so" in str(error) and "install sysscan-agent" in str(error)
     assert process.health.deaths == 0
