@@ -43,8 +43,12 @@ class Awaited:
         came = asyncio.Event()
         self._wake = partial(asyncio.get_running_loop().call_soon_threadsafe, came.set)
         if self.waiting:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(came.wait(), GATHER_S)
+            # Not `wait_for`, which in Python 3.11 loses a cancellation that comes together with the event.
+            waiter = asyncio.ensure_future(came.wait())
+            try:
+                await asyncio.wait([waiter], timeout=GATHER_S)
+            finally:
+                waiter.cancel()
         self._wake = None
 
     def rest_here(self) -> None:

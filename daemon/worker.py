@@ -12,8 +12,8 @@ import structlog
 from daemon.awaited import Awaited
 from daemon.baseline_rows import baseline_rows
 from daemon.checkpoints import Checkpoints
-from daemon.ports import Batch, ClosedScan, WorkQueue
-from pipeline.classes.scan import ScanContext, baseline_scope, scan_scope
+from daemon.ports.work import Batch, ClosedScan, Work
+from pipeline.classes.scan import baseline_scope, scan_scope
 from pipeline.engine.generator import IDLE, Health
 from pipeline.errors import LedgerError
 from pipeline.finding import Member, RawFinding
@@ -62,7 +62,7 @@ class Worker:
 
     def __init__(
         self,
-        queue: WorkQueue,
+        queue: Work,
         resources: Resources,
         checkpoints: Checkpoints,
         batch_size: int,
@@ -138,7 +138,7 @@ class Worker:
         scope = baseline_scope(scan.header, scan.host_source)
         prior = self._queue.baseline(scan.host, scope) if scope is not None else None
         try:
-            session = ScanSession(_context(scan), findings, self._resources, prior, self._pause)
+            session = ScanSession(scan, findings, self._resources, prior, self._pause)
         except Exception as error:
             # A fault of ours that every start would meet again: the findings go out as they came.
             logger.error("scan.failed", scan_id=scan.scan_id, source=scan.source, error=repr(error), exc_info=True)
@@ -226,7 +226,7 @@ class Worker:
                 raise
             except Exception as error:
                 logger.error("finding.failed", scan_id=job.scan.scan_id, seq=seq, error=repr(error))
-        return unanalysed_line(_context(job.scan), seq, job.findings[seq], member, self._resources.provenance)
+        return unanalysed_line(job.scan, seq, job.findings[seq], member, self._resources.provenance)
 
     def _finish(self, job: _Job) -> None:
         scan = job.scan
@@ -262,7 +262,7 @@ class Worker:
         members = job.session.index.members if job.session is not None else None
         shared = self._resources
         return unanalysed_record(
-            _context(job.scan), job.findings, members, shared.knowledge, shared.policy.profile, shared.provenance
+            job.scan, job.findings, members, shared.knowledge, shared.policy.profile, shared.provenance
         )
 
     def _thread(self, scan: ClosedScan, batch: Batch) -> str:
@@ -276,16 +276,3 @@ class Worker:
         for thread in sorted(set(self._checkpoints.threads()).difference(wanted)):
             self._checkpoints.delete(thread)
         self._swept = True
-
-
-def _context(scan: ClosedScan) -> ScanContext:
-    return ScanContext(
-        scan_no=scan.scan_no,
-        scan_id=scan.scan_id,
-        host=scan.host,
-        host_source=scan.host_source,
-        header=scan.header,
-        complete=scan.complete,
-        rejected=scan.rejected,
-        as_of=scan.as_of,
-    )

@@ -62,7 +62,8 @@ def test_a_loop_goes_on_while_nothing_comes_and_wakes_when_all_has_come() -> Non
         task = asyncio.ensure_future(others())
         await awaited.rest()
         assert turns > 1 and awaited.waiting, "it gives up after a while, for its watchdog"
-        threading.Thread(target=lambda: [each.set_result(None) for each in (one, other)]).start()
+        for each in (one, other):
+            threading.Thread(target=each.set_result, args=[None]).start()
         while awaited.waiting:
             await awaited.rest()
         task.cancel()

@@ -66,7 +66,7 @@ class Daemon:
         with contextlib.suppress(LedgerError), Ledger.open(
             self.state, clock=lambda: 0.0, read_only=True, exclusive=False
         ) as ledger:  # fmt: skip
-            return ledger.status()["analyses"]
+            return int(ledger.status()["analyses"])
         return 0
 
     def events(self) -> list[str]:
