@@ -41,6 +41,7 @@ _IN_HAND = 3  # questions that the process has: the next one lies there when an 
 _REFUSED = 1000  # questions that are remembered because the process died of them
 _MEASURE_TOKENS = 3 * (8 * 32 + 64)
 _ENOUGH_TOKENS = 16  # for a speed that means something
+_HAND_OVER_S = 0.0002
 _NEVER = float("inf")
 
 
@@ -249,6 +250,10 @@ class _Supervisor:
                 self._thread.start()
             self._inbox.put(asked)
             os.eventfd_write(self._wake, 1)
+        if not self._in_hand:
+            # Else the thread would get the interpreter's lock only when the asker has worked on for 5 ms, and the
+            # process would have nothing to do for as long.
+            time.sleep(_HAND_OVER_S)
 
     def close(self) -> None:
         with self._lock:
