@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from daemon.baseline_rows import baseline_rows
 from daemon.ledger import Ledger
@@ -21,7 +20,8 @@ from pipeline.finding import ParsedReport, Reject
 from pipeline.graph.asking import Paused, Pending, wait_for_one
 from pipeline.graph.batches import run_batch
 from pipeline.graph.graph import build_graph
-from pipeline.graph.session import Resources, ScanSession
+from pipeline.graph.resources import Resources
+from pipeline.graph.session import ScanSession
 from pipeline.output.enriched import Line
 from pipeline.output.records import ScanRecord
 from pipeline.report.limits import Limits
@@ -98,39 +98,43 @@ class OneShot:
             prior = self._prior(context)
             if prior is not None:
                 context = replace(context, scan_no=1 + max((row.last_scan_no for row in prior.values()), default=0))
-            session = ScanSession(context, report.findings, self._resources, prior, self._pause)
-            self._sessions[0] = session
-            for first, last, state in self._batches(len(report.findings)):
-                emit(session.take_lines(first, last, state["decided"]))
+            session = ScanSession.of(context, report.findings, self._resources, prior)
+            session.pause = self._pause
+            self._sessions.clear()
+            self._sessions[context.scan_no] = session
+            for last, lines in self._batches(session, len(report.findings)):
+                emit(lines)
                 advance(last, len(report.findings))
             if self._ledger is not None and session.comparison is not None:
                 self._ledger.baseline.update(
                     context.host,
                     scan_scope(context.header) or "",
-                    baseline_rows(session.comparison, context.scan_no),
+                    list(baseline_rows(session.comparison, context.scan_no)),
                     session.comparison.forget,
                 )
             yield Analysed(source, session, session.record())
 
-    def _batches(self, findings: int) -> Iterator[tuple[int, int, dict[str, Any]]]:
-        """Run the batches of the scan and return them in order; while the model is at work, others are begun."""
-        begun: deque[tuple[int, int, dict[str, Any] | None]] = deque()
+    def _batches(self, session: ScanSession, findings: int) -> Iterator[tuple[int, list[Line]]]:
+        """Run the batches of the scan and return where they end and their lines, in order.
+
+        While the model is at work on one, others are begun.
+        """
+        begun: deque[tuple[int, int, list[Line] | None]] = deque()
         for first in range(0, findings, self._batch_size):
             last = min(first + self._batch_size, findings)
             self._goes_ahead = True
             try:
-                state = run_batch(self._graph, 0, first, last)
+                begun.append((first, last, run_batch(self._graph, session, first, last)))
             except Paused:
-                state = None
-            begun.append((first, last, state))
+                begun.append((first, last, None))
             while begun and (begun[0][2] is not None or len(begun) > _AHEAD):
-                yield self._end(*begun.popleft())
+                yield self._end(session, *begun.popleft())
         while begun:
-            yield self._end(*begun.popleft())
+            yield self._end(session, *begun.popleft())
 
-    def _end(self, first: int, last: int, state: dict[str, Any] | None) -> tuple[int, int, dict[str, Any]]:
+    def _end(self, session: ScanSession, first: int, last: int, lines: list[Line] | None) -> tuple[int, list[Line]]:
         self._goes_ahead = False
-        return first, last, state if state is not None else run_batch(self._graph, 0, first, last)
+        return last, lines if lines is not None else run_batch(self._graph, session, first, last)
 
     def _pause(self, pending: Collection[Pending]) -> None:
         if pending and self._goes_ahead:
@@ -141,6 +145,8 @@ class OneShot:
         scope = baseline_scope(context.header, context.host_source)
         if self._ledger is None or scope is None:
             return None
+        while self._ledger.work.settle():  # what a daemon that was killed left
+            pass
         return self._ledger.baseline.rows(context.host, scope)
 
     def _context(self, report: ParsedReport, modified: str, seen: dict[str, int]) -> ScanContext:

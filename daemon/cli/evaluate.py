@@ -11,8 +11,8 @@ from daemon.inference import ModelProcess
 from pipeline.bars import bars
 from pipeline.engine.errors import EngineError
 from pipeline.engine.generator import Generator
-from pipeline.engine.identity import Runtime
 from pipeline.engine.model import Checkpoint, Model, Weights
+from pipeline.engine.runtimes import Runtime
 from pipeline.features import load_features
 from pipeline.knowledge.load import load_knowledge
 from pipeline.models.embedded import EMBEDDED_MODEL

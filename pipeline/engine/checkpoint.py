@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.engine.errors import ModelDamaged, ModelMissing, Unsupported
-from pipeline.engine.identity import Device, identify
+from pipeline.engine.identity import identify
 from pipeline.engine.manifest import digest_directory
+from pipeline.engine.runtimes import Device
 
 ARCHITECTURES = ("LlamaForCausalLM", "MistralForCausalLM")
 

@@ -9,8 +9,9 @@ from typing import Protocol
 
 from pipeline.engine.checkpoint import checkpoint_digest
 from pipeline.engine.generator import Grammar
-from pipeline.engine.identity import DEFAULT_THREADS, Device, Runtime, digest_of, part_of
+from pipeline.engine.identity import DEFAULT_THREADS, digest_of, part_of
 from pipeline.engine.manifest import Manifest, verify
+from pipeline.engine.runtimes import Device, Runtime
 from pipeline.engine.shipped import answer_key, read_answers
 
 

@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, cast
 from pipeline.engine.checkpoint import checkpoint_digest
 from pipeline.engine.errors import EngineError, ModelDamaged, NotEnoughMemory, RuntimeFault, Unsupported
 from pipeline.engine.generator import Grammar
-from pipeline.engine.identity import Device, Runtime, generator_digest
+from pipeline.engine.identity import generator_digest
 from pipeline.engine.messages import Answered, Ask, Failed, Measure, Measured, Ready, Reply, Start, pack, receive
+from pipeline.engine.runtimes import RUNTIMES, Device, Runtime
 
 if TYPE_CHECKING:
     from pipeline.engine.decoder import Decoder
@@ -83,7 +84,7 @@ def _load(start: Start) -> "Decoder":
     try:
         from pipeline.engine import load  # brings numpy and the grammar's library along
     except ImportError as error:
-        package = "sysscan-agent[cuda]" if start.runtime == "torch" else "sysscan-agent"
+        package = RUNTIMES[cast(Runtime, start.runtime)].install
         raise Unsupported(f"the model cannot be run: {error}; install {package} again") from error
     directory, runtime, device = Path(start.directory), cast(Runtime, start.runtime), cast(Device, start.device)
     # Days may lie between the parent's look and this one, and an upgrade of the model or of what runs it.

@@ -26,22 +26,19 @@ def wait_for_one(pending: Collection[Pending]) -> None:
 class Asking:
     """The questions of one scan that were put to the model."""
 
-    def __init__(self, analyst: Analyst, answers: Answers, pause: Pause = wait_for_one) -> None:
-        """Begin with nothing asked.
-
-        Args:
-            answers: takes the answers as they come.
-            pause: called between two questions to the model, with nothing, and where no more may be asked for now, with
-                what was asked. Returns when something may have come; or raises `Paused`.
-        """
+    def __init__(self, analyst: Analyst, answers: Answers) -> None:
+        """Begin with nothing asked; `answers` takes what comes."""
         self._analyst = analyst
         self._answers = answers
-        self._pause = pause
         self._pending: dict[tuple[str, int], Pending] = {}  # by key and attempt
         self._unanswered: set[tuple[str, int]] = set()  # asking again would give as little
 
-    def ask(self, questions: Sequence[Question], attempt: int) -> None:
+    def ask(self, questions: Sequence[Question], attempt: int, pause: Pause) -> None:
         """Have the model answer what it was not asked in this attempt yet; called again after a pause, go on.
+
+        Args:
+            pause: called between two questions to the model, with nothing, and where no more may be asked for now, with
+                what was asked. Returns when something may have come; or raises `Paused`.
 
         Raises:
             Paused: what `pause` raises. Answers that came before are kept.
@@ -58,17 +55,19 @@ class Asking:
                     self._pending[asked] = self._analyst.analyse(question, attempt)
                 waiting = self._collect([*waiting, question.key], attempt, fresh)
                 if new:
-                    self._pause(())
+                    pause(())
                 if len(waiting) >= _ASKED_AT_ONCE:
-                    waiting = self._wait(waiting, attempt, fresh, fewer_than=_ASKED_AT_ONCE)
-            self._wait(waiting, attempt, fresh, fewer_than=1)
+                    waiting = self._wait(waiting, attempt, fresh, pause, fewer_than=_ASKED_AT_ONCE)
+            self._wait(waiting, attempt, fresh, pause, fewer_than=1)
         finally:
             self._answers.put(fresh)
 
-    def _wait(self, keys: list[str], attempt: int, fresh: dict[str, CachedAnswer], *, fewer_than: int) -> list[str]:
+    def _wait(
+        self, keys: list[str], attempt: int, fresh: dict[str, CachedAnswer], pause: Pause, *, fewer_than: int
+    ) -> list[str]:
         """Wait until fewer than so many are open; return their keys."""
         while len(keys) >= fewer_than:
-            self._pause([self._pending[key, attempt] for key in keys])
+            pause([self._pending[key, attempt] for key in keys])
             keys = self._collect(keys, attempt, fresh)
         return keys
 
