@@ -1,17 +1,22 @@
 """Measure the daemon on findings that the model has to be asked about: line appended to enriched line durable.
 
-    python benchmarks/novel_finding.py [--model DIRECTORY] [--findings 250]
+    python benchmarks/novel_finding.py [--model DIRECTORY] [--findings 250] [--beside CHECKOUT]
 
 The daemon runs as a process of its own, without the answers that the model brings along. Each finding is a scan of its
 own and raises a question that was not asked before (made up as training data are, drawn evenly from the kinds of
 finding); then all of them come again from other hosts, to be answered from the cache. Times end when this process
-has waited for the disk as well. The first one of all also loads the model.
+has waited for the disk as well. The first one of all also loads the model. Memory is that of the daemon and of the
+model's process together.
+
+With `--beside`, the daemon of another checkout (with a `.venv`) is asked the same, in turn; the ratios are ours to
+theirs: of the percentiles, and the median of those of single findings.
 """
 
 import argparse
 import json
 import os
 import signal
+import statistics
 import subprocess
 import tempfile
 import time
@@ -20,7 +25,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from common import ROOT, agent, machine
+from common import ROOT, agent, descendants, machine, resident_mb
 
 from pipeline.features import load_features
 from pipeline.graph.resources import Resources
@@ -66,17 +71,17 @@ def _burst(host: str, line: dict[str, Any]) -> bytes:
 class Feed:
     """A daemon, the stream that it follows, and what it writes."""
 
-    def __init__(self, place: Path, model: Path | None) -> None:
+    def __init__(self, place: Path, model: Path | None, checkout: Path = ROOT) -> None:
         inbox = place / "in"
-        inbox.mkdir()
+        inbox.mkdir(parents=True)
         self._output = place / "out.ndjson"
         self._offset = 0
         environment = {**os.environ, "SYSSCAN_MODEL__SHIPPED": "false", "SYSSCAN_LOG__FORMAT": "json"}
         if model is not None:
             environment["SYSSCAN_MODEL__PATH"] = str(model.resolve())
         self._daemon = subprocess.Popen(
-            agent("--watch", str(inbox), "--state-dir", f"{place}/state", "-o", str(self._output)),
-            cwd=ROOT, env=environment, stderr=subprocess.PIPE,
+            agent("--watch", str(inbox), "--state-dir", f"{place}/state", "-o", str(self._output), checkout=checkout),
+            cwd=checkout, env=environment, stderr=subprocess.PIPE,
         )  # fmt: skip
         assert self._daemon.stderr is not None
         said = b""
@@ -120,9 +125,9 @@ class Feed:
         return found
 
     def resident_mb(self) -> tuple[float, float]:
-        """Say what the daemon holds now, and what it held at most."""
-        status = dict(line.split(":", 1) for line in Path(f"/proc/{self._daemon.pid}/status").read_text().splitlines())
-        return tuple(int(status[name].split()[0]) / 1024 for name in ("VmRSS", "VmHWM"))  # type: ignore[return-value]
+        """Say what the daemon and the model's process hold now, and what they held at most."""
+        held = [resident_mb(pid) for pid in (self._daemon.pid, *descendants(self._daemon.pid))]
+        return sum(now for now, _ in held), sum(most for _, most in held)
 
     def close(self) -> None:
         """Stop the daemon."""
@@ -136,24 +141,48 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", type=Path, help="model directory; default: the one that comes with the program")
     parser.add_argument("--findings", type=int, default=250)
+    parser.add_argument("--beside", type=Path, help="another checkout, with a `.venv`, to ask in turn with this one")
     arguments = parser.parse_args()
     lines = novel_lines(arguments.findings)
     print(f"{machine()}\n{len(lines)} findings, one at a time; ms from a line appended to its enriched line durable\n")
     print(f"{'':<10}{'p50':>8}{'p90':>8}{'p95':>8}{'p99':>8}{'max':>8}{'first':>8}  lines by the model", flush=True)
     with tempfile.TemporaryDirectory() as place:
-        feed = Feed(Path(place), arguments.model)
+        feeds = [Feed(Path(place) / "ours", arguments.model)]
+        if arguments.beside is not None:
+            feeds.append(Feed(Path(place) / "theirs", arguments.model, arguments.beside.resolve()))
         for name in ("novel", "again"):
-            took, bodies = zip(*_pass(feed, name, lines), strict=True)
-            _print(name, took, bodies)
-        now, most = feed.resident_mb()
-        feed.close()
-    print(f"\nresident memory of the daemon: {now:.0f} MB at the end, {most:.0f} MB at most")
+            asked = list(_pass(feeds, name, lines))
+            for which in range(len(feeds)):
+                took, bodies = zip(*(answers[which] for answers in asked), strict=True)
+                _print(name if not which else "  beside", took, bodies)
+            if len(feeds) > 1:
+                _compare(*([answers[which][0] for answers in asked] for which in (0, 1)))
+        held = [feed.resident_mb() for feed in feeds]
+        for feed in feeds:
+            feed.close()
+    for name, (now, most) in zip(("", " beside"), held, strict=False):
+        print(f"resident memory of the daemon{name}: {now:.0f} MB at the end, {most:.0f} MB at most")
 
 
-def _pass(feed: Feed, name: str, lines: Sequence[dict[str, Any]]) -> Iterator[tuple[float, dict[str, Any]]]:
+def _pass(
+    feeds: Sequence[Feed], name: str, lines: Sequence[dict[str, Any]]
+) -> Iterator[list[tuple[float, dict[str, Any]]]]:
+    """Ask all daemons about each finding, another one first each time."""
     for number, line in enumerate(lines):
-        time.sleep(0.02)
-        yield feed.ask(f"{name}{number}", line)
+        answers: dict[int, tuple[float, dict[str, Any]]] = {}
+        for which in sorted(range(len(feeds)), key=lambda one: (one + number) % len(feeds)):
+            time.sleep(0.02)
+            answers[which] = feeds[which].ask(f"{name}{number}", line)
+        yield [answers[which] for which in range(len(feeds))]
+
+
+def _compare(ours: Sequence[float], theirs: Sequence[float]) -> None:
+    def at(took: Sequence[float], share: float) -> float:
+        return sorted(took)[min(len(took) - 1, int(len(took) * share))]
+
+    ratios = [f"p{100 * share:.0f} {at(ours, share) / at(theirs, share):.3f}" for share in (0.5, 0.9, 0.99)]
+    single = statistics.median(one / other for one, other in zip(ours, theirs, strict=True))
+    print(f"  ratio    {', '.join(ratios)}; of single findings {single:.3f}", flush=True)
 
 
 def _print(name: str, took: Sequence[float], bodies: Sequence[dict[str, Any]]) -> None:

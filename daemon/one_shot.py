@@ -3,7 +3,8 @@
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from daemon.sources.whole import read_whole
 from pipeline.classes.scan import ScanContext, baseline_scope, scan_scope
 from pipeline.errors import ReportError
 from pipeline.finding import ParsedReport, Reject
+from pipeline.graph.asking import Paused, Pending, wait_for_one
 from pipeline.graph.batches import run_batch
 from pipeline.graph.graph import build_graph
 from pipeline.graph.resources import Resources
@@ -25,6 +27,7 @@ from pipeline.output.records import ScanRecord
 from pipeline.report.limits import Limits
 
 STANDARD_INPUT = "-"
+_AHEAD = 8  # batches that are begun while one waits for the model; their lines are kept meanwhile, 1 MB each
 
 
 @dataclass(slots=True, frozen=True)
@@ -68,6 +71,7 @@ class OneShot:
         self._ledger = ledger
         self._sessions: dict[int, ScanSession] = {}
         self._graph = build_graph(self._sessions)
+        self._goes_ahead = False
         self.refused: list[Refused] = []
 
     def analyse(
@@ -95,11 +99,11 @@ class OneShot:
             if prior is not None:
                 context = replace(context, scan_no=1 + max((row.last_scan_no for row in prior.values()), default=0))
             session = ScanSession.of(context, report.findings, self._resources, prior)
+            session.pause = self._pause
             self._sessions.clear()
             self._sessions[context.scan_no] = session
-            for first in range(0, len(report.findings), self._batch_size):
-                last = min(first + self._batch_size, len(report.findings))
-                emit(run_batch(self._graph, session, first, last))
+            for last, lines in self._batches(session, len(report.findings)):
+                emit(lines)
                 advance(last, len(report.findings))
             if self._ledger is not None and session.comparison is not None:
                 self._ledger.baseline.update(
@@ -109,6 +113,33 @@ class OneShot:
                     session.comparison.forget,
                 )
             yield Analysed(source, session, session.record())
+
+    def _batches(self, session: ScanSession, findings: int) -> Iterator[tuple[int, list[Line]]]:
+        """Run the batches of the scan and return where they end and their lines, in order.
+
+        While the model is at work on one, others are begun.
+        """
+        begun: deque[tuple[int, int, list[Line] | None]] = deque()
+        for first in range(0, findings, self._batch_size):
+            last = min(first + self._batch_size, findings)
+            self._goes_ahead = True
+            try:
+                begun.append((first, last, run_batch(self._graph, session, first, last)))
+            except Paused:
+                begun.append((first, last, None))
+            while begun and (begun[0][2] is not None or len(begun) > _AHEAD):
+                yield self._end(session, *begun.popleft())
+        while begun:
+            yield self._end(session, *begun.popleft())
+
+    def _end(self, session: ScanSession, first: int, last: int, lines: list[Line] | None) -> tuple[int, list[Line]]:
+        self._goes_ahead = False
+        return last, lines if lines is not None else run_batch(self._graph, session, first, last)
+
+    def _pause(self, pending: Collection[Pending]) -> None:
+        if pending and self._goes_ahead:
+            raise Paused
+        wait_for_one(pending)
 
     def _prior(self, context: ScanContext) -> dict[str, BaselineRow] | None:
         scope = baseline_scope(context.header, context.host_source)

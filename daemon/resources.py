@@ -1,14 +1,16 @@
 """Puts the pipeline's resources together from the settings."""
 
+from collections.abc import Callable
 from pathlib import Path
 
+from daemon.inference import ModelProcess
 from daemon.settings import ModelSettings, Settings
 from daemon.version import VERSION
 from pipeline.analysis.model import ModelAnalyst, trained_classes
 from pipeline.analysis.question import AnalysisStore
 from pipeline.engine.errors import EngineError
 from pipeline.engine.identity import choose_device
-from pipeline.engine.lazy import LazyGenerator
+from pipeline.engine.model import Model
 from pipeline.errors import ConfigError
 from pipeline.features import load_features
 from pipeline.graph.resources import Resources
@@ -18,7 +20,11 @@ from pipeline.models.embedded import EMBEDDED_MODEL
 from pipeline.rules.policy import load_policy
 
 
-def open_resources(settings: Settings, store: AnalysisStore | None = None) -> Resources:
+def open_resources(
+    settings: Settings,
+    store: AnalysisStore | None = None,
+    tell: Callable[..., object] = lambda event, **details: None,
+) -> Resources:
     """Load knowledge, policy and intelligence, and find the model.
 
     A model that cannot be used is no error: `Resources.notice` says why, and the rules answer.
@@ -32,8 +38,10 @@ def open_resources(settings: Settings, store: AnalysisStore | None = None) -> Re
     analyst, notice = None, None
     if settings.model.enabled:
         try:
-            generator = open_model(settings.model)
-            analyst = ModelAnalyst(generator, knowledge, generator.name, trained_classes(generator.manifest))
+            model = open_model(settings.model)
+            analyst = ModelAnalyst(
+                ModelProcess(model, tell=tell), knowledge, model.name, trained_classes(model.manifest)
+            )
         except EngineError as error:
             notice = f"no model, the rules answer: {error}"
     return Resources(
@@ -42,7 +50,7 @@ def open_resources(settings: Settings, store: AnalysisStore | None = None) -> Re
     )  # fmt: skip
 
 
-def open_model(settings: ModelSettings) -> LazyGenerator:
+def open_model(settings: ModelSettings) -> Model:
     """Find and verify the model that the settings name; its weights are loaded when they are needed.
 
     Raises:
@@ -50,7 +58,7 @@ def open_model(settings: ModelSettings) -> LazyGenerator:
     """
     directory = settings.path or EMBEDDED_MODEL
     device = choose_device(directory, settings.runtime) if settings.device == "auto" else settings.device
-    return LazyGenerator(directory, settings.runtime, threads=settings.threads, device=device, shipped=settings.shipped)
+    return Model(directory, settings.runtime, threads=settings.threads, device=device, shipped=settings.shipped)
 
 
 def _expand(paths: tuple[Path, ...], suffixes: tuple[str, ...] | None) -> list[Path]:

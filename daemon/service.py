@@ -122,6 +122,8 @@ class Service:
         findings = sum(shard.ledger.waiting().findings for shard in self._shards)
         records = sum(max(shard.ledger.outbox.backlog().values(), default=0) for shard in self._shards)
         parts = [f"{findings:,} findings to analyse", f"{records:,} records to deliver"]
+        refused = {shard.worker.model_health.refused for shard in self._shards} - {None}  # they may share a model
+        parts += [f"the rules answer for the model: {reason}" for reason in sorted(map(str, refused))]
         return "; ".join([*parts, *(problem for shard in self._shards for problem in shard.problems())])
 
     def write_metrics(self) -> None:
@@ -139,6 +141,10 @@ class Service:
         for origin in shards[0].worker.analysed:
             metrics.analysed.set(sum(shard.worker.analysed[origin] for shard in shards), origin=origin)
         metrics.model.set(1.0 if any(shard.worker.has_model for shard in shards) else 0.0)
+        models = [shard.worker.model_health for shard in shards]  # of one model, or of none
+        metrics.model_running.set(1.0 if any(model.running for model in models) else 0.0)
+        metrics.model_refused.set(1.0 if any(model.refused is not None for model in models) else 0.0)
+        metrics.model_deaths.set(max(model.deaths for model in models))
         waiting = [shard.ledger.waiting() for shard in shards]
         metrics.backlog.set(sum(one.findings for one in waiting), stage="analysis")
         metrics.behind.set(max(one.age_s for one in waiting))

@@ -43,7 +43,7 @@ class Shard:
     """Runs until it is told to stop, or until all that there is has come out at the other end.
 
     Everything runs on the event loop of the caller, in one thread: a step of any part is short (a batch of findings
-    takes about 80 ms, and a model gives way every quarter of a second), and the ledger's connection belongs to one
+    takes about 80 ms, and a model answers in a process of its own), and the ledger's connection belongs to one
     thread. Shards side by side share the loop, and the resources of the pipeline, and nothing else.
 
     A part that fails ends the others, and `run` raises what it raised.
@@ -213,7 +213,9 @@ class Shard:
                 self._tell_deliveries()
             elif last:
                 break
-            if busy or untidy:
+            if self.worker.awaited.waiting:
+                await self.worker.awaited.rest()
+            elif busy or untidy:
                 await asyncio.sleep(0)
             else:
                 await wait_for_any(_POLL_S, self._work, self._stop)

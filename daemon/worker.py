@@ -3,21 +3,24 @@
 import math
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
+from daemon.awaited import Awaited
 from daemon.checkpoints import Checkpoints
 from daemon.finishing import Finishing
 from daemon.heap import HEAP, LARGE
 from daemon.log import get_logger
 from daemon.opening import Opening
 from daemon.ports.work import Batch, ClosedScan, Work
+from pipeline.engine.generator import IDLE, Health
 from pipeline.errors import LedgerError
 from pipeline.finding import Member, RawFinding
+from pipeline.graph.asking import Paused, Pending
 from pipeline.graph.batches import run_batch
 from pipeline.graph.graph import BatchGraph, build_graph
 from pipeline.graph.resources import Resources
-from pipeline.graph.session import Paused, ScanSession, Stale
+from pipeline.graph.session import ScanSession, Stale
 from pipeline.graph.state import thread_name
 from pipeline.output.enriched import Line
 from pipeline.output.unanalysed import unanalysed_line
@@ -51,7 +54,11 @@ class Worker:
     """Works on one scan at a time, in ingest order; a step is one batch, or as much of the rest as a turn has time for.
 
     Nothing that a step has in hand is given up before the ledger has taken its outcome, so a step that fails is
-    simply made again.
+    simply made again. A batch that waits for the model is left, and gone on with when answers are there: between two
+    steps, rest with `awaited`.
+
+    Attributes:
+        awaited: the answers that the batch in hand waits for.
     """
 
     def __init__(
@@ -65,6 +72,7 @@ class Worker:
         self._clock = clock
         self._slice_ends = math.inf
         self._failure: str | None = None
+        self.awaited = Awaited(clock)
         self._queue = queue
         self._resources = resources
         self._checkpoints = checkpoints
@@ -82,8 +90,14 @@ class Worker:
         """Say whether a model is asked."""
         return self._resources.analyst is not None
 
+    @property
+    def model_health(self) -> Health:
+        """How what runs the model is."""
+        analyst = self._resources.analyst
+        return analyst.health if analyst is not None else IDLE
+
     def step(self) -> bool:
-        """Do the next piece of work; returns False when there is none.
+        """Do the next piece of work; returns False when there is none. Does nothing while it is the model's turn.
 
         Raises:
             LedgerError: when ledger or checkpoints cannot be written just now; the next step tries again.
@@ -106,6 +120,9 @@ class Worker:
             self._graph = build_graph(self._sessions, self._checkpoints.saver)
 
     def _step(self) -> bool:
+        if self.awaited.waiting:
+            return True
+        self.awaited.expect(())
         if self._job is not None and self._job.batches:
             self._run(self._job, self._job.batches[0])
         elif self._job is not None:
@@ -130,7 +147,7 @@ class Worker:
         scan, batches = opening.scan, opening.batches or []
         self._sweep_threads([self._thread(scan, batch) for batch in batches])
         if opening.session is not None:
-            opening.session.between = self._pause_in_time
+            opening.session.pause = self._pause
             self._sessions[scan.scan_no] = opening.session
         self._job = _Job(scan, opening.findings, opening.session, batches)
         self._opening = None
@@ -171,9 +188,10 @@ class Worker:
             self.analysed[line.origin] += 1
         self._checkpoints.delete(thread)
 
-    def _pause_in_time(self) -> None:
-        """Let others have a turn when the model has had its; the answers so far are kept."""
-        if self._clock() >= self._slice_ends:
+    def _pause(self, pending: Collection[Pending]) -> None:
+        """Leave the batch to the model, or to others where asking it takes long; the answers so far are kept."""
+        if pending or self._clock() >= self._slice_ends:
+            self.awaited.expect(pending)
             raise Paused
 
     def _tell_failure(self) -> None:
@@ -200,7 +218,10 @@ class Worker:
         graph = build_graph(self._sessions)
         turn_ends = self._clock() + _SLICE_S  # a model may be asked about each
         for seq in range(batch.first + len(job.lines), batch.last):
-            job.lines.append(self._alone(job, seq, graph))
+            try:
+                job.lines.append(self._alone(job, seq, graph))
+            except Paused:
+                break
             if self._clock() >= turn_ends:
                 break
         return len(job.lines) == batch.last - batch.first
@@ -212,7 +233,7 @@ class Worker:
             try:
                 (line,) = run_batch(graph, job.session, seq, seq + 1)
                 return line
-            except LedgerError:
+            except (LedgerError, Paused):
                 raise
             except Exception as error:
                 logger.error("finding.failed", scan_id=job.scan.scan_id, seq=seq, error=repr(error))

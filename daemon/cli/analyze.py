@@ -57,6 +57,7 @@ def analyze_reports(
         if store is None and settings.model.enabled:
             store = stack.enter_context(analysis_cache(settings.state_dir))
         resources = open_resources(settings, store)
+        stack.callback(resources.close)
         startup.loaded()
         stack.enter_context(_explained(output))  # outside of what is closed after it, inside of ledger and model
         file = stack.enter_context(_target(output, reports))

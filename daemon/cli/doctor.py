@@ -1,5 +1,6 @@
 """`sysscan-agent doctor`."""
 
+import contextlib
 import os
 import platform
 import shutil
@@ -18,6 +19,7 @@ from rich.text import Text
 import pipeline.graph.library  # noqa: F401 - imports LangGraph as the daemon does
 from daemon.cli.exits import Exit
 from daemon.cli.terminal import terminal
+from daemon.inference import ModelProcess
 from daemon.ledger import Ledger
 from daemon.ledger.database import FILE_NAME
 from daemon.resources import open_model, open_resources
@@ -111,24 +113,16 @@ def _model(settings: Settings) -> Check:
         return Check("model", "warning", "switched off (model.enabled); the rules answer")
     advice = "the rules answer until this is mended"
     try:
-        generator = open_model(settings.model)
-        begin = time.perf_counter()
-        decoder = generator.load()
-        loaded_s = time.perf_counter() - begin
-        from pipeline.engine.probe import measure
-
-        speed = measure(decoder.runner)
-        decoder.close()
+        model = open_model(settings.model)
+        with contextlib.closing(ModelProcess(model)) as process:
+            loaded_s, speed = process.load(), process.measure()
     except EngineError as error:
         return Check("model", "problem", str(error), advice)
-    except (RuntimeError, MemoryError) as error:  # of the runtime itself, while it is measured
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
-        return Check("model", "problem", f"the {settings.model.runtime} runtime fails: {reason}", advice)
-    manifest = generator.manifest
+    manifest = model.manifest
     detail = (
-        f"{generator.name} ({manifest.kind}), {settings.model.runtime} on {generator.device}, "
+        f"{model.name} ({manifest.kind}), {settings.model.runtime} on {model.device}, "
         f"{settings.model.threads} threads; loaded in {loaded_s:.1f} s, {speed.prefill:,.0f} tokens/s of a prompt, "
-        f"{speed.decode:,.0f} tokens/s of an answer; {generator.num_known:,} answers come with it"
+        f"{speed.decode:,.0f} tokens/s of an answer; {model.num_shipped:,} answers come with it"
     )
     if manifest.prompt_version != PROMPT_VERSION:
         return Check(

@@ -41,7 +41,7 @@ def run_daemon(given: Mapping[str, Any], config: Path | None, *, once: bool) -> 
     with Ledger.open(
         settings.state_dir, clock=time.time, host=settings.host, max_findings=settings.limits.max_findings
     ) as ledger:
-        resources = open_resources(settings, ledger.analyses)
+        resources = open_resources(settings, ledger.analyses, logger.warning)
         startup.loaded()
         for warning in resources.intel.warnings:
             logger.warning("intel.skipped", reason=warning)
@@ -65,6 +65,7 @@ def run_daemon(given: Mapping[str, Any], config: Path | None, *, once: bool) -> 
             asyncio.run(Service([shard], settings.metrics, notifier, Metrics()).run())
         finally:
             checkpoints.close()
+            resources.close()
     return Exit.DONE
 
 

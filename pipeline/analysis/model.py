@@ -1,19 +1,21 @@
 """The analyst that asks a model: a question becomes a prompt and a grammar, the model's text an answer."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
+from concurrent.futures import Future
 
 from pipeline.analysis.case import CaseMaker
 from pipeline.analysis.critique import critique
 from pipeline.analysis.prompt import (
     PROMPT_VERSION,
     BadResponse,
+    Case,
     parse_response,
     render_prompt,
     response_schema,
 )
 from pipeline.analysis.question import Answer, Question
 from pipeline.engine.errors import EngineError, ModelDamaged, TooLong, Unfinished
-from pipeline.engine.generator import Generator, Grammar
+from pipeline.engine.generator import DeferredGenerator, Generator, Grammar, Health, Immediate
 from pipeline.engine.manifest import Manifest
 from pipeline.keys import digest
 from pipeline.knowledge.schema import Knowledge
@@ -47,16 +49,21 @@ class ModelAnalyst:
     """
 
     def __init__(
-        self, generator: Generator, knowledge: Knowledge, name: str, classes: Collection[str] | None = None
+        self,
+        generator: Generator | DeferredGenerator,
+        knowledge: Knowledge,
+        name: str,
+        classes: Collection[str] | None = None,
     ) -> None:
         """Take a generator.
 
         Args:
+            generator: one in this process answers while it is asked, so the answers are there at once.
             name: what the output calls the model.
             classes: that the model was trained on; None where that is not known, and it is asked about all.
         """
         self._classes = None if classes is None else frozenset(classes)
-        self._generator = generator
+        self._generator = generator if isinstance(generator, DeferredGenerator) else Immediate(generator)
         self._maker = CaseMaker(knowledge)
         self._name = name
         self.failure: str | None = None
@@ -82,21 +89,40 @@ class ModelAnalyst:
         """Give what the model is shown, for `explain`."""
         return render_prompt(self._maker.case(question, attempt))
 
-    def analyse(self, questions: Sequence[Question], attempt: int) -> dict[str, Answer]:
-        """Answer by key, one question after the other; one without an answer is left out."""
-        answers: dict[str, Answer] = {}
-        for question in questions:
-            case = self._maker.case(question, attempt)
+    @property
+    def health(self) -> Health:
+        """The state of the process that the model runs in."""
+        return self._generator.health
+
+    def analyse(self, question: Question, attempt: int) -> "Future[Answer | None]":
+        """Begin to answer, and return at once; None will be the answer where there is none."""
+        case = self._maker.case(question, attempt)
+        answer: Future[Answer | None] = Future()
+
+        def take(text: "Future[str]") -> None:
             try:
-                text = self._generator.generate(render_prompt(case), Grammar.of(response_schema(case)), MAX_TOKENS)
-                answers[question.key] = parse_response(text, case)
-            except (BadResponse, TooLong, Unfinished) as error:
-                self.failure = f"{case.class_id}: {error}"
-            except EngineError as error:
-                self.failure = str(error)
-        return answers
+                answer.set_result(self._read(text, case))
+            except Exception as error:  # a fault of ours: for whoever waits
+                answer.set_exception(error)
+
+        text = self._generator.submit(render_prompt(case), Grammar.of(response_schema(case)), MAX_TOKENS)
+        text.add_done_callback(take)
+        return answer
+
+    def _read(self, text: "Future[str]", case: Case) -> Answer | None:
+        try:
+            return parse_response(text.result(), case)
+        except (BadResponse, TooLong, Unfinished) as error:
+            self.failure = f"{case.class_id}: {error}"
+        except EngineError as error:
+            self.failure = str(error)
+        return None
 
     def critique(self, question: Question, answer: Answer) -> str | None:
         """Say what is wrong with an answer, or None when it stands."""
         # Without distractors an answer that took one is refused, which is what they are there for.
         return critique(self._maker.case(question, attempt=1), answer)
+
+    def close(self) -> None:
+        """Give the memory back; the analyst cannot be asked afterwards."""
+        self._generator.close()

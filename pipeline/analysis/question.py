@@ -1,9 +1,11 @@
 """What is said about a finding, by whom, and how sure that is."""
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
+from pipeline.engine.generator import Health
 from pipeline.finding import Level, Member, ScanHeader, Status
 from pipeline.keys import digest
 from pipeline.knowledge.schema import Knowledge
@@ -90,11 +92,18 @@ class Analyst(Protocol):
     def takes(self, question: Question) -> bool:
         """Say whether to ask about it at all."""
 
-    def analyse(self, questions: Sequence[Question], attempt: int) -> dict[str, Answer]:
-        """Answer by key; a key without an answer failed. `attempt` counts from 0."""
+    @property
+    def health(self) -> Health:
+        """The state of the process that the model runs in."""
+
+    def analyse(self, question: Question, attempt: int) -> "Future[Answer | None]":
+        """Begin to answer, and return at once; None will be the answer where there is none. `attempt` counts from 0."""
 
     def critique(self, question: Question, answer: Answer) -> str | None:
         """Say what is wrong with an answer, or None when it stands."""
+
+    def close(self) -> None:
+        """Give the memory back; the analyst cannot be asked afterwards."""
 
 
 class AnalysisStore(Protocol):

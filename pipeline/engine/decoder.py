@@ -34,7 +34,11 @@ class Runner(Protocol):
 
 
 class Decoder:
-    """A `Generator` over a `Runner`."""
+    """A `Generator` over a `Runner`.
+
+    Attributes:
+        num_computed: tokens that the runner was given to answer so far.
+    """
 
     def __init__(self, runner: Runner, tokenizer: Tokenizer, digest: str) -> None:
         """Take ownership of a runner; nothing else may use it between two answers."""
@@ -43,6 +47,7 @@ class Decoder:
         self._grammars = Grammars(tokenizer)
         self._digest = digest
         self._kept: list[int] = []  # the whole chunks of the last prompt
+        self.num_computed = 0
 
     @property
     def digest(self) -> str:
@@ -52,6 +57,10 @@ class Decoder:
     def close(self) -> None:
         """Give the memory back."""
         self.runner.close()
+
+    def forget(self) -> None:
+        """Take nothing of what the runner holds for known: somebody else has used it."""
+        self._kept = []
 
     def generate(self, prompt: str, grammar: Grammar, max_tokens: int) -> str:
         """Answer a prompt; see `Generator`.
@@ -63,7 +72,7 @@ class Decoder:
         answer = constraint.advance(())
         pending = self._prefill(tokens) + answer
         while not constraint.done:
-            token = constraint.choose(self.runner.append(pending))
+            token = constraint.choose(self._compute(pending))
             if token is None:
                 break
             pending = [token, *constraint.advance((token,))]
@@ -109,9 +118,13 @@ class Decoder:
         self._kept = []  # until it is known to be whole again
         self.runner.rewind(keep)
         for start in range(keep, last, CHUNK):
-            self.runner.append(tokens[start : start + CHUNK])
+            self._compute(tokens[start : start + CHUNK])
         self._kept = tokens[:last]
         return tokens[last:]
+
+    def _compute(self, tokens: Sequence[int]) -> NDArray[np.float32]:
+        self.num_computed += len(tokens)
+        return self.runner.append(tokens)
 
     @staticmethod
     def _require(within: bool, max_tokens: int) -> None:

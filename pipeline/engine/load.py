@@ -4,10 +4,11 @@ import importlib
 from pathlib import Path
 from types import ModuleType
 
+from pipeline.engine.checkpoint import checkpoint_digest, read_config
 from pipeline.engine.decoder import Decoder
 from pipeline.engine.errors import Unsupported
-from pipeline.engine.identity import DEFAULT_THREADS, digest_of, identify, part_of
-from pipeline.engine.manifest import TOKENIZER, Manifest, digest_directory, verify
+from pipeline.engine.identity import DEFAULT_THREADS, digest_of, part_of
+from pipeline.engine.manifest import TOKENIZER, Manifest, verify
 from pipeline.engine.runtimes import RUNTIMES, Device, Runtime
 from pipeline.engine.tokens import Tokenizer
 
@@ -47,13 +48,11 @@ def open_checkpoint(checkpoint: Path, *, threads: int = DEFAULT_THREADS, device:
         EngineError: saying what is missing, damaged or not supported, and what to do.
     """
     module = _import("torch_runtime", "sysscan-agent[cuda]")
-    config = module.read_config(checkpoint)
-    quantised = "quantization_config" in config
-    length = int(config["max_position_embeddings"])
-    identity = identify("torch", quantised, digest_directory(checkpoint), length, threads, device)
+    digest = checkpoint_digest(checkpoint, threads, device)
+    length = int(read_config(checkpoint)["max_position_embeddings"])
     tokenizer = Tokenizer(checkpoint / TOKENIZER)
     return Decoder(
-        module.TorchRunner(checkpoint, context_length=length, threads=threads, device=device), tokenizer, identity
+        module.TorchRunner(checkpoint, context_length=length, threads=threads, device=device), tokenizer, digest
     )
 
 

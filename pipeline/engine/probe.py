@@ -2,9 +2,12 @@
 
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from pipeline.engine.decoder import Runner
 from pipeline.engine.identity import CHUNK
+
+if TYPE_CHECKING:  # it brings numpy along
+    from pipeline.engine.decoder import Runner
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +18,7 @@ class Speed:
     decode: float
 
 
-def measure(runner: Runner, *, prompt_tokens: int = 8 * CHUNK, answer_tokens: int = 64, rounds: int = 3) -> Speed:
+def measure(runner: "Runner", *, prompt_tokens: int = 8 * CHUNK, answer_tokens: int = 64, rounds: int = 3) -> Speed:
     """Measure a loaded model; the best of several rounds, because other load only slows it down.
 
     The runner's cache is empty afterwards, so measure before the first question.

@@ -57,3 +57,8 @@ class Resources:
     def digest(self) -> str:
         """Name everything that an output depends on beside its report; a thread of the graph is bound to it."""
         return name_of(self.provenance)
+
+    def close(self) -> None:
+        """Give the memory of the model back; it cannot be asked afterwards."""
+        if self.analyst is not None:
+            self.analyst.close()

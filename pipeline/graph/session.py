@@ -1,6 +1,6 @@
 """The working objects of one scan: what the graph's nodes act on, rebuilt by pure functions whenever it is needed."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from pipeline.analysis.answers import Answers, CachedAnswer
@@ -8,6 +8,7 @@ from pipeline.analysis.case import selection
 from pipeline.analysis.question import Answer, FallbackReason, Question, question
 from pipeline.classes.scan import ScanContext, ScanIndex, baseline_scope, index_steps
 from pipeline.finding import Level, RawFinding
+from pipeline.graph.asking import Asking, Pause, wait_for_one
 from pipeline.graph.resources import Resources
 from pipeline.graph.state import BatchState
 from pipeline.keys import digest, digest_bytes
@@ -19,16 +20,7 @@ from pipeline.rules.correlate import Group, groups_of_findings
 from pipeline.rules.judge import Case, Judge, Judgement
 from pipeline.steps import Steps, finish, pieces, release
 
-_KEPT_AT_ONCE = 8  # answers that one transaction keeps, and that a crash can lose
 _NONE = -1  # stands for an action where there is none to take
-
-
-class Paused(Exception):
-    """Raised by `ScanSession.between` to leave a graph in the middle of a node; run again, it goes on there."""
-
-
-def _go_on() -> None:
-    """Do nothing: nobody else waits."""
 
 
 class Stale(Exception):
@@ -39,8 +31,8 @@ class ScanSession:
     """One scan on the resources.
 
     Attributes:
-        between: called after each answer of the model, which may take long; may raise `Paused`. Its owner sets it:
-            the resources are shared with others, who must not be paused by it.
+        pause: what to do while the model is at work; see `Asking.ask`. Its owner sets it: the resources are shared with
+            others, who must not be paused by it.
     """
 
     def __init__(
@@ -55,7 +47,7 @@ class ScanSession:
         groups_of: those of `groups` that a finding takes part in, by its position in the report.
         """  # fmt: skip
         self._resources = resources
-        self.between: Callable[[], None] = _go_on
+        self.pause: Pause = wait_for_one
         self.index = index
         self.groups = groups
         self.comparison = comparison
@@ -76,7 +68,7 @@ class ScanSession:
         self._questions: dict[Case, Question] = {}
         self._shapes: dict[tuple[object, ...], Question] = {}
         self._answers = Answers(resources.store if resources.analyst is not None else None)
-        self._unanswered: set[tuple[str, int]] = set()  # key and attempt; asking again would give as little
+        self._asking = Asking(resources.analyst, self._answers) if resources.analyst is not None else None
         self._lines: dict[tuple[int, int], list[Line]] = {}
         self._by_rules: set[int] = set()  # findings whose lines the rules wrote
 
@@ -206,7 +198,7 @@ class ScanSession:
     def analyse(self, open_: Sequence[int], attempt: int) -> None:
         """Ask the model what was not asked in this attempt yet, and keep the answers as they come."""
         analyst = self._resources.analyst
-        if analyst is None:
+        if analyst is None or self._asking is None:
             return
         self._answers.load(self.question(seq).key for seq in open_)
         wanted: list[Question] = []
@@ -214,24 +206,11 @@ class ScanSession:
             asked = self.question(seq)
             kept = self._answers.get(asked.key)
             done = kept is not None and (kept.accepted or kept.attempt >= attempt)
-            if not done and (asked.key, attempt) not in self._unanswered and analyst.takes(asked):
+            if not done and analyst.takes(asked):
                 wanted.append(asked)  # else before an interruption, or for another batch
         # Prompts of one class begin alike, and what two in a row share is computed once.
         wanted.sort(key=lambda asked: (asked.class_id, asked.key))
-        fresh: dict[str, CachedAnswer] = {}
-        try:
-            for asked in wanted:
-                answer = analyst.analyse([asked], attempt).get(asked.key)
-                if answer is not None:
-                    fresh[asked.key] = CachedAnswer(answer, attempt, accepted=False)
-                else:  # remembered, or a slow one that pauses the batch would be asked in every turn for ever
-                    self._unanswered.add((asked.key, attempt))
-                if len(fresh) >= _KEPT_AT_ONCE:
-                    self._answers.put(fresh)
-                    fresh = {}
-                self.between()
-        finally:
-            self._answers.put(fresh)
+        self._asking.ask(wanted, attempt, self.pause)
 
     def critique(self, open_: Sequence[int]) -> tuple[list[int], list[int]]:
         """Accept or refuse the drafts; what has none is refused."""

@@ -22,6 +22,7 @@ from daemon.settings import AnalysisSettings, MetricsSettings, OutputSettings, S
 from daemon.shard import Shard
 from daemon.sources.directory.settings import WatchSettings
 from daemon.worker import Worker
+from pipeline.analysis.question import Analyst
 from tests.pipeline.sessions import resources
 
 SCANS = Path(__file__).parents[1] / "data" / "scans"
@@ -34,7 +35,16 @@ class House:
     said: datagrams that the service manager got.
     """
 
-    def __init__(self, base: Path, *, roots: tuple[str, ...] = ("in",), haste: float = 1.0, **watch: Any) -> None:
+    def __init__(
+        self,
+        base: Path,
+        *,
+        roots: tuple[str, ...] = ("in",),
+        haste: float = 1.0,
+        analyst: Analyst | None = None,
+        **watch: Any,
+    ) -> None:
+        self.analyst = analyst
         base.mkdir(exist_ok=True)
         self.base = base
         self.root = base / roots[0]
@@ -114,7 +124,8 @@ class House:
             self._manager.setblocking(False)
             self._manager.bind(str(address))
             checkpoints = Checkpoints(self.state / "checkpoints.db")
-            self.shard = open_shard(self.settings, self.ledger, resources(), checkpoints, clock=self.clock)
+            on = resources(analyst=self.analyst, store=self.ledger.analyses)
+            self.shard = open_shard(self.settings, self.ledger, on, checkpoints, clock=self.clock)
             self.worker = self.shard.worker
             notifier = Notifier({"NOTIFY_SOCKET": str(address)})
             self.service = Service([self.shard], self.settings.metrics, notifier, Metrics(), self.clock)

@@ -20,8 +20,10 @@ from daemon.service import FORCED
 from daemon.shard import Progress
 from daemon.sources.directory.source import ReportDirectory
 from daemon.sources.directory.tracked import SweepResult
+from pipeline.engine.generator import Health
 from pipeline.errors import LedgerError
 from tests.daemon.house import House
+from tests.pipeline.analysts import LateAnalyst, PlainAnalyst
 from tests.pipeline.sessions import report
 
 
@@ -90,6 +92,47 @@ def test_the_status_says_what_waits_and_why(tmp_path: Path, quick: None) -> None
     house = House(tmp_path, haste=1000.0)
     house.run(script)
     assert len(house.findings()) == findings
+
+
+def test_a_model_that_was_given_up_shows_in_status_and_metrics(tmp_path: Path, quick: None) -> None:
+    class Broken(PlainAnalyst):
+        health = Health(running=False, deaths=7, refused="it died seven times")
+
+    async def script(house: House) -> None:
+        expected = "the rules answer for the model: it died seven times"
+        await house.until(lambda: any(expected in text for text in house.statuses()), expected)
+        metrics = house.base / "metrics.prom"
+        await house.until(metrics.exists, "metrics")
+        for line in ("model_refused 1", "model_running 0", "model_deaths_total 7"):
+            assert f"sysscan_agent_{line}" in metrics.read_text()
+
+    House(tmp_path, analyst=Broken()).run(script)
+
+
+def test_while_an_answer_is_out_the_rest_goes_on_and_a_signal_ends_it(tmp_path: Path, quick: None) -> None:
+    analyst = LateAnalyst()
+
+    async def script(house: House) -> None:
+        house.feed("web01-ioc.json")
+        await house.until(lambda: analyst.num_open > 0, "a question")
+        house.feed("micro-hardening.json")
+        await house.until(lambda: house.ledger.waiting().findings > 97, "more is taken in")
+        pings = house.said.count("WATCHDOG=1")
+        await house.until(lambda: house.said.count("WATCHDOG=1") > pings + 5, "the watchdog is pinged")
+        assert not house.output.exists() or not house.output.read_bytes()
+
+    house = House(tmp_path, analyst=analyst)
+    house.run(script)
+    assert analyst.num_open > 0, "nobody answered"
+
+    async def rest(house: House) -> None:
+        while house.ledger.waiting().findings:
+            analyst.answer(analyst.num_open)
+            await asyncio.sleep(0.005)
+        await house.quiet()
+
+    house.run(rest)
+    assert {line["analysis"]["origin"] for line in house.findings()} == {"model"}
 
 
 def test_pings_stop_when_a_part_gets_nowhere_and_go_on_when_it_does(

@@ -1,5 +1,6 @@
 """The worker: nothing is given up before the ledger has it, and no fault of ours loses a finding."""
 
+import contextlib
 import itertools
 import json
 import sqlite3
@@ -17,18 +18,22 @@ import daemon.ledger.settling
 import daemon.opening
 import daemon.worker
 from daemon.checkpoints import Checkpoints
+from daemon.inference import ModelProcess
 from daemon.ledger import Ledger
 from daemon.ports.work import Batch
 from daemon.worker import MAX_ATTEMPTS, Worker
+from pipeline.analysis.model import ModelAnalyst
+from pipeline.engine.model import Model
 from pipeline.errors import LedgerError
 from pipeline.graph.batches import run_batch
 from pipeline.graph.resources import Resources
 from pipeline.graph.session import ScanSession, Stale
 from pipeline.graph.state import thread_name
+from pipeline.models.embedded import EMBEDDED_MODEL
 from pipeline.output.enriched import Line
 from tests.daemon.ledger.reports import SINK, admit
-from tests.pipeline.analysts import PlainAnalyst
-from tests.pipeline.sessions import lines_of, report, resources, session_of
+from tests.pipeline.analysts import LateAnalyst, PlainAnalyst
+from tests.pipeline.sessions import knowledge, lines_of, report, resources, session_of
 
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schema"
 SCAN = "web01-ioc.json"
@@ -66,7 +71,7 @@ class Shop:
 
     def finish(self, worker: Worker) -> None:
         while worker.step():
-            pass
+            worker.awaited.rest_here()
 
     def written(self, kind: str = "finding") -> list[bytes]:
         return [row.line for row in self.ledger.outbox.pending(SINK, 100_000) if row.kind == kind]
@@ -444,6 +449,120 @@ def test_what_keeps_a_model_from_answering_is_logged_once(shop: Shop) -> None:
         shop.finish(shop.worker())
     assert [entry["reason"] for entry in logs if entry["event"] == "model.failed"] == ["out of order"]
     assert {json.loads(line)["analysis"]["fallback_reason"] for line in shop.written()} == {"model_failed"}
+
+
+def undisturbed(base: Path, name: str = SCAN) -> tuple[list[bytes], list[bytes]]:
+    """Return what a model writes that answers at once."""
+    shop = Shop(base)
+    shop.take_in(name)
+    shop.resources = resources(analyst=PlainAnalyst(), store=shop.ledger.analyses)
+    shop.finish(shop.worker())
+    written = shop.written(), shop.written("scan")
+    shop.close()
+    return written
+
+
+def test_steps_return_at_once_while_answers_are_out_and_go_on_when_they_are_there(shop: Shop, tmp_path: Path) -> None:
+    shop.take_in()
+    analyst = LateAnalyst()
+    shop.resources = resources(analyst=analyst, store=shop.ledger.analyses)
+    worker = shop.worker()
+    most = waited = 0
+    while worker.step():
+        most = max(most, analyst.num_open)
+        if not worker.awaited.waiting:
+            continue
+        asked = len(analyst.asked)
+        for _ in range(3):
+            assert worker.step(), "there is work, and it is the model's turn"
+        assert len(analyst.asked) == asked
+        analyst.answer(analyst.num_open)
+        waited += 1
+    assert waited > 2 and 1 < most <= 16, "some wait together, and not all of a batch"
+    assert len(analyst.asked) == len(set(analyst.asked))
+    assert (shop.written(), shop.written("scan")) == undisturbed(tmp_path / "other")
+
+
+def test_a_lost_worker_asks_again_only_what_was_not_kept(shop: Shop, tmp_path: Path) -> None:
+    shop.take_in()
+    first, second = LateAnalyst(), PlainAnalyst()
+    shop.resources = resources(analyst=first, store=shop.ledger.analyses)
+    worker = shop.worker()
+    while not worker.awaited.waiting:
+        worker.step()
+    first.answer(first.num_open)
+    while not worker.awaited.waiting:
+        worker.step()
+    assert first.num_open
+    shop.resources = resources(analyst=second, store=shop.ledger.analyses)
+    shop.finish(shop.worker())
+    assert len({*first.asked, *second.asked}) == len(first.asked) + len(second.asked) - first.num_open
+    assert (shop.written(), shop.written("scan")) == undisturbed(tmp_path / "other")
+
+
+def test_two_workers_on_the_same_resources_wait_for_their_own_answers(shop: Shop, tmp_path: Path) -> None:
+    other = Shop(tmp_path / "two")
+    shop.take_in()
+    other.take_in("micro-hardening.json")
+    analyst = LateAnalyst()
+    shared = resources(analyst=analyst)
+    shop.resources = other.resources = shared
+    workers = [shop.worker(), other.worker()]
+    busy = [True, True]
+    together = False
+    while any(busy):
+        busy = [worker.step() for worker in workers]
+        if all(worker.awaited.waiting for worker, going in zip(workers, busy, strict=True) if going):
+            together |= all(busy)
+            analyst.answer(7)  # of whomever
+    assert together
+    assert (shop.written(), shop.written("scan")) == undisturbed(tmp_path / "alone")
+    assert other.written() == undisturbed(tmp_path / "also alone", "micro-hardening.json")[0]
+    other.close()
+
+
+def test_two_workers_on_one_model_process_write_what_each_would_alone(shop: Shop, tmp_path: Path) -> None:
+    names = ["web01-fs-hygiene.json", "micro-hardening.json"]
+    alone = []
+    with contextlib.closing(ModelProcess(Model(EMBEDDED_MODEL, shipped=False))) as process:
+        shared = resources(analyst=ModelAnalyst(process, knowledge(), "embedded"))
+        for name in names:
+            one = Shop(tmp_path / f"alone-{name}")
+            one.take_in(name)
+            one.resources = shared
+            one.finish(one.worker())
+            alone.append(one.written())
+            one.close()
+        shops = [Shop(tmp_path / name) for name in names]
+        for each, name in zip(shops, names, strict=True):
+            each.take_in(name)
+            each.resources = shared
+        workers = [each.worker() for each in shops]
+        busy = [True, True]
+        while any(busy):
+            busy = [worker.step() for worker in workers]
+            for worker, going in zip(workers, busy, strict=True):
+                if going and all(each.awaited.waiting for each in workers):
+                    worker.awaited.rest_here()
+        assert process.health.deaths == 0
+    assert [each.written() for each in shops] == alone
+    assert all(b'"origin":"model"' in b"".join(lines) for lines in alone)
+    for each in shops:
+        each.close()
+
+
+def test_a_model_that_answers_late_is_waited_for_also_finding_by_finding(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_on(monkeypatch, lambda first, last: last - first > 1)
+    shop.take_in()
+    analyst = LateAnalyst()
+    shop.resources = resources(analyst=analyst, store=shop.ledger.analyses)
+    worker = shop.worker()
+    while worker.step():
+        analyst.answer(analyst.num_open)
+    assert {json.loads(line)["analysis"]["origin"] for line in shop.written()} == {"model"}
+    assert len(analyst.asked) == len(set(analyst.asked))
 
 
 # Turns

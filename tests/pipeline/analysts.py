@@ -1,8 +1,11 @@
 """A small analyst that answers from the question alone: a real implementation of the port."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
 
 from pipeline.analysis.question import Answer, Question
+from pipeline.engine.generator import IDLE, Health
 from pipeline.finding import Level
 
 
@@ -33,6 +36,10 @@ class PlainAnalyst:
         self.failure: str | None = None
 
     @property
+    def health(self) -> Health:
+        return IDLE
+
+    @property
     def digest(self) -> str:
         return self._name
 
@@ -43,18 +50,47 @@ class PlainAnalyst:
     def takes(self, question: Question) -> bool:
         return not self._untrained(question)
 
-    def analyse(self, questions: Sequence[Question], attempt: int) -> dict[str, Answer]:
-        answers = {}
-        for question in questions:
-            self.asked.append((question.key, attempt))
-            if not self._silent(question):
-                answers[question.key] = Answer(
-                    assessment=f"{self._name}: {question.class_id}, attempt {attempt}.",
-                    impact=f"Features: {len(question.features)}.",
-                    level=self._level or question.floor,
-                )
-        return answers
+    def analyse(self, question: Question, attempt: int) -> "Future[Answer | None]":
+        self.asked.append((question.key, attempt))
+        answer: Future[Answer | None] = Future()
+        answer.set_result(None if self._silent(question) else self.say(question, attempt))
+        return answer
+
+    def say(self, question: Question, attempt: int) -> Answer:
+        return Answer(
+            assessment=f"{self._name}: {question.class_id}, attempt {attempt}.",
+            impact=f"Features: {len(question.features)}.",
+            level=self._level or question.floor,
+        )
 
     def critique(self, question: Question, answer: Answer) -> str | None:
         attempt = int(answer.assessment.rstrip(".").rsplit(" ", 1)[1])
         return "not yet" if attempt < self._refuse(question) else None
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+class LateAnalyst(PlainAnalyst):
+    """Answers nothing before it is told to, on whatever thread that is."""
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(**more)
+        self._open: list[tuple[Future[Answer | None], Answer | None]] = []
+
+    def analyse(self, question: Question, attempt: int) -> "Future[Answer | None]":
+        given = super().analyse(question, attempt).result()
+        answer: Future[Answer | None] = Future()
+        self._open.append((answer, given))
+        return answer
+
+    @property
+    def num_open(self) -> int:
+        """How many questions wait."""
+        return len(self._open)
+
+    def answer(self, count: int) -> None:
+        """Answer the oldest questions that wait."""
+        for answer, given in self._open[:count]:
+            answer.set_result(given)
+        del self._open[:count]

@@ -86,9 +86,9 @@ def test_no_question_to_a_model_holds_a_strangers_text() -> None:
     asked = []
 
     class Listening(PlainAnalyst):
-        def analyse(self, questions: Any, attempt: int) -> Any:
-            asked.extend(questions)
-            return super().analyse(questions, attempt)
+        def analyse(self, question: Any, attempt: int) -> Any:
+            asked.append(question)
+            return super().analyse(question, attempt)
 
     findings = [finding for name in HOSTILE.values() for finding in findings_with(f"{name}-marker")]
     lines_of(session_of(made_up(findings, host="marker-host"), resources(analyst=Listening()), {}))
@@ -103,11 +103,9 @@ def _fields(question: Any) -> Iterator[str]:
 
 def test_what_a_model_writes_is_made_safe_and_filled_in_once() -> None:
     class Writing(PlainAnalyst):
-        def analyse(self, questions: Any, attempt: int) -> Any:
-            return {
-                key: replace(answer, impact="\x1b[2J\u202e{path} {nosuch}", assessment="attempt 0.")
-                for key, answer in super().analyse(questions, attempt).items()
-            }
+        def say(self, question: Any, attempt: int) -> Any:
+            answer = super().say(question, attempt)
+            return replace(answer, impact="\x1b[2J\u202e{path} {nosuch}", assessment="attempt 0.")
 
     finding = replace(findings_with("x")[0], id="/srv/{nosuch}\x07")
     (line,) = documents(lines_of(session_of(made_up([finding]), resources(analyst=Writing()), {})))

@@ -143,6 +143,13 @@ def test_the_watchdog_and_the_time_to_stop_leave_room_for_a_batch() -> None:
     assert unit["NotifyAccess"] == ["main"]
 
 
+def test_the_end_of_the_models_process_is_not_the_end_of_the_service() -> None:
+    unit = settings_of(UNIT.read_text(encoding="utf-8"))
+    assert unit["KillMode"] == ["mixed"], "SIGTERM is for the daemon, SIGKILL for whatever is left"
+    assert unit["OOMPolicy"] == ["continue"]
+    assert int(unit["TasksMax"][0]) > 8
+
+
 @pytest.mark.skipif(
     shutil.which("systemd-sysusers") is None or shutil.which("systemd-tmpfiles") is None,
     reason="systemd-sysusers is not installed",
@@ -239,6 +246,12 @@ def test_the_agent_works_within_the_system_calls_of_the_unit(tmp_path: Path, mem
     )
     assert inside.stdout == free.stdout
     assert b'"origin":"model"' in inside.stdout
+
+
+@with_seccomp
+def test_the_unit_allows_what_starts_and_ends_the_models_process() -> None:
+    """It would be missed only when the daemon is killed, or when the process that is started is to end with it."""
+    assert {"execve", "vfork", "setpgid", "socketpair", "pipe2", "eventfd2", "prctl", "kill"} <= allowed_calls()
 
 
 @with_seccomp

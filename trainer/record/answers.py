@@ -78,7 +78,7 @@ def record_answers(
     chosen = [question for question in chosen if analyst.takes(question)]
     for number, question in enumerate(sorted(chosen, key=lambda one: (one.class_id, one.key))):
         for attempt in range(MAX_ATTEMPTS):
-            answer = analyst.analyse([question], attempt).get(question.key)
+            answer = analyst.analyse(question, attempt).result()
             if answer is not None and analyst.critique(question, answer) is None:
                 break
         progress("answers", number + 1, len(chosen))

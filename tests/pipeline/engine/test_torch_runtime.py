@@ -13,10 +13,11 @@ from tests.skips import needs_trainer
 
 needs_trainer("torch", "transformers")
 
+from pipeline.engine.checkpoint import read_config
 from pipeline.engine.errors import EngineError, ModelDamaged, ModelMissing, Unsupported
 from pipeline.engine.generator import Grammar
 from pipeline.engine.load import open_checkpoint, open_generator
-from pipeline.engine.torch_runtime import TorchRunner, read_config
+from pipeline.engine.torch_runtime import TorchRunner
 from tests.pipeline.engine import tiny_model
 
 CASES = tiny_model.cases(6, seed=3)

@@ -20,7 +20,6 @@ from pipeline.finding import LEVELS, ParsedReport
 from pipeline.graph.batches import run_batch
 from pipeline.graph.graph import build_graph
 from pipeline.graph.session import ScanSession
-from pipeline.keys import digest
 from pipeline.output.enriched import Line
 from pipeline.rules.policy import load_policy
 from tests.pipeline.analysts import PlainAnalyst
@@ -261,17 +260,6 @@ def test_a_cached_answer_that_cannot_be_read_is_asked_for_again() -> None:
     analyst = PlainAnalyst()
     assert plain_run(parsed, analyst, store) == expected
     assert len(analyst.asked) == len(store.rows)
-
-
-def test_an_analyst_that_answers_other_questions_too_fills_no_cache_with_them() -> None:
-    class Talkative(PlainAnalyst):
-        def analyse(self, questions: Any, attempt: int) -> Any:
-            (answer,) = super().analyse(questions, attempt).values()
-            return {questions[0].key: answer, digest("another"): answer}
-
-    store = MemoryStore()
-    lines = documents(plain_run(report("micro-default.json"), Talkative(), store))
-    assert set(store.rows) == {line["analysis"]["key"] for line in lines}
 
 
 def test_the_state_stays_small(tmp_path: Path) -> None:

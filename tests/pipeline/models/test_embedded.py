@@ -1,5 +1,6 @@
 """The model that comes along: whole, small, and at work on every real finding, the same each time."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -11,10 +12,11 @@ from typing import Any
 
 import pytest
 
+from daemon.inference import ModelProcess
 from pipeline.analysis.model import ModelAnalyst
 from pipeline.analysis.prompt import PROMPT_VERSION
-from pipeline.engine.lazy import LazyGenerator
 from pipeline.engine.manifest import verify
+from pipeline.engine.model import Model
 from pipeline.models.embedded import EMBEDDED_MODEL
 from tests.pipeline.sessions import FILES, SCANS, documents, knowledge, lines_of, reports, resources, session_of
 
@@ -24,17 +26,21 @@ MAX_RESIDENT_KB = 300 << 10
 
 
 def analyst(*, shipped: bool = True) -> ModelAnalyst:
-    return ModelAnalyst(LazyGenerator(EMBEDDED_MODEL, shipped=shipped), knowledge(), "embedded")
+    return ModelAnalyst(ModelProcess(Model(EMBEDDED_MODEL, shipped=shipped)), knowledge(), "embedded")
 
 
 def analyze(report: str, state: Path, **environment: str) -> "subprocess.CompletedProcess[bytes]":
-    """Run the command in a process of its own, and have it say its peak memory on standard error."""
+    """Run the command; on standard error it says what it and the model's processes held, and how many those were."""
     script = (
         "import re, sys\n"
+        "from daemon.child import Child\n"
         "from daemon.cli.app import main\n"
-        "try:\n    main()\n"
         # Not what rusage says: that counts the process that this one was forked from.
-        "finally:\n    print(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1], file=sys.stderr)\n"
+        "def peak(pid):\n    return int(re.search(r'VmHWM:\\s+(\\d+)', open(f'/proc/{pid}/status').read())[1])\n"
+        "peaks, end = [], Child.end\n"
+        "Child.end = lambda self, **how: (peaks.append(peak(self.pid)), end(self, **how))[1]\n"
+        "try:\n    main()\n"
+        "finally:\n    print(peak('self') + sum(peaks), len(peaks), file=sys.stderr)\n"
     )
     return subprocess.run(
         [sys.executable, "-c", script, "analyze", str(SCANS / report)],
@@ -61,22 +67,23 @@ def test_it_is_whole_small_and_says_how_good_it_is() -> None:
 
 
 def test_it_answers_at_least_ninety_nine_in_a_hundred_findings_of_real_reports() -> None:
-    asked = resources(analyst=analyst())
     origins: Counter[tuple[str, str | None]] = Counter()
-    for name in FILES:
-        for parsed in reports(name):
-            for line in documents(lines_of(session_of(parsed, asked), 4096)):
-                origins[line["analysis"]["origin"], line["analysis"]["fallback_reason"]] += 1
+    with contextlib.closing(analyst()) as model:
+        asked = resources(analyst=model)
+        for name in FILES:
+            for parsed in reports(name):
+                for line in documents(lines_of(session_of(parsed, asked), 4096)):
+                    origins[line["analysis"]["origin"], line["analysis"]["fallback_reason"]] += 1
     assert origins["model", None] >= 0.99 * origins.total(), origins
 
 
 def test_most_of_what_real_reports_ask_comes_along_answered() -> None:
     """A change of knowledge, prompt or grammar that leaves the shipped answers behind shows here."""
-    generator = LazyGenerator(EMBEDDED_MODEL)
-    asked = resources(analyst=ModelAnalyst(generator, knowledge(), "embedded"))
-    for parsed in reports("db02-full.json.gz"):
-        lines_of(session_of(parsed, asked), 4096)
-    assert generator.num_shipped > 10 * generator.num_fresh
+    with contextlib.closing(ModelProcess(Model(EMBEDDED_MODEL))) as process:
+        asked = resources(analyst=ModelAnalyst(process, knowledge(), "embedded"))
+        for parsed in reports("db02-full.json.gz"):
+            lines_of(session_of(parsed, asked), 4096)
+        assert process.num_shipped > 10 * process.num_fresh
 
 
 def test_two_processes_and_the_cache_give_the_same_bytes_and_stay_small(tmp_path: Path) -> None:
@@ -86,7 +93,9 @@ def test_two_processes_and_the_cache_give_the_same_bytes_and_stay_small(tmp_path
     assert len({run.stdout for run in runs}) == 1
     reasons = Counter(line["analysis"]["fallback_reason"] for line in findings(runs[0].stdout))
     assert reasons[None] > 0.9 * reasons.total() and set(reasons) <= {None, "not_trained", "rejected"}
-    assert max(int(run.stderr) for run in runs) < MAX_RESIDENT_KB
+    peaks = [tuple(map(int, run.stderr.split())) for run in runs]
+    assert [processes for _, processes in peaks] == [1, 1, 0], "a model's process, and none where all is cached"
+    assert max(held for held, _ in peaks) < MAX_RESIDENT_KB
 
 
 @pytest.mark.parametrize(

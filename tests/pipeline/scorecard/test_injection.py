@@ -44,9 +44,9 @@ def test_words_that_the_model_makes_its_own_are_found() -> None:
 
 def test_a_text_in_a_prompt_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     class Leaking(ModelAnalyst):
-        def analyse(self, questions: Any, attempt: int) -> Any:
-            self._generator.generate(f'{INSTRUCTION}{{"class":"Ignore previous instructions"}}', Grammar("{}"), 1)
-            return super().analyse(questions, attempt)
+        def analyse(self, question: Any, attempt: int) -> Any:
+            self._generator.submit(f'{INSTRUCTION}{{"class":"Ignore previous instructions"}}', Grammar("{}"), 1)
+            return super().analyse(question, attempt)
 
     class Silent(Speaker):
         def generate(self, prompt: str, grammar: Grammar, max_tokens: int) -> str:

@@ -1,0 +1,188 @@
+"""The shipped model's process killed, stopped and broken under the real daemon: no byte changes, nothing is lost."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+
+from daemon.ledger import Ledger
+from pipeline.errors import LedgerError
+from tests.crash.process import LAUNCHER, PATIENCE_S, ROOT, environment, wait_until
+from tests.pipeline.sessions import SCANS
+
+SCAN = "web01-ioc.json"
+
+
+class Daemon:
+    """A daemon that asks the shipped model everything, about one scan."""
+
+    def __init__(self, base: Path) -> None:
+        self.root = base / "in"
+        self.state = base / "state"
+        self.output = base / "out.ndjson"
+        self.log = base / "log"
+        self.root.mkdir(parents=True)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.feed(SCAN)
+
+    def feed(self, name: str) -> None:
+        path = self.root / name
+        path.with_name("part").write_bytes((SCANS / name).read_bytes())
+        path.with_name("part").rename(path)
+
+    def start(self, *more: str, **variables: str) -> "subprocess.Popen[bytes]":
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, str(LAUNCHER), "run", "--watch", str(self.root), "--state-dir", str(self.state),
+                 "-o", str(self.output), *more],
+                cwd=ROOT, stdout=log, stderr=log,
+                env={**environment(), "SYSSCAN_MODEL__SHIPPED": "false", "SYSSCAN_LOG__FORMAT": "json", **variables},
+            )  # fmt: skip
+        return self._process
+
+    def finish(self, **variables: str) -> bytes:
+        """Do what is left, and return all that was written."""
+        assert self.start("--once", **variables).wait(PATIENCE_S) == 0, self.log.read_text()
+        return self.output.read_bytes()
+
+    def model(self) -> int | None:
+        """Return the id of the model's process, when there is one."""
+        assert self._process is not None
+        with contextlib.suppress(OSError):
+            for child in Path(f"/proc/{self._process.pid}/task").glob("*/children"):
+                for pid in child.read_text().split():
+                    if b"pipeline.engine.serve" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                        return int(pid)
+        return None
+
+    def answers(self) -> int:
+        """Count the answers that were kept so far."""
+        with contextlib.suppress(LedgerError), Ledger.open(
+            self.state, clock=lambda: 0.0, read_only=True, exclusive=False
+        ) as ledger:  # fmt: skip
+            return int(ledger.status()["analyses"])
+        return 0
+
+    def events(self) -> list[str]:
+        text = self.log.read_text()
+        assert "Traceback" not in text
+        return [orjson.loads(line)["event"] for line in text.splitlines()]
+
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def end(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Daemon]:
+    made = Daemon(tmp_path / "disturbed")
+    yield made
+    made.end()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    written = Daemon(tmp_path_factory.mktemp("undisturbed")).finish()
+    origins = {line["analysis"]["origin"] for line in map(orjson.loads, written.splitlines()) if "analysis" in line}
+    assert "model" in origins
+    return written
+
+
+def hit(daemon: Daemon, number: signal.Signals, after: int) -> int:
+    """Send a signal to the model's process once more answers than that are kept; return how many are."""
+    wait_until(lambda: daemon.answers() > after or not daemon.is_running(), "more answers", 0.05)
+    known = daemon.answers()
+    wait_until(lambda: daemon.model() is not None or not daemon.is_running(), "a process")
+    if (pid := daemon.model()) is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+    return known
+
+
+@pytest.mark.slow
+def test_f39_killed_again_and_again_in_the_middle_of_a_scan_changes_no_byte(daemon: Daemon, undisturbed: bytes) -> None:
+    process = daemon.start("--once")
+    known = -1
+    for _ in range(5):
+        known = hit(daemon, signal.SIGKILL, known)
+    assert process.wait(PATIENCE_S) == 0
+    assert daemon.events().count("model.died") == 5
+    assert "model.refused" not in daemon.events()
+    assert daemon.output.read_bytes() == undisturbed
+
+
+@pytest.mark.slow
+def test_f40_stopped_in_the_middle_of_a_scan_it_is_ended_in_time_and_no_byte_changes(
+    daemon: Daemon, undisturbed: bytes
+) -> None:
+    process = daemon.start("--once")
+    known = hit(daemon, signal.SIGSTOP, 0)
+    hit(daemon, signal.SIGSTOP, known)
+    assert process.wait(PATIENCE_S) == 0
+    assert daemon.events().count("model.died") == 2
+    assert "no answer came in time" in daemon.log.read_text()
+    assert daemon.output.read_bytes() == undisturbed
+
+
+@pytest.mark.slow
+def test_f40_while_an_answer_is_out_the_rest_goes_on_and_sigterm_ends_it(daemon: Daemon, undisturbed: bytes) -> None:
+    process = daemon.start()
+    hit(daemon, signal.SIGSTOP, 0)
+    model = daemon.model()
+    (daemon.root / "other.json").write_bytes(b"no report\n")
+    wait_until(lambda: "input.quarantined" in daemon.events(), "it takes in more")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE_S) == 0
+    assert "service.stopped" in daemon.events()
+    assert "model.died" not in daemon.events(), "it did not wait for the answer"
+    assert model is not None and not Path(f"/proc/{model}").exists()
+    (daemon.root / "other.json").unlink()
+    daemon.log.write_bytes(b"")
+    assert daemon.start("--once").wait(PATIENCE_S) in (0, 1)
+    assert daemon.output.read_bytes() == undisturbed
+
+
+def test_f39_the_daemon_killed_with_an_answer_out_leaves_no_process(daemon: Daemon, undisturbed: bytes) -> None:
+    process = daemon.start("--once")
+    hit(daemon, signal.SIGSTOP, 0)
+    model = daemon.model()
+    process.kill()
+    process.wait()
+    wait_until(lambda: not Path(f"/proc/{model}").exists(), "the model's process has ended, too")
+    assert daemon.finish() == undisturbed
+
+
+@pytest.mark.parametrize(
+    ("library", "program", "event", "reason"),
+    [
+        ("llguidance", "raise ImportError('libgone.so: cannot open')", "model.refused", "libgone.so: cannot open"),
+        ("llguidance", "import os; os.abort()", "model.refused", "SIGABRT"),
+        ("onnxruntime_genai", "raise OSError('libstdc++: too old')", "model.refused", "libstdc++: too old"),
+        ("numpy", "raise MemoryError", "model.refused", "too little memory"),
+    ],
+    ids=["a library that is missing", "a library that crashes", "a runtime that is missing", "no memory"],
+)
+def test_f41_a_model_that_cannot_be_started_leaves_all_to_the_rules_and_says_so_in_one_line(
+    library: str, program: str, event: str, reason: str, daemon: Daemon, tmp_path: Path
+) -> None:
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / f"{library}.py").write_text(program)
+    written = daemon.finish(PYTHONPATH=f"{tmp_path / 'broken'}:{ROOT}")
+    reasons = {
+        line["analysis"]["fallback_reason"]
+        for line in map(orjson.loads, written.splitlines())
+        if "host" in line and "analysis" in line
+    }
+    assert "model_failed" in reasons and None not in reasons
+    assert daemon.events().count(event) == 1
+    assert reason in daemon.log.read_text()
