@@ -28,6 +28,7 @@ class Daemon:
         self.output = base / "out.ndjson"
         self.log = base / "log"
         self.root.mkdir(parents=True)
+        self.hit: set[int] = set()  # processes that got a signal
         self._process: subprocess.Popen[bytes] | None = None
         self.feed(SCAN)
 
@@ -99,11 +100,17 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 def hit(daemon: Daemon, number: signal.Signals, after: int) -> int:
-    """Send a signal to the model's process once more answers than that are kept; return how many are."""
+    """Send a signal to a process that got none yet, once more answers than that are kept; return how many are."""
+
+    def fresh() -> int | None:
+        pid = daemon.model()
+        return pid if pid not in daemon.hit else None
+
     wait_until(lambda: daemon.answers() > after or not daemon.is_running(), "more answers", 0.05)
-    known = daemon.answers()
-    wait_until(lambda: daemon.model() is not None or not daemon.is_running(), "a process")
-    if (pid := daemon.model()) is not None:
+    wait_until(lambda: fresh() is not None or not daemon.is_running(), "a process")
+    known, pid = daemon.answers(), fresh()
+    if pid is not None:
+        daemon.hit.add(pid)
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
     return known
