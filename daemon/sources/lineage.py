@@ -13,7 +13,7 @@ from daemon.sources.settings import WatchSettings
 from daemon.sources.tracked import Tracked
 from daemon.sources.tree import Listing
 from pipeline.errors import ReportError
-from pipeline.report.gunzip import decompress
+from pipeline.report.decompress import decompress
 from pipeline.report.limits import Limits
 
 

@@ -19,7 +19,7 @@ from daemon.sources.tracked import Signature, SweepResult, Tracked
 from pipeline.errors import Incomplete, QuarantineReason, ReportError
 from pipeline.finding import EXCERPT_BYTES, Reject
 from pipeline.keys import content_digest
-from pipeline.report.gunzip import GZIP_MAGIC, decompress
+from pipeline.report.decompress import MAGIC_BYTES, decompress, is_compressed
 from pipeline.report.limits import Limits, line_too_long, too_large
 from pipeline.report.read import Document, is_stream, read_document
 from pipeline.report.records import BadLine, BlankLine, StreamRecord
@@ -63,7 +63,7 @@ class Reader:
         signature = signature_of(descriptor)
         file.note(signature, self._clock())
         content = Content(descriptor)
-        file.compressed = content.read(len(GZIP_MAGIC), 0) == GZIP_MAGIC
+        file.compressed = is_compressed(content.read(MAGIC_BYTES, 0))
         if file.compressed:
             yield from self._read_compressed(file, descriptor, signature, result)
         elif self._is_stream(file, content):

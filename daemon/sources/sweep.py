@@ -19,7 +19,7 @@ from daemon.sources.settings import WatchSettings
 from daemon.sources.tracked import SweepResult, Tracked
 from daemon.sources.tree import Entry, Listing, Tree
 from pipeline.errors import QuarantineReason
-from pipeline.report.gunzip import GZIP_MAGIC
+from pipeline.report.decompress import MAGIC_BYTES, is_compressed
 from pipeline.report.limits import Limits
 
 logger = structlog.get_logger(__name__)
@@ -232,7 +232,7 @@ class Sweeper:
             elif birth is not None and birth != file.birth_ns:  # another file with the same inode number
                 replaced |= self._lineage.lose(file)
                 file.birth_ns = birth
-            file.compressed = content.read(2, 0) == GZIP_MAGIC
+            file.compressed = is_compressed(content.read(MAGIC_BYTES, 0))
             if file.state is None:
                 replaced |= self._lineage.recognise(file, content)
             elif file.state.kind == "stream" and not file.compressed and not continues(file.state, content):

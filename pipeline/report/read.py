@@ -5,8 +5,8 @@ import re
 
 from pipeline.errors import Incomplete, ReportError
 from pipeline.finding import Reject
+from pipeline.report.decompress import decompress, is_compressed, may_become_compressed
 from pipeline.report.document import Document, is_report, read_report
-from pipeline.report.gunzip import GZIP_MAGIC, decompress
 from pipeline.report.limits import Limits
 from pipeline.report.load import load_strict
 from pipeline.report.pretty import looks_damaged
@@ -23,6 +23,7 @@ _WIDE_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+_MARKS = (_UTF8_MARK, *(mark for mark, _ in _WIDE_MARKS))
 _FIRST_KEY = re.compile(rb'\{[ \t]*"([^"\\]*)"[ \t]*:')
 _RECORD_START = re.compile(
     rb'\{[ \t]*"type"[ \t]*:[ \t]*"(?:' + b"|".join(kind.encode() for kind in sorted(RECORD_KINDS)) + rb')"'
@@ -42,9 +43,9 @@ def is_stream(head: bytes, limits: Limits) -> bool | None:
     Returns:
         None while that line has not arrived, or is too short to decide.
     """
-    if head.startswith(GZIP_MAGIC) or any(head.startswith(mark) for mark, _ in _WIDE_MARKS):
+    if is_compressed(head) or any(head.startswith(mark) for mark, _ in _WIDE_MARKS):
         return False
-    if any(mark.startswith(head) for mark in (GZIP_MAGIC, _UTF8_MARK, *(mark for mark, _ in _WIDE_MARKS))):
+    if may_become_compressed(head) or any(mark.startswith(head) for mark in _MARKS):
         return None
     position = len(_UTF8_MARK) if head.startswith(_UTF8_MARK) else 0
     while position < len(head):
@@ -72,7 +73,7 @@ def read_document(raw: bytes, limits: Limits, final: bool = False) -> Document:
     """Read all reports of a whole file.
 
     Args:
-        raw: the bytes of the file, perhaps gzipped.
+        raw: the bytes of the file, perhaps compressed.
         final: nothing more will be written. Complete reports before a cut one are then used, and the cut one is
             rejected; otherwise all of them wait. A cut report is never used in part.
 

@@ -57,8 +57,8 @@ Decisions that the table alone does not explain:
 | `not_a_report` | readable, but neither a report nor a line of one |
 | `invalid_json` | not JSON, however long one waits |
 | `truncated` | ends in the middle of a document or a line |
-| `truncated_gzip` | compressed data ends early |
-| `corrupt_gzip` | bad checksum or damaged compressed data |
+| `truncated_gzip` | compressed data ends early, whatever compressed it |
+| `corrupt_gzip` | bad checksum or damaged compressed data, whatever compressed it |
 | `too_large` | past `limits.max_bytes`, `limits.max_findings` or (a decompression bomb) `limits.max_ratio` |
 | `line_too_long` | one NDJSON line past `limits.max_line_bytes` |
 | `too_deep` | nested deeper than `limits.max_depth` |
