@@ -13,9 +13,9 @@ from pipeline.report.pretty import looks_damaged, undo_pretty
 from pipeline.report.records import BadLine
 from pipeline.report.stream import LOG_LINE, ReportAssembler, read_record
 
-_BETWEEN = re.compile(rb"[\s\x00]*")
-_LOG_LINES = re.compile(rb"^" + LOG_LINE + rb".*$", re.M)
-_NEXT_START = re.compile(rb"^\{", re.M)
+_BETWEEN = re.compile(rb"(?:[\s\x00]|\xef\xbb\xbf)*+")  # files that were put together keep their byte order marks
+_LOG_LINES = re.compile(rb"^(?:\xef\xbb\xbf)?" + LOG_LINE + rb".*$", re.M)
+_NEXT_START = re.compile(rb"^(?:\xef\xbb\xbf)*+\{", re.M)
 _MAX_RESTARTS = 4  # inside a document that proved broken; each may cost a pass over all the rest
 
 
@@ -127,7 +127,8 @@ class _Sequence:
         return end
 
     def _begins_line(self, position: int) -> bool:
-        return not self._text[self._text.rfind(b"\n", 0, position) + 1 : position].strip()
+        start = self._text.rfind(b"\n", 0, position) + 1
+        return self._skip(start) >= position
 
     def _anything(self) -> bool:
         return bool(self._reports) or self._records is not None
