@@ -12,6 +12,7 @@ from pipeline.finding import Level, Member, Severity, Status, StatusBasis
 from pipeline.intel.match import Hit, Intel
 from pipeline.knowledge.predicates import Test, View, compile_all, view
 from pipeline.knowledge.schema import ClassSpec, Degree, Knowledge, LevelRule, RemediationRef, TechniqueRef, Topic
+from pipeline.report.sarif_state import ReportedAcceptance, acceptance_of
 from pipeline.rules.baseline import Comparison
 from pipeline.rules.compliance import Control, Technique, controls_for, techniques_for
 from pipeline.rules.correlate import Group
@@ -20,6 +21,7 @@ from pipeline.rules.remediate import Action, escaped_slots, render
 from pipeline.rules.score import Evidence, Risk, score
 
 _DEGREES: tuple[Degree, ...] = get_args(Degree)  # surest first
+_AT_STAKE: frozenset[Status] = frozenset({"open", "unknown", "error"})
 _NO_ACTION: frozenset[Status] = frozenset({"passed", "accepted", "false_positive"})
 
 
@@ -42,7 +44,7 @@ class Judgement:
     status: Status
     status_basis: StatusBasis
     severity: Severity
-    suppression: Allow | None
+    suppression: Allow | ReportedAcceptance | None
     artefact: Artefact | None
     controls: tuple[Control, ...]
     techniques: tuple[Technique, ...]
@@ -97,7 +99,10 @@ class Judge:
         spec = self._knowledge.classes.get(finding.class_id)
         seen = view(member, context.header)
         allow = self._policy.suppression(context.host, finding, context.as_of)
-        status = allow.status if allow is not None else finding.status
+        raw = self._index.findings[member.seq]
+        # What an operator decided comes before what the report brought along.
+        reported = acceptance_of(raw, context.header) if allow is None and finding.status in _AT_STAKE else None
+        status = allow.status if allow is not None else "accepted" if reported is not None else finding.status
         override = self._policy.override(context.host, finding)
         severity, severity_why = self._severity(member, spec, override)
         seen.severity = severity
@@ -106,7 +111,6 @@ class Judge:
         topics = class_rules.topics(seen)
         # What the operator accepts is still evidence; what is no finding at all is none.
         controls = self._rules.controls(topics, status if status == "false_positive" else finding.status)
-        raw = self._index.findings[member.seq]
         escaped = escaped_slots(raw.escaped, spec.slots) if spec is not None else frozenset()
         extra = [
             *class_rules.techniques(seen),
@@ -123,6 +127,7 @@ class Judge:
         risk = score(
             Evidence(
                 status=status,
+                status_why="the report says that it is accepted" if reported is not None else None,
                 severity=severity,
                 severity_why=severity_why,
                 artefact=(artefact.degree, artefact.why) if artefact is not None else None,
@@ -138,7 +143,7 @@ class Judge:
             status=status,
             status_basis=finding.status_basis,
             severity=severity,
-            suppression=allow,
+            suppression=allow or reported,
             artefact=artefact,
             controls=controls,
             techniques=techniques,

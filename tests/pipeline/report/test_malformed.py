@@ -48,6 +48,12 @@ Decisions that the table alone does not explain:
   as it is.
 - **SARIF levels**: the scanner writes its own severities there. The standard's words mean error = high, warning (also
   no level) = medium, note = low, none = info, but `error` written by `sys-scan` itself is its own `error`.
+  A missing level is the invocation's for that rule, else the rule's, else `warning`. A missing text, id or technique is
+  taken from the rule, too.
+- **SARIF states**: a result with a suppression that is `accepted` or has no status comes out as `accepted`, with the
+  justification; one of the kind `pass` and one that is `absent` since the baseline as `passed`, `informational` and
+  `notApplicable` as `info`, `open` and `review` as `unknown`. sys-scan writes none of these; whoever can change a report
+  on its way can.
 
 ## Reason codes
 
