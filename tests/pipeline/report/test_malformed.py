@@ -52,8 +52,8 @@ Decisions that the table alone does not explain:
   taken from the rule, too.
 - **SARIF states**: a result with a suppression that is `accepted` or has no status comes out as `accepted`, with the
   justification; one of the kind `pass` and one that is `absent` since the baseline as `passed`, `informational` and
-  `notApplicable` as `info`, `open` and `review` as `unknown`. sys-scan writes none of these; whoever can change a report
-  on its way can.
+  `notApplicable` as `info`, `open` and `review` as `unknown`. sys-scan writes none of these; whoever can change a
+  report on its way can.
 
 ## Reason codes
 
