@@ -1,20 +1,31 @@
 """Structured logs: one rich line for each unit of work; JSON under systemd, colours on a terminal."""
 
 import logging
+import os
 import sys
 from collections.abc import MutableMapping
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, cast
 
 import orjson
 import structlog
 
+from daemon.log_writer import LogWriter, TextFace, owner_of_standard_error
 from daemon.settings import LogSettings
 from pipeline.display import printable
 
+_STANDARD_ERROR = 2
+
 
 def configure(settings: LogSettings) -> None:
-    """Set structlog up for the process; logs go to standard error, which journald keeps."""
-    as_text = settings.format == "text" or (settings.format == "auto" and sys.stderr.isatty())
+    """Set structlog up for the process; logs go to standard error, which journald keeps.
+
+    Nothing waits for whoever reads them; see `LogWriter`.
+    """
+    on_terminal = sys.stderr is not None and sys.stderr.isatty()
+    as_text = settings.format == "text" or (settings.format == "auto" and on_terminal)
+    say_dropped = _dropped_as_text if as_text else _dropped_as_json
+    writer = owner_of_standard_error(lambda: LogWriter(_write, say_dropped))
     level = getattr(logging, settings.level.upper())
     processors: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -22,11 +33,12 @@ def configure(settings: LogSettings) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
+    face = TextFace(writer)
     if as_text:
         structlog.configure(
-            processors=[*processors, _harmless, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())],
+            processors=[*processors, _harmless, structlog.dev.ConsoleRenderer(colors=on_terminal)],
             wrapper_class=structlog.make_filtering_bound_logger(level),
-            logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+            logger_factory=structlog.WriteLoggerFactory(cast(Any, face)),
             cache_logger_on_first_use=True,
         )
     else:
@@ -37,11 +49,40 @@ def configure(settings: LogSettings) -> None:
                 structlog.processors.JSONRenderer(serializer=_serialise),
             ],
             wrapper_class=structlog.make_filtering_bound_logger(level),
-            logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
+            logger_factory=structlog.BytesLoggerFactory(cast(Any, _Lines(writer))),
             cache_logger_on_first_use=True,
         )
     # Libraries log through the standard library; warnings of theirs belong in the same place.
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=logging.WARNING, stream=cast(Any, face), format="%(levelname)s %(name)s: %(message)s")
+    logging.raiseExceptions = False  # they would be written past the writer
+
+
+class _Lines:
+    """The writer as a file for structlog, which writes a line and flushes."""
+
+    def __init__(self, writer: LogWriter) -> None:
+        self.write = writer.write
+
+    def flush(self) -> None:
+        """Do nothing: the line is on its way."""
+
+
+def _write(line: bytes) -> None:
+    while line:
+        line = line[os.write(_STANDARD_ERROR, line) :]
+
+
+def _dropped_as_text(count: int) -> bytes:
+    return f"{_now()} [warning  ] log.dropped                    lines={count}\n".encode()
+
+
+def _dropped_as_json(count: int) -> bytes:
+    line = {"lines": count, "event": "log.dropped", "level": "warning", "timestamp": _now()}
+    return orjson.dumps(line) + b"\n"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _harmless(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

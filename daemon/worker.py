@@ -12,6 +12,7 @@ import structlog
 from daemon.baseline_rows import baseline_rows
 from daemon.checkpoints import Checkpoints
 from daemon.ports import Batch, ClosedScan, WorkQueue
+from daemon.shortage import wait_for_more
 from pipeline.classes.scan import ScanContext, baseline_scope, scan_scope
 from pipeline.errors import LedgerError
 from pipeline.finding import Member, RawFinding
@@ -124,6 +125,7 @@ class Worker:
         try:
             session = ScanSession(_context(scan), findings, self._resources, prior)
         except Exception as error:
+            wait_for_more(error)
             # A fault of ours that every start would meet again: the findings go out as they came.
             logger.error("scan.failed", scan_id=scan.scan_id, source=scan.source, error=repr(error), exc_info=True)
             job = _Job(scan, findings, None)
@@ -148,6 +150,7 @@ class Worker:
             except (LedgerError, sqlite3.Error):
                 raise
             except Exception as error:
+                wait_for_more(error)
                 job.batches[0] = again = self._queue.retry_batch(batch)
                 logger.error(
                     "batch.failed", scan_id=job.scan.scan_id, first=batch.first, last=batch.last,
@@ -205,6 +208,7 @@ class Worker:
             except LedgerError:
                 raise
             except Exception as error:
+                wait_for_more(error)
                 logger.error("finding.failed", scan_id=job.scan.scan_id, seq=seq, error=repr(error))
         return unanalysed_line(_context(job.scan), seq, job.findings[seq], member, self._resources.provenance)
 
@@ -238,6 +242,7 @@ class Worker:
             try:
                 return job.session.record()
             except Exception as error:
+                wait_for_more(error)
                 logger.error("record.failed", scan_id=job.scan.scan_id, error=repr(error), exc_info=True)
         members = job.session.index.members if job.session is not None else None
         shared = self._resources

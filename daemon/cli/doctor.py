@@ -57,10 +57,16 @@ def examine(given: Mapping[str, Any], config: Path | None, *, as_json: bool) -> 
     except AgentError as error:
         checks.append(Check("settings", "problem", str(error)))
     else:
-        checks.append(Check("settings", "ok", f"state in {settings.state_dir}, output to {settings.output_path}"))
+        keeps_state: list[Callable[[Settings], Check]] = []
+        if settings.given_state_dir is None:
+            advice = "give --state-dir or set SYSSCAN_STATE_DIR; `analyze` needs none"
+            checks.append(Check("settings", "warning", "no home directory to keep state in: no daemon starts", advice))
+        else:
+            checks.append(Check("settings", "ok", f"state in {settings.state_dir}, output to {settings.output_path}"))
+            keeps_state = [_ledger, _output]
         checks += _knowledge(settings)
-        checks += [check(settings) for check in (_model, _ledger, _output, *_roots(settings))]
-        checks += _disks(settings)
+        checks += [check(settings) for check in (_model, *keeps_state, *_roots(settings))]
+        checks += _disks(settings) if keeps_state else []
     if as_json or not sys.stdout.isatty():
         for one in checks:
             line = {"check": one.name, "verdict": one.verdict, "detail": one.detail, "advice": one.advice}
