@@ -23,12 +23,13 @@ from daemon.ledger import Ledger
 from daemon.ledger.database import FILE_NAME
 from daemon.resources import open_model, open_resources
 from daemon.settings import KNOWLEDGE_DIR, Settings, load_settings
+from daemon.sources.bindings import Bindings
 from daemon.version import VERSION
 from pipeline.airgap.importing import real_because
 from pipeline.analysis.prompt import PROMPT_VERSION
 from pipeline.engine.cpu import instruction_sets
 from pipeline.engine.errors import EngineError
-from pipeline.errors import AgentError, LedgerError
+from pipeline.errors import AgentError, ConfigError, LedgerError
 
 Verdict = Literal["ok", "warning", "problem"]
 _STYLES: Mapping[Verdict, str] = {"ok": "green", "warning": "yellow", "problem": "bold red"}
@@ -67,6 +68,7 @@ def examine(given: Mapping[str, Any], config: Path | None, *, as_json: bool) -> 
         checks += _knowledge(settings)
         checks += [check(settings) for check in (_model, *keeps_state, *_roots(settings))]
         checks += _disks(settings) if keeps_state else []
+        checks += _bindings(settings)
     if as_json or not sys.stdout.isatty():
         for one in checks:
             line = {"check": one.name, "verdict": one.verdict, "detail": one.detail, "advice": one.advice}
@@ -127,6 +129,15 @@ def _knowledge(settings: Settings) -> list[Check]:
         for file in intel.unusable
     ]
     return checks
+
+
+def _bindings(settings: Settings) -> list[Check]:
+    try:
+        found = list(Bindings(settings.watch.bind).without_effect(settings.watch.roots))
+    except ConfigError as error:
+        return [Check("bind", "problem", str(error), "name each directory once")]
+    advice = "its reports speak for the host that they name themselves: correct the key, or wait for the host"
+    return [Check("bind", "warning", f"watch.bind: {key} {reason}", advice) for key, reason in found]
 
 
 def _without_effect(settings: Settings) -> Iterator[Check]:

@@ -23,6 +23,7 @@ from daemon.service import Service, ours
 from daemon.settings import Settings, load_settings
 from daemon.sinks.delivery import BATCH_ROWS, Delivery
 from daemon.sinks.ndjson_file import NdjsonFile
+from daemon.sources.bindings import Bindings
 from daemon.sources.standard_input import NAME as STANDARD_INPUT
 from daemon.sources.standard_input import StandardInput
 from daemon.sources.sweep import Sweeper
@@ -51,6 +52,8 @@ def run_daemon(given: Mapping[str, Any], config: Path | None, *, once: bool) -> 
     ) as ledger:
         resources = open_resources(settings, ledger)
         startup.loaded()
+        for key, reason in Bindings(settings.watch.bind).without_effect(settings.watch.roots):
+            logger.warning("bind.without_effect", directory=key, reason=reason)
         for warning in resources.intel.warnings:
             logger.warning("intel.skipped", reason=warning)
         if resources.notice is not None:

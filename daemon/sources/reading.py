@@ -2,14 +2,14 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Literal
 
 import structlog
 
 from daemon.ports import FileIdentity, FileState, Intake
+from daemon.sources.bindings import Bindings
 from daemon.sources.content import Content, continues, end_of_lines, identify
 from daemon.sources.identity import HEAD_BYTES, read_all
 from daemon.sources.lines import Line, LineReader
@@ -55,7 +55,7 @@ class Reader:
         self._settings = settings
         self._clock = clock
         self._wall_ns = wall_ns
-        self._bind = _prefixes(settings.bind)
+        self._bindings = Bindings(settings.bind)
         self.final = False  # nothing is waited for any more: the program ends
 
     def read(self, file: Tracked, descriptor: int, result: SweepResult) -> Iterator[None]:
@@ -106,10 +106,7 @@ class Reader:
 
     def host_key(self, path: str) -> str | None:
         """Give the host that the place of a file stands for."""
-        for prefix, host in self._bind:
-            if path.startswith(prefix):
-                return host
-        return None
+        return self._bindings.host_of(path)
 
     def register(self, file: Tracked, content: Content, kind: Literal["document", "stream"]) -> FileState:
         """Make the file known to the ledger under its present identity."""
@@ -402,9 +399,3 @@ def _state(file: Tracked) -> FileState:
 
 def _unopened(file: Tracked) -> FileIdentity:
     return FileIdentity(file.device, file.inode, None, 0, content_digest(b""))
-
-
-def _prefixes(bind: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Order directories so that the most precise comes first."""
-    pairs = [(f"{Path(directory).absolute()}".rstrip("/") + "/", host) for directory, host in bind.items()]
-    return sorted(pairs, key=lambda pair: (-len(pair[0]), pair))
