@@ -107,6 +107,7 @@ class ClosedScan:
         source: path of the file, or ``-`` for standard input.
         complete: as announced by its summary, nothing rejected.
         as_of: the time that time-dependent rules use, RFC 3339: the scan's own end, else the pinned ingest time.
+        received: the pinned ingest time.
     """
 
     scan_no: int
@@ -119,6 +120,7 @@ class ClosedScan:
     findings: int
     rejected: int
     as_of: str
+    received: str = ""
 
 
 @dataclass(slots=True, frozen=True)

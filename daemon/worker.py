@@ -273,4 +273,5 @@ def _context(scan: ClosedScan) -> ScanContext:
         complete=scan.complete,
         rejected=scan.rejected,
         as_of=scan.as_of,
+        received=scan.received,
     )

@@ -93,15 +93,21 @@ class Intel:
         """One line for each file and reason, with the number of entries and the first of them."""
         return tuple(map(str, self.skipped))
 
-    def match(self, slots: Mapping[str, str], metadata: Mapping[str, Any], as_of: str) -> tuple[Hit, ...]:
-        """Find the indicators that a finding matches and that are valid at the given time, ordered by their sources.
+    def match(
+        self, slots: Mapping[str, str], metadata: Mapping[str, Any], as_of: str, received: str = ""
+    ) -> tuple[Hit, ...]:
+        """Find the indicators that a finding matches and that are valid between two times, ordered by their sources.
+
+        Args:
+            as_of: when the host says that it looked.
+            received: when the report came in, or empty: a wrong clock must not put an indicator out of force.
 
         Raises:
             ValueError: if `as_of` is not a time in RFC 3339 form.
         """
         if not self:
             return ()
-        moment = utc(as_of)
+        moments = sorted((utc(as_of), utc(received or as_of)))
         seen = observables(slots, metadata)
         if not seen:
             return ()
@@ -111,7 +117,9 @@ class Intel:
             if len(self._found) >= _REMEMBERED:
                 self._found.clear()
             found = self._found[key] = self._look_up(seen)
-        hits = [hit for file, number in found if (hit := self._hit(file, number, seen, moment)) is not None]
+        hits = [
+            hit for file, number in found if (hit := self._hit(file, number, seen, moments[0], moments[1])) is not None
+        ]
         return tuple(sorted(hits, key=lambda hit: (hit.source, hit.indicator)))
 
     def _look_up(self, seen: dict[str, tuple[str, ...]]) -> tuple[tuple[int, int], ...]:
@@ -128,7 +136,7 @@ class Intel:
                 if version == address.version:
                     yield str(ipaddress.ip_network(f"{text}/{length}", strict=False))
 
-    def _hit(self, file: int, number: int, seen: dict[str, tuple[str, ...]], moment: str) -> Hit | None:
+    def _hit(self, file: int, number: int, seen: dict[str, tuple[str, ...]], first: str, last: str) -> Hit | None:
         if file:
             name = self._list_files[file - 1]
             where = f"{name}:{number >> 8}"
@@ -137,7 +145,7 @@ class Intel:
             note = _note(strength, (kind,), seen)
             return Hit(where, where, where, (kind,), strength, note, None, (), (), (), ())
         indicator = self._indicators[number]
-        if moment < indicator.valid_from or (indicator.valid_until and moment >= indicator.valid_until):
+        if last < indicator.valid_from or (indicator.valid_until and first >= indicator.valid_until):
             return None
         shown = {**seen, "ip.network": tuple(self._networks(seen))} if self._prefixes else seen
         kinds = holds(indicator.expression, shown)

@@ -98,7 +98,7 @@ class Judge:
         context = self._index.context
         spec = self._knowledge.classes.get(finding.class_id)
         seen = view(member, context.header)
-        allow = self._policy.suppression(context.host, finding, context.as_of)
+        allow = self._policy.suppression(context.host, finding, context.latest)
         raw = self._index.findings[member.seq]
         # What an operator decided comes before what the report brought along.
         reported = acceptance_of(raw, context.header) if allow is None and finding.status in _AT_STAKE else None
@@ -121,7 +121,7 @@ class Judge:
             ),
         ]
         techniques = self._rules.shared_techniques(topics, extra)
-        hits = self._intel.match(finding.slots, finding.metadata, context.as_of)
+        hits = self._intel.match(finding.slots, finding.metadata, context.as_of, context.received)
         compared = self._comparison.seen.get(finding.fingerprint) if self._comparison is not None else None
         core = sum(1 for control in controls if control.core)
         risk = score(
