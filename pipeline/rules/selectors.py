@@ -1,11 +1,11 @@
 """Finds the first of many entries that select a finding, without trying each.
 
-An entry is filed under the most telling of its fixed parts: the beginning of a fingerprint, else a whole slot value,
-class or host, else what stands before the first wildcard of one. A finding looks under its own values; only what lies
-there is tried.
+An entry is filed under the rarest of its fixed parts: the beginning of a fingerprint, a whole slot value, class or host, or
+what stands before the first wildcard of one. A finding looks under its own values; only what lies there is tried.
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Generic, Protocol, TypeVar
 
@@ -41,8 +41,18 @@ class Selectors(Generic[Entry]):
         self._lengths: dict[str, set[int]] = {}
         self._others: list[int] = []
         self.tried = 0
-        for number, entry in enumerate(entries):
-            self._file(number, entry)
+        keys = [_keys(entry) for entry in entries]
+        common = Counter(key for several in keys for key in several)
+        for number, several in enumerate(keys):
+            if not several:
+                self._others.append(number)
+                continue
+            exact, kind, value = min(several, key=lambda key: (common[key], key))
+            if exact:
+                self._exact.setdefault((kind, value), []).append(number)
+            else:
+                self._begun.setdefault((kind, value), []).append(number)
+                self._lengths.setdefault(kind, set()).add(len(value))
 
     def first(
         self, host: str, finding: Classified, holds: Callable[[Entry], bool] = lambda entry: True
@@ -61,25 +71,6 @@ class Selectors(Generic[Entry]):
                 return entry
         return None
 
-    def _file(self, number: int, entry: Entry) -> None:
-        if entry.fingerprint is not None:
-            self._exact.setdefault(("fingerprint", entry.fingerprint[:_FINGERPRINT]), []).append(number)
-            return
-        patterns = [(f"slot {name}", pattern) for name, pattern in entry.slots.items()]
-        patterns += [("class", entry.class_)] if entry.class_ is not None else []
-        patterns += [("host", entry.host)] if entry.host is not None else []
-        whole = next((pair for pair in patterns if not _WILDCARD.search(pair[1])), None)
-        begun = [(kind, _WILDCARD.split(pattern, maxsplit=1)[0]) for kind, pattern in patterns]
-        kind, beginning = max(begun, key=lambda pair: (len(pair[1]), pair), default=("", ""))
-        # A class may be shared by thousands of entries that differ in a path, so what is longer tells more.
-        if whole is not None and (whole[0].startswith("slot ") or len(whole[1]) >= len(beginning)):
-            self._exact.setdefault(whole, []).append(number)
-        elif beginning:
-            self._begun.setdefault((kind, beginning), []).append(number)
-            self._lengths.setdefault(kind, set()).add(len(beginning))
-        else:
-            self._others.append(number)
-
     @staticmethod
     def _values(host: str, finding: Classified) -> Iterator[_Key]:
         yield "fingerprint", finding.fingerprint[:_FINGERPRINT]
@@ -87,3 +78,16 @@ class Selectors(Generic[Entry]):
         yield "host", host
         for name, value in finding.slots.items():
             yield f"slot {name}", value
+
+
+def _keys(entry: _Selects) -> list[tuple[bool, str, str]]:
+    """List what an entry may be filed under: whether the value is a whole one, its kind, and the value."""
+    found = [(True, "fingerprint", entry.fingerprint[:_FINGERPRINT])] if entry.fingerprint is not None else []
+    patterns = [(f"slot {name}", pattern) for name, pattern in entry.slots.items()]
+    patterns += [("class", entry.class_)] if entry.class_ is not None else []
+    patterns += [("host", entry.host)] if entry.host is not None else []
+    for kind, pattern in patterns:
+        beginning = _WILDCARD.split(pattern, maxsplit=1)[0]
+        if beginning == pattern or beginning:
+            found.append((beginning == pattern, kind, beginning))
+    return found

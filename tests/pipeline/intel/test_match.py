@@ -150,6 +150,16 @@ def test_validity_is_judged_as_of_the_scan_in_any_time_zone(tmp_path: Path) -> N
         intel.match(MINER, {}, "2026-05-02T00:00:00")
 
 
+def test_a_wrong_clock_puts_no_indicator_out_of_force(tmp_path: Path) -> None:
+    item = indicator("[file:name = 'xmrig']", valid_from="2026-05-01T00:00:00Z", valid_until="2026-06-01T00:00:00Z")
+    intel = load_intel([bundle(tmp_path / "feed.json", item)])
+    received = "2026-05-15T00:00:00Z"
+    for claimed in ("2001-01-01T00:00:00Z", "2099-01-01T00:00:00Z", received):
+        assert len(intel.match(MINER, {}, claimed, received)) == 1
+    assert intel.match(MINER, {}, "2001-01-01T00:00:00Z", "2026-04-01T00:00:00Z") == ()
+    assert intel.match(MINER, {}, "2026-06-02T00:00:00Z", "2026-06-03T00:00:00Z") == ()
+
+
 def test_revoked_foreign_and_never_valid_indicators_are_counted_not_matched(tmp_path: Path) -> None:
     pattern = "[file:name = 'xmrig']"
     intel = load_intel(
