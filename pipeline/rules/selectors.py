@@ -1,7 +1,7 @@
 """Finds the first of many entries that select a finding, without trying each.
 
-An entry is filed under the rarest of its fixed parts: the beginning of a fingerprint, a whole slot value, class or host, or
-what stands before the first wildcard of one. A finding looks under its own values; only what lies there is tried.
+An entry is filed under the rarest of its fixed parts: the beginning of a fingerprint, a whole slot value, class or host,
+or what stands before the first wildcard of one. A finding looks under its own values; only what lies there is tried.
 """
 
 import re
