@@ -1,6 +1,6 @@
 """Finds the first of many entries that select a finding, without trying each.
 
-An entry is filed under the rarest of its fixed parts: the beginning of a fingerprint, a whole slot value, class or host,
+An entry is filed under the rarest of its fixed parts: the beginning of a fingerprint, a whole slot value, class, host,
 or what stands before the first wildcard of one. A finding looks under its own values; only what lies there is tried.
 """
 
