@@ -30,6 +30,7 @@ from common import ROOT, agent, descendants, machine, resident_mb
 from pipeline.features import load_features
 from pipeline.graph.resources import Resources
 from pipeline.intel.match import Intel
+from pipeline.intel.skipped import SkipLog
 from pipeline.knowledge.load import load_knowledge
 from pipeline.rules.policy import Policy
 from trainer.data.cases import questions
@@ -43,7 +44,7 @@ _TIMEOUT_S = 60.0
 def novel_lines(count: int) -> list[dict[str, Any]]:
     """Make finding lines as the scanner writes them, no two with the same question, kinds of finding in turn."""
     knowledge = load_knowledge(load_features)
-    resources = Resources(knowledge, Policy(), Intel("", (), (), ()), version="benchmark")
+    resources = Resources(knowledge, Policy(), Intel("", (), (), SkipLog()), version="benchmark")
     seen: set[str] = set()
     by_class: dict[str, list[dict[str, Any]]] = {}
     for number in range(max(8, count // 20)):

@@ -38,12 +38,13 @@ class SharedCache:
 
 
 @contextmanager
-def analysis_cache(state_dir: Path) -> Iterator[AnalysisStore]:
+def analysis_cache(state_dir: Path | None) -> Iterator[AnalysisStore]:
     """Open the cache beside a daemon that may be running.
 
-    A cache is a convenience: where the ledger cannot be opened, read or written, answers are kept in memory.
+    A cache is a convenience: where the ledger cannot be opened, read or written, or there is no place for one, answers
+    are kept in memory.
     """
-    ledger = _open(state_dir) if _is_ours(state_dir) else None
+    ledger = _open(state_dir) if state_dir is not None and _is_ours(state_dir) else None
     if ledger is None:
         yield MemoryStore()
         return

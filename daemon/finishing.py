@@ -6,6 +6,7 @@ from itertools import chain, islice
 from daemon.baseline_rows import baseline_rows, forgotten_rows
 from daemon.log import get_logger
 from daemon.ports.work import BaselineRow, ClosedScan, Work
+from daemon.shortage import wait_for_more
 from pipeline.classes.scan import scan_scope
 from pipeline.errors import LedgerError
 from pipeline.finding import RawFinding
@@ -82,6 +83,7 @@ class Finishing:
             except LedgerError:
                 raise
             except Exception as error:
+                wait_for_more(error)
                 logger.error("record.failed", scan_id=self._scan.scan_id, error=repr(error), exc_info=True)
         if self.record is None:
             shared = self._resources

@@ -25,11 +25,12 @@ class Notifier:
             return True
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
         text = "\n".join(f"{name}={value}" for name, value in state.items())
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK) as sender:
-            try:
+        kind = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+        try:
+            with socket.socket(socket.AF_UNIX, kind) as sender:
                 sender.sendto(text.encode("utf-8", "replace"), address)
-            except OSError:
-                return False
+        except OSError:  # also where no descriptor is left for the socket
+            return False
         return True
 
     def ready(self) -> bool:

@@ -167,6 +167,7 @@ class OneShot:
             complete=report.complete,
             rejected=len(report.rejects),
             as_of=self._as_of or header.finished_at or header.started_at or modified,
+            received=self._as_of or modified,
         )
 
 

@@ -2,6 +2,7 @@
 
 from daemon.log import get_logger
 from daemon.ports.work import BaselineRow, Batch, ClosedScan, Work
+from daemon.shortage import wait_for_more
 from pipeline.classes.scan import baseline_scope
 from pipeline.finding import RawFinding
 from pipeline.graph.resources import Resources
@@ -75,6 +76,7 @@ class Opening:
             self.session = end.value
             self._worked_out = True
         except Exception as error:
+            wait_for_more(error)
             # A fault of ours that every start would meet again: the findings go out as they came.
             logger.error("scan.failed", scan_id=scan.scan_id, source=scan.source, error=repr(error), exc_info=True)
             self._worked_out = True

@@ -2,12 +2,14 @@
 
 import difflib
 import os
+import stat
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_origin
+from typing import Annotated, Any, Literal, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from daemon.sources.directory.settings import WatchSettings
 from pipeline.engine.identity import DEFAULT_THREADS
@@ -26,10 +28,20 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _no_dash(path: Path | None) -> Path | None:
+    """Refuse ``-``: elsewhere it is a standard stream, and here it would be a file of that name."""
+    if path is not None and str(path) == "-":
+        raise ValueError("- is no file; name one")
+    return path
+
+
+NamedPath = Annotated[Path, AfterValidator(_no_dash)]
+
+
 class OutputSettings(_Section):
     """The NDJSON file that enriched findings go to."""
 
-    path: Path | None = None  # default: findings.ndjson in the state directory
+    path: NamedPath | None = None  # default: findings.ndjson in the state directory
     rotate_bytes: int = Field(default=256 << 20, ge=1 << 16)  # a day of hourly full scans of one host
     keep_segments: int = Field(default=8, ge=1)
     emit: Literal["all", "changes"] = "all"
@@ -65,14 +77,14 @@ class LogSettings(_Section):
 class MetricsSettings(_Section):
     """A Prometheus textfile for node_exporter's textfile collector."""
 
-    path: Path | None = None  # none: not written
+    path: NamedPath | None = None  # none: not written
     every_s: float = Field(default=15.0, gt=0)  # the usual scrape interval
 
 
 class Settings(_Section):
     """Everything that can be set. Paths are absolute once resolved."""
 
-    state_dir: Path
+    given_state_dir: NamedPath | None = Field(default=None, alias="state_dir")
     host: str | None = Field(default=None, min_length=1)
     knowledge_dirs: tuple[Path, ...] = ()
     policy_files: tuple[Path, ...] = ()
@@ -84,6 +96,17 @@ class Settings(_Section):
     model: ModelSettings = ModelSettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
+
+    @property
+    def state_dir(self) -> Path:
+        """Say where state is kept.
+
+        Raises:
+            ConfigError: if nobody said so and there is no home directory.
+        """
+        if self.given_state_dir is None:
+            raise ConfigError("there is no home directory to keep state in; give --state-dir or set SYSSCAN_STATE_DIR")
+        return self.given_state_dir
 
     @property
     def output_path(self) -> Path:
@@ -103,10 +126,11 @@ def load_settings(
     Raises:
         ConfigError: names the place and the reason, and the nearest known name where one is unknown.
     """
-    values: dict[str, Any] = {"state_dir": str(default_state_dir(environment, user_id))}
-    if KNOWLEDGE_DIR.is_dir():
+    default = default_state_dir(environment, user_id)
+    values: dict[str, Any] = {} if default is None else {"state_dir": str(default)}
+    if _is_there(KNOWLEDGE_DIR, stat.S_ISDIR):
         values["knowledge_dirs"] = [str(KNOWLEDGE_DIR)]
-    path = config or (CONFIG_FILE if CONFIG_FILE.is_file() else None)
+    path = config or (CONFIG_FILE if _is_there(CONFIG_FILE, stat.S_ISREG) else None)
     places = [
         (str(path), _read_toml(path) if path is not None else {}),
         ("the environment", _read_environment(environment)),
@@ -126,26 +150,45 @@ def load_settings(
         reason = first["msg"].replace("Input should be", "must be").replace("a valid tuple", "a list")
         raise ConfigError(f"setting {name}: {reason} ({given}from {whence})") from error
     for directory in settings.knowledge_dirs:
-        if not directory.is_dir():  # a misspelt one would be the same as none at all
+        if not _is_there(directory, stat.S_ISDIR):  # a misspelt one would be the same as none at all
             raise ConfigError(f"setting knowledge_dirs: {directory}: no such directory")
     return settings
 
 
-def default_state_dir(environment: Mapping[str, str], user_id: int | None = None) -> Path:
-    """Say where state is kept when nobody says otherwise."""
+def default_state_dir(environment: Mapping[str, str], user_id: int | None = None) -> Path | None:
+    """Say where state is kept when nobody says otherwise; None for a user who has no home."""
     if (os.geteuid() if user_id is None else user_id) == 0:
         return SERVICE_STATE
     service = environment.get("STATE_DIRECTORY")  # set by systemd
     if service:
         return Path(service.split(":")[0])
     base = environment.get("XDG_STATE_HOME")
-    home = Path(base) if base and Path(base).is_absolute() else Path.home() / ".local" / "state"
-    return home / "sysscan-agent"
+    if base and Path(base).is_absolute():
+        return Path(base) / "sysscan-agent"
+    try:
+        home = Path.home()
+    except RuntimeError:  # a user number without an entry in /etc/passwd, as in containers
+        return None
+    return home / ".local" / "state" / "sysscan-agent" if home.is_absolute() else None
+
+
+def _is_there(path: Path, kind: Callable[[int], bool]) -> bool:
+    """Say whether there is something of this kind.
+
+    Raises:
+        ConfigError: if that cannot be seen: what an operator set must not lose its effect in silence.
+    """
+    try:
+        return kind(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be looked at: {error.strerror}") from error
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # a mark in front is no content
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -176,7 +219,7 @@ def _typed(parts: Sequence[str], text: str, where: str) -> Any:
     kind: Any = Settings
     for part in parts:
         section = _section(kind)
-        field = section.model_fields.get(part) if section is not None else None
+        field = _fields(section).get(part) if section is not None else None
         kind = field.annotation if field is not None else None
     if get_origin(kind) is tuple:
         return [item for item in text.split(os.pathsep) if item]
@@ -190,14 +233,19 @@ def _typed(parts: Sequence[str], text: str, where: str) -> Any:
 
 def _check_names(content: Mapping[str, Any], model: type[BaseModel], where: str, prefix: str = "") -> None:
     for name, value in content.items():
-        field = model.model_fields.get(name)
+        field = _fields(model).get(name)
         if field is None:
-            near = difflib.get_close_matches(name, sorted(model.model_fields), n=1, cutoff=0.0)
+            near = difflib.get_close_matches(name, sorted(_fields(model)), n=1, cutoff=0.0)
             hint = f"; did you mean {prefix}{near[0]}?" if near else ""
             raise ConfigError(f"{where}: no such setting: {prefix}{name}{hint}")
         section = _section(field.annotation)
         if section is not None and isinstance(value, Mapping):
             _check_names(value, section, where, f"{prefix}{name}.")
+
+
+def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """Give the fields of a section by the names that they have in files and variables."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def _section(kind: Any) -> type[BaseModel] | None:

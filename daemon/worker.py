@@ -13,6 +13,7 @@ from daemon.heap import HEAP, LARGE
 from daemon.log import get_logger
 from daemon.opening import Opening
 from daemon.ports.work import Batch, ClosedScan, Work
+from daemon.shortage import wait_for_more
 from pipeline.engine.generator import IDLE, Health
 from pipeline.errors import LedgerError
 from pipeline.finding import Member, RawFinding
@@ -174,6 +175,7 @@ class Worker:
             except (LedgerError, sqlite3.Error):
                 raise
             except Exception as error:
+                wait_for_more(error)
                 job.batches[0] = again = self._queue.retry_batch(batch)
                 logger.error(
                     "batch.failed", scan_id=job.scan.scan_id, first=batch.first, last=batch.last,
@@ -236,6 +238,7 @@ class Worker:
             except (LedgerError, Paused):
                 raise
             except Exception as error:
+                wait_for_more(error)
                 logger.error("finding.failed", scan_id=job.scan.scan_id, seq=seq, error=repr(error))
         return unanalysed_line(job.scan, seq, job.findings[seq], member, self._resources.provenance)
 

@@ -11,8 +11,10 @@ Level = Literal["info", "low", "medium", "high", "critical"]
 Status = Literal["open", "passed", "info", "unknown", "error", "accepted", "false_positive"]
 StatusBasis = Literal["metadata", "description", "class", "severity", "none"]
 # What was odd about a report or repaired; `internal_error`: this program failed on the scan.
+# `implausible_time`: the report says it is older than the scanner.
 Note = Literal[
-    "bad_header_field", "bad_timestamp", "continued", "count_mismatch", "duplicate_header_key", "internal_error",
+    "bad_header_field", "bad_timestamp", "continued", "count_mismatch", "duplicate_header_key", "implausible_time",
+    "internal_error",
     "log_lines", "no_meta", "pretty_damage", "severity_normalised",
 ]  # fmt: skip
 

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from daemon.analysis_cache import analysis_cache
 from daemon.cli import startup
-from daemon.cli.exits import Exit, die
+from daemon.cli.exits import Exit, die, say
 from daemon.cli.show import show_record
 from daemon.cli.terminal import terminal
 from daemon.ledger import Ledger
@@ -49,13 +49,15 @@ def analyze_reports(
             as_of = utc(as_of)
         except ValueError:
             die(Exit.USAGE, f"--as-of {as_of}: not a time in RFC 3339 form, such as 2026-11-04T03:00:44Z")
+    if output is not None and str(output) == "-":
+        output, as_json = None, True
     to_terminal = output is None and sys.stdout.isatty() and not as_json
     console = terminal(sys.stdout if to_terminal else sys.stderr)
     with ExitStack() as stack:
         ledger = stack.enter_context(Ledger.open(settings.state_dir, clock=time.time)) if record else None
         store: AnalysisStore | None = ledger.analyses if ledger is not None else None
         if store is None and settings.model.enabled:
-            store = stack.enter_context(analysis_cache(settings.state_dir))
+            store = stack.enter_context(analysis_cache(settings.given_state_dir))
         resources = open_resources(settings, store)
         stack.callback(resources.close)
         startup.loaded()
@@ -79,9 +81,9 @@ def analyze_reports(
         if output is not None and stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             os.fsync(file.fileno())
     if (notice := _notice(resources)) is not None:
-        sys.stderr.write(f"sysscan-agent: {printable(notice, 1000)}; see `sysscan-agent doctor`\n")
+        say(f"sysscan-agent: {printable(notice, 1000)}; see `sysscan-agent doctor`")
     for refused in run.refused:
-        sys.stderr.write(_explain(refused) + "\n")
+        say(_explain(refused))
     return Exit.REJECTED if run.refused else Exit.DONE
 
 

@@ -3,6 +3,7 @@
 The commands import what they need when they run: LangGraph alone takes half a second, and `--help` needs none of it.
 """
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from typer.exceptions import TyperException
 from daemon.cli import startup
 from daemon.cli.exits import Exit, die
 from daemon.cli.options import AsJson, Config, Host, IntelFiles, KnowledgeDirs, Policy, StateDir, flags
+from daemon.shortage import is_shortage
 from pipeline.engine.runtimes import Runtime
 from pipeline.errors import AgentError, ConfigError, LedgerError, SourceError
 
@@ -22,6 +24,8 @@ _EPILOG = (
     "Exit codes: 0 done; 1 done, but some input could not be used; 2 a flag, setting or file must be changed first; "
     "3 the ledger is in use, damaged or not there yet; 4 not found."
 )
+
+_NOT_WRITTEN = frozenset({errno.EBADF, errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EDQUOT})
 
 app = typer.Typer(
     name=_NAME,
@@ -76,6 +80,8 @@ def main() -> None:
         die(Exit.REJECTED, str(error))
     except BrokenPipeError:
         _leave_closed_pipe()
+    except OSError as error:
+        _explain_surroundings(error)
     except SystemExit as end:
         if isinstance(end.__context__, BrokenPipeError):  # typer makes exit code 1 of it
             _leave_closed_pipe()
@@ -85,8 +91,30 @@ def main() -> None:
 
 def _leave_closed_pipe() -> NoReturn:
     """End well: the reader of our output has what it wanted, as with `| head`."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _let_go_of_output()
     raise SystemExit(int(Exit.DONE)) from None
+
+
+def _explain_surroundings(error: OSError) -> NoReturn:
+    """Say in one line what is wrong around the program; what is wrong with it is raised again."""
+    if is_shortage(error):
+        die(Exit.REJECTED, f"{error.strerror}: nothing is lost; give it more, and start again")
+    try:
+        sys.stdout.flush()
+        failed = error.filename is None and error.errno in _NOT_WRITTEN
+    except OSError:
+        failed = True
+    if failed:
+        _let_go_of_output()
+        die(Exit.USAGE, f"standard output: cannot be written: {error.strerror}")
+    if isinstance(error, FileNotFoundError) and error.filename is None:
+        die(Exit.USAGE, "the working directory is gone; change to another one")
+    raise error
+
+
+def _let_go_of_output() -> None:
+    """Keep what could not be written from failing again at the very end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _usage(error: TyperException) -> str:
@@ -151,6 +179,8 @@ def run(
     if watch:
         given["watch"] = {"roots": [str(root) if str(root) == "-" else str(root.absolute()) for root in watch]}
     if output is not None:
+        if str(output) == "-":
+            die(Exit.USAGE, "--output -: the daemon keeps a file; use `analyze` for standard output")
         given["output"] = {"path": str(output.absolute())}
     raise typer.Exit(int(run_daemon(given, config, once=once)))
 
@@ -160,7 +190,12 @@ def analyze(
     reports: Annotated[list[str], typer.Argument(help="Report files; - is standard input.", metavar="REPORT...")],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Write the NDJSON here instead of standard output."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Write the NDJSON here instead of standard output; - is standard output.",
+        ),
     ] = None,
     as_json: AsJson = False,
     all_issues: Annotated[bool, typer.Option("--all", help="Show every issue in the summary.")] = False,

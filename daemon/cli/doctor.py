@@ -7,8 +7,9 @@ import shutil
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,13 +24,14 @@ from daemon.inference import ModelProcess
 from daemon.ledger import Ledger
 from daemon.ledger.database import FILE_NAME
 from daemon.resources import open_model, open_resources
-from daemon.settings import Settings, load_settings
+from daemon.settings import KNOWLEDGE_DIR, Settings, load_settings
+from daemon.sources.bindings import Bindings
 from daemon.version import VERSION
 from pipeline.airgap.importing import real_because
 from pipeline.analysis.prompt import PROMPT_VERSION
 from pipeline.engine.cpu import instruction_sets
 from pipeline.engine.errors import EngineError
-from pipeline.errors import AgentError, LedgerError
+from pipeline.errors import AgentError, ConfigError, LedgerError
 
 Verdict = Literal["ok", "warning", "problem"]
 _STYLES: Mapping[Verdict, str] = {"ok": "green", "warning": "yellow", "problem": "bold red"}
@@ -58,9 +60,17 @@ def examine(given: Mapping[str, Any], config: Path | None, *, as_json: bool) -> 
     except AgentError as error:
         checks.append(Check("settings", "problem", str(error)))
     else:
-        checks.append(Check("settings", "ok", f"state in {settings.state_dir}, output to {settings.output_path}"))
-        checks += [check(settings) for check in (_knowledge, _model, _ledger, _output, *_roots(settings))]
-        checks += _disks(settings)
+        keeps_state: list[Callable[[Settings], Check]] = []
+        if settings.given_state_dir is None:
+            advice = "give --state-dir or set SYSSCAN_STATE_DIR; `analyze` needs none"
+            checks.append(Check("settings", "warning", "no home directory to keep state in: no daemon starts", advice))
+        else:
+            checks.append(Check("settings", "ok", f"state in {settings.state_dir}, output to {settings.output_path}"))
+            keeps_state = [_ledger, _output]
+        checks += _knowledge(settings)
+        checks += [check(settings) for check in (_model, *keeps_state, *_roots(settings))]
+        checks += _disks(settings) if keeps_state else []
+        checks += _bindings(settings)
     if as_json or not sys.stdout.isatty():
         for one in checks:
             line = {"check": one.name, "verdict": one.verdict, "detail": one.detail, "advice": one.advice}
@@ -91,20 +101,62 @@ def _langgraph() -> Check:
     )  # fmt: skip
 
 
-def _knowledge(settings: Settings) -> Check:
+def _knowledge(settings: Settings) -> list[Check]:
     try:
         resources = open_resources(settings)
     except AgentError as error:
-        return Check("knowledge", "problem", str(error), "correct it; the daemon does not start like this")
+        return [Check("knowledge", "problem", str(error), "correct it; the daemon does not start like this")]
     known, policy, intel = resources.knowledge, resources.policy, resources.intel
     detail = (
         f"{len(known.classes)} classes, {len(known.topics)} compliance topics, {len(known.correlations)} correlations, "
         f"{len(known.artefacts)} scanner artefacts; profile {policy.profile}, {len(policy.allow)} allow-list entries, "
         f"{intel.num_indicators} indicators"
     )
-    if intel.warnings:
-        return Check("knowledge", "warning", detail, "; ".join(intel.warnings))
-    return Check("knowledge", "ok", detail)
+    today = datetime.now(UTC).date().isoformat()
+    checks = [Check("knowledge", "ok", detail), *_without_effect(settings)]
+    checks += [
+        Check("policy", "warning", f"an entry of {entry.owner} for {entry.class_ or entry.fingerprint} ended", advice)
+        for entry in policy.expired(today)
+        if (advice := f"renew or remove it: it has had no effect since {entry.expires.isoformat()}")
+    ]
+    advice = "the rest is used; mend or remove these"
+    checks += [Check("intel", "warning", warning, advice) for warning in intel.warnings]
+    checks += [
+        Check(
+            "intel",
+            "problem",
+            f"{file}: nothing of it can be used",
+            "it is no feed, or a damaged one: remove or mend it",
+        )
+        for file in intel.unusable
+    ]
+    return checks
+
+
+def _bindings(settings: Settings) -> list[Check]:
+    try:
+        found = list(Bindings(settings.watch.bind).without_effect(settings.watch.roots))
+    except ConfigError as error:
+        return [Check("bind", "problem", str(error), "name each directory once")]
+    advice = "its reports speak for the host that they name themselves: correct the key, or wait for the host"
+    return [Check("bind", "warning", f"watch.bind: {key} {reason}", advice) for key, reason in found]
+
+
+def _without_effect(settings: Settings) -> Iterator[Check]:
+    """Name places that are set and hold nothing."""
+    for name, paths, kinds in (
+        ("knowledge_dirs", settings.knowledge_dirs, (".yaml", ".yml")),
+        ("policy_files", settings.policy_files, (".yaml", ".yml")),
+        ("intel_files", settings.intel_files, None),
+    ):
+        for path in paths:
+            if path.is_dir() and path != KNOWLEDGE_DIR and not _holds(path, kinds):
+                what = "a file" if kinds is None else f"a {' or '.join(kinds)} file"
+                yield Check(name, "warning", f"{path} holds nothing that is read", f"put {what} there, or unset {name}")
+
+
+def _holds(directory: Path, suffixes: tuple[str, ...] | None) -> bool:
+    return any(one.is_file() and (suffixes is None or one.suffix in suffixes) for one in directory.rglob("*"))
 
 
 def _model(settings: Settings) -> Check:

@@ -1,9 +1,11 @@
 """How the program ends, and what it says then."""
 
+import os
 import sys
 from enum import IntEnum
 from typing import NoReturn
 
+from daemon.log_writer import finish
 from pipeline.display import printable
 
 
@@ -21,5 +23,16 @@ class Exit(IntEnum):
 def die(code: Exit, message: str) -> NoReturn:
     """Say one line on standard error and end."""
     # A message may hold names from a report or a directory that others write.
-    sys.stderr.write(f"sysscan-agent: {printable(message, 4000)}\n")
+    say(f"sysscan-agent: {printable(message, 4000)}")
     raise SystemExit(int(code))
+
+
+def say(line: str) -> None:
+    """Write a line to standard error, which may be closed or have lost its reader: that is no failure of the work."""
+    finish()
+    try:
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        # What it holds back would fail again at the end, and become the exit code.
+        os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), 2)

@@ -139,7 +139,8 @@ def _show(console: Console, line: EnrichedFinding, knowledge: Knowledge) -> None
         _item(console, f"{factor.points:+4}  {factor.name}: {printable(factor.why, 1000)}", hang=6)
     if line.suppression is not None:
         entry = line.suppression
-        _item(console, f"accepted by {entry.owner} until {entry.expires}: {printable(entry.reason, 1000)}")
+        until = f" until {entry.expires}" if entry.expires is not None else ""
+        _item(console, f"accepted by {entry.owner}{until}: {printable(entry.reason, 1000)}")
     if line.correlations:
         _heading(console, "Together with")
         for group in line.correlations:

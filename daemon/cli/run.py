@@ -19,6 +19,7 @@ from daemon.resources import open_resources
 from daemon.service import Service
 from daemon.settings import load_settings
 from daemon.shard import Shard
+from daemon.sources.bindings import Bindings
 from daemon.sources.standard_input import NAME as STANDARD_INPUT
 from daemon.version import VERSION
 
@@ -43,6 +44,8 @@ def run_daemon(given: Mapping[str, Any], config: Path | None, *, once: bool) -> 
     ) as ledger:
         resources = open_resources(settings, ledger.analyses, logger.warning)
         startup.loaded()
+        for key, reason in Bindings(settings.watch.bind).without_effect(settings.watch.roots):
+            logger.warning("bind.without_effect", directory=key, reason=reason)
         for warning in resources.intel.warnings:
             logger.warning("intel.skipped", reason=warning)
         if resources.notice is not None:

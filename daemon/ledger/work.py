@@ -22,12 +22,12 @@ class WorkStore(Store):
     def next_scan(self) -> ClosedScan | None:
         with self._database.read() as connection:
             row = connection.execute(
-                "SELECT scan_no, scan_id, host, host_source, source, header, complete, findings, rejected, as_of"
-                " FROM scans WHERE state = 'closed' ORDER BY scan_no LIMIT 1"
+                "SELECT scan_no, scan_id, host, host_source, source, header, complete, findings, rejected, as_of,"
+                " opened_at FROM scans WHERE state = 'closed' ORDER BY scan_no LIMIT 1"
             ).fetchone()
         if row is None:
             return None
-        scan_no, scan_id, host, host_source, source, header, complete, findings, rejected, as_of = row
+        scan_no, scan_id, host, host_source, source, header, complete, findings, rejected, as_of, received = row
         return ClosedScan(
             scan_no=scan_no,
             scan_id=scan_id,
@@ -39,6 +39,7 @@ class WorkStore(Store):
             findings=findings,
             rejected=rejected,
             as_of=as_of,
+            received=received,
         )
 
     def findings(self, scan_no: int, first: int = 0, limit: int = -1) -> list[RawFinding]:

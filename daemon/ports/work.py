@@ -8,7 +8,7 @@ from pipeline.classes.scan import ScanContext
 from pipeline.finding import RawFinding
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True, frozen=True, kw_only=True)
 class ClosedScan(ScanContext):
     """A scan whose members are fixed; the pipeline may work on it.
 

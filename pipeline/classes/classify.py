@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from pipeline.classes.compiled import ANY_SCANNER, CompiledClass, CompiledClasses, Reading
 from pipeline.features.registry import FeatureContext
 from pipeline.finding import Classified, RawFinding, ScanHeader, Status, StatusBasis
 from pipeline.keys import canonical, digest, digest_bytes
+from pipeline.report.sarif_state import status_of
 
 _UNNAMED = re.compile(r"[^a-z0-9_]")
 
@@ -36,8 +38,16 @@ class Classifier:
         content = digest_bytes(said)
         known = self._known.get(content)
         if known is None:
-            known = self._known[content] = self._classify(raw, content)
+            known = self._known[content] = self._as_reported(raw, self._classify(raw, content))
         return known
+
+    def _as_reported(self, raw: RawFinding, found: Classified) -> Classified:
+        """Give a finding the status that it has by the report's own word (SARIF only)."""
+        status = status_of(raw, self._header)
+        if status is None or status == found.status:
+            return found
+        situation = digest("situation", found.class_id, status, found.features, {"candidates": list(found.candidates)})
+        return replace(found, status=status, status_basis="metadata", situation=situation)
 
     def _classify(self, raw: RawFinding, content: str) -> Classified:
         matching = [rule for rule in self._candidates(raw) if rule.matches(raw, self._header)]

@@ -37,7 +37,9 @@ class ScanContext:
         scan_no: durable ingest number; 0 where nothing is recorded.
         complete: all announced findings are here.
         rejected: findings of the report that went to quarantine.
-        as_of: the time that time-dependent rules use, RFC 3339.
+        as_of: the time that time-dependent rules use, RFC 3339; mostly a claim of the host.
+        received: when the report came in, pinned where it was taken in, or empty. What an operator or a feed dates is
+            judged by it as well: the host's clock does not decide in their place.
     """
 
     scan_no: int
@@ -48,6 +50,12 @@ class ScanContext:
     complete: bool
     rejected: int
     as_of: str
+    received: str = ""
+
+    @property
+    def latest(self) -> str:
+        """The later of both times: an acceptance has ended if it has by either."""
+        return max(self.as_of, self.received, key=lambda time: time[:10])
 
 
 @dataclass(slots=True, frozen=True)

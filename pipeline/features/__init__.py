@@ -1,13 +1,25 @@
-"""Functions that turn values of a finding into words of a closed vocabulary, for rules to test and prompts to show."""
+"""Functions that turn values of a finding into words of a closed vocabulary, for rules to test and prompts to show.
 
-from importlib import import_module
-from pkgutil import iter_modules
+All of them are imported with the package: what the program is made of is there before it starts, or it does not start.
+"""
 
+from pipeline.features import (  # noqa: F401 - each registers its functions
+    containers,
+    exec_trace,
+    integrity,
+    mac,
+    modules,
+    mounts,
+    network,
+    paths,
+    process,
+    scanner_error,
+    sysctl,
+    systemd,
+)
 from pipeline.features.registry import FEATURES, Feature
 
 
 def load_features() -> dict[str, Feature]:
-    """Import every module of this package, each of which registers its functions, and return the table."""
-    for module in iter_modules(__path__):
-        import_module(f"{__name__}.{module.name}")
+    """Return the table of all feature functions."""
     return FEATURES

@@ -1,5 +1,6 @@
 """Sockets: who can reach them, which service the port belongs to, and their state."""
 
+from pipeline.addresses import readings
 from pipeline.features.registry import FeatureContext, feature
 
 _SERVICES = {
@@ -25,10 +26,6 @@ _FIRST_REGISTERED = 1024
 _FIRST_EPHEMERAL = 32768  # Linux default of ip_local_port_range
 _HIGHEST = 65535
 
-_V6_ANY = "0" * 32
-# The scanner prints the 32-bit words of /proc/net/tcp6 unchanged, so they are little-endian on common machines.
-_V6_LOOPBACK = frozenset({"0" * 31 + "1", "0" * 24 + "01000000"})
-_V4_LOOPBACK = ("0" * 20 + "ffff7f", "0" * 16 + "ffff0000", "7f")  # prefix in network order; else prefix and end
 _STATES = {
     "ESTABLISHED": "established", "SYN_SENT": "opening", "SYN_RECV": "opening", "FIN_WAIT1": "closing",
     "FIN_WAIT2": "closing", "TIME_WAIT": "closing", "CLOSE": "closing", "CLOSE_WAIT": "closing",
@@ -41,19 +38,12 @@ def socket_exposure(context: FeatureContext, address: str | None) -> str | None:
     """Return where a local address can be reached from: ``loopback``, ``wildcard`` (all interfaces) or ``specific``."""
     if not address:
         return None
-    text = address.strip().lower()
-    if text in {"0.0.0.0", "::", "*"}:  # noqa: S104 - compared with, never bound
+    if address.strip() == "*":
         return "wildcard"
-    if text.startswith("127.") or text == "::1" or text.startswith("::ffff:127."):
-        return "loopback"
-    words = text.replace(":", "")
-    if len(words) == len(_V6_ANY):
-        if words == _V6_ANY:
-            return "wildcard"
-        in_order, swapped, end = _V4_LOOPBACK
-        if words in _V6_LOOPBACK or words.startswith(in_order) or (words.startswith(swapped) and words.endswith(end)):
-            return "loopback"
-    return "specific"
+    meant = [reading.address for reading in readings(address)]
+    if any(one.is_unspecified for one in meant):
+        return "wildcard"
+    return "loopback" if any(one.is_loopback for one in meant) else "specific"
 
 
 @feature

@@ -1,21 +1,22 @@
-"""Plain indicator lists: one indicator per line, ``#`` begins a comment.
+"""Plain indicator lists: one indicator per line; ``#``, ``;`` and ``//`` begin a comment.
 
 A line is ``TYPE:VALUE`` (``sha256``, ``ip``, ``domain``, ``path``, ``dir``, ``name``, ``process``, ``command``,
 ``module``), or a value whose type is unambiguous.
 """
 
-import ipaddress
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
-from pipeline.errors import ConfigError
-from pipeline.intel.stix_bundle import Skipped
-from pipeline.intel.stix_pattern import Equal, Never, normalise
+from pipeline.addresses import network_of
+from pipeline.intel.expression import Equal, Never, normalise
+from pipeline.intel.skipped import SkipLog
 
-_COMMENT = re.compile(r"(?:\A|\s)#.*", re.DOTALL)
+_COMMENT = re.compile(r"(?:\A|\s)#.*|\A\s*(?:;|//).*", re.DOTALL)
+_LATE_COMMENT = re.compile(r"\s;.*", re.DOTALL)
+_PORT = re.compile(r"(?:\[[^\]]*\]|[^\s:/\[\]]+):\d{1,5}\Z")
 _SHA256 = re.compile(r"\A[0-9a-fA-F]{64}\Z")
 _USELESS_HASH = re.compile(r"\A(?:md5:|sha1:)?(?:[0-9a-fA-F]{32}|[0-9a-fA-F]{40})\Z")
 
@@ -43,61 +44,58 @@ _FILE_ENDINGS = frozenset(
 )  # fmt: skip
 
 
-def list_lines(path: Path, data: bytes, skipped: list[Skipped]) -> Iterator[ListLine]:
-    """Parse a list; indicators that no report can match are added to `skipped`.
-
-    Raises:
-        ConfigError: names file, line and reason.
-    """
+def list_lines(path: Path, data: bytes, skipped: SkipLog) -> Iterator[ListLine]:
+    """Parse a list; lines that cannot be used are added to `skipped`, each with the reason."""
     for number, raw in enumerate(BytesIO(data.removeprefix(b"\xef\xbb\xbf")), start=1):
         try:
             text = raw.decode()
-        except UnicodeDecodeError as error:
-            raise ConfigError(f"{path}:{number}: not UTF-8") from error
-        line = (_COMMENT.sub("", text) if "#" in text else text).strip()
+        except UnicodeDecodeError:
+            skipped.add(path.name, f"line {number}", "not UTF-8")
+            continue
+        line = _COMMENT.sub("", text).strip()
         if not line:
             continue
         if _SHA256.match(line):  # most lines of most lists
             yield ListLine(path.name, number, Equal("file.sha256", line.lower()))
             continue
-        if _USELESS_HASH.match(line):
-            skipped.append(Skipped(f"{path.name}: line {number}", "MD5 and SHA-1: no report carries them"))
-            continue
-        wanted = _wanted(line)
-        if not isinstance(wanted, Equal):
-            raise ConfigError(f"{path}:{number}: {wanted}")
-        yield ListLine(path.name, number, wanted)
+        wanted = _wanted(line if line.startswith("command:") else _LATE_COMMENT.sub("", line))
+        if isinstance(wanted, Equal):
+            yield ListLine(path.name, number, wanted)
+        else:
+            skipped.add(path.name, f"line {number}", wanted)
 
 
 def _wanted(line: str) -> Equal | str:
-    """Parse the indicator of a line; return an error text where that fails."""
+    """Parse the indicator of a line; return the reason where that fails, in words that no line decides."""
     prefix, colon, rest = line.partition(":")
     kind = _LIST_TYPES.get(prefix.lower()) if colon else None
     value = rest.strip() if kind is not None else line
+    if _USELESS_HASH.match(line):
+        return "MD5 and SHA-1: no report carries them"
     if "[.]" in line or "[:]" in line or line.lower().startswith("hxxp"):
         return "a defanged value; write it plainly"
+    if "://" in line and kind in (None, "domain", "ip"):
+        return "a URL: no report carries them; write its domain or address"
     if kind is None:
         kind = _guess(line)
+    if kind in (None, "domain", "ip") and _PORT.match(value) and network_of(value) is None:
+        return "an address or name with a port; write it without"
     if kind is None:
         return f"cannot tell what this is; put one of {', '.join(f'{name}:' for name in _LIST_TYPES)} before it"
     if not value:
-        return f"nothing after {prefix}:"
+        return "nothing after its type"
     if kind == "domain" and not _DOMAIN.match(value):
         return "not a domain name"
     if kind in {"file.path", "file.directory"} and not value.startswith("/"):
         return "not an absolute path"
     wanted = normalise(kind, value)
     if isinstance(wanted, Never):
-        return wanted.reason
+        return wanted.reason.partition(":")[0]
     return wanted if isinstance(wanted, Equal) else "cannot be looked up"
 
 
 def _guess(line: str) -> str | None:
-    try:
-        ipaddress.ip_network(line)
-    except ValueError:
-        pass
-    else:
+    if network_of(line, strict=True) is not None:
         return "ip"
     if line.startswith("/"):
         return "file.directory" if line.endswith("/") else "file.path"

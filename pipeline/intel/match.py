@@ -4,17 +4,18 @@ import hashlib
 import ipaddress
 import re
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from pipeline.addresses import readings
 from pipeline.contract import Doc, Percent
 from pipeline.errors import ConfigError
+from pipeline.intel.expression import Equal, anchors, holds
 from pipeline.intel.indicator_list import LIST_KINDS, ListLine, list_lines
-from pipeline.intel.stix_bundle import Indicator, Skipped, read_bundles, utc
-from pipeline.intel.stix_pattern import Equal, anchors, holds
+from pipeline.intel.skipped import SkipLog, Skipped
+from pipeline.intel.stix_bundle import Indicator, read_bundles, utc
 
 Strength = Literal["hash", "address", "name"]
 
@@ -23,6 +24,9 @@ HASH_NOTE = (
     " no match clears nothing."
 )
 NAME_NOTE = "Matched by name or path, which anyone can choose: a lead, not a proof."
+ORDER_NOTE = (
+    "The report does not say in which order it wrote the bytes of this address: one of its two readings matches."
+)
 MAX_FILE_BYTES = 256 * 1024 * 1024
 
 _DELETED = " (deleted)"
@@ -32,6 +36,8 @@ _COMMAND_KEYS = ("command", "cmdline")
 _ADDRESS_KEYS = ("ip", "lip", "rip", "dst_ip", "src_ip", "address")
 _PORT_KEYS = ("dst_port", "rport", "lport", "port")
 _DOMAIN_KEYS = ("domain", "dst_host")
+MAX_UNANCHORED = 5_000  # indicators without a value to look up are tried on every finding
+_UNCERTAIN = "ip.uncertain"
 _NOT_AN_ADDRESS = frozenset({"0.0.0.0", "::", "127.0.0.1", "::1"})  # noqa: S104 - compared with, never bound
 _SHA256 = re.compile(r"\A[0-9a-fA-F]{64}\Z")
 _REMEMBERED = 8192  # findings repeat from scan to scan; a cached result takes about 200 bytes
@@ -60,11 +66,12 @@ class Intel:
     Attributes:
         digest: of the names and bytes of all files, for cache keys and the output.
         num_indicators: how many can be matched.
-        skipped: indicators that cannot be used, each with the reason; `warnings` counts them.
+        skipped: what of the files is not used, counted by reason.
+        unusable: files of which nothing is used although something stands in them.
     """
 
     def __init__(
-        self, digest: str, indicators: Sequence[Indicator], lines: Iterable[ListLine], skipped: Sequence[Skipped]
+        self, digest: str, indicators: Sequence[Indicator], lines: Iterable[ListLine], skipped: SkipLog
     ) -> None:
         self.digest = digest
         self.num_indicators = len(indicators)
@@ -73,33 +80,34 @@ class Intel:
         self._unanchored: list[int] = []
         self._prefixes: set[tuple[int, int]] = set()  # (IP version, length) of the networks in indicators
         self._found: dict[tuple[tuple[str, tuple[str, ...]], ...], tuple[tuple[int, int], ...]] = {}
-        self._index = b"".join(sorted(self._entries(indicators, lines)))
-        self.skipped = tuple(skipped)  # reading the lines may have added to it
+        self._index = b"".join(sorted(self._entries(indicators, lines, skipped)))
+        self.skipped: tuple[Skipped, ...] = skipped.entries()  # reading the lines may have added to it
+        used = {*self._list_files, *(indicator.source.partition(": ")[0] for indicator in indicators)}
+        self.unusable = tuple(dict.fromkeys(entry.file for entry in self.skipped if entry.file not in used))
 
     def __bool__(self) -> bool:
         return self.num_indicators > 0
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """One line for each file and reason, with the number of indicators skipped and the first of them."""
-        reasons = Counter((entry.source.partition(": ")[0], entry.reason) for entry in self.skipped)
-        first: dict[tuple[str, str], str] = {}
-        for entry in self.skipped:
-            first.setdefault((entry.source.partition(": ")[0], entry.reason), entry.source)
-        return tuple(
-            f"{file}: {count} not used: {reason} (first: {first[file, reason].removeprefix(file).lstrip(': ')})"
-            for (file, reason), count in sorted(reasons.items())
-        )
+        """One line for each file and reason, with the number of entries and the first of them."""
+        return tuple(map(str, self.skipped))
 
-    def match(self, slots: Mapping[str, str], metadata: Mapping[str, Any], as_of: str) -> tuple[Hit, ...]:
-        """Find the indicators that a finding matches and that are valid at the given time, ordered by their sources.
+    def match(
+        self, slots: Mapping[str, str], metadata: Mapping[str, Any], as_of: str, received: str = ""
+    ) -> tuple[Hit, ...]:
+        """Find the indicators that a finding matches and that are valid between two times, ordered by their sources.
+
+        Args:
+            as_of: when the host says that it looked.
+            received: when the report came in, or empty: a wrong clock must not put an indicator out of force.
 
         Raises:
             ValueError: if `as_of` is not a time in RFC 3339 form.
         """
         if not self:
             return ()
-        moment = utc(as_of)
+        moments = sorted((utc(as_of), utc(received or as_of)))
         seen = observables(slots, metadata)
         if not seen:
             return ()
@@ -109,7 +117,9 @@ class Intel:
             if len(self._found) >= _REMEMBERED:
                 self._found.clear()
             found = self._found[key] = self._look_up(seen)
-        hits = [hit for file, number in found if (hit := self._hit(file, number, seen, moment)) is not None]
+        hits = [
+            hit for file, number in found if (hit := self._hit(file, number, seen, moments[0], moments[1])) is not None
+        ]
         return tuple(sorted(hits, key=lambda hit: (hit.source, hit.indicator)))
 
     def _look_up(self, seen: dict[str, tuple[str, ...]]) -> tuple[tuple[int, int], ...]:
@@ -126,15 +136,16 @@ class Intel:
                 if version == address.version:
                     yield str(ipaddress.ip_network(f"{text}/{length}", strict=False))
 
-    def _hit(self, file: int, number: int, seen: dict[str, tuple[str, ...]], moment: str) -> Hit | None:
+    def _hit(self, file: int, number: int, seen: dict[str, tuple[str, ...]], first: str, last: str) -> Hit | None:
         if file:
             name = self._list_files[file - 1]
             where = f"{name}:{number >> 8}"
             kind = LIST_KINDS[number & 0xFF]
             strength = _strength((kind,))
-            return Hit(where, where, where, (kind,), strength, _note(strength), None, (), (), (), ())
+            note = _note(strength, (kind,), seen)
+            return Hit(where, where, where, (kind,), strength, note, None, (), (), (), ())
         indicator = self._indicators[number]
-        if moment < indicator.valid_from or (indicator.valid_until and moment >= indicator.valid_until):
+        if last < indicator.valid_from or (indicator.valid_until and first >= indicator.valid_until):
             return None
         shown = {**seen, "ip.network": tuple(self._networks(seen))} if self._prefixes else seen
         kinds = holds(indicator.expression, shown)
@@ -148,7 +159,7 @@ class Intel:
             source=indicator.source,
             matched=matched,
             strength=strength,
-            note=_note(strength),
+            note=_note(strength, matched, seen),
             confidence=indicator.confidence,
             kinds=indicator.kinds,
             techniques=indicator.techniques,
@@ -156,14 +167,19 @@ class Intel:
             threats=indicator.threats,
         )
 
-    # The index is one sorted block of 24-byte entries: 16 bytes of hash, 2 of file, 6 of number. A million
+    # The index is one sorted block of 24-byte entries: 16 bytes of hash, 3 of file, 5 of number. A million
     # indicators take 24 MB there; as Python objects they would take ten times that.
 
-    def _entries(self, indicators: Sequence[Indicator], lines: Iterable[ListLine]) -> Iterator[bytes]:
+    def _entries(self, indicators: Sequence[Indicator], lines: Iterable[ListLine], skipped: SkipLog) -> Iterator[bytes]:
         for number, indicator in enumerate(indicators):
             leaves = anchors(indicator.expression)
             if leaves is None:
-                self._unanchored.append(number)
+                if len(self._unanchored) < MAX_UNANCHORED:
+                    self._unanchored.append(number)
+                else:
+                    self.num_indicators -= 1
+                    file, _, name = indicator.source.partition(": ")
+                    skipped.add(file, name, f"more than {MAX_UNANCHORED} patterns that name no value to look up")
                 continue
             for leaf in set(leaves):
                 yield self._entry(leaf, 0, number)
@@ -178,13 +194,13 @@ class Intel:
         if leaf.kind == "ip.network":
             network = ipaddress.ip_network(leaf.value)
             self._prefixes.add((network.version, network.prefixlen))
-        return _key(leaf.kind, leaf.value) + file.to_bytes(2, "big") + number.to_bytes(6, "big")
+        return _key(leaf.kind, leaf.value) + file.to_bytes(3, "big") + number.to_bytes(5, "big")
 
     def _entries_of(self, key: bytes) -> Iterator[tuple[int, int]]:
         position = bisect_left(_Keys(self._index), key)
         while self._index[position * 24 : position * 24 + 16] == key:
             entry = self._index[position * 24 : position * 24 + 24]
-            yield int.from_bytes(entry[16:18], "big"), int.from_bytes(entry[18:], "big")
+            yield int.from_bytes(entry[16:19], "big"), int.from_bytes(entry[19:], "big")
             position += 1
 
 
@@ -192,21 +208,23 @@ def load_intel(paths: Sequence[Path]) -> Intel:
     """Read STIX 2.1 bundles and plain indicator lists; the files of a directory in the order of their names.
 
     A file that begins with ``{`` or ``[`` is a bundle, any other a plain list (see `pipeline.intel.indicator_list`).
+    Feeds are other people's data: what cannot be used of them is named in `Intel.skipped`, and the rest is used.
 
     Raises:
-        ConfigError: names file, line or object, and reason.
+        ConfigError: if a path does not exist.
     """
+    skipped = SkipLog()
     total = hashlib.sha256()
     bundles: list[tuple[Path, bytes]] = []
     lists: list[tuple[Path, bytes]] = []
     for path in _files(paths):
-        data = _read(path)
+        data = _read(path, skipped)
         total.update(f"{path.name}\n".encode(errors="surrogateescape") + hashlib.sha256(data).digest())
         if data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
             bundles.append((path, data))
         else:
             lists.append((path, data))
-    indicators, skipped = read_bundles(bundles)
+    indicators = read_bundles(bundles, skipped)
     lines = (line for path, data in lists for line in list_lines(path, data, skipped))
     return Intel(total.hexdigest(), indicators, lines, skipped)
 
@@ -241,8 +259,12 @@ def observables(slots: Mapping[str, str], metadata: Mapping[str, Any]) -> dict[s
         if (value := _text(source, "module")) is not None:
             see("module", value)
         for key in _ADDRESS_KEYS:
-            if (value := _text(source, key)) is not None and (address := _address(value)) is not None:
-                see("ip", address)
+            if (value := _text(source, key)) is not None:
+                for one in readings(value):
+                    if (address := str(one.address)) not in _NOT_AN_ADDRESS:
+                        see("ip", address)
+                        if not one.certain:
+                            see(_UNCERTAIN, address)
         for key in _PORT_KEYS:
             if (value := _text(source, key)) is not None and value.isascii() and value.isdigit():
                 see("port", value)
@@ -278,13 +300,16 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
             raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, skipped: SkipLog) -> bytes:
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise ConfigError(f"{path}: larger than {MAX_FILE_BYTES} bytes; split it")
-        return path.read_bytes()
-    except OSError as error:
+        if path.stat().st_size <= MAX_FILE_BYTES:
+            return path.read_bytes()
+        skipped.add(path.name, "", f"nothing of it is used: larger than {MAX_FILE_BYTES} bytes; split it")
+    except FileNotFoundError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except OSError as error:
+        skipped.add(path.name, "", f"nothing of it is used: cannot be read: {error.strerror}")
+    return b""
 
 
 def _key(kind: str, value: str) -> bytes:
@@ -296,19 +321,13 @@ def _text(source: Mapping[str, Any], key: str) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _address(text: str) -> str | None:
-    try:
-        address = str(ipaddress.ip_address(text))
-    except ValueError:
-        return None
-    return None if address in _NOT_AN_ADDRESS else address
-
-
 def _strength(matched: Sequence[str]) -> Strength:
     if "file.sha256" in matched:
         return "hash"
     return "address" if any(kind in {"ip", "ip.network", "domain"} for kind in matched) else "name"
 
 
-def _note(strength: Strength) -> str:
+def _note(strength: Strength, matched: Sequence[str], seen: Mapping[str, tuple[str, ...]]) -> str:
+    if strength == "address" and _UNCERTAIN in seen and not {"ip", "ip.network"}.isdisjoint(matched):
+        return ORDER_NOTE
     return {"hash": HASH_NOTE, "name": NAME_NOTE, "address": ""}[strength]

@@ -9,8 +9,9 @@ from typing import Any
 
 import orjson
 
-from pipeline.errors import ConfigError
-from pipeline.intel.stix_pattern import Expression, PatternError, Unsupported, parse_pattern
+from pipeline.intel.expression import Expression, Unsupported
+from pipeline.intel.skipped import SkipLog
+from pipeline.intel.stix_pattern import PatternError, parse_pattern
 
 _TECHNIQUE = re.compile(r"T\d{4}(?:\.\d{3})?")
 
@@ -42,14 +43,6 @@ class Indicator:
     threats: tuple[str, ...] = ()
 
 
-@dataclass(slots=True, frozen=True)
-class Skipped:
-    """An indicator that cannot be used, and why."""
-
-    source: str
-    reason: str
-
-
 def utc(text: str) -> str:
     """Convert an RFC 3339 time to one form in UTC, so that times can be compared as strings.
 
@@ -62,84 +55,96 @@ def utc(text: str) -> str:
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
-def read_bundles(files: Sequence[tuple[Path, bytes]]) -> tuple[list[Indicator], list[Skipped]]:
+class _Unusable(ValueError):
+    """Raised for an object that cannot be used; says why, in words that the object does not decide."""
+
+
+def read_bundles(files: Sequence[tuple[Path, bytes]], skipped: SkipLog) -> list[Indicator]:
     """Parse several bundles together: relationships may refer to objects in other files.
 
-    Of several versions of an object, the one modified last is used.
-
-    Raises:
-        ConfigError: names file, line or object, and reason.
+    Of several versions of an object, the one modified last is used. What cannot be used is added to `skipped`.
     """
     objects: dict[str, tuple[str, Path, int, dict[str, Any]]] = {}
     for path, data in files:
-        for number, item in enumerate(_objects(path, data)):
+        for number, item in _objects(path, data, skipped):
             identifier = item.get("id")
             if not isinstance(identifier, str) or not identifier:
-                raise _bad(path, number, None, "an object without an id")
-            modified = _time(path, number, item, "modified") or ""
+                skipped.add(path.name, f"objects[{number}]", "an object without an id")
+                continue
+            try:
+                modified = _time(item, "modified") or ""
+            except _Unusable as error:
+                skipped.add(path.name, f"objects[{number}] ({identifier[:100]})", str(error))
+                continue
             known = objects.get(identifier)
             if known is None or known[0] < modified:
                 objects[identifier] = (modified, path, number, item)
     indicators: list[Indicator] = []
-    skipped: list[Skipped] = []
     for identifier in sorted(objects):
         _, path, number, item = objects[identifier]
         if item.get("type") != "indicator":
             continue
-        read = _indicator(path, number, item)
-        if isinstance(read, Skipped):
-            skipped.append(read)
-        else:
-            indicators.append(read)
-    return _with_targets(indicators, {key: entry[3] for key, entry in objects.items()}), skipped
+        try:
+            indicators.append(_indicator(path, number, item, skipped))
+        except _Unusable as error:
+            skipped.add(path.name, _place(number, item), str(error))
+    return _with_targets(indicators, {key: entry[3] for key, entry in objects.items()})
 
 
-def _objects(path: Path, data: bytes) -> Iterator[dict[str, Any]]:
+def _objects(path: Path, data: bytes, skipped: SkipLog) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
-        bundle = orjson.loads(data)
+        bundle = orjson.loads(data.removeprefix(b"\xef\xbb\xbf"))
     except orjson.JSONDecodeError as error:
-        raise ConfigError(f"{path}:{error.lineno}: not JSON: {error.msg}") from error
+        skipped.add(path.name, "", f"nothing of it is used: not JSON at line {error.lineno}: {error.msg}")
+        return
     if not isinstance(bundle, dict) or bundle.get("type") != "bundle":
-        raise ConfigError(f'{path}: not a STIX bundle: it has no "type": "bundle"')
+        skipped.add(path.name, "", 'nothing of it is used: not a STIX bundle: it has no "type": "bundle"')
+        return
     objects = bundle.get("objects", [])
     if not isinstance(objects, list):
-        raise ConfigError(f"{path}: objects: not a list")
+        skipped.add(path.name, "", "nothing of it is used: objects: not a list")
+        return
     for number, item in enumerate(objects):
-        if not isinstance(item, dict):
-            raise ConfigError(f"{path}: objects[{number}]: not an object")
-        yield item
+        if isinstance(item, dict):
+            yield number, item
+        else:
+            skipped.add(path.name, f"objects[{number}]", "not an object")
 
 
-def _indicator(path: Path, number: int, item: dict[str, Any]) -> Indicator | Skipped:
-    source = f"{path.name}: {item['id']}"
+def _place(number: int, item: dict[str, Any]) -> str:
+    return f"objects[{number}] ({str(item['id'])[:100]})"
+
+
+def _indicator(path: Path, number: int, item: dict[str, Any], skipped: SkipLog) -> Indicator:
     pattern = item.get("pattern")
     if not isinstance(pattern, str) or not pattern.strip():
-        raise _bad(path, number, item, "pattern: missing or not a text")
+        raise _Unusable("pattern: missing or not a text")
+    valid_from = _time(item, "valid_from") or ""
+    valid_until = _time(item, "valid_until") or ""
+    if item.get("revoked") is True:
+        raise _Unusable("revoked")
+    if valid_until and valid_until <= valid_from:
+        raise _Unusable("valid_until is not after valid_from")
+    kind = item.get("pattern_type", "stix")  # STIX 2.0 has no other
+    if kind != "stix":
+        raise _Unusable(f"pattern_type {str(kind)[:40]!r} is not stix")
+    try:
+        expression = parse_pattern(pattern)
+    except (PatternError, Unsupported) as error:
+        raise _Unusable(f"pattern: {error}") from error
     confidence = item.get("confidence")
     if confidence is not None and (
         not isinstance(confidence, int) or isinstance(confidence, bool) or not 0 <= confidence <= 100
     ):
-        raise _bad(path, number, item, "confidence: not a whole number from 0 to 100")
-    valid_from = _time(path, number, item, "valid_from") or ""
-    valid_until = _time(path, number, item, "valid_until") or ""
-    if item.get("revoked") is True:
-        return Skipped(source, "revoked")
-    if valid_until and valid_until <= valid_from:
-        return Skipped(source, "valid_until is not after valid_from")
-    kind = item.get("pattern_type", "stix")  # STIX 2.0 has no other
-    if kind != "stix":
-        return Skipped(source, f"pattern_type {str(kind)[:40]!r} is not stix")
-    try:
-        expression = parse_pattern(pattern)
-    except PatternError as error:
-        raise _bad(path, number, item, f"pattern: {error}") from error
-    except Unsupported as error:
-        return Skipped(source, f"pattern: {error}")
+        skipped.add(
+            path.name, _place(number, item), "confidence: not a whole number from 0 to 100, so it has none", used=True
+        )
+        confidence = None
     name = item.get("name")
     return Indicator(
         id=item["id"],
         name=name if isinstance(name, str) and name else item["id"],
-        source=source,
+        source=f"{path.name}: {item['id']}",
         expression=expression,
         valid_from=valid_from,
         valid_until=valid_until,
@@ -195,14 +200,14 @@ def _techniques(item: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _time(path: Path, number: int, item: dict[str, Any], key: str) -> str | None:
+def _time(item: dict[str, Any], key: str) -> str | None:
     value = item.get(key)
     if value is None:
         return None
     try:
         return utc(value)
     except (TypeError, ValueError, OverflowError) as error:
-        raise _bad(path, number, item, f"{key}: not a time in RFC 3339 form") from error
+        raise _Unusable(f"{key}: not a time in RFC 3339 form") from error
 
 
 def _texts(value: Any) -> list[str]:
@@ -211,8 +216,3 @@ def _texts(value: Any) -> list[str]:
 
 def _dicts(value: Any) -> list[dict[str, Any]]:
     return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
-
-
-def _bad(path: Path, number: int, item: dict[str, Any] | None, reason: str) -> ConfigError:
-    identifier = f" ({item['id']})" if item else ""
-    return ConfigError(f"{path}: objects[{number}]{identifier}: {reason}")

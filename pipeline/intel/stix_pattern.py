@@ -4,62 +4,29 @@ A finding is a single observation. Patterns that need several of them, negation,
 cannot be decided from it; they raise `Unsupported`.
 """
 
-import ipaddress
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 
-Observables = Mapping[str, tuple[str, ...]]
+from pipeline.intel.expression import (
+    AllOf,
+    AnyOf,
+    Expression,
+    Like,
+    Never,
+    Unsupported,
+    like,
+    normalise,
+    regular_expression,
+    simplify,
+)
 
 MAX_PATTERN = 65_536  # characters; feeds put thousands of hashes into one pattern
 MAX_DEPTH = 64
-MAX_REGEX = 512
-MAX_SUBJECT = 512  # characters of a value that a regular expression sees; the scanner cuts paths at 255 bytes
 
 
 class PatternError(ValueError):
     """Raised when a pattern is not in the STIX patterning language."""
 
-
-class Unsupported(ValueError):
-    """Raised when a pattern is well-formed but cannot be decided from a single finding."""
-
-
-@dataclass(slots=True, frozen=True)
-class Equal:
-    """Holds if one of the values of this kind equals `value` (normalised)."""
-
-    kind: str
-    value: str
-
-
-@dataclass(slots=True, frozen=True)
-class Like:
-    """Holds if one of the values of this kind passes the test; `text` is the test as written, for people."""
-
-    kind: str
-    text: str
-    test: Callable[[str], bool]
-
-
-@dataclass(slots=True, frozen=True)
-class AllOf:
-    parts: tuple["Expression", ...]
-
-
-@dataclass(slots=True, frozen=True)
-class AnyOf:
-    parts: tuple["Expression", ...]
-
-
-@dataclass(slots=True, frozen=True)
-class Never:
-    """Never holds; `reason` says what reports lack."""
-
-    reason: str
-
-
-Expression = Equal | Like | AllOf | AnyOf | Never
 
 # The STIX cyber observables that a finding can have.
 _KINDS = {
@@ -113,143 +80,6 @@ def parse_pattern(text: str) -> Expression:
     if isinstance(expression, Never):
         raise Unsupported(expression.reason)
     return expression
-
-
-def holds(expression: Expression, seen: Observables) -> list[str] | None:
-    """Return the kinds of observables that make the expression true; None if it is false."""
-    if isinstance(expression, Equal):
-        return [expression.kind] if expression.value in seen.get(expression.kind, ()) else None
-    if isinstance(expression, Like):
-        return [expression.kind] if any(map(expression.test, seen.get(expression.kind, ()))) else None
-    if isinstance(expression, AnyOf):
-        true = [found for part in expression.parts if (found := holds(part, seen)) is not None]
-        return [kind for found in true for kind in found] if true else None
-    if isinstance(expression, AllOf):
-        kinds: list[str] = []
-        for part in expression.parts:
-            found = holds(part, seen)
-            if found is None:
-                return None
-            kinds += found
-        return kinds
-    return None
-
-
-def anchors(expression: Expression) -> list[Equal] | None:
-    """Return equalities of which at least one holds whenever the expression does; None if there are none.
-
-    An index of them leads to the few expressions that have to be evaluated.
-    """
-    if isinstance(expression, Equal):
-        return [expression]
-    if isinstance(expression, AllOf):
-        found = [known for part in expression.parts if (known := anchors(part)) is not None]
-        return min(found, key=len) if found else None
-    if isinstance(expression, AnyOf):
-        every = [anchors(part) for part in expression.parts]
-        return None if None in every else [leaf for part in every for leaf in part or ()]
-    return None
-
-
-def simplify(expression: Expression) -> Expression:
-    """Remove the parts that never hold; if nothing is left, return the reason as `Never`."""
-    if isinstance(expression, AllOf):
-        parts = tuple(simplify(part) for part in expression.parts)
-        dead = next((part for part in parts if isinstance(part, Never)), None)
-        return dead if dead is not None else AllOf(parts)
-    if isinstance(expression, AnyOf):
-        parts = tuple(simplify(part) for part in expression.parts)
-        alive = tuple(part for part in parts if not isinstance(part, Never))
-        return AnyOf(alive) if alive else parts[0]
-    return expression
-
-
-def normalise(kind: str, value: str) -> Expression:
-    """Return the expression that a value of this kind equals `value`, normalised as in findings."""
-    if kind == "file.sha256":
-        lowered = value.lower()
-        return Equal(kind, lowered) if re.fullmatch(r"[0-9a-f]{64}", lowered) else Never("not a SHA-256 digest")
-    if kind == "domain":
-        return Equal(kind, value.lower().rstrip("."))
-    if kind == "file.directory" and len(value) > 1:
-        return Equal(kind, value.rstrip("/") or "/")
-    if kind == "ip":
-        try:
-            network = ipaddress.ip_network(value, strict=False)
-        except ValueError:
-            return Never(f"not an address: {value[:60]!r}")
-        single = network.num_addresses == 1
-        return Equal("ip", str(network.network_address)) if single else Equal("ip.network", str(network))
-    return Equal(kind, value)
-
-
-def like(pattern: str) -> Callable[[str], bool]:
-    """Compile a pattern of SQL's LIKE, without backtracking: ``%`` is any text, ``_`` one character."""
-    pieces = [re.compile("".join("." if c == "_" else re.escape(c) for c in piece), re.DOTALL) for piece in
-              pattern.split("%")]  # fmt: skip
-    widths = [len(piece) for piece in pattern.split("%")]
-
-    def test(value: str) -> bool:
-        if len(pieces) == 1:
-            return pieces[0].fullmatch(value) is not None
-        first, *middle = pieces[:-1]
-        begin = first.match(value)
-        if begin is None:
-            return False
-        position = begin.end()
-        for piece in middle:
-            found = piece.search(value, position)
-            if found is None:
-                return False
-            position = found.end()
-        start = len(value) - widths[-1]
-        return start >= position and pieces[-1].fullmatch(value, start) is not None
-
-    return test
-
-
-def regular_expression(pattern: str) -> Callable[[str], bool]:
-    """Compile a regular expression of MATCHES, unless it may take exponential time.
-
-    Raises:
-        Unsupported: if it is too long, not valid in Python, or may take exponential time.
-    """
-    if len(pattern) > MAX_REGEX:
-        raise Unsupported(f"the regular expression is longer than {MAX_REGEX} characters")
-    if _may_run_away(pattern):
-        raise Unsupported("the regular expression repeats a repetition, refers back or repeats too often")
-    try:
-        search = re.compile(pattern, re.DOTALL).search
-    except (re.error, OverflowError) as error:
-        raise Unsupported(f"the regular expression is not one for Python: {error}") from error
-    return lambda value: search(value[:MAX_SUBJECT]) is not None
-
-
-def _may_run_away(pattern: str) -> bool:
-    """Return whether matching may take exponential time.
-
-    That is so for back references, a repetition in a repeated group, and more than three unbounded repetitions.
-    """
-    plain = re.sub(r"\[\^?\]?(?:\\.|[^\]\\])*\]", "c", re.sub(r"\\[^1-9]", "e", pattern))
-    if re.search(r"\\[1-9]|\(\?P=|\(\?\(", plain):
-        return True
-    open_groups: list[bool] = []
-    open_ended = 0
-    for number, char in enumerate(plain):
-        following = plain[number + 1 : number + 2]
-        if char == "(":
-            open_groups.append(False)
-        elif char == ")" and open_groups:
-            risky = open_groups.pop()
-            if following in {"*", "+", "{"} and risky:
-                return True
-            if risky and open_groups:
-                open_groups[-1] = True
-        elif char in "*+{|" or (char == "?" and plain[number - 1] != "("):
-            open_ended += char in "*+" or re.match(r"\{\d*,\}", plain[number:]) is not None
-            if open_groups:
-                open_groups[-1] = True
-    return open_ended > 3
 
 
 class _Parser:

@@ -25,6 +25,7 @@ from pipeline.output.records import (
     Suppression,
 )
 from pipeline.output.write import Parts, fragment, write
+from pipeline.report.sarif_state import ReportedAcceptance
 from pipeline.rules.baseline import Comparison
 from pipeline.rules.correlate import Group
 from pipeline.rules.judge import Judge, Judgement
@@ -270,4 +271,6 @@ def _told(text: str, slots: Mapping[str, str]) -> str:
 
 def _suppression(judgement: Judgement) -> Suppression | None:
     entry = judgement.suppression
+    if isinstance(entry, ReportedAcceptance):
+        return Suppression(f"the report ({entry.kind})", entry.justification, None)
     return None if entry is None else Suppression(entry.owner, entry.reason, entry.expires.isoformat())

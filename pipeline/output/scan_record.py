@@ -37,6 +37,7 @@ from pipeline.steps import PIECE, Steps, pieces, sort_in_steps
 SCHEMA: Final = "sysscan.scan/1"
 _EXAMPLES = 5  # findings that an issue names
 _MEMBERS = 10  # findings that a correlation names
+_FIRST_RELEASE = "2024-01-01"  # no report of this scanner is older
 _TOP = 10
 _UNSEEN = 200  # findings that were not observed, the last seen first; they stay so until seen again or forgotten
 _AT_STAKE = frozenset({"open", "unknown", "error"})
@@ -87,7 +88,7 @@ def record_steps(
         baseline = yield from _baseline(comparison, knowledge)
     return record_of(
         context,
-        notes=context.header.notes,
+        notes=_notes(context),
         counts=counts,
         issues=issues,
         correlations=tuple(correlations),
@@ -97,11 +98,16 @@ def record_steps(
             profile=policy.profile,
             expired=tuple(
                 ExpiredEntry(entry.owner, entry.reason, entry.expires.isoformat(), entry.class_, entry.fingerprint)
-                for entry in policy.expired(context.as_of)
+                for entry in policy.expired(context.latest)
             ),
         ),
         provenance=provenance,
     )
+
+
+def _notes(context: ScanContext) -> tuple[Note, ...]:
+    notes = context.header.notes
+    return (*notes, "implausible_time") if context.as_of[:10] < _FIRST_RELEASE else notes
 
 
 def record_of(

@@ -8,7 +8,6 @@ import orjson
 from pipeline.finding import EXCERPT_BYTES, SEVERITIES, RawFinding, Reject, Severity
 from pipeline.report.marks import Flaw, join, resolve, strip
 
-MAX_PATH_CHARS = 200  # metadata keys have no limit of their own
 MAX_SCORE = 1_000_000  # a base score is 0 to 90; more digits than this are no score
 
 _SEVERITY: Final[dict[str, Severity]] = {word: word for word in SEVERITIES}
@@ -110,7 +109,7 @@ def reject_of(flaw: Flaw, value: Any, path: str, marker: str) -> Reject:
     return Reject(
         flaw.reason,
         flaw.detail,
-        path=join(path, flaw.path)[:MAX_PATH_CHARS] or None,
+        path=join(path, flaw.path) or None,
         excerpt=excerpt_of(value, marker),
     )
 

@@ -19,6 +19,8 @@ from pipeline.report.limits import Limits
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}]|[^\s"\[\]{},:]++|"', re.S)
 _AT_FAULT = re.compile(rb"[\x00-\x1f\x80-\xff]|\\u[dD][89a-fA-F]")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_PRIVATE = re.compile(rb"\xee[\x80-\xbf][\x80-\xbf]|\xef[\x80-\xa3][\x80-\xbf]")  # U+E000 to U+F8FF
+_PRIVATE_ESCAPED = re.compile(rb"\\[uU](?:[eE][0-9a-fA-F]|[fF][0-8])[0-9a-fA-F]{2}")
 _CONTROL = re.compile(rb"[\x00-\x1f]")
 _INTEGER = re.compile(rb"-?(?:0|[1-9][0-9]*)")
 _NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
@@ -57,9 +59,11 @@ def pick_marker(text: bytes) -> str:
     Raises:
         ReportError: ``encoding``, if all of them occur, which can only be an attack on this function.
     """
-    lowered = text.lower()
+    # One pass, however many of them occur; hardly any text has one.
+    taken = {found.group() for found in _PRIVATE.finditer(text)}
+    escaped = {found.group()[2:].lower() for found in _PRIVATE_ESCAPED.finditer(text)}
     for code in range(0xF8FF, 0xDFFF, -1):
-        if chr(code).encode() not in text and b"\\u%04x" % code not in lowered:
+        if chr(code).encode() not in taken and b"%04x" % code not in escaped:
             return chr(code)
     raise ReportError("encoding", "holds every private-use character; no report does")
 

@@ -18,8 +18,10 @@ class Limits(BaseModel):
     Attributes:
         max_bytes: of decompressed data: thirty times the largest real report. Hostile data can take twenty times
             its size once parsed, so this also bounds memory.
-        max_ratio: decompressed to compressed. Reports reach 40; deflate cannot pass 1,032, so that switches it off.
+        max_ratio: decompressed to compressed. Reports reach 40; deflate cannot pass 1,032, so that switches it off
+            for gzip; zstd, xz and bzip2 can.
         ratio_floor_bytes: below this size no ratio counts: it fits in memory whatever it came from.
+        max_members: of one compressed file; gzip writes one, a shell that appends writes one a report.
         max_line_bytes: of one NDJSON line, its end not counted. The scanner's are below 4 KiB. Two of that size are
             held at a time.
         max_depth: of nested objects and lists. The JSON writer puts out 254 levels, and a finding stands some levels
@@ -35,6 +37,7 @@ class Limits(BaseModel):
     max_bytes: int = Field(default=32 * MIB, ge=64 * KIB, le=GIB)
     max_ratio: int = Field(default=200, ge=50, le=1_032)
     ratio_floor_bytes: int = Field(default=16 * MIB, ge=0, le=GIB)
+    max_members: int = Field(default=10_000, ge=1, le=1_000_000)
     max_line_bytes: int = Field(default=MIB, ge=4 * KIB, le=64 * MIB)
     max_depth: int = Field(default=64, ge=8, le=200)
     max_findings: int = Field(default=200_000, ge=1, le=1_000_000)

@@ -134,7 +134,7 @@ def _load_with_repeats(text: bytes, marker: str) -> Loaded | None:
     """Parse again and compare the values of repeated keys; None if none of them differ.
 
     An object with a repeated key whose values differ gets one more key, a mark; its value is a dict from each such key
-    to the list of its values.
+    to the list of its values. Under the key itself stands the last of them, or None for an object or a list.
     """
     found = False
 
@@ -148,6 +148,10 @@ def _load_with_repeats(text: bytes, marker: str) -> Loaded | None:
             clashing = {key: several for key, several in values.items() if _differ(several)}
             if clashing:
                 found = True
+                for key, several in clashing.items():
+                    if type(several[-1]) is dict or type(several[-1]) is list:
+                        # It stands among its fellows. Here as well, and each level of nesting would double all below.
+                        built[key] = None
                 built[marker + KIND_REPEATED] = clashing
         return built
 

@@ -13,6 +13,7 @@ from pipeline.report.lexer import (
     KIND_REPEATED,
 )
 
+MAX_PATH_CHARS = 200
 _FAULTS: Final[dict[str, tuple[QuarantineReason, str]]] = {
     KIND_CONTROL: ("control_character", "raw control characters inside a string"),
     KIND_NUMBER: ("invalid_number", "not a finite number"),
@@ -43,7 +44,7 @@ def resolve(value: Any, marker: str, path: str, escaped: list[str]) -> Any:
     if type(value) is str:
         return _resolve_text(value, marker, path, escaped)
     if type(value) is list:
-        return [resolve(item, marker, f"{path}[{index}]", escaped) for index, item in enumerate(value)]
+        return [resolve(item, marker, f"{path}[{index}]"[:MAX_PATH_CHARS], escaped) for index, item in enumerate(value)]
     if type(value) is dict:
         repeated = value.get(marker + KIND_REPEATED)
         if repeated is not None:
@@ -112,7 +113,8 @@ def occurrences(value: dict[str, Any], key: str, marker: str) -> list[Any]:
 
 
 def join(path: str, name: str) -> str:
-    return f"{path}.{name}" if path and name else path or name
+    """Return the path of `name` in `path`, cut: a key has no limit, and all that lies below would repeat it."""
+    return (f"{path}.{name[:MAX_PATH_CHARS]}" if path and name else path or name)[:MAX_PATH_CHARS]
 
 
 def _resolve_text(text: str, marker: str, path: str, escaped: list[str]) -> str:

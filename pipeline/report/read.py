@@ -5,24 +5,32 @@ import re
 
 from pipeline.errors import Incomplete, ReportError
 from pipeline.finding import Reject
+from pipeline.report.decompress import decompress, is_compressed, may_become_compressed
 from pipeline.report.document import Document, is_report, read_report
-from pipeline.report.gunzip import GZIP_MAGIC, decompress
 from pipeline.report.limits import Limits
 from pipeline.report.load import load_strict
 from pipeline.report.pretty import looks_damaged
 from pipeline.report.records import FindingLine, HeaderLine, MetaLine
 from pipeline.report.sequence import read_sequence
-from pipeline.report.stream import RECORD_KINDS, ReportAssembler, is_log_line, parse_line, read_lines
+from pipeline.report.stream import (
+    BYTE_ORDER_MARK,
+    RECORD_KINDS,
+    ReportAssembler,
+    is_log_line,
+    parse_line,
+    read_lines,
+    without_marks,
+)
 
 __all__ = ["Document", "decompress", "is_stream", "read_document"]
 
-_UTF8_MARK = b"\xef\xbb\xbf"
 _WIDE_MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark it begins with
     (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+_MARKS = (BYTE_ORDER_MARK, *(mark for mark, _ in _WIDE_MARKS))
 _FIRST_KEY = re.compile(rb'\{[ \t]*"([^"\\]*)"[ \t]*:')
 _RECORD_START = re.compile(
     rb'\{[ \t]*"type"[ \t]*:[ \t]*"(?:' + b"|".join(kind.encode() for kind in sorted(RECORD_KINDS)) + rb')"'
@@ -42,15 +50,15 @@ def is_stream(head: bytes, limits: Limits) -> bool | None:
     Returns:
         None while that line has not arrived, or is too short to decide.
     """
-    if head.startswith(GZIP_MAGIC) or any(head.startswith(mark) for mark, _ in _WIDE_MARKS):
+    if is_compressed(head) or any(head.startswith(mark) for mark, _ in _WIDE_MARKS):
         return False
-    if any(mark.startswith(head) for mark in (GZIP_MAGIC, _UTF8_MARK, *(mark for mark, _ in _WIDE_MARKS))):
+    if may_become_compressed(head) or any(mark.startswith(head) for mark in _MARKS):
         return None
-    position = len(_UTF8_MARK) if head.startswith(_UTF8_MARK) else 0
+    position = 0
     while position < len(head):
         end = head.find(b"\n", position)
         whole = end >= 0
-        line = head[position : end if whole else len(head)].strip(_NOTHING)
+        line = without_marks(head[position : end if whole else len(head)].strip(_NOTHING))
         position = end + 1 if whole else len(head)
         if not line or (whole and is_log_line(line)):
             continue
@@ -72,7 +80,7 @@ def read_document(raw: bytes, limits: Limits, final: bool = False) -> Document:
     """Read all reports of a whole file.
 
     Args:
-        raw: the bytes of the file, perhaps gzipped.
+        raw: the bytes of the file, perhaps compressed.
         final: nothing more will be written. Complete reports before a cut one are then used, and the cut one is
             rejected; otherwise all of them wait. A cut report is never used in part.
 
@@ -81,7 +89,7 @@ def read_document(raw: bytes, limits: Limits, final: bool = False) -> Document:
         ReportError: nothing in it can be used.
     """
     text = _to_utf8(decompress(raw, limits))
-    body = text.strip(_NOTHING)
+    body = without_marks(text.strip(_NOTHING))
     if not body:
         raise Incomplete("empty", "nothing but white space")
     if is_stream(text, limits):
@@ -105,9 +113,7 @@ def _read_stream(text: bytes, limits: Limits) -> Document:
 
 
 def _to_utf8(data: bytes) -> bytes:
-    """Return `data` as UTF-8; a byte order mark is replaced by blanks, so that offsets stay correct."""
-    if data.startswith(_UTF8_MARK):
-        return b" " * len(_UTF8_MARK) + data[len(_UTF8_MARK) :]
+    """Return `data` as UTF-8; marks of UTF-8 are passed over wherever a document or line begins."""
     for mark, name in _WIDE_MARKS:
         if data.startswith(mark):
             # Not final: after an odd byte at the end more is to come, and the text is then found to be cut.

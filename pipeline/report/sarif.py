@@ -1,4 +1,6 @@
-"""Reads the scanner's SARIF 2.1.0, which carries less than its JSON report: no host, no scanner, no times."""
+"""Reads SARIF 2.1.0: the scanner's, which carries less than its JSON report (no host, no scanner, no times), and what
+other tools wrote or made of it.
+"""
 
 from dataclasses import replace
 from typing import Any, Final
@@ -9,6 +11,7 @@ from pipeline.report.finding_fields import build_finding, describe, excerpt_of, 
 from pipeline.report.header import build_header
 from pipeline.report.limits import Limits, too_many_findings
 from pipeline.report.marks import Flaw, occurrences, resolve, resolve_header
+from pipeline.report.sarif_rules import Rule, RunRules
 
 SCANNER_TOOL = "sys-scan"
 
@@ -16,6 +19,7 @@ SCANNER_TOOL = "sys-scan"
 # scanner module that failed when sys-scan writes it, the highest level when another tool does.
 _STANDARD_LEVELS: Final[dict[str, str]] = {"error": "high", "warning": "medium", "note": "low", "none": "info"}
 _DEFAULT_LEVEL = "warning"  # SARIF 2.1.0, 3.27.10
+_NO_LEVEL = "none"  # of a result that is no failure, and of one that is no longer there
 _MAPPED = frozenset(("ruleId", "level", "message", "properties"))
 _SOURCE_NAMES: Final[dict[str, str]] = {
     "id": "ruleId",
@@ -41,14 +45,22 @@ def read_sarif(document: dict[str, Any], marker: str, digest: str, limits: Limit
     rejects: list[Reject] = []
     raw_runs: list[Any] = []
     renamed = usable = False
+
+    def reject(piece: Reject) -> None:
+        rejects.append(piece)
+        if len(rejects) > limits.max_rejects:
+            detail = f"more than {limits.max_rejects} results that cannot be used (limits.max_rejects); the first: "
+            raise ReportError(rejects[0].reason, detail + rejects[0].detail)
+
     for number, run in enumerate(runs):
         path = f"runs[{number}]"
         if type(run) is not dict:
             detail = f"a run must be an object, not {describe(run)}"
-            rejects.append(Reject("wrong_type", detail, path=path, excerpt=excerpt_of(run, marker)))
+            reject(Reject("wrong_type", detail, path=path, excerpt=excerpt_of(run, marker)))
             continue
         rest = {key: value for key, value in run.items() if key != "results"}
         raw_runs.append(resolve_header(rest, marker, notes) if marker else rest)
+        rules = RunRules(raw_runs[-1], limits)
         foreign = _driver(raw_runs[-1]).get("name") != SCANNER_TOOL
         results = occurrences(run, "results", marker)
         if len(results) > 1:
@@ -57,16 +69,16 @@ def read_sarif(document: dict[str, Any], marker: str, digest: str, limits: Limit
         for listed in results:
             if type(listed) is not list:
                 detail = f"results must be a list, not {describe(listed)}"
-                rejects.append(Reject("wrong_type", detail, path=f"{path}.results", excerpt=excerpt_of(listed, marker)))
+                reject(Reject("wrong_type", detail, path=f"{path}.results", excerpt=excerpt_of(listed, marker)))
                 continue
             usable = True
             if len(findings) + len(listed) > limits.max_findings:
                 raise too_many_findings(limits)
             for value in listed:
                 try:
-                    finding = _read_result(value, foreign, marker)
+                    finding = _read_result(value, foreign, rules, marker)
                 except Flaw as flaw:
-                    rejects.append(reject_of(flaw, value, f"{path}.results[{index}]", marker))
+                    reject(reject_of(flaw, value, f"{path}.results[{index}]", marker))
                 else:
                     findings.append(finding)
                     renamed = renamed or "level" in finding.extra
@@ -93,18 +105,20 @@ def _driver(run: dict[str, Any]) -> dict[str, Any]:
     return driver if type(driver) is dict else {}
 
 
-def _read_result(value: Any, foreign: bool, marker: str) -> RawFinding:
+def _read_result(value: Any, foreign: bool, rules: RunRules, marker: str) -> RawFinding:
     if type(value) is not dict:
         raise Flaw("wrong_type", "", f"a result must be an object, not {describe(value)}")
     escaped: list[str] = []
     result = resolve(value, marker, "", escaped) if marker else value
     fields: dict[str, Any] = {}
     extra = {key: item for key, item in result.items() if key not in _MAPPED}
-    if "ruleId" in result:
-        fields["id"] = result["ruleId"]
-    level = result.get("level")
-    if level is None and foreign:
-        level = _DEFAULT_LEVEL
+    rule = rules.find(result)
+    if rule.named is not None or "ruleId" in result:
+        fields["id"] = rule.named
+    elif rule.id is not None:
+        rules.spend(len(rule.id))
+        fields["id"] = rule.id
+    level = _level(result, rules, rule, foreign)
     if type(level) is str and level in _STANDARD_LEVELS and (foreign or level != "error"):
         extra["level"] = result.get("level")
         level = _STANDARD_LEVELS[level]
@@ -116,6 +130,10 @@ def _read_result(value: Any, foreign: bool, marker: str) -> RawFinding:
         raise Flaw("wrong_type", "message.text", f"message.text must be a string, not {describe(text)}")
     if type(message) is dict and len(message) > ("text" in message):
         extra["message"] = {key: item for key, item in message.items() if key != "text"}
+    if type(message) is dict and message.get("arguments") and text:
+        text = rule.fill(text, message["arguments"])
+    if not text:
+        text = rule.text(message if type(message) is dict else {})
     if text:
         fields["title"], _, description = text.partition(" - ")
         fields["description"] = description or None
@@ -134,6 +152,10 @@ def _read_result(value: Any, foreign: bool, marker: str) -> RawFinding:
             extra["properties"] = others
     elif properties is not None:
         extra["properties"] = properties
+    from_taxa = rules.techniques(result, rule)
+    if from_taxa:
+        own = read_techniques(fields.get("mitre_techniques")) or ()
+        fields["mitre_techniques"] = list(dict.fromkeys((*own, *from_taxa)))
     try:
         finding = build_finding(fields, "", [])
     except Flaw as flaw:
@@ -149,6 +171,16 @@ def _read_result(value: Any, foreign: bool, marker: str) -> RawFinding:
         extra={**extra, **finding.extra},
         escaped=tuple(dict.fromkeys(name for source in escaped for name in _target_names(source))),
     )
+
+
+def _level(result: dict[str, Any], rules: RunRules, rule: Rule, foreign: bool) -> Any:
+    """Return the level of a result as the standard derives it (3.27.10); None where the scanner left its own out."""
+    level = result.get("level")
+    if result.get("baselineState") == "absent" or (foreign and result.get("kind", "fail") != "fail"):
+        return level if level is not None and not foreign else _NO_LEVEL
+    if level is None:
+        level = rules.override(result, rule) or rule.level
+    return _DEFAULT_LEVEL if level is None and foreign else level
 
 
 def _target_names(source: str) -> tuple[str, ...]:

@@ -13,9 +13,9 @@ from pipeline.report.pretty import looks_damaged, undo_pretty
 from pipeline.report.records import BadLine
 from pipeline.report.stream import LOG_LINE, ReportAssembler, read_record
 
-_BETWEEN = re.compile(rb"[\s\x00]*")
-_LOG_LINES = re.compile(rb"^" + LOG_LINE + rb".*$", re.M)
-_NEXT_START = re.compile(rb"^\{", re.M)
+_BETWEEN = re.compile(rb"(?:[\s\x00]|\xef\xbb\xbf)*+")  # files that were put together keep their byte order marks
+_LOG_LINES = re.compile(rb"^(?:\xef\xbb\xbf)?" + LOG_LINE + rb".*$", re.M)
+_NEXT_START = re.compile(rb"^(?:\xef\xbb\xbf)*+\{", re.M)
 _MAX_RESTARTS = 4  # inside a document that proved broken; each may cost a pass over all the rest
 
 
@@ -36,6 +36,7 @@ class _Sequence:
         self._rejects: list[Reject] = []
         # A valid string contains no line end, so a log line may be removed wherever it is. It is replaced by blanks,
         # which keeps all offsets correct.
+        self._limits = limits
         self._text = _LOG_LINES.sub(self._blank_log_line, text)
         self._original = text
         self._restarts = _MAX_RESTARTS
@@ -44,7 +45,6 @@ class _Sequence:
         self._undone = before is not None
         if before is not None:
             self._text = self._original = before
-        self._limits = limits
         self._final = final
         self._marker = pick_marker(self._text)
         self._reports: list[ParsedReport] = []
@@ -127,7 +127,8 @@ class _Sequence:
         return end
 
     def _begins_line(self, position: int) -> bool:
-        return not self._text[self._text.rfind(b"\n", 0, position) + 1 : position].strip()
+        start = self._text.rfind(b"\n", 0, position) + 1
+        return self._skip(start) >= position
 
     def _anything(self) -> bool:
         return bool(self._reports) or self._records is not None
@@ -141,18 +142,21 @@ class _Sequence:
         self._records = None
 
     def _reject(self, reason: QuarantineReason, detail: str, start: int, end: int) -> None:
-        if len(self._rejects) >= self._limits.max_rejects:
-            raise ReportError(
-                "not_a_report", f"more than {self._limits.max_rejects} pieces that cannot be used (limits.max_rejects)"
-            )
         excerpt = self._original[start : min(end, start + EXCERPT_BYTES)]
-        self._rejects.append(Reject(reason, detail, start, None, excerpt))
+        self._leave_out(Reject(reason, detail, start, None, excerpt))
 
     def _blank_log_line(self, match: re.Match[bytes]) -> bytes:
         line = match.group()
         detail = "the scanner's log, mixed into its output"
-        self._rejects.append(Reject("log_line", detail, match.start(), None, line[:EXCERPT_BYTES]))
+        self._leave_out(Reject("log_line", detail, match.start(), None, line[:EXCERPT_BYTES]))
         return b" " * len(line)
+
+    def _leave_out(self, reject: Reject) -> None:
+        if len(self._rejects) >= self._limits.max_rejects:
+            raise ReportError(
+                "not_a_report", f"more than {self._limits.max_rejects} pieces that cannot be used (limits.max_rejects)"
+            )
+        self._rejects.append(reject)
 
     def _explain_nothing(self) -> ReportError:
         if self._errors:

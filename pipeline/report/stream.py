@@ -21,7 +21,10 @@ RECORD_KINDS = HEADER_KINDS | {"meta", "finding"}
 _WHITE = b" \t\r\n"
 LOG_LINE = rb"\[(?:TRACE|DEBUG|INFO|WARN|WARNING|ERROR|FATAL|CRITICAL) *\](?: |$)"
 _LOG_LINE = re.compile(LOG_LINE)
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# What may stand before a document or a line and is no part of it: marks of files that were put together, and the hole
+# that a writer leaves whose file is truncated while it is open.
+_BEFORE = re.compile(rb"(?:[ \t\r\n\x00]|\xef\xbb\xbf)*+")
 # With these a report can still be complete: its summary counts findings only.
 _HARMLESS = frozenset(("log_line", "unknown_record"))
 
@@ -37,8 +40,7 @@ def parse_line(line: bytes, offset: int, limits: Limits) -> StreamRecord:
     if len(line) > limits.max_line_bytes + 2:
         return _bad("line_too_long", line_too_long(limits), line, offset)
     text = line.strip(_WHITE)
-    if text[:1] in (b"\0", b"\xef"):
-        text = text.lstrip(b"\0").removeprefix(_BYTE_ORDER_MARK).strip(_WHITE)
+    text = without_marks(text)
     if not text:
         return BlankLine()
     if is_log_line(text):
@@ -172,6 +174,14 @@ def read_lines(text: bytes, limits: Limits) -> Iterable[tuple[bytes, StreamRecor
         line = text[position:end]
         yield line, parse_line(line, position, limits)
         position = end
+
+
+def without_marks(text: bytes) -> bytes:
+    """Return `text` without byte order marks, zero bytes and blanks before it."""
+    if text[:1] not in (b"\0", b"\xef"):
+        return text
+    before = _BEFORE.match(text)
+    return text[before.end() :] if before is not None else text
 
 
 def is_log_line(line: bytes) -> bool:

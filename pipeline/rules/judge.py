@@ -13,6 +13,7 @@ from pipeline.intel.match import Hit, Intel
 from pipeline.keys import digest
 from pipeline.knowledge.predicates import Test, View, compile_all, view
 from pipeline.knowledge.schema import ClassSpec, Degree, Knowledge, LevelRule, RemediationRef, TechniqueRef, Topic
+from pipeline.report.sarif_state import ReportedAcceptance, acceptance_of
 from pipeline.rules.baseline import Comparison
 from pipeline.rules.compliance import Control, Technique, controls_for, techniques_for
 from pipeline.rules.correlate import Group
@@ -25,6 +26,7 @@ Case = str | tuple[str, ...]
 
 _MAX_SHARED = 4096  # lists of controls or techniques that are remembered; a report can make up any number of them
 _DEGREES: tuple[Degree, ...] = get_args(Degree)  # surest first
+_AT_STAKE: frozenset[Status] = frozenset({"open", "unknown", "error"})
 _NO_ACTION: frozenset[Status] = frozenset({"passed", "accepted", "false_positive"})
 
 
@@ -52,7 +54,7 @@ class Judgement:
     status: Status
     status_basis: StatusBasis
     severity: Severity
-    suppression: Allow | None
+    suppression: Allow | ReportedAcceptance | None
     artefact: Artefact | None
     controls: tuple[Control, ...]
     techniques: tuple[Technique, ...]
@@ -115,8 +117,11 @@ class Judge:
         context = self._index.context
         spec = self._knowledge.classes.get(finding.class_id)
         seen = view(member, context.header)
-        allow = self._policy.suppression(context.host, finding, context.as_of)
-        status = allow.status if allow is not None else finding.status
+        allow = self._policy.suppression(context.host, finding, context.latest)
+        raw = self._index.findings[member.seq]
+        # What an operator decided comes before what the report brought along.
+        reported = acceptance_of(raw, context.header) if allow is None and finding.status in _AT_STAKE else None
+        status = allow.status if allow is not None else "accepted" if reported is not None else finding.status
         override = self._policy.override(context.host, finding)
         severity, severity_why = self._severity(member, spec, override)
         seen.severity = severity
@@ -125,7 +130,6 @@ class Judge:
         topics = class_rules.topics(seen)
         # What the operator accepts is still evidence; what is no finding at all is none.
         controls_key, controls = self._rules.controls(topics, status if status == "false_positive" else finding.status)
-        raw = self._index.findings[member.seq]
         escaped = escaped_slots(raw.escaped, spec.slots) if spec is not None else frozenset()
         extra = [
             *class_rules.techniques(seen),
@@ -136,12 +140,13 @@ class Judge:
             ),
         ]
         techniques_key, techniques = self._rules.shared_techniques(topics, extra)
-        hits = self._intel.match(finding.slots, finding.metadata, context.as_of)
+        hits = self._intel.match(finding.slots, finding.metadata, context.as_of, context.received)
         compared = self._comparison.seen.get(finding.fingerprint) if self._comparison is not None else None
         core = sum(1 for control in controls if control.core)
         risk = score(
             Evidence(
                 status=status,
+                status_why="the report says that it is accepted" if reported is not None else None,
                 severity=severity,
                 severity_why=severity_why,
                 artefact=(artefact.degree, artefact.why) if artefact is not None else None,
@@ -157,7 +162,7 @@ class Judge:
             status=status,
             status_basis=finding.status_basis,
             severity=severity,
-            suppression=allow,
+            suppression=allow or reported,
             artefact=artefact,
             controls=controls,
             techniques=techniques,

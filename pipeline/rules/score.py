@@ -58,6 +58,7 @@ class Evidence:
         known: (reason, least level) where the knowledge holds the severity for too low.
         raised_by: (rule, least level) of correlations.
         intel: names of matching threat indicators.
+        status_why: where a status that settles the finding comes from, when not from where it usually does.
         core_controls: how many controls at least two independent sources state for an open finding.
     """
 
@@ -71,6 +72,7 @@ class Evidence:
     intel: Sequence[str] = ()
     core_controls: int = 0
     regressed: bool = False
+    status_why: str | None = None
 
 
 def level_of(score: int) -> Level:
@@ -83,6 +85,7 @@ def score(evidence: Evidence) -> Risk:
     status = evidence.status
     if status in _SETTLED:
         name, why = _SETTLED[status]
+        why = evidence.status_why or why
         points = 0 if status in ("passed", "false_positive") else _POINTS["info"]
         return Risk(points, "info", "info", (Factor(name, points, why),))
     if status == "error":

@@ -22,6 +22,7 @@ from pipeline.graph.graph import build_graph
 from pipeline.graph.resources import Resources
 from pipeline.graph.session import ScanSession
 from pipeline.intel.match import Intel
+from pipeline.intel.skipped import SkipLog
 from pipeline.knowledge.schema import Knowledge
 from pipeline.rules.policy import Policy
 from pipeline.scorecard.payloads import HOSTILE, findings_with, harmless
@@ -79,7 +80,7 @@ def measure_hostile(
     listening = _Listening(generator)
     analyst = ModelAnalyst(listening, knowledge, "scorecard")
     resources = Resources(
-        knowledge, Policy(), Intel("", (), (), ()), version="scorecard", analyst=analyst, store=MemoryStore()
+        knowledge, Policy(), Intel("", (), (), SkipLog()), version="scorecard", analyst=analyst, store=MemoryStore()
     )  # fmt: skip
     compared = findings = by_model = 0
     changed: list[str] = []

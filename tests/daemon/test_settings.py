@@ -199,6 +199,25 @@ def test_state_is_kept_where_the_user_may_write(environment: dict[str, str], use
     assert default_state_dir(environment, user) == Path(expected)
 
 
+def test_without_a_home_only_what_needs_state_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", no_home)
+    assert default_state_dir({}, USER) is None
+    settings = load_settings({}, {}, user_id=USER)
+    assert settings.given_state_dir is None
+    with pytest.raises(ConfigError, match="give --state-dir"):
+        _ = settings.state_dir
+    assert load_settings({"SYSSCAN_STATE_DIR": "/x"}, {}, user_id=USER).state_dir == Path("/x")
+
+
+@pytest.mark.parametrize("name", ["SYSSCAN_STATE_DIR", "SYSSCAN_OUTPUT__PATH", "SYSSCAN_METRICS__PATH"])
+def test_a_dash_is_no_file(name: str) -> None:
+    with pytest.raises(ConfigError, match="- is no file"):
+        load_settings({name: "-"}, {}, user_id=0)
+
+
 def test_the_output_stands_in_the_state_directory_unless_it_is_set() -> None:
     assert load({"SYSSCAN_STATE_DIR": "/s"}).output_path == Path("/s/findings.ndjson")
     assert load({"SYSSCAN_STATE_DIR": "/s"}, {"output": {"path": "/o.ndjson"}}).output_path == Path("/o.ndjson")

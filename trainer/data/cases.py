@@ -10,6 +10,7 @@ from pipeline.classes.scan import ScanContext
 from pipeline.graph.resources import Resources
 from pipeline.graph.session import ScanSession
 from pipeline.intel.match import Intel
+from pipeline.intel.skipped import SkipLog
 from pipeline.knowledge.schema import Knowledge
 from pipeline.report.limits import Limits
 from pipeline.report.read import read_document
@@ -52,7 +53,7 @@ def questions(data: bytes, resources: Resources) -> Iterator[Asked]:
 
 def desks(knowledge: Knowledge, intel: Intel) -> Sequence[Resources]:
     """Give desks for hosts of different operators: no wishes, indicators, other profiles, findings that are settled."""
-    nothing = Intel("", (), (), ())
+    nothing = Intel("", (), (), SkipLog())
     settled = Policy(
         allow=[
             Allow(class_=name, owner="operations", reason="agreed", expires=_FAR, status=_SETTLED[number % 2])  # type: ignore[call-arg]

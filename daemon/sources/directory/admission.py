@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from daemon.ports.files import FileIdentity, FileKind, Files
 from daemon.ports.inputs import Inputs
+from daemon.sources.bindings import Bindings
 from daemon.sources.directory.content import Content, identify
 from daemon.sources.directory.state import FileState, file_state
 from daemon.sources.directory.tracked import SweepResult, Tracked
@@ -22,7 +22,7 @@ class Admission:
         """`bind` gives the host that everything below a directory belongs to."""
         self._inputs = inputs
         self._files = files
-        self._bind = _prefixes(bind)
+        self._bindings = Bindings(bind)
 
     def register(self, file: Tracked, content: Content, kind: FileKind) -> FileState:
         """Make the file known to the ledger under its present identity."""
@@ -83,13 +83,4 @@ class Admission:
 
     def _host(self, path: str) -> str | None:
         """Give the host that the place of a file stands for."""
-        for prefix, host in self._bind:
-            if path.startswith(prefix):
-                return host
-        return None
-
-
-def _prefixes(bind: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Order directories so that the most precise comes first."""
-    pairs = [(f"{Path(directory).absolute()}".rstrip("/") + "/", host) for directory, host in bind.items()]
-    return sorted(pairs, key=lambda pair: (-len(pair[0]), pair))
+        return self._bindings.host_of(path)

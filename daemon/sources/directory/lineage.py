@@ -18,7 +18,7 @@ from daemon.sources.directory.tree import Listing
 from daemon.sources.directory.verify import Verifier, fits_samples
 from pipeline.errors import ReportError
 from pipeline.keys import content_digest
-from pipeline.report.gunzip import decompress
+from pipeline.report.decompress import decompress
 from pipeline.report.limits import Limits
 
 

@@ -17,7 +17,7 @@ from daemon.sources.directory.tracked import SweepResult, Tracked, signature_of
 from daemon.sources.directory.verify import Verifier
 from pipeline.errors import QuarantineReason, ReportError
 from pipeline.keys import content_digest
-from pipeline.report.gunzip import GZIP_MAGIC, decompress
+from pipeline.report.decompress import MAGIC_BYTES, decompress, is_compressed
 from pipeline.report.limits import Limits
 from pipeline.report.read import is_stream
 
@@ -62,7 +62,7 @@ class Reader:
         signature = signature_of(descriptor)
         file.note(signature, self._patience.now())
         content = Content(descriptor)
-        file.compressed = content.read(len(GZIP_MAGIC), 0) == GZIP_MAGIC
+        file.compressed = is_compressed(content.read(MAGIC_BYTES, 0))
         if file.compressed:
             yield from self._read_compressed(file, descriptor, signature, result)
         elif self._is_stream(file, content):

@@ -21,7 +21,7 @@ from daemon.sources.directory.state import file_state
 from daemon.sources.directory.tracked import SweepResult, Tracked, signature_of
 from daemon.sources.directory.tree import Entry, Listing, Tree
 from daemon.sources.directory.verify import Verifier
-from pipeline.report.gunzip import GZIP_MAGIC
+from pipeline.report.decompress import MAGIC_BYTES, is_compressed
 from pipeline.report.limits import Limits
 
 logger = get_logger(__name__)
@@ -251,7 +251,7 @@ class Sweeper:
             elif birth is not None and birth != file.birth_ns:  # another file with the same inode number
                 replaced |= self._lineage.lose(file)
                 file.birth_ns = birth
-            file.compressed = content.read(2, 0) == GZIP_MAGIC
+            file.compressed = is_compressed(content.read(MAGIC_BYTES, 0))
             state = file.state
             if state is None:
                 replaced |= yield from self._lineage.recognise(file, content)

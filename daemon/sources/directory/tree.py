@@ -174,7 +174,7 @@ class Tree:
         for item in found:
             try:
                 if item.is_symlink():
-                    if root.rules.wanted(item.name):
+                    if root.rules.wanted(item.name) or (root.recursive and not hidden(item.name) and item.is_dir()):
                         self._judge_link(item.path, listing)
                 elif item.is_dir(follow_symlinks=False):
                     if root.recursive and not hidden(item.name):
@@ -213,13 +213,16 @@ class Tree:
             status = os.lstat(target)
         except OSError:  # dangling, or a loop: nothing to read, and it may be mended later
             return
-        if stat.S_ISDIR(status.st_mode):
-            return  # what lies inside the tree is found under its own name
         if self._is_own(target):
             return
         if not self.inside(target):
-            listing.entries.append(_entry(path, path, os.lstat(path), "a link that leaves the watched tree"))
+            problem = "a link that leaves the watched tree"
+            if stat.S_ISDIR(status.st_mode):
+                problem = f"{problem}: watch the directory that it stands for as a root of its own"
+            listing.entries.append(_entry(path, path, os.lstat(path), problem))
             return
+        if stat.S_ISDIR(status.st_mode):
+            return  # what lies inside the tree is found under its own name
         self._judge(path, target, status, os.path.dirname(target), listing)
 
     def _is_own(self, real: str) -> bool:

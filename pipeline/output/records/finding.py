@@ -51,11 +51,11 @@ class ReportedFinding:
 
 @dataclass(slots=True, frozen=True)
 class Suppression:
-    """The entry of the allow-list that accepts the finding."""
+    """The entry of the allow-list that accepts the finding, or the acceptance that its SARIF report brought along."""
 
-    owner: Annotated[str, Doc("Who answers for it.")]
+    owner: Annotated[str, Doc("Who answers for it; `the report (KIND)` for what the report brought along.")]
     reason: Annotated[str, Doc("Why.")]
-    expires: Annotated[Day, Doc("Last day on which it holds, UTC.")]
+    expires: Annotated[Day | None, Doc("Last day on which it holds, UTC; null for what the report brought along.")]
 
 
 @dataclass(slots=True, frozen=True)

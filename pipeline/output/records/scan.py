@@ -184,7 +184,10 @@ class ScanRecord:
     source_format: Annotated[SourceFormat, Doc("The format of the report.")]
     started_at: Annotated[Time | None, Doc("As reported, or null.")]
     finished_at: Annotated[Time | None, Doc("As reported, or null.")]
-    as_of: Annotated[Time, Doc("The time that rules with dates were applied for.")]
+    as_of: Annotated[
+        Time,
+        Doc("The time that rules with dates were applied for; what has ended by the time of receipt has ended, too."),
+    ]
     complete: Annotated[bool, Doc("All findings that the report announces are here, and none was rejected.")]
     min_severity: Annotated[
         str | None,

@@ -1,8 +1,12 @@
 """Whole reports: written in place, published by rename, cut, refused, compressed."""
 
+import bz2
 import gzip
+import lzma
 import os
 import shutil
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +16,11 @@ from daemon.sources.directory.settings import WatchSettings
 from pipeline.errors import LedgerError
 from pipeline.report.limits import Limits
 from tests.daemon.sources.world import World, line, report, stream
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 REAL = Path(__file__).parents[2] / "data" / "scans"
 
@@ -173,6 +182,35 @@ def test_f25_gzip_is_recognised_by_content_not_by_name(world: World) -> None:
     world.write("b.json.gz", report("2"))
     world.sweep()
     assert sorted(world.inputs.ids) == ["1", "2"]
+
+
+@pytest.mark.parametrize(("name", "pack"), [("zst", zstd.compress), ("xz", lzma.compress), ("bz2", bz2.compress)])
+def test_a_report_is_read_however_it_was_compressed(world: World, name: str, pack: Callable[[bytes], bytes]) -> None:
+    world.write(f"a.json.1.{name}", pack(report("1")))
+    world.sweep()
+    assert world.inputs.ids == ["1"]
+
+
+@pytest.mark.parametrize(("name", "pack"), [("zst", zstd.compress), ("xz", lzma.compress), ("bz2", bz2.compress)])
+def test_a_stream_goes_on_where_it_was_left_when_it_was_compressed(
+    world: World, name: str, pack: Callable[[bytes], bytes]
+) -> None:
+    data = stream("1", "2", "3")
+    cut = data.rindex(b"\n", 0, data.rindex(b"\n")) + 1
+    path = world.write("a.ndjson", data[:cut])
+    world.sweep()
+    world.crash()
+    path.unlink()
+    world.write(f"a.ndjson.1.{name}", pack(data))
+    world.sweep()
+    assert world.inputs.ids == ["1", "2", "3"]
+
+
+def test_what_is_compressed_otherwise_is_named(world: World) -> None:
+    world.write("a.json.zip", b"PK\x03\x04" + bytes(100))
+    world.sweep()
+    world.later(61)
+    assert world.inputs.reasons == ["not_a_report"]
 
 
 def test_f26_a_document_past_the_limit_is_not_read(world: World) -> None:

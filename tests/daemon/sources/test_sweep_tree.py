@@ -370,6 +370,18 @@ def test_a_single_file_can_be_watched_with_its_rotations(world: World) -> None:
         ("a.json-20261104-0310", True),
         ("a.json.2026-11-04", True),
         ("a.json.1762225800", True),
+        ("a.json.1.zst", True),
+        ("a.ndjson-20261104.xz", True),
+        ("a.jsonl.bz2", True),
+        ("a.json.lz4", True),
+        ("a.json.gz.1", True),
+        ("A.JSON", True),
+        ("a.Json.1.GZ", True),
+        ("a.json.old", True),
+        ("a.json-2026-11-04T03:10:44Z", True),
+        ("a.json.2026-11-04_03-10-44.zst", True),
+        ("a.txt.zst", False),
+        ("a.JSON.TMP", False),
         (".a.json", False),
         ("a.json.tmp", False),
         ("a.json~", False),
@@ -385,4 +397,4 @@ def test_names(name: str, wanted: bool) -> None:
 
 
 def test_rotation_numbers() -> None:
-    assert [rotation(name) for name in ("a.json", "d/a.json.3", "a.json.10.gz", "a.json-20261104")] == [0, 3, 10, 0]
+    assert [rotation(name) for name in ("a.json", "d/a.json.3", "a.json.10.zst", "a.json-20261104")] == [0, 3, 10, 0]

@@ -48,6 +48,12 @@ Decisions that the table alone does not explain:
   as it is.
 - **SARIF levels**: the scanner writes its own severities there. The standard's words mean error = high, warning (also
   no level) = medium, note = low, none = info, but `error` written by `sys-scan` itself is its own `error`.
+  A missing level is the invocation's for that rule, else the rule's, else `warning`. A missing text, id or technique is
+  taken from the rule, too.
+- **SARIF states**: a result with a suppression that is `accepted` or has no status comes out as `accepted`, with the
+  justification; one of the kind `pass` and one that is `absent` since the baseline as `passed`, `informational` and
+  `notApplicable` as `info`, `open` and `review` as `unknown`. sys-scan writes none of these; whoever can change a
+  report on its way can.
 
 ## Reason codes
 
@@ -57,8 +63,8 @@ Decisions that the table alone does not explain:
 | `not_a_report` | readable, but neither a report nor a line of one |
 | `invalid_json` | not JSON, however long one waits |
 | `truncated` | ends in the middle of a document or a line |
-| `truncated_gzip` | compressed data ends early |
-| `corrupt_gzip` | bad checksum or damaged compressed data |
+| `truncated_gzip` | compressed data ends early, whatever compressed it |
+| `corrupt_gzip` | bad checksum or damaged compressed data, whatever compressed it |
 | `too_large` | past `limits.max_bytes`, `limits.max_findings` or (a decompression bomb) `limits.max_ratio` |
 | `line_too_long` | one NDJSON line past `limits.max_line_bytes` |
 | `too_deep` | nested deeper than `limits.max_depth` |

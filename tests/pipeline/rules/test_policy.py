@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from pipeline.errors import ConfigError
-from pipeline.rules.policy import Policy, Selector, load_policy, profiles
+from pipeline.finding import RawFinding
+from pipeline.rules.policy import Allow, Policy, Selector, load_policy, profiles
 from tests.pipeline.schemas import contract
-from tests.pipeline.sessions import documents, knowledge, lines_of, record_of, report, resources, session_of
+from tests.pipeline.sessions import documents, knowledge, lines_of, made_up, record_of, report, resources, session_of
 
 SCAN = "web01-ioc.json"
 ALLOW = "allow:\n  - class: kernel_params.kptr_restrict\n    owner: ops\n    reason: debugging host\n    expires: {}\n"
@@ -220,3 +221,26 @@ def test_a_file_that_cannot_be_read_is_refused(content: bytes | None, tmp_path: 
         file.write_bytes(content)
     with pytest.raises(ConfigError, match=r"policy\.yaml: (not UTF-8|cannot be read)"):
         load_policy([file], knowledge())
+
+
+@pytest.mark.parametrize(
+    ("claimed", "received", "status"),
+    [
+        ("2026-06-01T00:00:00Z", "2026-06-30T23:00:00Z", "accepted"),
+        ("2001-01-01T00:00:00Z", "2026-06-30T23:00:00Z", "accepted"),
+        ("2001-01-01T00:00:00Z", "2026-07-01T00:00:00Z", "open"),
+        ("2026-06-24T00:00:00Z", "2026-07-01T00:00:00Z", "open"),  # a week behind is enough to revive nothing
+        ("2026-07-01T00:00:00Z", "2026-06-30T00:00:00Z", "open"),
+        ("2026-06-30T00:00:00Z", "", "accepted"),
+    ],
+)
+def test_the_clock_of_the_host_revives_no_acceptance(claimed: str, received: str, status: str) -> None:
+    finding = RawFinding("kernel_params", "/proc/sys/kernel/kptr_restrict", "low", metadata={"current": "0"})
+    entry = {"class": "*", "host": "h", "owner": "o", "reason": "r", "expires": "2026-06-30"}
+    policy = Policy(allow=[Allow.model_validate(entry)])
+    session = session_of(made_up([finding]), resources(policy), as_of=claimed, received=received)
+    (line,) = documents(lines_of(session))
+    record = record_of(session)
+    assert (line["status"] == "accepted") is (status == "accepted")
+    assert len(record["policy"]["expired"]) == (status == "open")
+    assert ("implausible_time" in record["notes"]) is claimed.startswith("2001")
