@@ -10,6 +10,8 @@ Severity = Literal["info", "low", "medium", "high", "critical", "error"]
 Level = Literal["info", "low", "medium", "high", "critical"]
 Status = Literal["open", "passed", "info", "unknown", "error", "accepted", "false_positive"]
 StatusBasis = Literal["metadata", "description", "class", "severity", "none"]
+# What a class was recognised by: all that the report carries, or else the id, severity and metadata with it, or words.
+ClassBasis = Literal["exact", "id", "shape", "words"]
 # What was odd about a report or repaired; `internal_error`: this program failed on the scan.
 Note = Literal[
     "bad_header_field", "bad_timestamp", "continued", "count_mismatch", "duplicate_header_key", "internal_error",
@@ -126,6 +128,7 @@ class Classified:
 
     Attributes:
         class_id: a class of the knowledge, ``ambiguous`` or ``unknown.<scanner>``.
+        class_basis: what the class, or the candidates, were recognised by.
         candidates: ids of the classes that remain possible when `class_id` is ``ambiguous``.
         slots: values that vary between findings of the class, as strings.
         features: closed-vocabulary values computed from slots, header and curated lists.
@@ -150,6 +153,7 @@ class Classified:
     fingerprint: str
     content: str
     situation: str
+    class_basis: ClassBasis = "exact"
 
 
 @dataclass(slots=True, frozen=True)

@@ -1,0 +1,38 @@
+"""Words of the scanner that are nearly those of a class: another case, other blanks, a full stop more."""
+
+import re
+from dataclasses import dataclass
+
+_BLANKS = re.compile(r"\s+")
+_END = " .!;:,\t\n\r\u3002"  # what a sentence may end in
+
+EXACT = 2
+ALIKE = 1
+
+
+@dataclass(slots=True, frozen=True)
+class Words:
+    """What a title or a description of a class is recognised by."""
+
+    exact: re.Pattern[str]
+    alike: re.Pattern[str]
+
+    def fit(self, text: str) -> int:
+        """Say how well a text fits: `EXACT`, `ALIKE` but for case, blanks and the end, or 0."""
+        if self.exact.search(text) is not None:
+            return EXACT
+        return ALIKE if self.alike.search(_BLANKS.sub(" ", text).strip(_END)) is not None else 0
+
+    def heard(self, text: str) -> str | None:
+        """Give the text as the class knows it, without what stands after its end, or None where it is another text."""
+        if self.exact.search(text) is not None:
+            return text
+        bare = text.strip(_END)
+        return bare if self.exact.search(bare) is not None else None
+
+
+def words_of(pattern: re.Pattern[str] | None) -> Words | None:
+    """Make a pattern ready; None for one that takes any text, which says nothing."""
+    if pattern is None or (pattern.search("") is not None):
+        return None
+    return Words(pattern, re.compile(pattern.pattern, re.IGNORECASE))
