@@ -50,8 +50,8 @@ class Classifier:
         if not matching:
             return self._inexact(raw, content)
         basis: ClassBasis = "exact"
-        if len(matching) == 1 and not matching[0].fits_shape(raw, self._header):
-            # Another class has the same words, and the finding its severity: which field was changed, nobody knows.
+        if len(matching) == 1 and (raw.scanner is None or not matching[0].fits_shape(raw, self._header)):
+            # Fields that speak for different classes: which of them was changed, nobody knows.
             rivals = rivals_of(matching[0], raw, self._header, self._candidates(raw))
             if rivals:
                 matching, basis = [matching[0], *rivals], "shape"

@@ -129,6 +129,18 @@ class CompiledClass:
             return True
         return self._shape(View(header, metadata=raw.metadata, severity=raw.severity))
 
+    def is_listed(self, raw: RawFinding, header: ScanHeader) -> bool:
+        """Say whether a bare id is one that the knowledge lists for such findings, and nothing speaks against it."""
+        listed = self.spec.match.listed
+        if listed is None or raw.id not in getattr(self._knowledge, listed):
+            return False
+        # Where severities were rewritten and there are no metadata, nothing could.
+        return (not header.rules_enabled or header.source_format == "json") and self.fits_shape(raw, header)
+
+    def tells_shape(self, header: ScanHeader) -> bool:
+        """Say whether the metadata of a report of this form tell the class from its sisters."""
+        return bool(self.spec.match.shape) and header.source_format == "json"
+
     def words(self, raw: RawFinding) -> tuple[int, bool]:
         """Weigh title and description.
 

@@ -26,11 +26,16 @@ def resolve(raw: RawFinding, header: ScanHeader, candidates: Sequence[CompiledCl
     fitting = [rule for rule in candidates if rule.fits_id(raw) and rule.fits_metadata(raw, header)]
     left = [rule for rule in fitting if not rule.spec.match.open_id]
     basis: ClassBasis = "id"
-    if len(left) != 1:
-        # A bare value as the id, or one that sisters share.
-        shaped = [rule for rule in left or fitting if rule.fits_shape(raw, header)]
-        left = shaped or left
+    listed = False
+    if not left:
+        # A bare value for an id, which counts only where the rest fits; one that is listed counts for more.
         basis = "shape"
+        left = [rule for rule in fitting if rule.is_listed(raw, header)]
+        listed = bool(left)
+        left = left or [rule for rule in fitting if rule.fits_shape(raw, header)]
+    elif len(left) > 1:
+        basis = "shape"
+        left = [rule for rule in left if rule.fits_shape(raw, header)] or left
     if len(left) > 1:
         weights = [rule.words(raw)[0] for rule in left]
         best = max(weights)
@@ -50,15 +55,31 @@ def resolve(raw: RawFinding, header: ScanHeader, candidates: Sequence[CompiledCl
         return Resolved(left, basis)
     rivals = [rule for rule in _told(raw, header, candidates) if rule is not only]
     # SARIF names no scanner, and anybody's finding may have a path or a number as its id.
-    unnamed = raw.scanner is None and only.spec.match.open_id and not weight
-    return Resolved([only, *rivals], basis, doubted=unnamed)
+    unnamed = raw.scanner is None and only.spec.match.open_id and not listed and not weight
+    # With a severity of its own and no words an id is little: a shorter one may be another's.
+    wordless = raw.title is None and raw.description is None and not only.fits_shape(raw, header)
+    return Resolved([only, *rivals], basis, doubted=unnamed or wordless)
 
 
 def rivals_of(
     rule: CompiledClass, raw: RawFinding, header: ScanHeader, candidates: Sequence[CompiledClass]
 ) -> list[CompiledClass]:
-    """List the classes with the same words whose severity and metadata a finding has, though its id is another's."""
-    return [other for other in _told(raw, header, candidates) if other is not rule]
+    """List the classes that a finding may be of as well, although all that it carries matches one.
+
+    Severity or metadata that are not this class's are those of another with the same words, or with the same form of
+    id; or the id is more than a bare value, and another's.
+    """
+    rivals = []
+    if not rule.fits_shape(raw, header):
+        rivals = _told(raw, header, candidates)
+        rivals += [other for other in candidates if other.tells_shape(header) and _fits(other, raw, header)]
+    if raw.scanner is None and rule.spec.match.open_id:
+        rivals += [other for other in candidates if not other.spec.match.open_id and _fits(other, raw, header)]
+    return [other for other in dict.fromkeys(rivals) if other is not rule]
+
+
+def _fits(rule: CompiledClass, raw: RawFinding, header: ScanHeader) -> bool:
+    return rule.fits_id(raw) and rule.fits_metadata(raw, header) and rule.fits_shape(raw, header)
 
 
 def _told(raw: RawFinding, header: ScanHeader, candidates: Sequence[CompiledClass]) -> list[CompiledClass]:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 _BLANKS = re.compile(r"\s+")
 _END = " .!;:,\t\n\r\u3002"  # what a sentence may end in
 
-EXACT = 2
-ALIKE = 1
+EXACT = 3
+ALIKE = 2
+WITHIN = 1
 
 
 @dataclass(slots=True, frozen=True)
@@ -16,12 +17,16 @@ class Words:
 
     exact: re.Pattern[str]
     alike: re.Pattern[str]
+    within: re.Pattern[str]
 
     def fit(self, text: str) -> int:
-        """Say how well a text fits: `EXACT`, `ALIKE` but for case, blanks and the end, or 0."""
+        """Say how well a text fits: `EXACT`, `ALIKE` but for case, blanks and the end, `WITHIN` a longer one, or 0."""
         if self.exact.search(text) is not None:
             return EXACT
-        return ALIKE if self.alike.search(_BLANKS.sub(" ", text).strip(_END)) is not None else 0
+        bare = _BLANKS.sub(" ", text).strip(_END)
+        if self.alike.search(bare) is not None:
+            return ALIKE
+        return WITHIN if self.within.search(bare) is not None else 0
 
     def heard(self, text: str) -> str | None:
         """Give the text as the class knows it, without what stands after its end, or None where it is another text."""
@@ -33,6 +38,12 @@ class Words:
 
 def words_of(pattern: re.Pattern[str] | None) -> Words | None:
     """Make a pattern ready; None for one that takes any text, which says nothing."""
-    if pattern is None or (pattern.search("") is not None):
+    if pattern is None or pattern.search("") is not None:
         return None
-    return Words(pattern, re.compile(pattern.pattern, re.IGNORECASE))
+    text = pattern.pattern
+    inner = text.removeprefix(r"\A").removesuffix(r"\Z")
+    return Words(
+        exact=pattern,
+        alike=re.compile(text, re.IGNORECASE),
+        within=re.compile(rf"(?<!\w)(?:{inner})(?!\w)", re.IGNORECASE),
+    )

@@ -149,7 +149,7 @@ class MatchSpec(Fact):
     A finding that no class matches in all of this is looked at again, words last (`pipeline/classes/inexact.py`). For
     that, `shape` says what else a JSON report has for findings of this class and not for its sisters', and `open_id`
     that the id is a bare value (a path, a pid, a name) which another kind of finding could have, too: such an id
-    counts only where severity and `shape` fit.
+    counts only where severity and `shape` fit. An id that the section `listed` of the knowledge has is no bare value.
     """
 
     id: str
@@ -159,6 +159,7 @@ class MatchSpec(Fact):
     metadata: list[Predicate] = []
     shape: list[Predicate] = []
     open_id: bool = False
+    listed: Literal["modules", "paths"] | None = None
     prefer: list[Predicate] = []
 
 
