@@ -12,10 +12,11 @@ Status = Literal["open", "passed", "info", "unknown", "error", "accepted", "fals
 StatusBasis = Literal["metadata", "description", "class", "severity", "none"]
 # What a class was recognised by: all that the report carries, or else the id, severity and metadata with it, or words.
 ClassBasis = Literal["exact", "id", "shape", "words"]
-# What was odd about a report or repaired; `internal_error`: this program failed on the scan.
+# What was odd about a report or repaired; `internal_error`: this program failed on the scan; `newer_scanner`: the
+# scanner is newer than the reports that the knowledge was made from.
 Note = Literal[
     "bad_header_field", "bad_timestamp", "continued", "count_mismatch", "duplicate_header_key", "internal_error",
-    "log_lines", "no_meta", "pretty_damage", "severity_normalised",
+    "log_lines", "newer_scanner", "no_meta", "pretty_damage", "severity_normalised",
 ]  # fmt: skip
 
 SEVERITIES: tuple[Severity, ...] = ("info", "low", "medium", "high", "critical", "error")

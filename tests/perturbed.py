@@ -2,9 +2,9 @@
 
     python -m tests.perturbed       print the figures
 
-The labels are the classes of the findings as they are, where everything in them fits. What is done to them knows nothing
-of the classes: the same functions for every finding, and chance with a fixed seed. Findings of NDJSON streams are left
-out of the changed texts, of which they have none.
+The labels are the classes of the findings as they are, where everything in them fits. What is done to them knows
+nothing of the classes: the same functions for every finding, and chance with a fixed seed. Findings of NDJSON streams
+are left out where texts are changed: they have none.
 """
 
 import random
@@ -21,12 +21,13 @@ from tests.pipeline.sessions import FILES, reports, resources
 
 # Words that another author of a scanner would choose; from a dictionary, and applied to all texts alike.
 _SYNONYMS = {
-    "missing": "absent", "detected": "found", "found": "seen", "file": "document", "files": "documents", "set": "given",
-    "not": "never", "present": "there", "enabled": "active", "disabled": "inactive", "loaded": "active", "binary": "program",
-    "kernel": "core", "module": "driver", "process": "task", "executable": "program", "world": "everybody", "writable":
-    "open", "has": "carries", "is": "was", "with": "having", "without": "lacking", "full": "complete", "status": "state",
-    "check": "test", "no": "zero", "mount": "mounted volume", "expected": "wanted", "suspicious": "odd", "patterns": "signs",
-    "should": "ought to", "be": "become", "directory": "folder", "anomaly": "oddity", "hardlink": "link",
+    "missing": "absent", "detected": "found", "found": "seen", "file": "document", "files": "documents",
+    "set": "given", "not": "never", "present": "there", "enabled": "active", "disabled": "inactive",
+    "loaded": "active", "binary": "program", "kernel": "core", "module": "driver", "process": "task",
+    "executable": "program", "world": "everybody", "writable": "open", "has": "carries", "is": "was",
+    "with": "having", "without": "lacking", "full": "complete", "status": "state", "check": "test", "no": "zero",
+    "mount": "mounted volume", "expected": "wanted", "suspicious": "odd", "patterns": "signs", "should": "ought to",
+    "be": "become", "directory": "folder", "anomaly": "oddity", "hardlink": "link",
 }  # fmt: skip
 _GERMAN = "Diese Meldung beschreibt eine Beobachtung der Pruefung"
 _JAPANESE = "\u3053\u306e\u30b7\u30b9\u30c6\u30e0\u306e\u691c\u67fb\u7d50\u679c"
@@ -193,7 +194,9 @@ def id_figures() -> Iterator[tuple[str, Tally]]:
 def main() -> None:
     """Print a table."""
     print(f"{sum(each.count for each in labelled())} findings of {len(FILES)} real scans\n")
-    print(f"{'what is changed':44} {'changed':>8} {'kept':>8} {'in doubt':>9} {'unknown':>8} {'wrong':>6} {'status':>7}")
+    print(
+        f"{'what is changed':44} {'changed':>8} {'kept':>8} {'in doubt':>9} {'unknown':>8} {'wrong':>6} {'status':>7}"
+    )
     for figures in (text_figures, id_figures):
         for name, tally in figures():
             share = tally.kept / tally.changed if tally.changed else 1.0

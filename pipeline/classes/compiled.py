@@ -13,7 +13,7 @@ from pipeline.features.registry import Feature, FeatureContext
 from pipeline.finding import RawFinding, ScanHeader, Status, StatusBasis
 from pipeline.keys import canonical
 from pipeline.knowledge.predicates import Test, View, compile_all
-from pipeline.knowledge.schema import ClassSpec, Knowledge, Predicate, RestoreCase, SlotSpec
+from pipeline.knowledge.schema import ClassSpec, Knowledge, Predicate, RestoreCase
 
 ANY_SCANNER = "*"
 
@@ -63,8 +63,9 @@ class CompiledClass:
         return compile_all(self.spec.match.metadata, self._knowledge.expected, self._profile)
 
     @cached_property
-    def _shape(self) -> Test:
-        return compile_all(self.spec.match.shape, self._knowledge.expected, self._profile)
+    def _shape(self) -> Test | None:
+        shape = self.spec.match.shape
+        return compile_all(shape, self._knowledge.expected, self._profile) if shape else None
 
     @cached_property
     def _told(self) -> tuple[Words | None, Words | None]:
@@ -123,9 +124,9 @@ class CompiledClass:
 
     def fits_shape(self, raw: RawFinding, header: ScanHeader) -> bool:
         """Say whether severity and metadata are such as findings of this class have, as far as the report tells."""
-        if not header.rules_enabled and raw.severity not in self._severities:
+        if raw.severity not in self._severities and not header.rules_enabled:
             return False
-        if not self.spec.match.shape or header.source_format != "json":
+        if self._shape is None or header.source_format != "json":
             return True
         return self._shape(View(header, metadata=raw.metadata, severity=raw.severity))
 
@@ -139,7 +140,7 @@ class CompiledClass:
 
     def tells_shape(self, header: ScanHeader) -> bool:
         """Say whether the metadata of a report of this form tell the class from its sisters."""
-        return bool(self.spec.match.shape) and header.source_format == "json"
+        return self._shape is not None and header.source_format == "json"
 
     def words(self, raw: RawFinding) -> tuple[int, bool]:
         """Weigh title and description.
@@ -249,25 +250,14 @@ class CompiledClass:
         groups: dict[str, Mapping[str, str | None]] = {}
         slots: dict[str, str] = {}
         for name, slot in self.spec.slots.items():
-            value = self._slot(name, slot, raw, metadata, groups)
+            value = self._slot(slot.source, name, raw, metadata, groups)
+            if value is None and slot.otherwise is not None:
+                value = self._slot(slot.otherwise, name, raw, metadata, groups)
             if value is not None:
                 slots[name] = value
         return slots
 
     def _slot(
-        self,
-        name: str,
-        slot: SlotSpec,
-        raw: RawFinding,
-        metadata: Mapping[str, Any],
-        groups: dict[str, Mapping[str, str | None]],
-    ) -> str | None:
-        value = self._from(slot.source, name, raw, metadata, groups)
-        if value is None and slot.otherwise is not None:
-            value = self._from(slot.otherwise, name, raw, metadata, groups)
-        return value
-
-    def _from(
         self,
         source: str,
         name: str,

@@ -7,6 +7,7 @@ from pipeline.analysis.answers import Answers, CachedAnswer
 from pipeline.analysis.case import selection
 from pipeline.analysis.question import (
     ANALYSIS_VERSION,
+    UNKNOWN,
     AnalysisStore,
     Analyst,
     Answer,
@@ -264,7 +265,7 @@ class ScanSession:
         reasons: dict[str, list[int]] = {}
         for seq in open_:
             asked = self.question(seq)
-            reason: FallbackReason = "not_trained"
+            reason: FallbackReason = "unknown_class" if asked.class_id.startswith(UNKNOWN) else "not_trained"
             if analyst.takes(asked):
                 reason = "rejected" if self._answers.get(asked.key) is not None else "model_failed"
             reasons.setdefault(reason, []).append(seq)

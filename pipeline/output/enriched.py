@@ -1,7 +1,7 @@
 """Makes the enriched findings of a scan, and their lines."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -28,6 +28,7 @@ from pipeline.output.write import Parts, write
 from pipeline.rules.baseline import Comparison
 from pipeline.rules.correlate import Group
 from pipeline.rules.judge import Judge, Judgement
+from pipeline.rules.score import raised_to
 
 SCHEMA: Final = "sysscan.enriched/1"
 _MAX_MEMBERS = 10  # of a correlation that a line names; the scan record counts all
@@ -178,13 +179,14 @@ class FindingWriter:
                 extra=raw.extra,
             ),
             class_=finding.class_id,
+            class_basis=finding.class_basis,
             class_candidates=finding.candidates,
             category=spec.category if spec is not None else "unknown",
             slots=finding.slots,
             features=finding.features,
             occurrences=index.occurrences[seq],
             severity=judgement.severity,
-            risk=judgement.risk if level == judgement.risk.level else replace(judgement.risk, level=level),
+            risk=raised_to(judgement.risk, level),
             artefact=judgement.artefact,
             suppression=_suppression(judgement),
             baseline=self._baseline(finding.fingerprint),

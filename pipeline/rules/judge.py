@@ -20,6 +20,7 @@ from pipeline.rules.remediate import Action, escaped_slots, render
 from pipeline.rules.score import Evidence, Risk, score
 
 _DEGREES: tuple[Degree, ...] = get_args(Degree)  # surest first
+_MISTAKEN: frozenset[Degree] = frozenset({"certain", "likely"})
 _NO_ACTION: frozenset[Status] = frozenset({"passed", "accepted", "false_positive"})
 
 
@@ -104,8 +105,12 @@ class Judge:
         artefact = next((known for known, test in self._rules.artefacts(finding.class_id) if test(seen)), None)
         class_rules = self._rules.of(finding.class_id)
         topics = class_rules.topics(seen)
+        hits = self._intel.match(finding.slots, finding.metadata, context.as_of)
+        # An indicator that matches is a reason by itself, as it is for the score.
+        disputed = artefact is not None and artefact.degree in _MISTAKEN and not hits
         # What the operator accepts is still evidence; what is no finding at all is none.
-        controls = self._rules.controls(topics, status if status == "false_positive" else finding.status)
+        evident = status if status == "false_positive" else finding.status
+        controls = self._rules.controls(topics, evident, disputed)
         raw = self._index.findings[member.seq]
         escaped = escaped_slots(raw.escaped, spec.slots) if spec is not None else frozenset()
         extra = [
@@ -117,7 +122,6 @@ class Judge:
             ),
         ]
         techniques = self._rules.shared_techniques(topics, extra)
-        hits = self._intel.match(finding.slots, finding.metadata, context.as_of)
         compared = self._comparison.seen.get(finding.fingerprint) if self._comparison is not None else None
         core = sum(1 for control in controls if control.core)
         risk = score(
@@ -217,15 +221,15 @@ class ClassRules:
         self._profile = profile
         self._classes: dict[str, ClassRule] = {}
         self._artefacts: dict[str, list[tuple[Artefact, Test]]] | None = None
-        self._controls: dict[tuple[tuple[int, ...], Status], tuple[Control, ...]] = {}
+        self._controls: dict[tuple[tuple[int, ...], Status, bool], tuple[Control, ...]] = {}
         self._techniques: dict[tuple[object, ...], tuple[Technique, ...]] = {}
 
-    def controls(self, topics: Sequence[Topic], status: Status) -> tuple[Control, ...]:
-        """List the controls of topics; findings alike share one tuple."""
-        key = (tuple(map(id, topics)), status)
+    def controls(self, topics: Sequence[Topic], status: Status, disputed: bool) -> tuple[Control, ...]:
+        """List the controls of topics, see `controls_for`; findings alike share one tuple."""
+        key = (tuple(map(id, topics)), status, disputed)
         known = self._controls.get(key)
         if known is None:
-            known = self._controls[key] = controls_for(topics, status)
+            known = self._controls[key] = controls_for(topics, status, disputed)
         return known
 
     def shared_techniques(self, topics: Sequence[Topic], extra: Sequence[TechniqueRef]) -> tuple[Technique, ...]:
