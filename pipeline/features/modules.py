@@ -132,7 +132,8 @@ def module_summary(
     """Return what remains of a module summary without the scanner's known errors.
 
     ``clean`` (all counts are zero), ``explained`` (all are known errors), or the rest, joined: ``rootkit_name``,
-    ``hidden``, ``missing_file``, ``unsigned``, ``out_of_tree``, ``sysfs_only``.
+    ``hidden``, ``unread`` (no module file of this distribution is read, and our lists do not have all modules that the
+    scanner names), ``missing_file``, ``unsigned``, ``out_of_tree``, ``sysfs_only``.
     """
     counts = {
         "hidden": _count(hidden),
@@ -151,10 +152,14 @@ def module_summary(
         left.append("rootkit_name")
     if counts["hidden"]:
         left.append("hidden")
-    # Where no module file is found by name at all, the counts have that one cause, whatever the modules are called.
+    # Where no module file is found by name at all, the counts have that one cause, and say nothing about any module.
     none_found = _zstd_host(header) and compressed == "0"
     for word, listed in (("missing_file", _names(missing_list)), ("unsigned", _names(unsigned_list))):
-        if not counts[word] or none_found:
+        if not counts[word]:
+            continue
+        if none_found:
+            if "unread" not in left and not all(_misread(knowledge, header, name, False) for name in listed):
+                left.append("unread")
             continue
         whole = len(listed) >= counts[word]  # the lists are samples of five
         if not (whole and all(_misread(knowledge, header, name, name in short) for name in listed)):
@@ -209,7 +214,7 @@ def _misread(knowledge: Knowledge, header: ScanHeader, module: str, compressed: 
     fact = knowledge.modules.get(module)
     if compressed:
         return fact is not None and fact.large
-    return _why_not_found(knowledge, header, module) != "not_in_index"
+    return _why_not_found(knowledge, header, module) not in ("not_in_index", "zstd_unlisted")
 
 
 def _zstd_host(header: ScanHeader) -> bool:
