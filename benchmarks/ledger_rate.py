@@ -14,7 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from daemon.ledger import Ledger
-from daemon.ports import BaselineRow, FileIdentity
+from daemon.ports.inputs import FileIdentity
+from daemon.ports.work import BaselineRow
 from pipeline.finding import ParsedReport, RawFinding, ScanHeader
 from pipeline.report.records import FindingLine, HeaderLine, MetaLine, StreamRecord
 
@@ -40,13 +41,13 @@ def main(total: int, place: Path | None) -> None:
 def admit_stream(directory: Path, total: int, chunk: int) -> None:
     """Admit one stream in chunks of lines."""
     with Ledger.open(directory, clock=time.time) as ledger:
-        file = ledger.add_file("/a", FileIdentity(1, 1, None, 0, ""), "stream")
+        file = ledger.inputs.add_file("/a", FileIdentity(1, 1, None, 0, ""), "stream")
         records = _stream(total)
 
         def run() -> None:
             for start in range(0, len(records), chunk):
                 part = records[start : start + chunk]
-                ledger.admit_records(replace(file, offset=part[-1][0] + 1), part)
+                ledger.inputs.admit_records(replace(file, offset=part[-1][0] + 1), part)
 
         _measure("admit_records", chunk, total, run)
 
@@ -54,31 +55,31 @@ def admit_stream(directory: Path, total: int, chunk: int) -> None:
 def whole_way(directory: Path, total: int) -> None:
     """Take findings all the way from a document to a delivered and pruned outbox."""
     with Ledger.open(directory, clock=time.time) as ledger:
-        ledger.register_sink("file")
-        file = ledger.add_file("/a", FileIdentity(1, 1, None, 0, ""), "document")
+        ledger.outbox.register("file")
+        file = ledger.inputs.add_file("/a", FileIdentity(1, 1, None, 0, ""), "document")
         header = ScanHeader("json", host="web01", started_at="2026-01-01T00:00:00Z")
         findings = tuple(replace(DOCUMENT_FINDING, id=str(number)) for number in range(total))
         report = ParsedReport(header, findings, (), "digest", True)
         began = time.perf_counter()
-        _measure("admit_document", total, total, lambda: ledger.admit_document(file, [report], []))
-        scan = ledger.next_scan()
+        _measure("admit_document", total, total, lambda: ledger.inputs.admit_document(file, [report], []))
+        scan = ledger.work.next_scan()
         assert scan is not None
-        _measure("findings", total, total, lambda: ledger.findings(scan.scan_no))
-        batches = ledger.plan(scan.scan_no, BATCH)
+        _measure("findings", total, total, lambda: ledger.work.findings(scan.scan_no))
+        batches = ledger.work.plan(scan.scan_no, BATCH)
 
         def commit() -> None:
             for batch in batches:
                 rows = [(f"{batch.batch_id:016}{n:016}", "medium", True, LINE) for n in range(batch.last - batch.first)]
-                ledger.commit_batch(batch, rows)
+                ledger.work.commit_batch(batch, rows)
 
         _measure("commit_batch", BATCH, total, commit)
         baseline = [BaselineRow(f"{n:032}", "c", "open", f"{n:032}", "2026", scan.scan_no, 1) for n in range(total)]
-        _measure("finish_scan", total, total, lambda: ledger.finish_scan(scan, b"{}", baseline, [], "profile"))
-        _measure("baseline", total, total, lambda: ledger.baseline("web01", "profile"))
+        _measure("finish_scan", total, total, lambda: ledger.work.finish_scan(scan, b"{}", baseline, [], "profile"))
+        _measure("baseline", total, total, lambda: ledger.baseline.rows("web01", "profile"))
 
         def deliver() -> None:
-            while rows := ledger.pending("file", BATCH):
-                ledger.delivered("file", rows[-1].position)
+            while rows := ledger.outbox.pending("file", BATCH):
+                ledger.outbox.delivered("file", rows[-1].position)
 
         _measure("pending, delivered", BATCH, total, deliver)
         full = ledger.status()["bytes"]

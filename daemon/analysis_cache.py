@@ -48,7 +48,7 @@ def analysis_cache(state_dir: Path) -> Iterator[AnalysisStore]:
         yield MemoryStore()
         return
     with ledger:
-        yield SharedCache(ledger)
+        yield SharedCache(ledger.analyses)
 
 
 def _open(state_dir: Path) -> Ledger | None:

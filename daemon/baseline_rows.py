@@ -1,6 +1,6 @@
 """What the ledger remembers of a comparison with the baseline."""
 
-from daemon.ports import BaselineRow
+from daemon.ports.work import BaselineRow
 from pipeline.rules.baseline import Comparison, Missing, Seen
 
 _RESOLVED = "resolved"

@@ -11,7 +11,8 @@ from pathlib import Path
 from daemon.baseline_rows import baseline_rows
 from daemon.ledger import Ledger
 from daemon.ledger.scans import document_scan_id, header_hash, resolve_host, stream_scan_id
-from daemon.ports import BaselineRow
+from daemon.ports.work import BaselineRow
+from daemon.sources.whole import read_whole
 from pipeline.classes.scan import ScanContext, baseline_scope, scan_scope
 from pipeline.errors import ReportError
 from pipeline.finding import ParsedReport, Reject
@@ -20,8 +21,7 @@ from pipeline.graph.graph import build_graph
 from pipeline.graph.session import Resources, ScanSession
 from pipeline.output.enriched import Line
 from pipeline.output.records import ScanRecord
-from pipeline.report.limits import Limits, too_large
-from pipeline.report.read import read_document
+from pipeline.report.limits import Limits
 
 STANDARD_INPUT = "-"
 
@@ -81,10 +81,10 @@ class OneShot:
         """
         try:
             raw, modified = read_source(source, self._limits)
-            document = read_document(raw, self._limits, final=True)
         except ReportError as error:
             self.refused.append(Refused(source, Reject(error.reason, error.detail, error.offset)))
             return
+        document = read_whole(raw, self._limits)
         self.refused.extend(Refused(source, reject) for reject in document.rejects)
         seen: dict[str, int] = {}
         for report in document.reports:
@@ -101,7 +101,7 @@ class OneShot:
                 emit(session.take_lines(first, last, state["decided"]))
                 advance(last, len(report.findings))
             if self._ledger is not None and session.comparison is not None:
-                self._ledger.update_baseline(
+                self._ledger.baseline.update(
                     context.host,
                     scan_scope(context.header) or "",
                     baseline_rows(session.comparison, context.scan_no),
@@ -113,7 +113,7 @@ class OneShot:
         scope = baseline_scope(context.header, context.host_source)
         if self._ledger is None or scope is None:
             return None
-        return self._ledger.baseline(context.host, scope)
+        return self._ledger.baseline.rows(context.host, scope)
 
     def _context(self, report: ParsedReport, modified: str, seen: dict[str, int]) -> ScanContext:
         header = report.header
@@ -137,29 +137,25 @@ class OneShot:
 
 
 def read_source(source: str, limits: Limits) -> tuple[bytes, str]:
-    """Read a file or standard input whole, and say when it was last changed (RFC 3339, UTC).
+    """Read a file or standard input, and say when it was last changed (RFC 3339, UTC).
+
+    It is read whole, or up to one byte past the limit, which shows that it is too large.
 
     Raises:
-        ReportError: ``unreadable``, ``not_regular`` or ``too_large``.
+        ReportError: ``unreadable`` or ``not_regular``.
     """
     at_most = limits.max_bytes + 1
     try:
         if source == STANDARD_INPUT:
-            raw = _bounded(sys.stdin.buffer.read(at_most), limits)
+            raw = sys.stdin.buffer.read(at_most)
             return raw, _rfc3339(os.fstat(sys.stdin.fileno()).st_mtime)  # a pipe has a time, too
         with Path(source).open("rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode) and not stat.S_ISFIFO(status.st_mode):
                 raise ReportError("not_regular", "neither a file nor a pipe")
-            return _bounded(file.read(at_most), limits), _rfc3339(status.st_mtime)
+            return file.read(at_most), _rfc3339(status.st_mtime)
     except OSError as error:
         raise ReportError("unreadable", error.strerror or str(error)) from error
-
-
-def _bounded(raw: bytes, limits: Limits) -> bytes:
-    if len(raw) > limits.max_bytes:
-        raise too_large(limits)
-    return raw
 
 
 def _rfc3339(seconds: float) -> str:

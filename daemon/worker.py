@@ -11,8 +11,8 @@ import structlog
 
 from daemon.baseline_rows import baseline_rows
 from daemon.checkpoints import Checkpoints
-from daemon.ports import Batch, ClosedScan, WorkQueue
-from pipeline.classes.scan import ScanContext, baseline_scope, scan_scope
+from daemon.ports.work import Batch, ClosedScan, Work
+from pipeline.classes.scan import baseline_scope, scan_scope
 from pipeline.errors import LedgerError
 from pipeline.finding import Member, RawFinding
 from pipeline.graph.batches import run_batch
@@ -55,7 +55,7 @@ class Worker:
 
     def __init__(
         self,
-        queue: WorkQueue,
+        queue: Work,
         resources: Resources,
         checkpoints: Checkpoints,
         batch_size: int,
@@ -64,7 +64,6 @@ class Worker:
         self._clock = clock
         self._slice_ends = math.inf
         self._failure: str | None = None
-        resources.between = self._pause_in_time
         self._queue = queue
         self._resources = resources
         self._checkpoints = checkpoints
@@ -122,12 +121,13 @@ class Worker:
         scope = baseline_scope(scan.header, scan.host_source)
         prior = self._queue.baseline(scan.host, scope) if scope is not None else None
         try:
-            session = ScanSession(_context(scan), findings, self._resources, prior)
+            session = ScanSession(scan, findings, self._resources, prior)
         except Exception as error:
             # A fault of ours that every start would meet again: the findings go out as they came.
             logger.error("scan.failed", scan_id=scan.scan_id, source=scan.source, error=repr(error), exc_info=True)
             job = _Job(scan, findings, None)
         else:
+            session.between = self._pause_in_time
             job = _Job(scan, findings, session)
             self._sessions[scan.scan_no] = session
         job.batches = self._queue.plan(scan.scan_no, self._batch_size)
@@ -206,7 +206,7 @@ class Worker:
                 raise
             except Exception as error:
                 logger.error("finding.failed", scan_id=job.scan.scan_id, seq=seq, error=repr(error))
-        return unanalysed_line(_context(job.scan), seq, job.findings[seq], member, self._resources.provenance)
+        return unanalysed_line(job.scan, seq, job.findings[seq], member, self._resources.provenance)
 
     def _finish(self, job: _Job) -> None:
         scan = job.scan
@@ -242,7 +242,7 @@ class Worker:
         members = job.session.index.members if job.session is not None else None
         shared = self._resources
         return unanalysed_record(
-            _context(job.scan), job.findings, members, shared.knowledge, shared.policy.profile, shared.provenance
+            job.scan, job.findings, members, shared.knowledge, shared.policy.profile, shared.provenance
         )
 
     def _thread(self, scan: ClosedScan, batch: Batch) -> str:
@@ -256,16 +256,3 @@ class Worker:
         for thread in sorted(set(self._checkpoints.threads()).difference(wanted)):
             self._checkpoints.delete(thread)
         self._swept = True
-
-
-def _context(scan: ClosedScan) -> ScanContext:
-    return ScanContext(
-        scan_no=scan.scan_no,
-        scan_id=scan.scan_id,
-        host=scan.host,
-        host_source=scan.host_source,
-        header=scan.header,
-        complete=scan.complete,
-        rejected=scan.rejected,
-        as_of=scan.as_of,
-    )

@@ -10,6 +10,7 @@ AgentError
       UnknownSchema  the ledger was written by a newer version
     RecordError      what was once written cannot be read: say so
     SinkError        full or failing just now: hold and offer again
+    SourceError      what was to be read once is not to be had: say so (exit 2)
 """
 
 from typing import Literal
@@ -97,3 +98,7 @@ class RecordError(AgentError):
 
 class SinkError(AgentError):
     """Raised when a sink cannot take a record just now; it will be offered again."""
+
+
+class SourceError(AgentError):
+    """Raised when what a run was to read and then end with cannot be had; the message says what and why."""

@@ -53,7 +53,7 @@ def analyze_reports(
     console = terminal(sys.stdout if to_terminal else sys.stderr)
     with ExitStack() as stack:
         ledger = stack.enter_context(Ledger.open(settings.state_dir, clock=time.time)) if record else None
-        store: AnalysisStore | None = ledger
+        store: AnalysisStore | None = ledger.analyses if ledger is not None else None
         if store is None and settings.model.enabled:
             store = stack.enter_context(analysis_cache(settings.state_dir))
         resources = open_resources(settings, store)

@@ -14,7 +14,7 @@ from typer.exceptions import TyperException
 from daemon.cli import startup
 from daemon.cli.exits import Exit, die
 from daemon.cli.options import AsJson, Config, Host, IntelFiles, KnowledgeDirs, Policy, StateDir, flags
-from pipeline.errors import AgentError, ConfigError, LedgerError
+from pipeline.errors import AgentError, ConfigError, LedgerError, SourceError
 
 _NAME = "sysscan-agent"
 _EPILOG = (
@@ -69,7 +69,7 @@ def main() -> None:
         die(Exit.USAGE, _usage(error))
     except LedgerError as error:
         die(Exit.LEDGER, str(error))
-    except ConfigError as error:
+    except (ConfigError, SourceError) as error:
         die(Exit.USAGE, str(error))
     except AgentError as error:
         die(Exit.REJECTED, str(error))

@@ -144,8 +144,8 @@ def _ledger(settings: Settings) -> Check:
     try:
         with Ledger.open(settings.state_dir, clock=time.time, read_only=True, exclusive=False) as ledger:
             problems = ledger.fsck()
-            waiting = max(ledger.backlog().values(), default=0)
-            quarantined = len(ledger.quarantine_list())
+            waiting = max(ledger.outbox.backlog().values(), default=0)
+            quarantined = len(ledger.quarantine.rows())
     except LedgerError as error:
         return Check("ledger", "problem", str(error))
     if problems:

@@ -68,7 +68,7 @@ def list_quarantine(given: Mapping[str, Any], config: Path | None, *, reason: st
     if reason is not None and reason not in get_args(QuarantineReason):
         die(Exit.USAGE, f"no such reason: {printable(reason)}; there are: {', '.join(get_args(QuarantineReason))}")
     with open_to_read(settings) as ledger:
-        entries = ledger.quarantine_list(reason=reason)
+        entries = ledger.quarantine.rows(reason=reason)
     if as_json or not sys.stdout.isatty():
         for entry in entries:
             _print_json(_as_json(entry))
@@ -96,7 +96,7 @@ def retry_quarantined(given: Mapping[str, Any], config: Path | None, number: int
     settings = load_settings(os.environ, given, config)
     with _open_to_change(settings) as ledger:
         _find(ledger, number)
-        entry = ledger.quarantine_retry(number)
+        entry = ledger.quarantine.retry(number)
     sys.stdout.write(f"{printable(entry.source)} will be read again by the daemon\n")
     return Exit.DONE
 
@@ -106,13 +106,13 @@ def dismiss_quarantined(given: Mapping[str, Any], config: Path | None, number: i
     settings = load_settings(os.environ, given, config)
     with _open_to_change(settings) as ledger:
         _find(ledger, number)
-        ledger.quarantine_dismiss(number)
+        ledger.quarantine.dismiss(number)
     sys.stdout.write(f"entry {number} is no longer listed\n")
     return Exit.DONE
 
 
 def _find(ledger: Ledger, number: int) -> Quarantined:
-    entry = ledger.quarantine_find(number)
+    entry = ledger.quarantine.find(number)
     if entry is None:
         die(Exit.NOT_FOUND, f"no entry {number} in quarantine; `ledger quarantine list` shows them")
     return entry

@@ -34,9 +34,9 @@ def show_report(
     as_text = format_ == "text" or (format_ is None and sys.stdout.isatty())
     with open_to_read(settings) as ledger:
         if list_:
-            _list(ledger.scan_records(host=host), as_text)
+            _list(ledger.records.rows(host=host), as_text)
             return Exit.DONE
-        entry = ledger.scan_record(scan_id=scan, host=host)
+        entry = ledger.records.find(scan_id=scan, host=host)
     if entry is None or entry.record is None:
         what = f"scan {scan}" if scan else f"finished scan of host {host}" if host else "finished scan"
         die(Exit.NOT_FOUND, f"no {what} in {settings.state_dir}; `report --list` shows those there are")

@@ -2,10 +2,8 @@
 
 import asyncio
 import os
-import sys
 import time
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +12,17 @@ import structlog
 from daemon.checkpoints import Checkpoints
 from daemon.cli import startup
 from daemon.cli.exits import Exit, die
+from daemon.compose import is_pipe, open_shard
 from daemon.ledger import Ledger
 from daemon.log import configure
 from daemon.metrics import Metrics
 from daemon.notify import Notifier
 from daemon.resources import open_resources
-from daemon.service import Service, ours
-from daemon.settings import Settings, load_settings
-from daemon.sinks.delivery import BATCH_ROWS, Delivery
-from daemon.sinks.ndjson_file import NdjsonFile
+from daemon.service import Service
+from daemon.settings import load_settings
+from daemon.shard import Shard
 from daemon.sources.standard_input import NAME as STANDARD_INPUT
-from daemon.sources.standard_input import StandardInput
-from daemon.sources.sweep import Sweeper
-from daemon.sources.tracked import SweepResult
 from daemon.version import VERSION
-from daemon.worker import Worker
 
 logger = structlog.get_logger(__name__)
 
@@ -49,20 +43,15 @@ def run_daemon(given: Mapping[str, Any], config: Path | None, *, once: bool) -> 
     with Ledger.open(
         settings.state_dir, clock=time.time, host=settings.host, max_findings=settings.limits.max_findings
     ) as ledger:
-        resources = open_resources(settings, ledger)
+        resources = open_resources(settings, ledger.analyses)
         startup.loaded()
         for warning in resources.intel.warnings:
             logger.warning("intel.skipped", reason=warning)
         if resources.notice is not None:
             logger.warning("model.unavailable", reason=resources.notice, see="sysscan-agent doctor")
-        sink = _sink(settings)
         checkpoints = Checkpoints(settings.state_dir / CHECKPOINTS)
         try:
-            # A sink that is no longer configured would hold its records back for ever.
-            for name in ledger.replace_sinks(sink.name):
-                logger.warning("sink.replaced", sink=name, by=sink.name)
-            delivery = Delivery(ledger, sink, time.monotonic)
-            worker = Worker(ledger, resources, checkpoints, settings.analysis.batch_size)
+            shard = open_shard(settings, ledger, resources, checkpoints)
             logger.info(
                 "service.started",
                 version=VERSION,
@@ -72,65 +61,22 @@ def run_daemon(given: Mapping[str, Any], config: Path | None, *, once: bool) -> 
                 policy=resources.policy.digest,
                 model=resources.analyst.model if resources.analyst is not None else None,
             )
-            if settings.watch.roots == (STANDARD_INPUT,):
-                return _follow_input(settings, ledger, worker, delivery)
-            if once:
-                return _drain(settings, ledger, worker, delivery)
-            service = Service(settings, ledger, worker, [delivery], notifier, Metrics())
-            asyncio.run(service.run())
+            if once or is_pipe(settings):
+                asyncio.run(shard.run(asyncio.Event(), dry=True))
+                return _end(shard)
+            asyncio.run(Service([shard], settings.metrics, notifier, Metrics()).run())
         finally:
             checkpoints.close()
     return Exit.DONE
 
 
-def _sink(settings: Settings) -> NdjsonFile:
-    output = settings.output
-    return NdjsonFile(
-        settings.output_path,
-        rotate_bytes=output.rotate_bytes,
-        keep_segments=output.keep_segments,
-        emit_changes_only=output.emit == "changes",
-        min_level=output.min_level,
-    )
-
-
-def _drain(settings: Settings, ledger: Ledger, worker: Worker, delivery: Delivery) -> Exit:
-    """Take in what is there, and deliver all that is known."""
-    sweeper = Sweeper(ledger, settings.limits, settings.watch, excluded=ours(settings))
-    result = sweeper.finish()
-    if result.missing_roots:
-        die(Exit.USAGE, f"{result.missing_roots[0]}: is not there")
-    sweeper.close()
-    _work_off(ledger, worker, delivery)
-    return _end(settings, ledger, worker, delivery, result)
-
-
-def _follow_input(settings: Settings, ledger: Ledger, worker: Worker, delivery: Delivery) -> Exit:
-    """Take in what a pipe brings, a scan at a time, until it ends."""
-    result = SweepResult()
-    # os.read gives what is there; a buffered read would wait until its buffer is full.
-    for _ in StandardInput(partial(os.read, sys.stdin.fileno()), ledger, settings.limits).steps(result):
-        _work_off(ledger, worker, delivery)
-    _work_off(ledger, worker, delivery)
-    return _end(settings, ledger, worker, delivery, result)
-
-
-def _work_off(ledger: Ledger, worker: Worker, delivery: Delivery) -> None:
-    while worker.step():
-        if ledger.backlog()[delivery.name] >= BATCH_ROWS and delivery.step():
-            ledger.prune_outbox(BATCH_ROWS)
-    while delivery.step():
-        ledger.prune_outbox(BATCH_ROWS)
-
-
-def _end(settings: Settings, ledger: Ledger, worker: Worker, delivery: Delivery, result: SweepResult) -> Exit:
-    while ledger.idle():
-        pass
-    worker.tidy()
-    delivery.close()
-    if delivery.fault is not None:
-        die(Exit.REJECTED, f"{delivery.fault}; the findings wait in the ledger")
-    if result.admitted.quarantined:
-        logger.warning("input.quarantined", pieces=result.admitted.quarantined, see="ledger quarantine list")
-        return Exit.REJECTED
-    return Exit.DONE
+def _end(shard: Shard) -> Exit:
+    """Say what has become of a run that has ended by itself."""
+    for delivery in shard.deliveries:
+        if delivery.fault is not None:
+            die(Exit.REJECTED, f"{delivery.fault}; the findings wait in the ledger")
+        if delivery.held:
+            die(
+                Exit.REJECTED, f"{delivery.name}: does not let go of {delivery.held:,} records; they wait in the ledger"
+            )
+    return Exit.REJECTED if shard.taken.admitted.quarantined else Exit.DONE

@@ -2,6 +2,6 @@
 
 from daemon.ledger.ledger import Ledger
 from daemon.ledger.quarantine import Quarantined
-from daemon.ledger.work import ScanEntry
+from daemon.ledger.records import ScanEntry
 
 __all__ = ["Ledger", "Quarantined", "ScanEntry"]

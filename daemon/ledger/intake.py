@@ -6,10 +6,11 @@ from sqlite3 import Connection
 from typing import Literal
 
 from daemon.ledger import codec, scans
+from daemon.ledger.database import Database
 from daemon.ledger.quarantine import NOT_FINDINGS, store_reject
-from daemon.ledger.store import Store
+from daemon.ledger.store import Clock, Store
 from daemon.ledger.stream import StreamAdmission
-from daemon.ports import Admitted, FileIdentity, FileState
+from daemon.ports.inputs import Admitted, FileIdentity, FileState
 from pipeline.errors import LedgerError
 from pipeline.finding import ParsedReport, Reject
 from pipeline.report.records import StreamRecord
@@ -23,11 +24,22 @@ _SELECT = (
 
 
 class IntakeStore(Store):
-    """Implements `daemon.ports.Intake`.
+    """Implements `daemon.ports.inputs.Intake`.
 
     `FileState.scan_no` of a stream is the row of its open scan: a mark that one is open, not its number (numbers are
     given in the order of closing). The ledger itself goes by what it has stored, never by the mark handed back.
     """
+
+    def __init__(
+        self, database: Database, clock: Clock, host: str | None = None, max_findings: int | None = None
+    ) -> None:
+        """Args:
+        host: whose scan it is when the report does not say.
+        max_findings: of one scan of a stream; None is no bound.
+        """
+        super().__init__(database, clock)
+        self._host = host
+        self._max_findings = max_findings
 
     def files(self) -> list[FileState]:
         """Give every file that has not been dropped; one to be read again (`rereads`) shows as never read."""

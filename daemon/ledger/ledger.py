@@ -9,17 +9,19 @@ from types import TracebackType
 from typing import Any
 
 from daemon.ledger import schema
+from daemon.ledger.analyses import AnalysisCache
+from daemon.ledger.baseline import BaselineStore
 from daemon.ledger.database import BUSY_TIMEOUT_S, Database
 from daemon.ledger.fsck import fsck
 from daemon.ledger.intake import IntakeStore
 from daemon.ledger.lock import StateLock
 from daemon.ledger.outbox import OutboxStore
 from daemon.ledger.quarantine import QuarantineStore
+from daemon.ledger.records import RecordStore
 from daemon.ledger.store import Clock
-from daemon.ledger.work import MAX_ANALYSES, WorkStore
+from daemon.ledger.work import WorkStore
 from pipeline.errors import LedgerError
 
-MAX_QUARANTINE_ROWS = 100_000  # some 100 MB at worst; the oldest go first, those already looked at before others
 _PRUNE_ROWS = 2_000  # 5 MB of lines, some 40 ms
 _VACUUM_PAGES = 1_000  # 4 MB, some 20 ms: upkeep must never hold the event loop for long
 
@@ -37,17 +39,42 @@ class Waiting:
     age_s: float
 
 
-class Ledger(IntakeStore, WorkStore, OutboxStore, QuarantineStore):
+class Ledger:
     """The one truth about what was read, done and delivered, in `ledger.db` of the state directory.
 
     For use from one thread, like the SQLite connection inside. Each call is one transaction and short; how much goes
     into one is the caller's choice.
+
+    Attributes:
+        database: the file, which all stores share.
+        inputs: what sources hand over.
+        work: closed scans, and what becomes of them.
+        outbox: what waits for the sinks.
+        quarantine: what could not be used.
+        baseline: what the earlier scans of a host said.
+        analyses: answers that need not be asked for again.
+        records: finished scans.
     """
 
     def __init__(
-        self, database: Database, lock: StateLock | None, clock: Clock, host: str | None, max_findings: int | None
+        self,
+        database: Database,
+        clock: Clock,
+        *,
+        lock: StateLock | None = None,
+        host: str | None = None,
+        max_findings: int | None = None,
     ) -> None:
-        super().__init__(database, clock, host, max_findings)
+        """Args: `lock`: given back when the ledger is closed; the others are those of `open`."""
+        self.database = database
+        self.inputs = IntakeStore(database, clock, host, max_findings)
+        self.work = WorkStore(database, clock)
+        self.outbox = OutboxStore(database, clock)
+        self.quarantine = QuarantineStore(database, clock)
+        self.baseline = BaselineStore(database, clock)
+        self.analyses = AnalysisCache(database, clock)
+        self.records = RecordStore(database, clock)
+        self._clock = clock
         self._lock = lock
 
     @classmethod
@@ -89,11 +116,11 @@ class Ledger(IntakeStore, WorkStore, OutboxStore, QuarantineStore):
             if lock is not None:
                 lock.release()
             raise
-        return cls(database, lock, clock, host, max_findings)
+        return cls(database, clock, lock=lock, host=host, max_findings=max_findings)
 
     def close(self) -> None:
         """Close the file, then give the lock back."""
-        self._database.close()
+        self.database.close()
         if self._lock is not None:
             self._lock.release()
 
@@ -111,19 +138,8 @@ class Ledger(IntakeStore, WorkStore, OutboxStore, QuarantineStore):
         Returns:
             True when there is more to do, so that the caller may call again before it goes to sleep.
         """
-        pruned = self.prune_outbox(_PRUNE_ROWS)
-        with self._database.write() as connection:
-            pruned += connection.execute(
-                "DELETE FROM analyses WHERE row IN (SELECT row FROM analyses ORDER BY row LIMIT"
-                " min(?, max(0, (SELECT count(*) FROM analyses) - ?)))",
-                (_PRUNE_ROWS, MAX_ANALYSES),
-            ).rowcount
-            pruned += connection.execute(
-                "DELETE FROM quarantine WHERE id IN (SELECT id FROM quarantine ORDER BY state = 'open', id LIMIT"
-                " min(?, max(0, (SELECT count(*) FROM quarantine) - ?)))",
-                (_PRUNE_ROWS, MAX_QUARANTINE_ROWS),
-            ).rowcount
-        with self._database.read() as connection:
+        pruned = self.outbox.prune(_PRUNE_ROWS) + self.analyses.prune(_PRUNE_ROWS) + self.quarantine.prune(_PRUNE_ROWS)
+        with self.database.read() as connection:
             # The pragma frees one page a step; `execute` steps once, a script until it is done.
             connection.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
             (free,) = connection.execute("PRAGMA freelist_count").fetchone()
@@ -137,7 +153,7 @@ class Ledger(IntakeStore, WorkStore, OutboxStore, QuarantineStore):
 
     def waiting(self) -> Waiting:
         """Say what waits for analysis; cheap enough for every second."""
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             findings, closed, oldest = connection.execute(
                 "SELECT coalesce(sum(findings), 0), coalesce(sum(findings) FILTER (WHERE state = 'closed'), 0),"
                 " min(opened_at) FROM scans WHERE state <> 'done'"
@@ -149,8 +165,8 @@ class Ledger(IntakeStore, WorkStore, OutboxStore, QuarantineStore):
 
     def status(self) -> dict[str, Any]:
         """Count everything, for people and for metrics."""
-        path = self._database.path
-        with self._database.read() as connection:
+        path = self.database.path
+        with self.database.read() as connection:
 
             def count(query: str) -> int:
                 number: int = connection.execute(query).fetchone()[0]
@@ -162,7 +178,7 @@ class Ledger(IntakeStore, WorkStore, OutboxStore, QuarantineStore):
                 ).fetchall()
             )
             counts: dict[str, Any] = {
-                "schema_version": self._database.version(),
+                "schema_version": self.database.version(),
                 "files": count("SELECT count(*) FROM files"),
                 "scans_open": count("SELECT count(*) FROM scans WHERE state = 'open'"),
                 "scans_waiting": count("SELECT count(*) FROM scans WHERE state = 'closed'"),
@@ -170,8 +186,8 @@ class Ledger(IntakeStore, WorkStore, OutboxStore, QuarantineStore):
                 "findings_in_inbox": count("SELECT coalesce(sum(findings), 0) FROM scans WHERE state <> 'done'"),
                 "batches_waiting": count("SELECT count(*) FROM batches WHERE NOT done"),
                 "outbox_rows": count("SELECT count(*) FROM outbox"),
-                "outbox_end": self._end(),
-                "outbox_backlog": self.backlog(),
+                "outbox_end": self.outbox.end(),
+                "outbox_backlog": self.outbox.backlog(),
                 "quarantine_open": by_reason,
                 "baseline_rows": count("SELECT count(*) FROM baseline"),
                 "analyses": count("SELECT count(*) FROM analyses"),
@@ -182,4 +198,4 @@ class Ledger(IntakeStore, WorkStore, OutboxStore, QuarantineStore):
 
     def fsck(self) -> list[str]:
         """Check the file and every invariant; returns what is wrong, one line each."""
-        return fsck(self._database)
+        return fsck(self.database)

@@ -1,16 +1,17 @@
 """What waits for the sinks: one ordered queue, and a high-water mark for each of them."""
 
+from collections.abc import Collection
 from typing import Literal
 
 from daemon.ledger.store import Store
-from daemon.ports import OutboxRow
+from daemon.ports.outbox import OutboxRow
 from pipeline.errors import LedgerError
 
 
 class OutboxStore(Store):
-    """The sinks' side of the ledger. Positions are without gaps and are never used twice."""
+    """Implements `daemon.ports.outbox.Outbox`. Positions are without gaps and are never used twice."""
 
-    def register_sink(self, name: str, start: Literal["retained", "end"] = "retained") -> int:
+    def register(self, sink: str, start: Literal["retained", "end"] = "retained") -> int:
         """Make a sink known; what it has not taken is kept from then on.
 
         Args:
@@ -22,22 +23,25 @@ class OutboxStore(Store):
         with self._database.write() as connection:
             connection.execute(
                 "INSERT OR IGNORE INTO sinks (name, delivered) VALUES (?, ?)",
-                (name, self._end() if start == "end" else self._begin()),
+                (sink, self.end() if start == "end" else self._begin()),
             )
-            return self._mark(name)
+            return self._mark(sink)
 
-    def replace_sinks(self, name: str) -> list[str]:
-        """Make a sink the only one; returns the names of those that are forgotten.
+    def keep_only(self, names: Collection[str]) -> list[str]:
+        """Make these the sinks that there are; returns the names of those that are released, in order.
 
-        A new one goes on where they stopped, so that of two files one after the other none lacks a row and no row is
-        in both.
+        What only a released sink had not taken goes. A new one goes on where the earliest of those stopped, so that
+        of two files one after the other none lacks a row and no row is in both; where none is released it begins with
+        the oldest row that is still there.
         """
         with self._database.write() as connection:
-            others = dict(connection.execute("SELECT name, delivered FROM sinks WHERE name <> ?", (name,)).fetchall())
-            start = min(others.values()) if others else self._begin()
-            connection.execute("INSERT OR IGNORE INTO sinks (name, delivered) VALUES (?, ?)", (name, start))
-            connection.execute("DELETE FROM sinks WHERE name <> ?", (name,))
-        return sorted(others)
+            released = {name: mark for name, mark in self.sinks().items() if name not in names}
+            start = min(released.values()) if released else self._begin()
+            connection.executemany(
+                "INSERT OR IGNORE INTO sinks (name, delivered) VALUES (?, ?)", ((name, start) for name in names)
+            )
+            connection.executemany("DELETE FROM sinks WHERE name = ?", ((name,) for name in released))
+        return sorted(released)
 
     def sinks(self) -> dict[str, int]:
         """Give the high-water mark of each sink."""
@@ -69,17 +73,17 @@ class OutboxStore(Store):
             LedgerError: when there has been no such row, or no such sink.
         """
         with self._database.write() as connection:
-            if position > self._end():
-                raise LedgerError(f"sink {sink}: delivered {position}, but the outbox ends at {self._end()}")
+            if position > self.end():
+                raise LedgerError(f"sink {sink}: delivered {position}, but the outbox ends at {self.end()}")
             if position > self._mark(sink):
                 connection.execute("UPDATE sinks SET delivered = ? WHERE name = ?", (position, sink))
 
     def backlog(self) -> dict[str, int]:
         """Count the rows that each sink has yet to take."""
-        end = self._end()
+        end = self.end()
         return {name: end - mark for name, mark in self.sinks().items()}
 
-    def prune_outbox(self, limit: int = 10_000) -> int:
+    def prune(self, limit: int = 10_000) -> int:
         """Delete at most `limit` rows that every sink has; returns how many. Without a sink, all rows wait."""
         with self._database.write() as connection:
             return connection.execute(
@@ -88,6 +92,12 @@ class OutboxStore(Store):
                 (limit,),
             ).rowcount
 
+    def end(self) -> int:
+        """Give the position of the latest row there has been."""
+        with self._database.read() as connection:
+            row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").fetchone()
+        return 0 if row is None else int(row[0])
+
     def _mark(self, name: str) -> int:
         row = self._database.connection.execute("SELECT delivered FROM sinks WHERE name = ?", (name,)).fetchone()
         if row is None:
@@ -95,12 +105,7 @@ class OutboxStore(Store):
         mark: int = row[0]
         return mark
 
-    def _end(self) -> int:
-        with self._database.read() as connection:
-            row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").fetchone()
-        return 0 if row is None else int(row[0])
-
     def _begin(self) -> int:
         with self._database.read() as connection:
             (first,) = connection.execute("SELECT min(position) FROM outbox").fetchone()
-        return self._end() if first is None else int(first) - 1
+        return self.end() if first is None else int(first) - 1

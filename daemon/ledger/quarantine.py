@@ -12,9 +12,11 @@ from typing import Literal
 
 from daemon.ledger import codec
 from daemon.ledger.store import Store
-from daemon.ports import FileState
+from daemon.ports.inputs import FileState
 from pipeline.errors import LedgerError
 from pipeline.finding import EXCERPT_BYTES, Reject
+
+MAX_ROWS = 100_000  # some 100 MB at worst; the oldest go first, those already looked at before others
 
 QuarantineState = Literal["open", "retried", "dismissed"]
 
@@ -33,7 +35,7 @@ class Quarantined:
         path: where inside a document.
         scan: row of the scan that it was part of, or None.
         at, last_at, seen: when it was met first and last, and how often.
-        file_known: the file is still there as far as the ledger knows, so that `quarantine_retry` can work.
+        file_known: the file is still there as far as the ledger knows, so that `retry` can work.
     """
 
     id: int
@@ -104,7 +106,16 @@ def store_reject(
 class QuarantineStore(Store):
     """The part of the ledger that a person looks through."""
 
-    def quarantine_list(
+    def prune(self, limit: int) -> int:
+        """Delete at most `limit` of the rows beyond `MAX_ROWS`; returns how many."""
+        with self._database.write() as connection:
+            return connection.execute(
+                "DELETE FROM quarantine WHERE id IN (SELECT id FROM quarantine ORDER BY state = 'open', id LIMIT"
+                " min(?, max(0, (SELECT count(*) FROM quarantine) - ?)))",
+                (limit, MAX_ROWS),
+            ).rowcount
+
+    def rows(
         self, state: QuarantineState | None = "open", reason: str | None = None, limit: int = 1000
     ) -> list[Quarantined]:
         """Give rows, the latest first; `state` None means all."""
@@ -116,31 +127,31 @@ class QuarantineStore(Store):
             ).fetchall()
         return [_row(row) for row in rows]
 
-    def quarantine_find(self, row_id: int) -> Quarantined | None:
+    def find(self, row_id: int) -> Quarantined | None:
         """Give one row, whatever its state, or None when there is none with this number."""
         with self._database.read() as connection:
             row = connection.execute(f"SELECT {_COLUMNS} FROM quarantine WHERE id = ?", (row_id,)).fetchone()  # noqa: S608
         return None if row is None else _row(row)
 
-    def quarantine_show(self, row_id: int) -> Quarantined:
+    def show(self, row_id: int) -> Quarantined:
         """Give one row.
 
         Raises:
             LedgerError: when there is none with this number.
         """
-        row = self.quarantine_find(row_id)
+        row = self.find(row_id)
         if row is None:
             raise LedgerError(f"quarantine {row_id}: no such row; see `sysscan-agent ledger quarantine list`")
         return row
 
-    def quarantine_retry(self, row_id: int) -> Quarantined:
+    def retry(self, row_id: int) -> Quarantined:
         """Ask for the row's file to be read again; all open rows of that file become `retried`.
 
         Raises:
             LedgerError: when the row or its file is gone.
         """
         with self._database.write() as connection:
-            row = self.quarantine_show(row_id)
+            row = self.show(row_id)
             if not row.file_known:
                 raise LedgerError(
                     f"quarantine {row_id}: {row.source} is gone from the watched directories; put it back under a "
@@ -152,14 +163,14 @@ class QuarantineStore(Store):
                 "UPDATE quarantine SET state = 'retried' WHERE id = ?1 OR (file_id = ?2 AND state = 'open')",
                 (row_id, file_id),
             )
-        return self.quarantine_show(row_id)
+        return self.show(row_id)
 
-    def quarantine_dismiss(self, row_id: int) -> Quarantined:
+    def dismiss(self, row_id: int) -> Quarantined:
         """Mark a row as seen and of no interest; it stays so if the same piece is met again."""
         with self._database.write() as connection:
-            self.quarantine_show(row_id)
+            self.show(row_id)
             connection.execute("UPDATE quarantine SET state = 'dismissed' WHERE id = ?", (row_id,))
-        return self.quarantine_show(row_id)
+        return self.show(row_id)
 
 
 def _row(row: tuple[object, ...]) -> Quarantined:

@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from sqlite3 import Connection
 
 from daemon.ledger import codec
-from daemon.ports import FileState, HostSource
+from daemon.ports.inputs import FileState
+from pipeline.classes.scan import HostSource
 from pipeline.finding import ScanHeader
 
 UNKNOWN_HOST = "unknown"

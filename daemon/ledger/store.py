@@ -1,4 +1,4 @@
-"""What every part of the ledger shares: the database, the clock and the host option."""
+"""What every part of the ledger shares: the database and the clock."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -9,15 +9,11 @@ Clock = Callable[[], float]  # seconds since the epoch, as `time.time`
 
 
 class Store:
-    """Base of the ledger's parts; each adds the methods of one port."""
+    """Base of the ledger's parts; each has the methods of one port, on the database that all of them share."""
 
-    def __init__(
-        self, database: Database, clock: Clock, host: str | None = None, max_findings: int | None = None
-    ) -> None:
+    def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
-        self._host = host
-        self._max_findings = max_findings
 
     def _now(self) -> str:
         return datetime.fromtimestamp(self._clock(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -12,7 +12,7 @@ from sqlite3 import Connection
 
 from daemon.ledger import codec, scans
 from daemon.ledger.quarantine import NOT_FINDINGS, store_reject
-from daemon.ports import Admitted, FileState
+from daemon.ports.inputs import Admitted, FileState
 from pipeline.finding import Reject
 from pipeline.report.records import BadLine, FindingLine, HeaderLine, MetaLine, StreamRecord
 from pipeline.report.stream import stream_header

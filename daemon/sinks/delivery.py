@@ -1,12 +1,12 @@
-"""Carries records from the outbox to one sink, in order, however long the sink takes."""
+"""Carries records from the outbox to one sink, in order, however long the sink takes or holds them."""
 
 import errno
 from collections.abc import Callable
-from typing import Protocol
 
 import structlog
 
-from daemon.ports import OutboxRow, Sink
+from daemon.ports.outbox import Outbox
+from daemon.ports.sink import Sink
 from pipeline.errors import SinkError
 
 logger = structlog.get_logger(__name__)
@@ -15,21 +15,11 @@ BATCH_ROWS = 1000  # one write and one fsync; about 3.5 MB
 _DELAYS_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)  # after faults in a row; the last one repeats
 
 
-class Outbox(Protocol):
-    """The ledger's side of delivery."""
-
-    def register_sink(self, name: str) -> int: ...
-
-    def pending(self, sink: str, limit: int, after: int | None = None) -> list[OutboxRow]: ...
-
-    def delivered(self, sink: str, position: int) -> None: ...
-
-
 class Delivery:
     """One sink and its high-water mark; a sink that fails holds nobody else up.
 
     Attributes:
-        records: rows that the sink took, or passed over as unwanted, since the start.
+        records: rows that became durable, or were passed over as unwanted, since the start.
         fault: what the sink said when it last failed, or None while it takes rows.
         starved: it failed for want of a descriptor, which another part may be able to spare.
     """
@@ -41,7 +31,8 @@ class Delivery:
         self._clock = clock
         self._recovered = False
         self._marked = 0  # the mark in the ledger
-        self._position = 0  # what the sink has; ahead of the mark only while the ledger takes none
+        self._durable = 0  # what the sink has for good; ahead of the mark only while the ledger takes none
+        self._offered = 0  # what the sink was given; ahead of what is durable while it holds rows back
         self._faults = 0
         self._not_before = 0.0
         self.records = 0
@@ -54,6 +45,11 @@ class Delivery:
         return self._sink.name
 
     @property
+    def held(self) -> int:
+        """Count the rows that the sink was given and that are not durable yet."""
+        return self._offered - self._durable
+
+    @property
     def failing(self) -> bool:
         """Say whether the last attempt failed."""
         return self.fault is not None
@@ -64,9 +60,11 @@ class Delivery:
         return self._not_before if self._faults else None
 
     def step(self) -> bool:
-        """Deliver the next records; returns False when there are none, or when it is too early after a fault.
+        """Deliver the next records; returns False when nothing came of it: there are none, those that the sink holds
+        are no nearer to being durable, or it is too early after a fault.
 
         Raises:
+            ValueError: when the sink calls rows durable that it was never given, or takes back what it said.
             LedgerError: when the mark cannot be kept; what was written is not written again.
         """
         if self._faults and self._clock() < self._not_before:
@@ -75,38 +73,44 @@ class Delivery:
             if not self._recovered:
                 self._recover()
             self._mark()
-            rows = self._outbox.pending(self.name, BATCH_ROWS, self._position)
-            if not rows:
-                if self._faults:
-                    self._well_again()
+            rows = self._outbox.pending(self.name, BATCH_ROWS, self._offered)
+            if not rows and not self.held:
+                self._well_again()
                 return False
-            self._sink.write(rows)
+            durable = self._sink.write(rows)
         except SinkError as error:
+            self._offered = self._durable  # it has forgotten the rest
             self._failed(error)
             return False
-        if self._faults:
-            self._well_again()
+        if rows:
+            self._offered = rows[-1].position
+        if not self._durable <= durable <= self._offered:
+            raise ValueError(
+                f"sink {self.name}: calls {durable} durable, between {self._durable} and {self._offered} were possible"
+            )
+        self._well_again()
         # First remembered, then marked: rows whose mark the ledger could not keep must not be written again.
-        self._position = rows[-1].position
-        self.records += len(rows)
+        moved = durable - self._durable
+        self._durable = durable
+        self.records += moved
         self._mark()
-        return True
+        return bool(rows) or moved > 0
 
     def close(self) -> None:
         """Close the sink."""
         self._sink.close()
 
     def _recover(self) -> None:
-        self._marked = self._outbox.register_sink(self.name)
-        self._position = self._sink.recover(
+        self._marked = self._outbox.register(self.name)
+        self._durable = self._offered = self._sink.recover(
             self._marked, lambda position: self._outbox.pending(self.name, BATCH_ROWS, position)
         )
         self._recovered = True
 
     def _mark(self) -> None:
-        if self._position != self._marked:
-            self._outbox.delivered(self.name, self._position)
-            self._marked = self._position
+        if self._durable != self._marked:
+            self._outbox.delivered(self.name, self._durable)
+            self._marked = self._durable
 
     def _failed(self, error: SinkError) -> None:
         cause, reason = error.__cause__, str(error)
@@ -119,6 +123,8 @@ class Delivery:
         self.fault = reason
 
     def _well_again(self) -> None:
+        if not self._faults:
+            return
         logger.info("sink.recovered", sink=self.name, attempts=self._faults)
         self._faults = 0
         self.fault = None

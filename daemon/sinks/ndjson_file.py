@@ -5,12 +5,13 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import structlog
 
-from daemon.ports import OutboxRow
+from daemon.ports.outbox import OutboxRow
+from daemon.ports.sink import Pending
 from daemon.sinks.tail import Tail
 from pipeline.errors import SinkError
 from pipeline.finding import LEVELS, Level
@@ -24,7 +25,7 @@ Lines = Sequence[tuple[int, bytes]]  # (position, bytes with the line end)
 
 
 class NdjsonFile:
-    """A `daemon.ports.Sink`.
+    """A `daemon.ports.sink.Sink` that holds nothing back.
 
     The file is the proof of what was delivered. After a crash, and after every failed write, its end is compared with
     the rows that are to be written: what is there already is made durable and passed over, a torn last line is
@@ -57,8 +58,9 @@ class NdjsonFile:
         self._end = 0  # where our last line ended; others may have changed the file since
         self._unsynced = False  # a sync has failed, or is under way
         self._sure = False  # everything that we began to write is known to be written
+        self._durable = 0  # position up to which all is on disk
 
-    def recover(self, delivered: int, pending: Callable[[int], Sequence[OutboxRow]]) -> int:
+    def recover(self, delivered: int, pending: Pending) -> int:
         """Find the rows after `delivered` that are in the file already; a torn last line is completed.
 
         Raises:
@@ -78,12 +80,13 @@ class NdjsonFile:
         except OSError as error:
             raise _explain(self._path, error) from error
         self._sure = True
+        self._durable = position
         if position != delivered:
             logger.info("sink.adopted", sink=self.name, after=delivered, up_to=position)
         return position
 
-    def write(self, rows: Sequence[OutboxRow]) -> None:
-        """Append the rows that this sink wants, and wait until they are on disk.
+    def write(self, rows: Sequence[OutboxRow]) -> int:
+        """Append the rows that this sink wants, and wait until they are on disk; returns the last row's position.
 
         Raises:
             SinkError: when it cannot just now; offer the same rows again, or more of them.
@@ -98,6 +101,9 @@ class NdjsonFile:
                 self._sure = True
         except OSError as error:
             raise _explain(self._path, error) from error
+        if rows:
+            self._durable = rows[-1].position
+        return self._durable
 
     def close(self) -> None:
         """Close the file; everything that was reported as written is durable."""

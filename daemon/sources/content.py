@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 
-from daemon.ports import FileIdentity, FileState
+from daemon.ports.inputs import FileIdentity, FileState
 from daemon.sources.identity import HEAD_BYTES, TAIL_BYTES, birth_ns
 from pipeline.keys import content_digest
 

@@ -3,31 +3,40 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import structlog
 
-from daemon.ports import Intake
+from daemon.ports.inputs import Intake
+from daemon.ports.source import Taken
 from daemon.sources.settings import WatchSettings
 from daemon.sources.sweep import Sweeper
 from daemon.sources.tracked import SweepResult
 from daemon.sources.watch import DirectoryWatch
+from pipeline.errors import SourceError
 from pipeline.report.limits import Limits
 
 logger = structlog.get_logger(__name__)
 
 _TELL_S = 1.0  # a first sweep may take minutes
 _RETRY_S = 1.0  # when something moved, or was short, during a sweep
+_BLOCKED_S = 0.1  # before a run that is to end looks whether the ledger has room again
 
 
 class ReportDirectory:
-    """Sweeps at the start, when a directory changed, when a deadline falls, and every few seconds in any case.
+    """A `daemon.ports.source.Source`.
+
+    Sweeps at the start, when a directory changed, when a deadline falls, and every few seconds in any case.
 
     Attributes:
+        ready: every root is there and was swept; one report that cannot be read holds nobody up.
         last: of the latest sweep, for status and metrics.
         swept_at: when a sweep last got on (monotonic); stands still when the source hangs.
         polling: events are not to be had for all of the tree, so it is swept every `poll_s`.
     """
+
+    kind = "directory"
+    name = "directory"
 
     def __init__(
         self,
@@ -38,21 +47,20 @@ class ReportDirectory:
         clock: Callable[[], float] = time.monotonic,
         excluded: Sequence[str] = (),
         blocked: Callable[[], bool] = lambda: False,
-        on_sweep: Callable[[SweepResult], None] = lambda result: None,
     ) -> None:
         """Args:
         excluded: our own output and state, never read.
         blocked: says that the ledger takes nothing more just now.
-        on_sweep: called after each sweep, on the loop, and with what was done so far during a long one.
         """
         self._settings = settings
         self._clock = clock
-        self._on_sweep = on_sweep
+        self._told: Callable[[Taken], None] = lambda taken: None
         self._sweeper = Sweeper(intake, limits, settings, clock=clock, excluded=excluded, blocked=blocked)
         self._wanted: asyncio.Event = asyncio.Event()
         self._everything = True
         self._watch: DirectoryWatch | None = None
         self._unwatched: list[str] = []
+        self.ready = False
         self.last = SweepResult()
         self._missing: tuple[str, ...] = ()
         self.swept_at = clock()
@@ -86,7 +94,7 @@ class ReportDirectory:
         """Count the directories that inotify had no watch for."""
         return len(self._watch.unwatched) if self._watch is not None else 0
 
-    def request_sweep(self) -> None:
+    def look_again(self) -> None:
         """Sweep everything as soon as possible (SIGHUP, or room in the ledger again)."""
         self._everything = True
         self._wanted.set()
@@ -95,12 +103,22 @@ class ReportDirectory:
         """Close one file that can be opened again, for a part that has run out of descriptors."""
         return self._sweeper.release()
 
-    async def run(self, stop: asyncio.Event) -> None:
+    async def run(self, stop: asyncio.Event, told: Callable[[Taken], None], *, dry: bool = False) -> None:
         """Sweep until told to stop, then read what would be lost and close all files.
 
+        A `dry` run reads all that is there and waits for nothing: cut reports are refused, open scans closed.
+
+        Args:
+            told: called after each sweep, on the loop, and with what was done so far during a long one.
+
         Raises:
+            SourceError: when a root of a dry run is not there.
             LedgerError: when the ledger takes nothing more. Files that are gone stay open, and the next run goes on.
         """
+        self._told = told
+        if dry:
+            await self._read_all(stop)
+            return
         loop = asyncio.get_running_loop()
         self._everything = True
         if self._settings.watch == "auto":
@@ -118,6 +136,20 @@ class ReportDirectory:
             if stop.is_set():
                 self._sweeper.close_files()
 
+    async def _read_all(self, stop: asyncio.Event) -> None:
+        try:
+            while not stop.is_set():
+                result = SweepResult()
+                await self._go_through(self._sweeper.final_steps(result), result)
+                if result.missing_roots:
+                    raise SourceError(f"{result.missing_roots[0]}: is not there")
+                if not result.unread_bytes:
+                    break
+                await asyncio.sleep(_BLOCKED_S)
+            self._report(self._sweeper.close())
+        finally:
+            self._sweeper.close_files()
+
     async def _sweep_once(self) -> None:
         self._wanted.clear()
         paths: set[str] | None = set()
@@ -132,12 +164,16 @@ class ReportDirectory:
             paths = None if dirty is None or paths is None else dirty
         self._everything = False
         result = SweepResult()
+        await self._go_through(self._sweeper.steps(paths, result), result)
+
+    async def _go_through(self, steps: Iterator[None], result: SweepResult) -> None:
         told_at = self._clock()
-        for _ in self._sweeper.steps(paths, result):
+        for _ in steps:
             await asyncio.sleep(0)
             if self._clock() - told_at >= _TELL_S:
                 told_at = self.swept_at = self._clock()
-                self._on_sweep(result.part())
+                part = result.part()
+                self._told(Taken(part.bytes_read, part.admitted))
         self._report(result)
 
     def _revive(self, watch: DirectoryWatch) -> None:
@@ -168,7 +204,8 @@ class ReportDirectory:
         self.swept_at = self._clock()
         if result.full:
             self.swept_fully_at = self.swept_at
-        self._on_sweep(result)
+            self.ready = not result.missing_roots and not set(self._settings.roots).intersection(result.unreadable)
+        self._told(Taken(result.bytes_read, result.admitted))
 
     async def _sleep(self, stopping: "asyncio.Task[bool]") -> None:
         now = self._clock()

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from daemon.ports import FileIdentity, FileState, Intake
+from daemon.ports.inputs import FileIdentity, FileState, Intake
 from daemon.sources.content import Content, begins, continues, identify
 from daemon.sources.descriptors import DescriptorPool
 from daemon.sources.identity import read_all

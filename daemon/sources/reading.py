@@ -9,7 +9,7 @@ from typing import Literal
 
 import structlog
 
-from daemon.ports import FileIdentity, FileState, Intake
+from daemon.ports.inputs import FileIdentity, FileState, Intake
 from daemon.sources.content import Content, continues, end_of_lines, identify
 from daemon.sources.identity import HEAD_BYTES, read_all
 from daemon.sources.lines import Line, LineReader

@@ -1,139 +1,329 @@
 """Reports from standard input or another stream of bytes that can be read only once."""
 
-from collections.abc import Callable, Iterator
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any, Literal, Protocol
 
-from daemon.ports import FileIdentity, FileState, Intake
+from daemon.ports.inputs import Admitted, FileIdentity, FileState, Intake
+from daemon.ports.source import Taken
 from daemon.sources.identity import HEAD_BYTES, TAIL_BYTES
-from daemon.sources.tracked import SweepResult
-from pipeline.errors import ReportError
+from daemon.sources.whole import read_whole
+from pipeline.errors import SourceError
 from pipeline.finding import EXCERPT_BYTES, Reject
 from pipeline.keys import content_digest
-from pipeline.report.limits import Limits, line_too_long, too_large
-from pipeline.report.read import is_stream, read_document
+from pipeline.report.limits import Limits, line_too_long
+from pipeline.report.read import is_stream
 from pipeline.report.records import BadLine, BlankLine, StreamRecord
 from pipeline.report.stream import parse_line
 
 NAME = "-"
 READ_BYTES = 1 << 16
+_TELL_S = 1.0  # between two signs of life, and two looks at whether the ledger has room again
+
+Read = Callable[[int], Awaitable[bytes]]  # gives at most so many bytes, as soon as there are any; none at the end
 
 
 class StandardInput:
-    """Admits NDJSON line by line as it comes, and anything else when it has ended.
+    """A `daemon.ports.source.Source`: admits NDJSON line by line as it comes, and anything else when it has ended.
 
-    What was read once cannot be read again, so there is nothing to resume: whatever an earlier run left open is
-    closed, and a report that is piped in once more is a redelivery for the ledger to recognise.
+    What was read once cannot be read again, so there is nothing to resume in another process: whatever an earlier run
+    left open is closed, and a report that is piped in once more is a redelivery for the ledger to recognise.
     """
 
+    kind = "stdin"
+    name = NAME
+    ready = True  # nothing is missed: the writer waits for us
+    healthy = True
+    overflows = 0
+
     def __init__(
-        self, read: Callable[[int], bytes], intake: Intake, limits: Limits, host_key: str | None = None
+        self,
+        read: Read,
+        intake: Intake,
+        limits: Limits,
+        host_key: str | None = None,
+        *,
+        blocked: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Args: `read`: gives at most so many bytes, as soon as there are any; nothing at the end (`read1`)."""
+        """Nothing is read before `run`.
+
+        Args:
+            blocked: says that the ledger takes nothing more just now.
+        """
         self._read = read
         self._intake = intake
         self._limits = limits
         self._host_key = host_key
+        self._blocked = blocked
+        self._begun = self._ended = False
+        self._beginning = b""  # until it shows what it is
+        self._content: _Content | None = None
+        self._file: FileState | None = None
+        self._reading: asyncio.Future[bytes] | None = None
+        self._taken = Taken()  # that nobody was told of
 
-    def read_all(self) -> SweepResult:
-        """Read to the end."""
-        result = SweepResult()
-        for _ in self.steps(result):
-            pass
-        return result
+    def problems(self) -> list[str]:
+        """Say that there are none."""
+        return []
 
-    def steps(self, result: SweepResult) -> Iterator[None]:
-        """Do what `read_all` does; yields after each read."""
+    def look_again(self) -> None:
+        """Do nothing: everything is read as it comes."""
+
+    def release(self) -> bool:
+        """Give nothing back: the one descriptor is in use."""
+        return False
+
+    async def run(self, stop: asyncio.Event, told: Callable[[Taken], None], *, dry: bool = False) -> None:
+        """Read to the end or until told to stop, and close the open scan. Not `dry`, wait then until told to stop.
+
+        Raises:
+            SourceError: when it cannot be read.
+            LedgerError: when the ledger takes nothing more. Run again, it hands over what it has read, and goes on.
+        """
+        told_at = asyncio.get_running_loop().time()
+        self._begin()
+        try:
+            while not self._ended and not stop.is_set():
+                data = await self._next(stop)
+                if data is not None:
+                    self._take(data)
+                self._hand_over()
+                now = asyncio.get_running_loop().time()
+                if self._taken.admitted.scans or now - told_at >= _TELL_S:
+                    told_at = now
+                    self._tell(told)
+        finally:
+            if self._reading is not None:
+                self._reading.cancel()
+                self._reading = None
+        self._hand_over()
+        self._close()
+        self._tell(told)
+        while not dry and not stop.is_set():
+            await _wait(stop)
+            self._tell(told)
+
+    async def _next(self, stop: asyncio.Event) -> bytes | None:
+        """Give the next bytes; None when there are none for a while, or when it is time to stop."""
+        if self._blocked():
+            await _wait(stop)
+            return None
+        if self._reading is None:
+            self._reading = asyncio.ensure_future(self._read(READ_BYTES))
+        await _wait(stop, self._reading)
+        if not self._reading.done():
+            return None
+        reading, self._reading = self._reading, None
+        try:
+            return reading.result()
+        except OSError as error:
+            raise SourceError(f"standard input: cannot be read: {error.strerror}") from error
+
+    def _take(self, data: bytes) -> None:
+        """Take the next bytes, none at the end."""
+        if self._content is None:
+            self._beginning += data
+            answer = is_stream(self._beginning, self._limits) if data else None
+            if answer is None and data and len(self._beginning) <= self._limits.max_bytes:
+                return
+            self._content = _Lines(self._limits) if answer else _Document(self._limits)
+            self._content.take(self._beginning)
+            self._beginning = self._beginning[:HEAD_BYTES]
+        else:
+            self._content.take(data)
+        if not data or self._content.full:
+            self._ended = True
+            self._content.end()
+
+    # The ledger
+
+    def _begin(self) -> None:
+        """Close what an earlier run left open."""
+        if self._begun:
+            return
         for state in self._intake.files():
             if state.path == NAME:
                 self._intake.drop_file(state.file_id)
-        head = b""
-        answer: bool | None = None
-        while answer is None and len(head) <= self._limits.max_bytes:
-            data = self._read(READ_BYTES)
-            if not data:
-                break
-            head += data
-            answer = is_stream(head, self._limits)
-            yield
-        state = self._intake.add_file(NAME, _identity(head), "stream" if answer else "document")
-        try:
-            if answer:
-                yield from self._lines(state, head, result)
-            else:
-                yield from self._document(state, head, result)
-        finally:
-            self._intake.drop_file(state.file_id)
+        self._begun = True
 
-    def _document(self, state: FileState, head: bytes, result: SweepResult) -> Iterator[None]:
-        parts = [head]
-        size = len(head)
-        while size <= self._limits.max_bytes and (data := self._read(READ_BYTES)):
-            parts.append(data)
-            size += len(data)
-            yield
-        raw = b"".join(parts)
-        result.bytes_read += size
-        state = FileState(state.file_id, NAME, state.identity, "document", size, digest=content_digest(raw))
-        try:
-            if size > self._limits.max_bytes:
-                raise too_large(self._limits)
-            document = read_document(raw, self._limits, final=True)
-        except ReportError as error:
-            reject = Reject(error.reason, error.detail, error.offset, excerpt=raw[:EXCERPT_BYTES])
-            result.add(self._intake.admit_document(state, [], [reject], self._host_key))
+    def _hand_over(self) -> None:
+        """Give the ledger what it has not taken yet."""
+        if self._content is None or not self._content.due:
             return
-        result.add(self._intake.admit_document(state, document.reports, document.rejects, self._host_key))
+        if self._file is None:
+            self._file = self._intake.add_file(NAME, _identity(self._beginning), self._content.kind)
+        before = self._file.offset
+        self._file, admitted = self._content.hand_over(self._intake, self._file, self._host_key)
+        self._taken = Taken(self._taken.bytes_read + self._file.offset - before, self._taken.admitted + admitted)
 
-    def _lines(self, state: FileState, rest: bytes, result: SweepResult) -> Iterator[None]:
-        offset = 0  # of `rest`
-        too_long: bytes | None = None  # the beginning of a line that is being passed over
-        line_offset = 0
-        tail = b""
-        ended = False
-        while not ended:
-            records: list[tuple[int, StreamRecord]] = []
-            end = len(rest) if ended else rest.rfind(b"\n") + 1
-            for text in rest[:end].splitlines(keepends=True) if False else _split(rest[:end]):
-                if too_long is not None:
-                    records.append((line_offset, self._too_long(line_offset, too_long)))
-                    too_long = None
-                else:
-                    records.append((offset, self._record(text, offset)))
-                offset += len(text)
-            tail = (tail + rest[:end])[-TAIL_BYTES:]
-            rest = rest[end:]
-            if len(rest) > self._limits.max_line_bytes:
-                if too_long is None:
-                    too_long, line_offset = rest[:EXCERPT_BYTES], offset
-                offset += len(rest)
-                tail = (tail + rest)[-TAIL_BYTES:]
-                rest = b""
-            if records or end:
-                state = self._admit(state, records, offset, tail, result)
-            yield
-            data = self._read(READ_BYTES)
-            ended = not data
-            rest += data
-        last: list[tuple[int, StreamRecord]] = []
-        if too_long is not None:
-            last.append((line_offset, self._too_long(line_offset, too_long)))
-        elif rest.strip():
-            last.append((offset, self._record(rest, offset)))
-        self._admit(state, last, offset + len(rest), (tail + rest)[-TAIL_BYTES:], result)
+    def _close(self) -> None:
+        if self._file is not None:
+            self._intake.drop_file(self._file.file_id)
+            self._file = self._content = None
 
-    def _admit(
-        self, state: FileState, records: list[tuple[int, StreamRecord]], offset: int, tail: bytes, result: SweepResult
-    ) -> FileState:
-        result.bytes_read += offset - state.offset
-        state = FileState(state.file_id, NAME, state.identity, "stream", offset, content_digest(tail))
-        records = [pair for pair in records if not isinstance(pair[1], BlankLine)]
-        result.add(self._intake.admit_records(state, records, self._host_key))
-        return state
+    def _tell(self, told: Callable[[Taken], None]) -> None:
+        taken, self._taken = self._taken, Taken()
+        told(taken)
 
-    def _record(self, text: bytes, offset: int) -> StreamRecord:
-        return parse_line(text, offset, self._limits)
 
-    def _too_long(self, offset: int, beginning: bytes) -> BadLine:
-        return BadLine(Reject("line_too_long", line_too_long(self._limits), offset, excerpt=beginning))
+class _Content(Protocol):
+    """What is read, on its way into the ledger.
+
+    Attributes:
+        due: there is something that the ledger has not taken.
+        full: nothing more is to be read, because more cannot be used.
+    """
+
+    kind: Literal["document", "stream"]
+
+    @property
+    def due(self) -> bool: ...
+
+    @property
+    def full(self) -> bool: ...
+
+    def take(self, data: bytes) -> None: ...
+
+    def end(self) -> None: ...
+
+    def hand_over(self, intake: Intake, file: FileState, host_key: str | None) -> tuple[FileState, Admitted]: ...
+
+
+class _Document:
+    """Collects a whole document."""
+
+    kind: Literal["document", "stream"] = "document"
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._parts: list[bytes] = []
+        self._size = 0
+        self.due = False
+
+    @property
+    def full(self) -> bool:
+        return self._size > self._limits.max_bytes
+
+    def take(self, data: bytes) -> None:
+        self._parts.append(data)
+        self._size += len(data)
+
+    def end(self) -> None:
+        self.due = True
+
+    def hand_over(self, intake: Intake, file: FileState, host_key: str | None) -> tuple[FileState, Admitted]:
+        raw = b"".join(self._parts)
+        state = replace(file, offset=len(raw), digest=content_digest(raw))
+        document = read_whole(raw, self._limits)
+        admitted = intake.admit_document(state, document.reports, document.rejects, host_key)
+        self.due = False
+        return state, admitted
+
+
+class _Lines:
+    """Cuts a stream into lines and parses them as they come."""
+
+    kind: Literal["document", "stream"] = "stream"
+    full = False
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._records: list[tuple[int, StreamRecord]] = []
+        self._rest = b""  # the beginning of a line
+        self._offset = 0  # of `_rest`
+        self._tail = b""  # of what came before it
+        self._too_long: tuple[int, bytes] | None = None  # a line that is passed over: where it begins, and with what
+        self.due = False
+
+    def take(self, data: bytes) -> None:
+        self._rest += data
+        end = self._rest.rfind(b"\n") + 1
+        for line in _split(self._rest[:end]):
+            self._add(line)
+            self._offset += len(line)
+        self._pass(end)
+        if len(self._rest) > self._limits.max_line_bytes:
+            if self._too_long is None:
+                self._too_long = self._offset, self._rest[:EXCERPT_BYTES]
+            self._offset += len(self._rest)
+            self._pass(len(self._rest))
+        self.due = self.due or end > 0
+
+    def end(self) -> None:
+        """Take what is left for a line, too."""
+        if self._too_long is not None or self._rest.strip():
+            self._add(self._rest)
+        self._offset += len(self._rest)
+        self._pass(len(self._rest))
+        self.due = True
+
+    def hand_over(self, intake: Intake, file: FileState, host_key: str | None) -> tuple[FileState, Admitted]:
+        state = replace(file, offset=self._offset, tail_digest=content_digest(self._tail))
+        admitted = intake.admit_records(state, self._records, host_key)
+        self._records = []
+        self.due = False
+        return state, admitted
+
+    def _add(self, line: bytes) -> None:
+        if self._too_long is not None:
+            offset, beginning = self._too_long
+            self._too_long = None
+            record: StreamRecord = BadLine(
+                Reject("line_too_long", line_too_long(self._limits), offset, excerpt=beginning)
+            )
+        else:
+            offset, record = self._offset, parse_line(line, self._offset, self._limits)
+        if not isinstance(record, BlankLine):
+            self._records.append((offset, record))
+
+    def _pass(self, length: int) -> None:
+        """Let go of the beginning of what is in hand."""
+        self._tail = (self._tail + self._rest[:length])[-TAIL_BYTES:]
+        self._rest = self._rest[length:]
+
+
+class Descriptor:
+    """Reads a descriptor without keeping the event loop waiting, whatever it is: a pipe, a terminal, a file."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    async def __call__(self, length: int) -> bytes:
+        """Give at most `length` bytes, as soon as there are any; none at the end.
+
+        Raises:
+            OSError: when it cannot be read.
+        """
+        while True:
+            await self._readable()
+            try:
+                return os.read(self._descriptor, length)
+            except BlockingIOError:  # somebody else was quicker
+                continue
+
+    async def _readable(self) -> None:
+        loop = asyncio.get_running_loop()
+        ready = asyncio.Event()
+        try:
+            loop.add_reader(self._descriptor, ready.set)
+        except PermissionError:  # of epoll, which does not watch files: they never keep anybody waiting
+            await asyncio.sleep(0)
+            return
+        try:
+            await ready.wait()
+        finally:
+            loop.remove_reader(self._descriptor)
+
+
+async def _wait(stop: asyncio.Event, *others: asyncio.Future[Any]) -> None:
+    """Wait for a sign of life to be due, for the word to stop, or for something else."""
+    stopping: asyncio.Future[Any] = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({stopping, *others}, timeout=_TELL_S, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
 
 
 def _split(data: bytes) -> list[bytes]:
@@ -142,5 +332,4 @@ def _split(data: bytes) -> list[bytes]:
 
 
 def _identity(head: bytes) -> FileIdentity:
-    head = head[:HEAD_BYTES]
     return FileIdentity(0, 0, None, len(head), content_digest(head))

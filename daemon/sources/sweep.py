@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import structlog
 
-from daemon.ports import Intake
+from daemon.ports.inputs import Intake
 from daemon.sources.content import Content, begins, continues, end_of_lines, share_beginning
 from daemon.sources.descriptors import DescriptorPool, Exhausted
 from daemon.sources.identity import NotRegular, birth_ns, opened_path
@@ -102,9 +102,16 @@ class Sweeper:
 
         For a run that ends when it has read what it found.
         """
+        result = SweepResult()
+        for _ in self.final_steps(result):
+            pass
+        return result
+
+    def final_steps(self, result: SweepResult) -> Iterator[None]:
+        """Do what `finish` does; yields after each transaction."""
         self._reader.final = True
         try:
-            return self.sweep()
+            yield from self.steps(None, result)
         finally:
             self._reader.final = False
 

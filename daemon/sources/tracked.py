@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, fields, replace
 
-from daemon.ports import Admitted, FileState
+from daemon.ports.inputs import Admitted, FileState
 
 Signature = tuple[int, int, int]  # size, mtime_ns, ctime_ns: compared for equality only, never for order
 

@@ -36,7 +36,7 @@ _KEPT_AT_ONCE = 8  # answers that one transaction keeps, and that a crash can lo
 
 
 class Paused(Exception):
-    """Raised by `Resources.between` to leave a graph in the middle of a node; run again, it goes on there."""
+    """Raised by `ScanSession.between` to leave a graph in the middle of a node; run again, it goes on there."""
 
 
 class Resources:
@@ -45,7 +45,6 @@ class Resources:
     Attributes:
         notice: why there is no model where one was wanted; for people, in one line.
         texts: whose words a finding that a model analysed gets; see `FindingWriter`.
-        between: called after each answer of the model, which may take long; may raise `Paused`.
     """
 
     def __init__(
@@ -62,7 +61,6 @@ class Resources:
     ) -> None:
         self.notice = notice
         self.texts: Texts = texts
-        self.between: Callable[[], None] = _go_on
         self.knowledge = knowledge
         self.policy = policy
         self.intel = intel
@@ -92,7 +90,12 @@ def _go_on() -> None:
 
 
 class ScanSession:
-    """One scan on the resources."""
+    """One scan on the resources.
+
+    Attributes:
+        between: called after each answer of the model, which may take long; may raise `Paused`. Its owner sets it:
+            the resources are shared with others, who must not be paused by it.
+    """
 
     def __init__(
         self,
@@ -103,6 +106,7 @@ class ScanSession:
     ) -> None:
         """Index, correlate and compare the scan; `prior` is None where no baseline is kept."""
         self._resources = resources
+        self.between: Callable[[], None] = _go_on
         self.index: ScanIndex = index_scan(context, findings, resources.classes)
         self.groups = resources.correlator.correlate(self.index)
         self.comparison: Comparison | None = (
@@ -230,7 +234,7 @@ class ScanSession:
                 if len(fresh) >= _KEPT_AT_ONCE:
                     self._answers.put(fresh)
                     fresh = {}
-                self._resources.between()
+                self.between()
         finally:
             self._answers.put(fresh)
 

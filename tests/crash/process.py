@@ -119,7 +119,7 @@ class Agent:
         with contextlib.suppress(LedgerError), self.look() as ledger:
             return any(
                 state.digest == digest or (state.kind == "stream" and state.offset == len(content))
-                for state in ledger.files()
+                for state in ledger.inputs.files()
                 if state.path == str(path)  # one that was replaced is remembered for a while
             )
         return False
@@ -153,7 +153,7 @@ class Agent:
             return sorted(
                 (str(Path(row.source).relative_to(self.root)), row.reason, row.detail, row.offset or 0, row.path or "",
                  row.digest or "", row.excerpt, row.state)
-                for row in ledger.quarantine_list()
+                for row in ledger.quarantine.rows()
             )  # fmt: skip
 
     def unmarked(self, written: bytes) -> int:
@@ -164,7 +164,7 @@ class Agent:
 
     def _marked(self, state: Path) -> int:
         with Ledger.open(state, clock=time.time) as ledger:
-            return max(ledger.sinks().values(), default=0)
+            return max(ledger.outbox.sinks().values(), default=0)
 
     def cut_power(self, choose: Callable[[int, int], int]) -> None:
         """Lose what no sync has made durable: of the ledger's WAL, of the checkpoints, and of the output.

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from daemon.checkpoints import Checkpoints
+from daemon.compose import open_shard
 from daemon.ledger import Ledger
 from daemon.metrics import Metrics
 from daemon.notify import Notifier
 from daemon.service import Service
-from daemon.settings import MetricsSettings, OutputSettings, Settings
-from daemon.sinks.delivery import Delivery
-from daemon.sinks.ndjson_file import NdjsonFile
+from daemon.settings import AnalysisSettings, MetricsSettings, OutputSettings, Settings
+from daemon.shard import Shard
 from daemon.sources.settings import WatchSettings
 from daemon.worker import Worker
 from tests.pipeline.sessions import resources
@@ -48,6 +48,7 @@ class House:
         self.settings = Settings(
             state_dir=self.state,
             output=OutputSettings(path=self.output),
+            analysis=AnalysisSettings(batch_size=64),
             metrics=MetricsSettings(path=base / "metrics.prom", every_s=0.01),
             watch=WatchSettings(
                 **{
@@ -60,6 +61,7 @@ class House:
             ),
         )
         self.ledger: Ledger
+        self.shard: Shard
         self.worker: Worker
         self.service: Service
 
@@ -88,7 +90,7 @@ class House:
         """Wait until everything that was fed is delivered."""
 
         def done() -> bool:
-            return not self.ledger.waiting().findings and not any(self.ledger.backlog().values())
+            return not self.ledger.waiting().findings and not any(self.ledger.outbox.backlog().values())
 
         swept = self.said.count("WATCHDOG=1")
         await self.until(lambda: done() and self.said.count("WATCHDOG=1") > swept + 1, "quiet")
@@ -112,19 +114,10 @@ class House:
             self._manager.setblocking(False)
             self._manager.bind(str(address))
             checkpoints = Checkpoints(self.state / "checkpoints.db")
-            sink = NdjsonFile(self.output, rotate_bytes=1 << 30, keep_segments=8)
-            self.ledger.register_sink(sink.name)
-            self.worker = Worker(self.ledger, resources(), checkpoints, 64)
+            self.shard = open_shard(self.settings, self.ledger, resources(), checkpoints, clock=self.clock)
+            self.worker = self.shard.worker
             notifier = Notifier({"NOTIFY_SOCKET": str(address)})
-            self.service = Service(
-                self.settings,
-                self.ledger,
-                self.worker,
-                [Delivery(self.ledger, sink, self.clock)],
-                notifier,
-                Metrics(),
-                self.clock,
-            )
+            self.service = Service([self.shard], self.settings.metrics, notifier, Metrics(), self.clock)
             self._daemon = asyncio.ensure_future(self.service.run())
             try:
                 await script(self)

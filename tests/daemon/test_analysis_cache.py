@@ -24,7 +24,7 @@ def test_answers_are_shared_with_a_daemon_that_is_running(tmp_path: Path) -> Non
     with Ledger.open(tmp_path, clock=clock) as daemons:
         with analysis_cache.analysis_cache(tmp_path) as cache:
             cache.store_analyses(ROWS)
-        assert daemons.cached_analyses(list(ROWS)) == ROWS
+        assert daemons.analyses.cached_analyses(list(ROWS)) == ROWS
 
 
 def test_a_user_gets_a_ledger_of_his_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,7 +34,7 @@ def test_a_user_gets_a_ledger_of_his_own(tmp_path: Path, monkeypatch: pytest.Mon
         cache.store_analyses(ROWS)
     monkeypatch.undo()
     with Ledger.open(state, clock=clock) as ledger:
-        assert ledger.cached_analyses(list(ROWS)) == ROWS
+        assert ledger.analyses.cached_analyses(list(ROWS)) == ROWS
 
 
 def test_root_makes_no_ledger_that_the_service_could_not_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

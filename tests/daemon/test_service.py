@@ -13,9 +13,12 @@ import pytest
 from structlog.testing import capture_logs
 
 import daemon.service
+import daemon.shard
 from daemon.cli.exits import Exit
 from daemon.ledger import Ledger
-from daemon.service import FORCED, Progress
+from daemon.service import FORCED
+from daemon.shard import Progress
+from daemon.sources.directory import ReportDirectory
 from daemon.sources.tracked import SweepResult
 from pipeline.errors import LedgerError
 from tests.daemon.house import House
@@ -32,7 +35,7 @@ def logs() -> Iterator[list[Any]]:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beat fast and wait shortly."""
     monkeypatch.setattr(daemon.service, "_HEARTBEAT_S", 0.01)
-    monkeypatch.setattr(daemon.service, "_RETRY_S", (0.01,))
+    monkeypatch.setattr(daemon.shard, "_RETRY_S", (0.01,))
 
 
 def events(logs: list[Any]) -> list[str]:
@@ -58,15 +61,16 @@ def test_one_report_that_cannot_be_read_does_not_keep_it_from_being_ready(tmp_pa
     async def script(house: House) -> None:
         root = str(house.root)
         await house.until(lambda: "READY=1" in house.said)
-        house.service._ready = False
-        house.service._swept(SweepResult(full=True, unreadable=(root,)))
-        assert not house.service._ready
-        house.service._swept(SweepResult(full=True, missing_roots=(root,)))
-        assert not house.service._ready
-        house.service._swept(SweepResult(full=False))
-        assert not house.service._ready
-        house.service._swept(SweepResult(full=True, unreadable=(f"{root}/a.json",)))
-        assert house.service._ready
+        (source,) = house.shard.sources
+        assert isinstance(source, ReportDirectory) and source.ready
+        source._report(SweepResult(full=True, unreadable=(root,)))
+        assert not source.ready
+        source._report(SweepResult(full=False))
+        assert not source.ready
+        source._report(SweepResult(full=True, unreadable=(f"{root}/a.json",)))
+        assert source.ready
+        source._report(SweepResult(full=True, missing_roots=(root,)))
+        assert not source.ready
 
     House(tmp_path).run(script)
 
@@ -96,14 +100,14 @@ def test_pings_stop_when_a_part_gets_nowhere_and_go_on_when_it_does(
 
     async def script(house: House) -> None:
         await house.until(lambda: house.said.count("WATCHDOG=1") > 3, "pings")
-        house.service._progress.mark("model")  # a part that never says another word
+        house.shard.progress.mark("model")  # a part that never says another word
         house.ahead += 121
         await house.until(lambda: ["model"] in stalled(), "only that part is stalled")
         pings = house.said.count("WATCHDOG=1")
         beats = len(house.statuses())
         await house.until(lambda: len(house.statuses()) > beats + 5)
         assert house.said.count("WATCHDOG=1") == pings
-        house.service._progress.mark("model")
+        house.shard.progress.mark("model")
         await house.until(lambda: house.said.count("WATCHDOG=1") > pings, "pings again")
 
     House(tmp_path).run(script)
@@ -137,7 +141,7 @@ def test_f32_the_first_signal_finishes_what_is_in_hand(tmp_path: Path, quick: No
     total = len(report("db02-full.json.gz").findings)
     assert 0 < written < total
     with Ledger.open(house.state, clock=lambda: 0.0) as ledger:
-        assert set(ledger.backlog().values()) == {0}
+        assert set(ledger.outbox.backlog().values()) == {0}
         assert ledger.waiting().findings == total
         assert ledger.fsck() == []
 
@@ -163,9 +167,9 @@ def test_sighup_sweeps_everything_at_once(tmp_path: Path, quick: None) -> None:
         await house.until(lambda: "READY=1" in house.said)
         house.feed("web01-ioc.json")
         await asyncio.sleep(0.05)
-        assert not house.ledger.files()  # polled once an hour
+        assert not house.ledger.inputs.files()  # polled once an hour
         os.kill(os.getpid(), signal.SIGHUP)
-        await house.until(lambda: len(house.ledger.files()) == 1, "read")
+        await house.until(lambda: len(house.ledger.inputs.files()) == 1, "read")
 
     House(tmp_path, watch="poll", poll_s=3600.0, full_sweep_s=3600.0).run(script)
 
@@ -173,7 +177,7 @@ def test_sighup_sweeps_everything_at_once(tmp_path: Path, quick: None) -> None:
 def test_f24_a_ledger_without_room_is_waited_for(tmp_path: Path, quick: None, logs: list[Any]) -> None:
     async def script(house: House) -> None:
         await house.until(lambda: "READY=1" in house.said)
-        connection: sqlite3.Connection = house.ledger._database.connection
+        connection: sqlite3.Connection = house.ledger.database.connection
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
         connection.execute(f"PRAGMA max_page_count={pages}")
         house.feed("web01-unpriv.json")
@@ -197,7 +201,7 @@ def test_a_damaged_ledger_ends_the_daemon(tmp_path: Path, quick: None, monkeypat
 
     async def script(house: House) -> None:
         await house.until(lambda: "READY=1" in house.said)
-        monkeypatch.setattr(house.ledger, "next_scan", damaged)
+        monkeypatch.setattr(house.ledger.work, "next_scan", damaged)
         with contextlib.suppress(AssertionError):  # that the daemon has ended
             await house.until(lambda: False)
 
@@ -210,7 +214,7 @@ def test_f36_a_slow_output_holds_the_inputs_back_and_everything_comes_in_the_end
 ) -> None:
     """The ledger takes no more than the limit and one report beyond it; the rest waits in its files."""
     limit = 150
-    monkeypatch.setattr(daemon.service, "MAX_BACKLOG", limit)
+    monkeypatch.setattr(daemon.shard, "MAX_BACKLOG", limit)
     names = ("web01-ioc.json", "web01-unpriv.json", "web01-base-default.json", "db02-drift-1.json", "db02-drift-2.json")
     most = max(len(report(name).findings) for name in names)
     total = sum(len(report(name).findings) for name in names)
@@ -223,11 +227,11 @@ def test_f36_a_slow_output_holds_the_inputs_back_and_everything_comes_in_the_end
             house.feed(name)
         beats = len(house.statuses())
         await house.until(lambda: len(house.statuses()) > beats + 60 and not house.ledger.waiting().findings)
-        held = max(house.ledger.backlog().values())
+        held = max(house.ledger.outbox.backlog().values())
         assert held > limit  # blocked, not merely slow
-        assert len(house.ledger.files()) < len(names)
+        assert len(house.ledger.inputs.files()) < len(names)
         house.output.rmdir()
-        await house.until(lambda: len(house.ledger.files()) == len(names), "the rest is read")
+        await house.until(lambda: len(house.ledger.inputs.files()) == len(names), "the rest is read")
         await house.quiet()
 
     house = House(tmp_path, haste=1000.0)
@@ -242,7 +246,7 @@ def test_f22_inputs_that_are_rotated_and_deleted_while_the_output_is_blocked_are
     async def script(house: House) -> None:
         house.output.mkdir()
         path = house.feed("web01-base-default.ndjson", "scan.ndjson")
-        await house.until(lambda: bool(house.ledger.files()), "read")
+        await house.until(lambda: bool(house.ledger.inputs.files()), "read")
         path.rename(path.with_name("scan.ndjson.1"))
         house.feed("web01-fs-hygiene.ndjson", "scan.ndjson")
         await house.until(lambda: house.ledger.status()["scans_done"] == 2, "both are analysed")

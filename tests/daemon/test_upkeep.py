@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-import daemon.service
+import daemon.shard
 from tests.daemon.house import House
 from tests.daemon.ledger.reports import scan
 
@@ -25,7 +25,7 @@ def test_what_is_delivered_goes_while_the_worker_never_rests(tmp_path: Path) -> 
 def test_a_scan_that_is_still_being_written_holds_no_other_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(daemon.service, "MAX_BACKLOG", 3)
+    monkeypatch.setattr(daemon.shard, "MAX_BACKLOG", 3)
 
     async def script(house: House) -> None:
         (house.root / "burst.ndjson").write_bytes(b"".join(line + b"\n" for line in scan(*"abcdef", emitted=99)))

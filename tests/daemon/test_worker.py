@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 import daemon.worker
 from daemon.checkpoints import Checkpoints
 from daemon.ledger import Ledger
-from daemon.ports import Batch
+from daemon.ports.work import Batch
 from daemon.worker import MAX_ATTEMPTS, Worker
 from pipeline.errors import LedgerError
 from pipeline.graph.batches import run_batch
@@ -35,7 +35,7 @@ class Shop:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.ledger = Ledger.open(directory, clock=lambda: 1_800_000_000.0)
-        self.ledger.register_sink(SINK)
+        self.ledger.outbox.register(SINK)
         self.resources: Resources = resources()
         self.opened: list[Checkpoints] = []
 
@@ -44,13 +44,13 @@ class Shop:
 
     def worker(self, queue: Any = None) -> Worker:
         self.opened.append(Checkpoints(self.checkpoints))
-        return Worker(queue or self.ledger, self.resources, self.opened[-1], SIZE)
+        return Worker(queue or self.ledger.work, self.resources, self.opened[-1], SIZE)
 
     def slow_worker(self) -> Worker:
         """Make one to which everything takes as long as a whole turn."""
         ticks = itertools.count()
         self.opened.append(Checkpoints(self.checkpoints))
-        return Worker(self.ledger, self.resources, self.opened[-1], SIZE, clock=lambda: float(next(ticks)))
+        return Worker(self.ledger.work, self.resources, self.opened[-1], SIZE, clock=lambda: float(next(ticks)))
 
     @property
     def checkpoints(self) -> Path:
@@ -61,7 +61,7 @@ class Shop:
             pass
 
     def written(self, kind: str = "finding") -> list[bytes]:
-        return [row.line for row in self.ledger.pending(SINK, 100_000) if row.kind == kind]
+        return [row.line for row in self.ledger.outbox.pending(SINK, 100_000) if row.kind == kind]
 
     def close(self) -> None:
         for checkpoints in self.opened:
@@ -137,7 +137,7 @@ def test_a_batch_that_was_run_but_not_committed_is_resumed(
     shop.take_in()
     before = shop.worker()
     before.step()
-    monkeypatch.setattr(shop.ledger, "commit_batch", refuse)
+    monkeypatch.setattr(shop.ledger.work, "commit_batch", refuse)
     with pytest.raises(LedgerError):
         before.step()
     monkeypatch.undo()
@@ -162,14 +162,14 @@ def test_a_ledger_that_fails_for_a_while_costs_nothing(
     shop: Shop, expected: tuple[list[bytes], list[bytes]], method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop.take_in()
-    real: Callable[..., Any] = getattr(shop.ledger, method)
+    real: Callable[..., Any] = getattr(shop.ledger.work, method)
     calls: list[int] = []
 
     def every_other(*args: Any) -> Any:
         calls.append(1)
         return refuse() if len(calls) % 2 else real(*args)
 
-    monkeypatch.setattr(shop.ledger, method, every_other)
+    monkeypatch.setattr(shop.ledger.work, method, every_other)
     worker = shop.worker()
     for _ in range(200):
         try:
@@ -185,7 +185,7 @@ def test_threads_that_nothing_waits_for_are_discarded(shop: Shop, expected: tupl
     """What other knowledge, policy, model or code began is never gone on with."""
     shop.take_in()
     worker = shop.worker()
-    scan = shop.ledger.next_scan()
+    scan = shop.ledger.work.next_scan()
     assert scan is not None
     stale = f"{'0' * 32}:{scan.scan_id}:0-{SIZE}"
     ours = f"{shop.resources.digest}:{scan.scan_id}:0-{SIZE}"
@@ -335,7 +335,7 @@ def test_a_ledger_fault_is_never_taken_for_a_fault_of_a_batch(shop: Shop, monkey
         with pytest.raises(LedgerError):
             worker.step()
     monkeypatch.undo()
-    first: Batch = shop.ledger.plan(1, SIZE)[0]
+    first: Batch = shop.ledger.work.plan(1, SIZE)[0]
     assert first.attempt == 0
     shop.finish(worker)
 
@@ -381,7 +381,7 @@ def test_a_model_that_takes_long_gives_way_and_goes_on_where_it_was(shop: Shop, 
     """Every answer takes as long as a whole turn; the lines are those of a model that takes no time."""
     shop.take_in()
     analyst = PlainAnalyst()
-    shop.resources = resources(analyst=analyst, store=shop.ledger)
+    shop.resources = resources(analyst=analyst, store=shop.ledger.analyses)
     worker = shop.slow_worker()
     turns = [len(analyst.asked)]
     while worker.step():
@@ -390,7 +390,7 @@ def test_a_model_that_takes_long_gives_way_and_goes_on_where_it_was(shop: Shop, 
     assert len(analyst.asked) == len({key for key, _ in analyst.asked}) > SIZE
     other = Shop(tmp_path / "other")
     other.take_in()
-    other.resources = resources(analyst=PlainAnalyst(), store=other.ledger)
+    other.resources = resources(analyst=PlainAnalyst(), store=other.ledger.analyses)
     other.finish(other.worker())
     assert shop.written() == other.written()
     assert shop.written("scan") == other.written("scan")
@@ -401,7 +401,7 @@ def test_a_question_that_takes_a_whole_turn_and_gets_no_answer_is_not_asked_in_e
     """What comes first in a batch and never gets an answer would hold up all that is behind it."""
     shop.take_in()
     analyst = PlainAnalyst(silent=lambda question: True)
-    shop.resources = resources(analyst=analyst, store=shop.ledger)
+    shop.resources = resources(analyst=analyst, store=shop.ledger.analyses)
     worker = shop.slow_worker()
     for _ in range(1000):
         if not worker.step():
@@ -423,7 +423,7 @@ def test_a_model_gives_way_also_where_a_batch_is_done_finding_by_finding(
     monkeypatch.setattr(ScanSession, "enrich", fail)
     shop.take_in()
     analyst = PlainAnalyst()
-    shop.resources = resources(analyst=analyst, store=shop.ledger)
+    shop.resources = resources(analyst=analyst, store=shop.ledger.analyses)
     worker = shop.slow_worker()
     turns = [0]
     while worker.step():
@@ -438,7 +438,7 @@ def test_what_keeps_a_model_from_answering_is_logged_once(shop: Shop) -> None:
     shop.take_in()
     analyst = PlainAnalyst(silent=lambda question: True)
     analyst.failure = "out of order"
-    shop.resources = resources(analyst=analyst, store=shop.ledger)
+    shop.resources = resources(analyst=analyst, store=shop.ledger.analyses)
     with capture_logs() as logs:
         shop.finish(shop.worker())
     assert [entry["reason"] for entry in logs if entry["event"] == "model.failed"] == ["out of order"]

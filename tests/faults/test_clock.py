@@ -23,7 +23,7 @@ def test_f29_jumps_of_the_clock_change_neither_order_nor_content(
         for number, (name, jump) in enumerate(zip(REPORTS, jumps, strict=True)):
             house.wall += jump
             house.feed(name)
-            await house.until(lambda number=number: len(house.ledger.files()) > number)  # type: ignore[misc]
+            await house.until(lambda number=number: len(house.ledger.inputs.files()) > number)  # type: ignore[misc]
             await house.quiet()
 
     house = House(tmp_path)

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from daemon.baseline_rows import baseline_rows
-from daemon.ports import BaselineRow
+from daemon.ports.work import BaselineRow
 from pipeline.analysis.question import AnalysisStore, Analyst, Texts
 from pipeline.classes.scan import ScanContext, scan_scope
 from pipeline.features import load_features

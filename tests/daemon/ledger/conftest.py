@@ -12,6 +12,6 @@ from tests.daemon.ledger.reports import SINK, open_ledger
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
     with open_ledger(tmp_path) as opened:
-        opened.register_sink(SINK)
+        opened.outbox.register(SINK)
         yield opened
         assert opened.fsck() == []

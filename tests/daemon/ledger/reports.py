@@ -7,7 +7,8 @@ from pathlib import Path
 import orjson
 
 from daemon.ledger import Ledger
-from daemon.ports import Admitted, ClosedScan, FileIdentity, FileState
+from daemon.ports.inputs import Admitted, FileIdentity, FileState
+from daemon.ports.work import ClosedScan
 from pipeline.finding import ParsedReport, RawFinding, Reject, ScanHeader
 from pipeline.report.limits import Limits
 from pipeline.report.read import read_document
@@ -77,8 +78,8 @@ class Stream:
     _number: int = 0
 
     def __post_init__(self) -> None:
-        taken = [file.identity.inode for file in self.ledger.files()]
-        self.state = self.ledger.add_file(self.path, identity(max(taken, default=0) + 1), "stream")
+        taken = [file.identity.inode for file in self.ledger.inputs.files()]
+        self.state = self.ledger.inputs.add_file(self.path, identity(max(taken, default=0) + 1), "stream")
 
     def append(self, *lines: bytes) -> Admitted:
         start = len(self.content)
@@ -88,10 +89,10 @@ class Stream:
     def read_from(self, start: int) -> Admitted:
         """Hand over everything from an offset on, in one transaction."""
         self.state = replace(self.state, offset=len(self.content), tail_digest=sha256(self.content[-256:]).hexdigest())
-        return self.ledger.admit_records(self.state, records(self.content, start), self.host_key)
+        return self.ledger.inputs.admit_records(self.state, records(self.content, start), self.host_key)
 
     def close(self) -> None:
-        self.ledger.close_stream(self.state.file_id)
+        self.ledger.inputs.close_stream(self.state.file_id)
 
 
 def records(content: bytes, start: int = 0) -> list[tuple[int, StreamRecord]]:
@@ -107,20 +108,22 @@ def admit(
     ledger: Ledger, *reports: ParsedReport, path: str = "/w/a.json", rejects: tuple[Reject, ...] = ()
 ) -> Admitted:
     """Hand over a document in a file of its own."""
-    file = ledger.add_file(path, identity(1), "document")
+    file = ledger.inputs.add_file(path, identity(1), "document")
     raw_digest = sha256(repr((reports, rejects)).encode()).hexdigest()
-    return ledger.admit_document(replace(file, digest=raw_digest, offset=9), reports, rejects)
+    return ledger.inputs.admit_document(replace(file, digest=raw_digest, offset=9), reports, rejects)
 
 
 def work_off(ledger: Ledger, size: int = 3) -> list[ClosedScan]:
     """Do what the pipeline does with every closed scan; returns them in order."""
     done = []
-    while (closed := ledger.next_scan()) is not None:
-        findings = ledger.findings(closed.scan_no)
-        for batch in ledger.plan(closed.scan_no, size):
+    while (closed := ledger.work.next_scan()) is not None:
+        findings = ledger.work.findings(closed.scan_no)
+        for batch in ledger.work.plan(closed.scan_no, size):
             members = range(batch.first, batch.last)
-            ledger.commit_batch(batch, [(f"{closed.scan_no}/{n}", "low", True, line_of(findings[n])) for n in members])
-        ledger.finish_scan(closed, b"record %d" % closed.scan_no, [], [], "profile")
+            ledger.work.commit_batch(
+                batch, [(f"{closed.scan_no}/{n}", "low", True, line_of(findings[n])) for n in members]
+            )
+        ledger.work.finish_scan(closed, b"record %d" % closed.scan_no, [], [], "profile")
         done.append(closed)
     return done
 
@@ -132,9 +135,9 @@ def line_of(found: RawFinding) -> bytes:
 def drain(ledger: Ledger, sink: str = SINK) -> list[bytes]:
     """Deliver everything; returns the lines of findings."""
     lines = []
-    while rows := ledger.pending(sink, 2):
+    while rows := ledger.outbox.pending(sink, 2):
         lines += [row.line for row in rows if row.kind == "finding"]
-        ledger.delivered(sink, rows[-1].position)
+        ledger.outbox.delivered(sink, rows[-1].position)
     return lines
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from daemon.ledger import Ledger
-from daemon.ports import Admitted
+from daemon.ports.inputs import Admitted
 from tests.daemon.ledger.reports import (
     START,
     Stream,
@@ -22,7 +22,7 @@ from tests.daemon.ledger.reports import (
 
 def test_a_document_is_one_scan_in_order(ledger: Ledger) -> None:
     assert admit(ledger, report("x", "y", "x")) == Admitted(scans=1, findings=3)
-    (file,) = ledger.files()
+    (file,) = ledger.inputs.files()
     assert (file.offset, file.digest is not None) == (9, True)
     assert emitted_ids(ledger) == ["x", "y", "x"]
 
@@ -67,14 +67,14 @@ def test_a_bad_finding_is_quarantined_alone(ledger: Ledger) -> None:
     assert admitted == Admitted(scans=1, findings=1, quarantined=1)
     (closed,) = work_off(ledger)
     assert (closed.complete, closed.rejected, closed.findings) == (False, 1, 1)
-    (row,) = ledger.quarantine_list()
+    (row,) = ledger.quarantine.rows()
     assert (row.reason, row.path, row.excerpt, row.digest) == ("wrong_type", bad.path, b"{", "d")
 
 
 def test_a_document_without_a_usable_report_is_quarantined_whole(ledger: Ledger) -> None:
     assert admit(ledger, rejects=(reject(),)) == Admitted(quarantined=1)
-    assert ledger.next_scan() is None
-    (file,) = ledger.files()
+    assert ledger.work.next_scan() is None
+    (file,) = ledger.inputs.files()
     assert file.digest is not None
 
 
@@ -96,20 +96,22 @@ def test_bad_lines_in_front_of_a_compressed_stream_are_no_scan(ledger: Ledger) -
 def test_the_host_option_applies_to_documents(tmp_path: Path) -> None:
     with open_ledger(tmp_path, host="opt") as ledger:
         admit(ledger, report("x", host=None))
-        closed = ledger.next_scan()
+        closed = ledger.work.next_scan()
         assert closed is not None and (closed.host, closed.host_source) == ("opt", "option")
 
 
 def test_a_file_keeps_identity_of_any_size_and_its_new_name(ledger: Ledger) -> None:
     large = replace(identity(2**64 - 1), device=2**63, birth_ns=123)
-    file = ledger.add_file("/w/a", large, "document")
-    ledger.update_file(replace(file, path="/w/b", offset=77, identity=replace(large, head_length=5, head_digest="h")))
-    (stored,) = ledger.files()
+    file = ledger.inputs.add_file("/w/a", large, "document")
+    ledger.inputs.update_file(
+        replace(file, path="/w/b", offset=77, identity=replace(large, head_length=5, head_digest="h"))
+    )
+    (stored,) = ledger.inputs.files()
     assert stored == replace(file, path="/w/b", identity=replace(large, head_length=5, head_digest="h"))
 
 
 def test_a_stranger_with_surrogates_for_a_name_is_storable(tmp_path: Path) -> None:
     with open_ledger(tmp_path, clock=lambda: START) as ledger:
         admit(ledger, report("\ud800", host="\udcff"), rejects=(reject(detail="\udcff", path="\ud800"),))
-        assert [found.id for found in ledger.findings(1)] == ["\ud800"]
+        assert [found.id for found in ledger.work.findings(1)] == ["\ud800"]
         assert ledger.fsck() == []

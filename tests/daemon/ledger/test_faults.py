@@ -10,7 +10,7 @@ import pytest
 
 from daemon.ledger import Ledger
 from daemon.ledger.database import Database
-from daemon.ports import Admitted
+from daemon.ports.inputs import Admitted
 from pipeline.errors import LedgerError
 from tests.daemon.ledger.reports import SINK, Stream, admit, drain, finding, open_ledger, report, scan, work_off
 
@@ -19,7 +19,7 @@ FRAME = 24 + 4096  # of a WAL, after its header of 32 bytes
 
 def test_a_full_disk_is_one_line_nothing_is_stored_and_the_caller_may_try_again(tmp_path: Path) -> None:
     with open_ledger(tmp_path) as ledger:
-        connection = ledger._database.connection
+        connection = ledger.database.connection
         stream = Stream(ledger, "/w/a")
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
         connection.execute(f"PRAGMA max_page_count = {pages}")
@@ -38,27 +38,27 @@ def test_no_transaction_leaves_anything_behind_when_it_fails(
 ) -> None:
     """The last statement fails, as COMMIT does on a failing disk."""
     with open_ledger(tmp_path) as ledger:
-        ledger.register_sink(SINK)
+        ledger.outbox.register(SINK)
         admit(ledger, report("a", "b"))
-        closed = ledger.next_scan()
+        closed = ledger.work.next_scan()
         assert closed is not None
-        one, two = ledger.plan(closed.scan_no, 1)
-        ledger.commit_batch(one, [("k1", "low", True, b"1")])
+        one, two = ledger.work.plan(closed.scan_no, 1)
+        ledger.work.commit_batch(one, [("k1", "low", True, b"1")])
         rows = [("k2", "low", True, b"2")]
         if operation == "finish_scan":
-            ledger.commit_batch(two, rows)
+            ledger.work.commit_batch(two, rows)
         calls: dict[str, Callable[[], object]] = {
-            "commit_batch": lambda: ledger.commit_batch(two, rows),
-            "finish_scan": lambda: ledger.finish_scan(closed, b"r", [], [], "p"),
-            "delivered": lambda: ledger.delivered(SINK, 1),
+            "commit_batch": lambda: ledger.work.commit_batch(two, rows),
+            "finish_scan": lambda: ledger.work.finish_scan(closed, b"r", [], [], "p"),
+            "delivered": lambda: ledger.outbox.delivered(SINK, 1),
             "idle": ledger.idle,
         }
-        real = ledger._database.connection
+        real = ledger.database.connection
         before = list(real.iterdump())
-        monkeypatch.setattr(ledger._database, "connection", FailingCommit(real))
+        monkeypatch.setattr(ledger.database, "connection", FailingCommit(real))
         with pytest.raises(LedgerError, match="the disk is failing"):
             calls[operation]()
-        monkeypatch.setattr(ledger._database, "connection", real)
+        monkeypatch.setattr(ledger.database, "connection", real)
         assert not real.in_transaction
         assert list(real.iterdump()) == before and ledger.fsck() == []
         calls[operation]()
@@ -85,9 +85,9 @@ class FailingCommit:
 
 def test_a_directory_that_became_read_only_is_a_ledger_error(tmp_path: Path) -> None:
     with open_ledger(tmp_path) as ledger:
-        ledger._database.connection.execute("PRAGMA query_only = ON")
+        ledger.database.connection.execute("PRAGMA query_only = ON")
         with pytest.raises(LedgerError, match="not writable"):
-            ledger.store_analyses({"k": b"v"})
+            ledger.analyses.store_analyses({"k": b"v"})
 
 
 def history(ledger: Ledger) -> list[Callable[[], object]]:
@@ -96,10 +96,10 @@ def history(ledger: Ledger) -> list[Callable[[], object]]:
     other = Stream(ledger, "/w/b")
 
     def retry() -> None:
-        ledger.quarantine_retry(ledger.quarantine_list()[0].id)
+        ledger.quarantine.retry(ledger.quarantine.rows()[0].id)
 
     return [
-        lambda: ledger.register_sink(SINK),
+        lambda: ledger.outbox.register(SINK),
         lambda: stream.append(*scan("a", "b", emitted=4), b"nonsense"),
         lambda: admit(ledger, report("x", "y", "z")),
         lambda: stream.append(finding("c"), finding("d"), *scan("e", emitted=2)),
@@ -109,10 +109,10 @@ def history(ledger: Ledger) -> list[Callable[[], object]]:
         stream.close,
         retry,
         lambda: stream.read_from(0),
-        lambda: ledger.store_analyses({"k": b"v" * 5000}),
+        lambda: ledger.analyses.store_analyses({"k": b"v" * 5000}),
         lambda: work_off(ledger, 1),
-        lambda: ledger.drop_file(other.state.file_id),
-        lambda: ledger.prune_outbox(),
+        lambda: ledger.inputs.drop_file(other.state.file_id),
+        lambda: ledger.outbox.prune(),
     ]
 
 
@@ -120,7 +120,7 @@ def test_a_power_cut_leaves_a_whole_number_of_transactions(tmp_path: Path, monke
     """However much of the WAL the disk had, what is found is a state that there once was; more WAL, no older state."""
     alive = tmp_path / "alive"
     with open_ledger(alive) as ledger:
-        connection = ledger._database.connection
+        connection = ledger.database.connection
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         main = (alive / "ledger.db").read_bytes()
@@ -161,4 +161,4 @@ def state_after_power_cut(directory: Path, main: bytes, wal: bytes) -> tuple[str
     (directory / "ledger.db-wal").write_bytes(wal)
     with open_ledger(directory) as found:
         assert found.fsck() == []
-        return tuple(found._database.connection.iterdump())
+        return tuple(found.database.connection.iterdump())

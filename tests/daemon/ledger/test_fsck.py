@@ -10,7 +10,7 @@ import pytest
 
 from daemon.ledger import Ledger
 from daemon.ledger.fsck import RULES
-from daemon.ports import BaselineRow
+from daemon.ports.work import BaselineRow
 from tests.daemon.ledger.reports import SINK, Stream, admit, finding, open_ledger, reject, report, scan
 
 OPEN, CLOSED, STREAMED, DONE = 1, 2, 3, 4  # rows of `scans`, as `fill` makes them
@@ -35,29 +35,29 @@ def ledger_in_work(template: Path, tmp_path: Path) -> Iterator[Ledger]:
 def copy_of(template: Path, directory: Path) -> Ledger:
     shutil.copytree(template, directory)
     ledger = open_ledger(directory)
-    ledger._database.connection.execute("PRAGMA foreign_keys = OFF")
-    ledger._database.connection.execute("PRAGMA synchronous = OFF")
+    ledger.database.connection.execute("PRAGMA foreign_keys = OFF")
+    ledger.database.connection.execute("PRAGMA synchronous = OFF")
     return ledger
 
 
 def fill(ledger: Ledger) -> None:
-    ledger.register_sink(SINK)
+    ledger.outbox.register(SINK)
     stream = Stream(ledger, "/w/open")
     stream.append(*scan("a", "b", emitted=9))
     admit(ledger, report("c", "d", "e", digest="1"), rejects=(reject(),))
     Stream(ledger, "/w/streamed").append(*scan("f", "g"))
     admit(ledger, report(digest="2"), path="/w/done")
-    first_scan = ledger.next_scan()
+    first_scan = ledger.work.next_scan()
     assert first_scan is not None
-    first, _ = ledger.plan(first_scan.scan_no, 2)
-    ledger.commit_batch(first, [("k1", "low", True, b"1"), ("k2", "low", True, b"2")])
-    (scan_no, scan_id) = ledger._database.connection.execute(
+    first, _ = ledger.work.plan(first_scan.scan_no, 2)
+    ledger.work.commit_batch(first, [("k1", "low", True, b"1"), ("k2", "low", True, b"2")])
+    (scan_no, scan_id) = ledger.database.connection.execute(
         "SELECT scan_no, scan_id FROM scans WHERE scan = ?", (DONE,)
     ).fetchone()
     done = replace(first_scan, scan_no=scan_no, scan_id=scan_id)
-    ledger.finish_scan(done, b"r", [BaselineRow("f", "c", "open", "x", "t", scan_no, 1)], [], "p")
-    ledger.delivered(SINK, 1)
-    ledger.prune_outbox()
+    ledger.work.finish_scan(done, b"r", [BaselineRow("f", "c", "open", "x", "t", scan_no, 1)], [], "p")
+    ledger.outbox.delivered(SINK, 1)
+    ledger.outbox.prune()
 
 
 DAMAGE = {
@@ -122,7 +122,7 @@ DAMAGE = {
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_seeded_damage_is_found(ledger_in_work: Ledger, damage: str) -> None:
     statement, expected = DAMAGE[damage]
-    assert ledger_in_work._database.connection.execute(statement).rowcount > 0
+    assert ledger_in_work.database.connection.execute(statement).rowcount > 0
     problems = ledger_in_work.fsck()
     assert any(expected in problem for problem in problems), problems
 
@@ -133,16 +133,16 @@ def test_every_rule_finds_something(template: Path, tmp_path: Path) -> None:
     found: set[str] = set()
     for number, (statement, _) in enumerate(DAMAGE.values()):
         with copy_of(template, tmp_path / str(number)) as ledger:
-            ledger._database.connection.execute(statement)
+            ledger.database.connection.execute(statement)
             problems = ledger.fsck()
         found |= {pattern for pattern in patterns if any(re.fullmatch(pattern, line) for line in problems)}
     assert found == patterns
 
 
 def test_fsck_changes_nothing(ledger_in_work: Ledger) -> None:
-    before = list(ledger_in_work._database.connection.iterdump())
+    before = list(ledger_in_work.database.connection.iterdump())
     assert ledger_in_work.fsck() == []
-    assert list(ledger_in_work._database.connection.iterdump()) == before
+    assert list(ledger_in_work.database.connection.iterdump()) == before
 
 
 def test_a_scan_goes_on_after_fsck(tmp_path: Path) -> None:

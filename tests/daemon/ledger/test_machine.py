@@ -106,7 +106,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.root = Path(tempfile.mkdtemp())
         self.lives = 0
         self.ledger = self.open(self.root / "0")
-        self.ledger.register_sink(SINK)
+        self.ledger.outbox.register(SINK)
         self.model = Model()
         self.streams: list[Stream] = []
         self.files: list[ModelFile] = []
@@ -114,7 +114,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def open(self, directory: Path) -> Ledger:
         ledger = open_ledger(directory)
-        ledger._database.connection.execute("PRAGMA synchronous = OFF")  # speed; power cuts have their own test
+        ledger.database.connection.execute("PRAGMA synchronous = OFF")  # speed; power cuts have their own test
         return ledger
 
     def teardown(self) -> None:
@@ -165,7 +165,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def rename_away_and_begin_anew(self, number: int) -> None:
         number %= len(self.files)
         self.model.close(self.files[number])
-        self.ledger.drop_file(self.streams[number].state.file_id)
+        self.ledger.inputs.drop_file(self.streams[number].state.file_id)
         self.streams[number], self.files[number] = Stream(self.ledger, f"/w/{number}"), ModelFile()
 
     @precondition(lambda self: self.files and len(self.files) < 4)
@@ -209,27 +209,27 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(size=st.integers(1, 3), batches=st.integers(0, 3), finish=st.booleans())
     def work(self, size: int, batches: int, finish: bool) -> None:
-        scan = self.ledger.next_scan()
+        scan = self.ledger.work.next_scan()
         if scan is None:
             return
-        found = self.ledger.findings(scan.scan_no)
-        waiting = self.ledger.plan(scan.scan_no, size)
+        found = self.ledger.work.findings(scan.scan_no)
+        waiting = self.ledger.work.plan(scan.scan_no, size)
         for batch in waiting[:batches]:
             rows = [(f"{scan.scan_no}/{n}", "low", True, line_of(found[n])) for n in range(batch.first, batch.last)]
-            self.ledger.commit_batch(batch, rows)
-            self.ledger.commit_batch(batch, rows)  # as after a crash between commit and the deletion of the thread
-        if finish and not self.ledger.plan(scan.scan_no, size):
-            self.ledger.finish_scan(scan, b"record %d" % scan.scan_no, [], [], "p")
+            self.ledger.work.commit_batch(batch, rows)
+            self.ledger.work.commit_batch(batch, rows)  # as after a crash between commit and the deletion of the thread
+        if finish and not self.ledger.work.plan(scan.scan_no, size):
+            self.ledger.work.finish_scan(scan, b"record %d" % scan.scan_no, [], [], "p")
 
     @rule(limit=st.integers(1, 5), acknowledge=st.booleans())
     def deliver_some(self, limit: int, acknowledge: bool) -> None:
         self.deliver(limit, acknowledge)
 
     def deliver(self, limit: int, acknowledge: bool = True) -> None:
-        rows = self.ledger.pending(SINK, limit)
+        rows = self.ledger.outbox.pending(SINK, limit)
         if rows and acknowledge:
             self.delivered += [(row.kind, row.line) for row in rows]
-            self.ledger.delivered(SINK, rows[-1].position)
+            self.ledger.outbox.delivered(SINK, rows[-1].position)
 
     @rule()
     def upkeep(self) -> None:
@@ -249,7 +249,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.ledger = self.open(dead)
         for stream in self.streams:
             stream.ledger = self.ledger
-            stream.state = self.ledger.file(stream.state.file_id)
+            stream.state = self.ledger.inputs.file(stream.state.file_id)
             assert stream.state.offset == len(stream.content)
 
     # What must be true
@@ -264,7 +264,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @invariant()
     def exactly_once_in_order(self) -> None:
         assert self.delivered == self.expected()[: len(self.delivered)]
-        waiting = [(row.kind, row.line) for row in self.ledger.pending(SINK, 10_000)]
+        waiting = [(row.kind, row.line) for row in self.ledger.outbox.pending(SINK, 10_000)]
         reached = len(self.delivered)
         assert waiting == self.expected()[reached : reached + len(waiting)]
 

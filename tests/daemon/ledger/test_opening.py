@@ -38,25 +38,25 @@ def test_looking_and_the_cache_work_beside_a_daemon(tmp_path: Path) -> None:
         stream.append(*scan("x"), b"nonsense")
         with open_ledger(tmp_path, read_only=True) as looking:
             assert looking.status()["scans_waiting"] == 1
-            assert len(looking.quarantine_list()) == 1
+            assert len(looking.quarantine.rows()) == 1
             assert looking.fsck() == []
         with open_ledger(tmp_path, exclusive=False) as analyze:
-            analyze.store_analyses({"k": b"v"})
-        assert daemon.cached_analyses(["k"]) == {"k": b"v"}
+            analyze.analyses.store_analyses({"k": b"v"})
+        assert daemon.analyses.cached_analyses(["k"]) == {"k": b"v"}
 
 
 def test_a_command_beside_the_daemon_may_ask_for_a_retry(tmp_path: Path) -> None:
     with open_ledger(tmp_path) as daemon:
         admit(daemon, rejects=(reject(),))
         with open_ledger(tmp_path, exclusive=False) as command:
-            command.quarantine_retry(1)
-        assert [file.path for file in daemon.rereads()] == ["/w/a.json"]
+            command.quarantine.retry(1)
+        assert [file.path for file in daemon.inputs.rereads()] == ["/w/a.json"]
 
 
 def test_upkeep_does_not_wait_for_a_reader(tmp_path: Path) -> None:
     with open_ledger(tmp_path) as daemon, open_ledger(tmp_path, read_only=True) as looking:
         admit(daemon, report("x"))
-        connection = looking._database.connection
+        connection = looking.database.connection
         connection.execute("BEGIN")
         connection.execute("SELECT count(*) FROM scans").fetchone()
         daemon.idle()
@@ -82,7 +82,7 @@ def test_no_file_is_readable_for_others_whatever_the_umask(tmp_path: Path, umask
 
 def test_the_promised_settings_hold(tmp_path: Path) -> None:
     with open_ledger(tmp_path) as ledger:
-        connection = ledger._database.connection
+        connection = ledger.database.connection
 
         def pragma(name: str) -> object:
             return connection.execute(f"PRAGMA {name}").fetchone()[0]
@@ -102,7 +102,7 @@ def test_looking_where_there_is_no_ledger_says_so_and_makes_none(tmp_path: Path)
 def test_an_empty_file_where_there_never_was_a_ledger_is_a_new_one(tmp_path: Path) -> None:
     (tmp_path / "ledger.db").touch()
     with open_ledger(tmp_path) as ledger:
-        assert ledger.files() == []
+        assert ledger.inputs.files() == []
 
 
 @pytest.mark.parametrize("lost", ["emptied", "removed"])
@@ -123,7 +123,7 @@ def test_an_empty_or_senseless_wal_is_passed_over(tmp_path: Path, wal: bytes) ->
         admit(ledger, report("x"))
     (tmp_path / "ledger.db-wal").write_bytes(wal)
     with open_ledger(tmp_path) as ledger:
-        assert ledger.fsck() == [] and ledger.next_scan() is not None
+        assert ledger.fsck() == [] and ledger.work.next_scan() is not None
 
 
 def test_a_file_that_is_no_database_is_refused_in_one_line(tmp_path: Path) -> None:
@@ -185,8 +185,8 @@ def test_an_older_schema_is_migrated_step_by_step(tmp_path: Path, monkeypatch: p
         open_ledger(tmp_path, migrations={first: steps[first]})
     with open_ledger(tmp_path, migrations=steps) as ledger:
         assert ledger.status()["schema_version"] == first + 2
-        assert ledger.next_scan() is not None
-        assert ledger._database.connection.execute("SELECT count(*) FROM two").fetchone() == (0,)
+        assert ledger.work.next_scan() is not None
+        assert ledger.database.connection.execute("SELECT count(*) FROM two").fetchone() == (0,)
 
 
 def test_a_state_directory_that_cannot_be_made_is_a_ledger_error(tmp_path: Path) -> None:

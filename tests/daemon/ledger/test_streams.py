@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from daemon.ledger import Ledger
-from daemon.ports import Admitted
+from daemon.ports.inputs import Admitted
 from tests.daemon.ledger.reports import (
     EXTENSION,
     SINK,
@@ -29,13 +29,13 @@ SCANS = Path("tests/data/scans")
 def test_a_scan_is_whole_after_the_announced_number_of_findings(ledger: Ledger) -> None:
     stream = Stream(ledger, "/w/a")
     assert stream.append(*scan("x", "y", emitted=3)) == Admitted(findings=2)
-    assert ledger.next_scan() is None
+    assert ledger.work.next_scan() is None
     assert stream.append(finding("z")) == Admitted(scans=1, findings=1)
-    closed = ledger.next_scan()
+    closed = ledger.work.next_scan()
     assert closed is not None
     assert (closed.scan_no, closed.complete, closed.findings, closed.rejected) == (1, True, 3, 0)
     assert (closed.host, closed.host_source, closed.source) == ("web01", "report", "/w/a")
-    assert [found.id for found in ledger.findings(1)] == ["x", "y", "z"]
+    assert [found.id for found in ledger.work.findings(1)] == ["x", "y", "z"]
 
 
 def test_the_pinned_ingest_time_is_that_of_the_first_line_and_survives_a_restart(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_the_pinned_ingest_time_is_that_of_the_first_line_and_survives_a_restart
     with open_ledger(tmp_path, clock=lambda: START + 5000) as ledger:
         stream.ledger = ledger
         stream.append(finding("y"))
-        closed = ledger.next_scan()
+        closed = ledger.work.next_scan()
         assert closed is not None and closed.as_of == "2023-11-14T22:13:20Z"
         assert closed.header.raw["meta"]["hostname"] == "web01"
 
@@ -82,7 +82,7 @@ def test_the_same_scan_in_another_file_is_a_redelivery(ledger: Ledger) -> None:
     again = Stream(ledger, "/w/c")
     assert again.append(*scan("x", "y")) == Admitted(redelivered_scans=1, redelivered_findings=2)
     assert emitted_ids(ledger) == ["x", "y", "x"]
-    assert ledger.next_scan() is None
+    assert ledger.work.next_scan() is None
 
 
 def test_a_redelivery_is_known_after_its_scan_is_done_and_pruned(ledger: Ledger) -> None:
@@ -158,10 +158,10 @@ def test_rotation_closes_an_incomplete_scan_and_closing_again_does_nothing(ledge
 def test_dropping_a_file_closes_its_scan(ledger: Ledger) -> None:
     stream = Stream(ledger, "/w/a", host_key="bound")
     stream.append(meta("liar"))
-    ledger.drop_file(stream.state.file_id)
+    ledger.inputs.drop_file(stream.state.file_id)
     (closed,) = work_off(ledger)
     assert (closed.complete, closed.host, closed.host_source) == (False, "bound", "key")
-    assert ledger.files() == []
+    assert ledger.inputs.files() == []
 
 
 def test_findings_after_the_end_of_a_scan_go_on_with_its_header(ledger: Ledger) -> None:
@@ -177,7 +177,7 @@ def test_findings_after_the_end_of_a_scan_go_on_with_its_header(ledger: Ledger) 
 @pytest.mark.parametrize("at_once", [True, False])
 def test_a_scan_without_end_is_cut_into_ones_that_can_be_worked_on(tmp_path: Path, at_once: bool) -> None:
     with open_ledger(tmp_path, max_findings=2) as ledger:
-        ledger.register_sink(SINK)
+        ledger.outbox.register(SINK)
         stream = Stream(ledger, "/w/a")
         lines = scan(*"abcde", emitted=99)
         for part in [lines] if at_once else [[line] for line in lines]:
@@ -195,7 +195,7 @@ def test_a_scan_that_is_longer_than_a_lowered_limit_ends_at_its_next_finding(tmp
         stream = Stream(ledger, "/w/a")
         stream.append(*scan(*"abc", emitted=99))
     with open_ledger(tmp_path, max_findings=2) as ledger:
-        ledger.register_sink(SINK)
+        ledger.outbox.register(SINK)
         stream.ledger = ledger
         stream.append(finding("d"))
         assert [done.findings for done in work_off(ledger)] == [4]
@@ -235,7 +235,7 @@ def test_a_bad_line_is_quarantined_with_its_place_and_the_scan_is_not_complete(l
     stream.close()
     (closed,) = work_off(ledger)
     assert (closed.complete, closed.findings, closed.rejected) == (False, 1, 1)
-    (row,) = ledger.quarantine_list()
+    (row,) = ledger.quarantine.rows()
     assert row.source == "/w/a" and row.offset == stream.content.rindex(b"{") and row.scan is not None
     assert stream.content[row.offset :].startswith(row.excerpt)
 
@@ -245,7 +245,7 @@ def test_a_log_line_among_the_findings_costs_no_completeness(ledger: Ledger) -> 
     Stream(ledger, "/w/a").append(*lines[:4], b"[INFO ] hello", lines[4])
     (closed,) = work_off(ledger)
     assert closed.complete and closed.rejected == 0
-    assert [row.reason for row in ledger.quarantine_list()] == ["log_line"]
+    assert [row.reason for row in ledger.quarantine.rows()] == ["log_line"]
 
 
 def test_a_rewritten_stream_is_read_anew(ledger: Ledger) -> None:
@@ -262,10 +262,10 @@ def test_a_rewritten_stream_is_read_anew(ledger: Ledger) -> None:
 def test_an_open_scan_shows_in_the_file_state(ledger: Ledger) -> None:
     stream = Stream(ledger, "/w/\udcff\n")
     stream.append(*scan("x", emitted=2))
-    (state,) = ledger.files()
+    (state,) = ledger.inputs.files()
     assert state.scan_no is not None and state.path == "/w/\udcff\n" and state.offset == len(stream.content)
     stream.append(finding("y"))
-    assert ledger.file(state.file_id).scan_no is None
+    assert ledger.inputs.file(state.file_id).scan_no is None
 
 
 @pytest.mark.parametrize(
@@ -284,7 +284,7 @@ def test_whose_scan_it_is(
 ) -> None:
     with open_ledger(tmp_path, host=option) as ledger:
         Stream(ledger, "/w/a", host_key=key).append(*scan("x", host=claimed))
-        closed = ledger.next_scan()
+        closed = ledger.work.next_scan()
         assert closed is not None and (closed.host, closed.host_source) == expected
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from daemon.ledger import Ledger
-from daemon.ledger.work import KEEP_PROFILES, KEEP_RECORDS
-from daemon.ports import BaselineRow, ClosedScan
+from daemon.ledger.baseline import KEEP_PROFILES
+from daemon.ledger.records import KEEP_RECORDS
+from daemon.ports.work import BaselineRow, ClosedScan
 from pipeline.errors import LedgerError
 from tests.daemon.ledger.reports import SINK, admit, open_ledger, report, work_off
 
@@ -17,59 +18,59 @@ def row(fingerprint: str, scan_no: int = 1) -> BaselineRow:
 
 def closed_scan(ledger: Ledger, *ids: str) -> ClosedScan:
     admit(ledger, report(*ids))
-    closed = ledger.next_scan()
+    closed = ledger.work.next_scan()
     assert closed is not None
     return closed
 
 
 def test_the_first_plan_stays_whatever_size_is_asked_for_later(ledger: Ledger) -> None:
     scan = closed_scan(ledger, "a", "b", "c", "d", "e")
-    batches = ledger.plan(scan.scan_no, 2)
+    batches = ledger.work.plan(scan.scan_no, 2)
     assert [(batch.first, batch.last) for batch in batches] == [(0, 2), (2, 4), (4, 5)]
-    assert ledger.plan(scan.scan_no, 100) == batches
+    assert ledger.work.plan(scan.scan_no, 100) == batches
 
 
 def test_a_done_batch_is_not_planned_again_and_committing_it_again_does_nothing(ledger: Ledger) -> None:
     scan = closed_scan(ledger, "a", "b")
-    one, two = ledger.plan(scan.scan_no, 1)
-    ledger.commit_batch(one, [("k1", "low", True, b"1")])
-    ledger.commit_batch(one, [("k1", "low", True, b"1")])
-    assert ledger.plan(scan.scan_no, 1) == [two]
-    assert [(out.position, out.key, out.line) for out in ledger.pending(SINK, 9)] == [(1, "k1", b"1")]
+    one, two = ledger.work.plan(scan.scan_no, 1)
+    ledger.work.commit_batch(one, [("k1", "low", True, b"1")])
+    ledger.work.commit_batch(one, [("k1", "low", True, b"1")])
+    assert ledger.work.plan(scan.scan_no, 1) == [two]
+    assert [(out.position, out.key, out.line) for out in ledger.outbox.pending(SINK, 9)] == [(1, "k1", b"1")]
 
 
 def test_a_key_that_was_emitted_in_the_scan_is_refused_and_nothing_is_stored(ledger: Ledger) -> None:
     scan = closed_scan(ledger, "a", "b")
-    one, two = ledger.plan(scan.scan_no, 1)
-    ledger.commit_batch(one, [("same", "low", True, b"1")])
+    one, two = ledger.work.plan(scan.scan_no, 1)
+    ledger.work.commit_batch(one, [("same", "low", True, b"1")])
     with pytest.raises(LedgerError, match="twice"):
-        ledger.commit_batch(two, [("same", "low", True, b"2")])
-    assert len(ledger.pending(SINK, 9)) == 1
-    assert ledger.plan(scan.scan_no, 1) == [two]
+        ledger.work.commit_batch(two, [("same", "low", True, b"2")])
+    assert len(ledger.outbox.pending(SINK, 9)) == 1
+    assert ledger.work.plan(scan.scan_no, 1) == [two]
 
 
 def test_a_batch_needs_a_line_for_each_finding(ledger: Ledger) -> None:
     scan = closed_scan(ledger, "a", "b")
-    (batch,) = ledger.plan(scan.scan_no, 2)
+    (batch,) = ledger.work.plan(scan.scan_no, 2)
     with pytest.raises(ValueError, match="1 lines for 2 findings"):
-        ledger.commit_batch(batch, [("k", "low", True, b"")])
+        ledger.work.commit_batch(batch, [("k", "low", True, b"")])
 
 
 def test_a_scan_cannot_be_finished_before_all_its_findings_are_committed(ledger: Ledger) -> None:
     scan = closed_scan(ledger, "a", "b")
-    one, _ = ledger.plan(scan.scan_no, 1)
-    ledger.commit_batch(one, [("k", "low", True, b"")])
+    one, _ = ledger.work.plan(scan.scan_no, 1)
+    ledger.work.commit_batch(one, [("k", "low", True, b"")])
     with pytest.raises(LedgerError, match="1 of 2 findings"):
-        ledger.finish_scan(scan, b"", [row("f")], [], "p")
-    assert ledger.baseline("web01", "p") == {}
+        ledger.work.finish_scan(scan, b"", [row("f")], [], "p")
+    assert ledger.baseline.rows("web01", "p") == {}
 
 
 def test_a_finished_scan_leaves_its_row_and_its_record_comes_last(ledger: Ledger) -> None:
     admit(ledger, report("a", "b"))
     (scan,) = work_off(ledger)
-    assert ledger.next_scan() is None
-    assert ledger.findings(scan.scan_no) == [] and ledger.plan(scan.scan_no, 1) == []
-    assert [(out.kind, out.key) for out in ledger.pending(SINK, 9)] == [
+    assert ledger.work.next_scan() is None
+    assert ledger.work.findings(scan.scan_no) == [] and ledger.work.plan(scan.scan_no, 1) == []
+    assert [(out.kind, out.key) for out in ledger.outbox.pending(SINK, 9)] == [
         ("finding", "1/0"),
         ("finding", "1/1"),
         ("scan", scan.scan_id),
@@ -80,37 +81,37 @@ def test_a_finished_scan_leaves_its_row_and_its_record_comes_last(ledger: Ledger
 
 def test_finishing_again_does_nothing(ledger: Ledger) -> None:
     scan = closed_scan(ledger)
-    ledger.finish_scan(scan, b"r", [row("f")], [], "p")
-    ledger.finish_scan(scan, b"other", [row("g")], ["f"], "p")
-    assert list(ledger.baseline("web01", "p")) == ["f"]
-    assert len(ledger.pending(SINK, 9)) == 1
+    ledger.work.finish_scan(scan, b"r", [row("f")], [], "p")
+    ledger.work.finish_scan(scan, b"other", [row("g")], ["f"], "p")
+    assert list(ledger.baseline.rows("web01", "p")) == ["f"]
+    assert len(ledger.outbox.pending(SINK, 9)) == 1
 
 
 def test_the_baseline_is_kept_for_each_host_and_profile(ledger: Ledger) -> None:
     scan = closed_scan(ledger)
-    ledger.finish_scan(scan, b"r", [row("f"), row("g")], [], "p")
-    assert ledger.baseline("web01", "p") == {"f": row("f"), "g": row("g")}
-    assert ledger.baseline("web01", "q") == ledger.baseline("db02", "p") == {}
-    ledger.update_baseline("web01", "p", [row("h")], ["f", "never seen"])
-    assert list(ledger.baseline("web01", "p")) == ["g", "h"]
+    ledger.work.finish_scan(scan, b"r", [row("f"), row("g")], [], "p")
+    assert ledger.baseline.rows("web01", "p") == {"f": row("f"), "g": row("g")}
+    assert ledger.baseline.rows("web01", "q") == ledger.baseline.rows("db02", "p") == {}
+    ledger.baseline.update("web01", "p", [row("h")], ["f", "never seen"])
+    assert list(ledger.baseline.rows("web01", "p")) == ["g", "h"]
 
 
 def test_a_new_coverage_each_time_does_not_fill_the_ledger(ledger: Ledger) -> None:
     for number in range(KEEP_PROFILES + 14):
         admit(ledger, report("a", digest=str(number)))
-        scan = ledger.next_scan()
+        scan = ledger.work.next_scan()
         assert scan is not None
-        (batch,) = ledger.plan(scan.scan_no, 9)
-        ledger.commit_batch(batch, [(str(number), "low", True, b"{}")])
+        (batch,) = ledger.work.plan(scan.scan_no, 9)
+        ledger.work.commit_batch(batch, [(str(number), "low", True, b"{}")])
         known = row("f", scan.scan_no)
-        ledger.finish_scan(scan, b"r", [known], [], "always" if number % 5 == 0 else f"p{number}")
+        ledger.work.finish_scan(scan, b"r", [known], [], "always" if number % 5 == 0 else f"p{number}")
     assert scan is not None
-    ledger.update_baseline("web01", "recorded", [row("f", scan.scan_no + 1)], [])
+    ledger.baseline.update("web01", "recorded", [row("f", scan.scan_no + 1)], [])
     profiles = ["always", "recorded", *(f"p{number}" for number in range(KEEP_PROFILES + 14))]
-    kept = [profile for profile in profiles if ledger.baseline("web01", profile)]
+    kept = [profile for profile in profiles if ledger.baseline.rows("web01", profile)]
     assert len(kept) == KEEP_PROFILES
     assert {"always", "recorded", "p43"} <= {*kept} and not {"p1", "p2"} & {*kept}
-    assert not [one for one in ledger.scan_records(limit=99) if one.record is not None and one.profile not in kept]
+    assert not [one for one in ledger.records.rows(limit=99) if one.record is not None and one.profile not in kept]
 
 
 def test_the_oldest_scan_comes_first(ledger: Ledger) -> None:
@@ -122,10 +123,10 @@ def test_the_oldest_scan_comes_first(ledger: Ledger) -> None:
 def test_an_attempt_is_counted_durably(tmp_path: Path) -> None:
     with open_ledger(tmp_path) as ledger:
         scan = closed_scan(ledger, "a")
-        (batch,) = ledger.plan(scan.scan_no, 1)
-        assert ledger.retry_batch(batch).attempt == 1
+        (batch,) = ledger.work.plan(scan.scan_no, 1)
+        assert ledger.work.retry_batch(batch).attempt == 1
     with open_ledger(tmp_path) as ledger:
-        assert ledger.plan(scan.scan_no, 1)[0].attempt == 1
+        assert ledger.work.plan(scan.scan_no, 1)[0].attempt == 1
 
 
 def test_scan_records_are_found_by_host_and_id_and_old_ones_lose_their_record(ledger: Ledger) -> None:
@@ -133,24 +134,24 @@ def test_scan_records_are_found_by_host_and_id_and_old_ones_lose_their_record(le
         admit(ledger, report("a", digest=str(number)))
     admit(ledger, report("a", host="db02"))
     scans = work_off(ledger)
-    latest = ledger.scan_record()
+    latest = ledger.records.find()
     assert latest is not None and (latest.host, latest.record) == ("db02", b"record %d" % scans[-1].scan_no)
-    of_web = ledger.scan_record(host="web01")
+    of_web = ledger.records.find(host="web01")
     assert of_web is not None and of_web.scan_id == scans[-2].scan_id
-    third = ledger.scan_record(scan_id=scans[2].scan_id[:12])
+    third = ledger.records.find(scan_id=scans[2].scan_id[:12])
     assert third is not None and third.record == b"record 3"
-    second = ledger.scan_record(scan_id=scans[1].scan_id)
+    second = ledger.records.find(scan_id=scans[1].scan_id)
     assert second is not None and second.record is None and second.findings == 1
-    assert ledger.scan_record(host="nobody") is None
-    assert len(ledger.scan_records(host="web01", limit=5)) == 5
+    assert ledger.records.find(host="nobody") is None
+    assert len(ledger.records.rows(host="web01", limit=5)) == 5
 
 
 def test_analyses_are_given_back_in_the_order_asked_for(ledger: Ledger) -> None:
     stored = {f"key{number}": b"%d" % number for number in range(1200)}
-    ledger.store_analyses(stored)
-    ledger.store_analyses({"key7": b"new"})
+    ledger.analyses.store_analyses(stored)
+    ledger.analyses.store_analyses({"key7": b"new"})
     asked = ["missing", *reversed(stored)]
-    found = ledger.cached_analyses(asked)
+    found = ledger.analyses.cached_analyses(asked)
     assert list(found) == asked[1:]
     assert found["key7"] == b"new" and found["key1199"] == b"1199"
-    assert ledger.cached_analyses([]) == {}
+    assert ledger.analyses.cached_analyses([]) == {}

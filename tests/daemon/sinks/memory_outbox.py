@@ -1,6 +1,6 @@
-"""A ledger's outbox in memory, with marks that can fail."""
+"""A ledger's outbox in memory, with marks that can fail; held to the contract by `tests/daemon/ports/`."""
 
-from daemon.ports import OutboxRow
+from daemon.ports.outbox import OutboxRow
 from pipeline.errors import LedgerError
 
 
@@ -21,16 +21,22 @@ class MemoryOutbox:
     def add(self, *rows: OutboxRow) -> None:
         self.rows.extend(rows)
 
-    def register_sink(self, name: str) -> int:
-        return self.marks.setdefault(name, 0)
+    def register(self, sink: str) -> int:
+        return self.marks.setdefault(sink, 0)
 
     def pending(self, sink: str, limit: int, after: int | None = None) -> list[OutboxRow]:
-        begin = max(self.marks[sink], after or 0)
+        begin = max(self._mark(sink), after or 0)
         return [one for one in self.rows if one.position > begin][:limit]
 
     def delivered(self, sink: str, position: int) -> None:
         if self.mark_fails:
             self.mark_fails = False
             raise LedgerError("the disk is full", transient=True)
-        assert self.marks[sink] <= position <= len(self.rows)
-        self.marks[sink] = position
+        if position > len(self.rows):
+            raise LedgerError(f"sink {sink}: delivered {position}, but the outbox ends at {len(self.rows)}")
+        self.marks[sink] = max(self._mark(sink), position)
+
+    def _mark(self, sink: str) -> int:
+        if sink not in self.marks:
+            raise LedgerError(f"sink {sink} is not registered")
+        return self.marks[sink]

@@ -6,33 +6,11 @@ from typing import Any
 
 import pytest
 
-from daemon.ports import OutboxRow
+from daemon.ports.outbox import OutboxRow
 from daemon.sinks.delivery import BATCH_ROWS, Delivery
 from pipeline.errors import LedgerError, SinkError
 from tests.daemon.sinks.memory_outbox import MemoryOutbox, row
-
-
-class MemorySink:
-    """Attributes: `faults`: reasons with which the next writes fail."""
-
-    def __init__(self, name: str = "memory") -> None:
-        self.name = name
-        self.taken: list[int] = []
-        self.recovered: list[int] = []
-        self.adopts = 0
-        self.faults: list[str] = []
-
-    def recover(self, delivered: int, pending: Callable[[int], Sequence[OutboxRow]]) -> int:
-        self.recovered.append(delivered)
-        return delivered + self.adopts
-
-    def write(self, rows: Sequence[OutboxRow]) -> None:
-        if self.faults:
-            raise SinkError(self.faults.pop(0))
-        self.taken += [one.position for one in rows]
-
-    def close(self) -> None:
-        self.taken.append(-1)
+from tests.daemon.sinks.memory_sink import HoldingSink, MemorySink
 
 
 class World:
@@ -164,7 +142,7 @@ def test_a_failing_sink_holds_no_other_up(world: World) -> None:
 def test_a_sink_without_descriptors_says_so_until_it_has_one(world: World) -> None:
     world.outbox.add(row(1))
 
-    def no_descriptor(rows: Sequence[OutboxRow]) -> None:
+    def no_descriptor(rows: Sequence[OutboxRow]) -> int:
         raise SinkError("too many open files") from OSError(errno.EMFILE, "Too many open files")
 
     write = world.sink.write
@@ -175,3 +153,55 @@ def test_a_sink_without_descriptors_says_so_until_it_has_one(world: World) -> No
     world.now += 1
     world.delivery.step()
     assert not world.delivery.starved
+
+
+def test_rows_that_the_sink_holds_wait_in_the_outbox_and_are_offered_once(world: World) -> None:
+    sink = HoldingSink()
+    delivery = Delivery(world.outbox, sink, lambda: world.now)
+    world.outbox.add(row(1), row(2))
+    assert delivery.step() and delivery.held == 2
+    assert not delivery.step()  # nothing new, and nothing nearer to being durable
+    assert world.outbox.marks["holding"] == 0
+    world.outbox.add(row(3, kind="scan"), row(4))
+    assert delivery.step()
+    assert (world.outbox.marks["holding"], delivery.held, delivery.records) == (3, 1, 3)
+    assert sink.taken == [1, 2, 3]
+
+
+def test_a_sink_that_fails_with_rows_in_hand_is_offered_them_again(world: World) -> None:
+    sink = HoldingSink()
+    delivery = Delivery(world.outbox, sink, lambda: world.now)
+    world.outbox.add(row(1), row(2))
+    delivery.step()
+    world.outbox.add(row(3, kind="scan"))
+    sink.faults = ["connection lost"]
+    assert not delivery.step() and delivery.held == 0
+    world.now += 1
+    assert delivery.step()
+    assert sink.taken == [1, 2, 3]
+
+
+def test_what_is_held_becomes_durable_without_further_rows(world: World) -> None:
+    """As with a broker that confirms later."""
+
+    class Slow(MemorySink):
+        def write(self, rows: Sequence[OutboxRow]) -> int:
+            confirmed = len(self.place)
+            self.place += rows
+            return confirmed
+
+    delivery = Delivery(world.outbox, Slow("slow"), lambda: world.now)
+    world.outbox.add(row(1))
+    assert delivery.step() and world.outbox.marks["slow"] == 0
+    assert delivery.step() and world.outbox.marks["slow"] == 1
+    assert not delivery.step()
+
+
+@pytest.mark.parametrize("claim", [3, -1])
+def test_a_sink_that_claims_what_cannot_be_is_not_believed(world: World, claim: int) -> None:
+    world.outbox.add(row(1), row(2), row(3))
+    world.outbox.rows.pop()
+    world.sink.write = lambda rows: claim  # type: ignore[method-assign]
+    with pytest.raises(ValueError, match=f"calls {claim} durable"):
+        world.delivery.step()
+    assert world.mark == 0

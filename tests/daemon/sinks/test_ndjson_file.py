@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from daemon.ports import OutboxRow, Sink
+from daemon.ports.outbox import OutboxRow
+from daemon.ports.sink import Sink
 from daemon.sinks.ndjson_file import NdjsonFile
 from pipeline.errors import SinkError
 from tests.daemon.sinks.memory_outbox import row

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from daemon.ports import Admitted, FileIdentity, FileState
+from daemon.ports.inputs import Admitted, FileIdentity, FileState
 from pipeline.errors import LedgerError
 from pipeline.finding import ParsedReport, Reject
 from pipeline.report.records import BadLine, FindingLine, StreamRecord

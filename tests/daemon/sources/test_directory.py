@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from daemon.ports.source import Taken
 from daemon.sources.directory import ReportDirectory
 from daemon.sources.settings import WatchSettings
-from daemon.sources.tracked import SweepResult
 from daemon.sources.watch import DirectoryWatch
-from pipeline.errors import LedgerError
+from pipeline.errors import LedgerError, SourceError
 from pipeline.report.limits import Limits
 from tests.daemon.sources.memory_intake import MemoryIntake
 from tests.daemon.sources.world import lines, report, stream
@@ -34,9 +34,9 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 @asynccontextmanager
-async def running(source: ReportDirectory) -> AsyncIterator[None]:
+async def running(source: ReportDirectory, told: Callable[[Taken], None] = lambda taken: None) -> AsyncIterator[None]:
     stop = asyncio.Event()
-    task = asyncio.create_task(source.run(stop))
+    task = asyncio.create_task(source.run(stop, told))
     try:
         await until(lambda: source.swept_fully_at is not None or task.done())
         yield
@@ -284,20 +284,18 @@ def test_f37_after_a_long_stop_the_deadlines_count_from_what_is_seen(root: Path)
     """A process that was stopped (SIGSTOP, suspend) sees a half-written file and a clock far ahead."""
     intake = MemoryIntake()
     now = [1000.0]
-    results: list[SweepResult] = []
     source = ReportDirectory(
         intake,
         Limits(),
         WatchSettings(roots=(str(root),), full_sweep_s=NEVER),
         clock=lambda: now[0],
-        on_sweep=results.append,
     )
 
     async def test() -> None:
         async with running(source):
             now[0] += 3600.0
             (root / "a.json").write_bytes(report("1")[:40])
-            await until(lambda: bool(results) and results[-1].waiting == 1)
+            await until(lambda: source.last.waiting == 1)
             assert intake.quarantine == []
             (root / "a.json").write_bytes(report("1"))
             await until(lambda: intake.ids == ["1"])
@@ -327,7 +325,7 @@ def test_f24_a_full_ledger_ends_a_run_and_the_next_run_goes_on_with_what_is_gone
 
     async def test() -> None:
         stop = asyncio.Event()
-        task = asyncio.create_task(source.run(stop))
+        task = asyncio.create_task(source.run(stop, lambda taken: None))
         await until(lambda: intake.ids == ["1"])
         intake.full = True
         with (root / "a.ndjson").open("ab") as file:
@@ -350,17 +348,50 @@ def test_a_long_sweep_tells_what_it_has_done_so_far(root: Path) -> None:
         now[0] += 0.5
         return now[0]
 
-    told: list[SweepResult] = []
+    told: list[Taken] = []
     settings = WatchSettings(roots=(str(root),), watch="poll", poll_s=NEVER)
-    source = ReportDirectory(intake, Limits(), settings, clock=clock, on_sweep=told.append)
+    source = ReportDirectory(intake, Limits(), settings, clock=clock)
     for number in range(5):
         (root / f"{number}.json").write_bytes(report(str(number)))
 
     async def test() -> None:
-        async with running(source):
+        async with running(source, told.append):
             pass
 
     run(test)
     assert len(told) > 3
-    assert sum(result.admitted.findings for result in told) == 5
-    assert [result.full for result in told].count(True) == 2  # the sweep, and the last look at the end
+    assert sum(taken.admitted.findings for taken in told) == 5
+
+
+def test_a_dry_run_reads_what_is_there_and_ends(root: Path) -> None:
+    intake = MemoryIntake()
+    (root / "a.ndjson").write_bytes(stream("1"))
+    (root / "b.json").write_bytes(report("2")[:-5])
+    told: list[Taken] = []
+    asyncio.run(source_on(root, intake).run(asyncio.Event(), told.append, dry=True))
+    assert (intake.ids, intake.reasons) == (["1"], ["truncated"])
+    assert sum(taken.admitted.findings for taken in told) == 1
+    assert not intake.open  # nobody will write the rest of a scan
+
+
+def test_a_dry_run_without_its_root_says_which(root: Path) -> None:
+    root.rmdir()
+    source = source_on(root, MemoryIntake())
+    with pytest.raises(SourceError, match=f"{root}: is not there"):
+        asyncio.run(source.run(asyncio.Event(), lambda taken: None, dry=True))
+
+
+def test_a_dry_run_waits_for_room_in_the_ledger(root: Path) -> None:
+    intake = MemoryIntake()
+    for name in ("1", "2", "3"):
+        (root / f"{name}.json").write_bytes(report(name))
+    asked: list[int] = []
+
+    def blocked() -> bool:
+        asked.append(len(intake.ids))
+        return len(asked) % 3 != 0
+
+    source = ReportDirectory(intake, Limits(), WatchSettings(roots=(str(root),)), blocked=blocked)
+    asyncio.run(source.run(asyncio.Event(), lambda taken: None, dry=True))
+    assert sorted(intake.ids) == ["1", "2", "3"]
+    assert asked.count(0) > 1  # it was kept waiting

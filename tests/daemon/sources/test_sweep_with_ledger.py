@@ -29,7 +29,7 @@ class Watched:
     def open(self) -> None:
         self.ledger = Ledger.open(self.state, clock=lambda: 0.0)
         settings = WatchSettings(roots=(str(self.root),))
-        self.sweeper = Sweeper(self.ledger, Limits(), settings, clock=lambda: self.now, wall_ns=lambda: 0)
+        self.sweeper = Sweeper(self.ledger.inputs, Limits(), settings, clock=lambda: self.now, wall_ns=lambda: 0)
 
     def crash(self) -> None:
         self.sweeper.close_files()
@@ -46,11 +46,11 @@ class Watched:
 
     def closed(self) -> list[tuple[str, list[str]]]:
         """Give source and finding ids of every scan, in the order of closing."""
-        rows = self.ledger._database.connection.execute(
+        rows = self.ledger.database.connection.execute(
             "SELECT scan_no, source FROM scans WHERE scan_no IS NOT NULL ORDER BY scan_no"
         ).fetchall()
         return [
-            (Path(os.fsdecode(source)).name, [finding.id for finding in self.ledger.findings(number)])
+            (Path(os.fsdecode(source)).name, [finding.id for finding in self.ledger.work.findings(number)])
             for number, source in rows
         ]
 
@@ -114,12 +114,12 @@ def test_a_quarantined_file_that_is_retried_is_read_again_and_emits_nothing_twic
     path.write_bytes(stream("1", "2") + b"rubbish\n")
     watched.sweep()
     watched.settle()
-    (row,) = watched.ledger.quarantine_list()
-    watched.ledger.quarantine_retry(row.id)
+    (row,) = watched.ledger.quarantine.rows()
+    watched.ledger.quarantine.retry(row.id)
     watched.settle()
-    (again,) = watched.ledger.quarantine_list()
+    (again,) = watched.ledger.quarantine.rows()
     assert (again.id, again.seen, again.state) == (row.id, 2, "open")
-    assert watched.ledger.rereads() == []
+    assert watched.ledger.inputs.rereads() == []
     assert watched.closed() == [("a.ndjson", ["1", "2"])]
 
 
@@ -130,11 +130,11 @@ def test_a_run_that_waits_for_nothing_takes_and_refuses_everything_at_once(watch
     watched.sweeper.finish()
     watched.sweeper.close()
     assert watched.closed() == [("a.ndjson", ["1", "2"])]
-    assert sorted(row.reason for row in watched.ledger.quarantine_list()) == ["not_a_report", "truncated"]
+    assert sorted(row.reason for row in watched.ledger.quarantine.rows()) == ["not_a_report", "truncated"]
 
 
 def test_what_is_never_opened_counts_as_quarantined_once(watched: Watched) -> None:
     os.mkfifo(watched.root / "fifo.json")
     counts = [watched.sweeper.sweep().admitted.quarantined for _ in range(2)]
-    assert [entry.reason for entry in watched.ledger.quarantine_list()] == ["not_regular"]
+    assert [entry.reason for entry in watched.ledger.quarantine.rows()] == ["not_regular"]
     assert counts == [1, 0]

@@ -101,9 +101,9 @@ def test_a_batch_that_was_killed_in_a_node_goes_on_and_asks_nothing_again(
     total = len(parsed.findings)
     with checkpoints(path) as kept, monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(ScanSession, method, killed)
-        run(session_of(parsed, resources(analyst=analyst, store=ledger)), kept.saver, 0, total)
+        run(session_of(parsed, resources(analyst=analyst, store=ledger.analyses)), kept.saver, 0, total)
     with checkpoints(path) as kept:
-        lines = run(session_of(parsed, resources(analyst=analyst, store=ledger)), kept.saver, 0, total)
+        lines = run(session_of(parsed, resources(analyst=analyst, store=ledger.analyses)), kept.saver, 0, total)
     assert lines == expected
     assert sorted(analyst.asked) == sorted(undisturbed.asked)
 
@@ -124,10 +124,10 @@ def test_answers_that_came_before_the_kill_are_not_asked_for_again(
     total = len(parsed.findings)
     with checkpoints(tmp_path / "c.db") as kept, monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(PlainAnalyst, "analyse", dies_later)
-        run(session_of(parsed, resources(analyst=analyst, store=ledger)), kept.saver, 0, total)
+        run(session_of(parsed, resources(analyst=analyst, store=ledger.analyses)), kept.saver, 0, total)
     assert len(analyst.asked) == survivors
     with checkpoints(tmp_path / "c.db") as kept:
-        lines = run(session_of(parsed, resources(analyst=analyst, store=ledger)), kept.saver, 0, total)
+        lines = run(session_of(parsed, resources(analyst=analyst, store=ledger.analyses)), kept.saver, 0, total)
     keys = [key for key, _ in analyst.asked]
     assert len(keys) == len(set(keys)) > 10
     assert lines == plain_run(parsed, PlainAnalyst())
@@ -224,14 +224,16 @@ def test_no_model_raises_what_the_operator_accepted(tmp_path: Path) -> None:
 
 def test_a_question_is_asked_once_across_batches_and_scans(ledger: Ledger) -> None:
     analyst = PlainAnalyst(refuse=third_is_stubborn)
-    where = resources(analyst=analyst, store=ledger)
+    where = resources(analyst=analyst, store=ledger.analyses)
     first = lines_of(session_of(report("web01-base-default.json"), where), 7)
     keys = {document["analysis"]["key"] for document in documents(first)}
     assert {key for key, _ in analyst.asked} == keys
     assert len(analyst.asked) == len(set(analyst.asked)) < len(first)
     asked = len(analyst.asked)
     again = lines_of(session_of(report("web01-base-default.json"), where), 7)
-    fresh = lines_of(session_of(report("web01-base-default.json"), resources(analyst=analyst, store=ledger)), 256)
+    fresh = lines_of(
+        session_of(report("web01-base-default.json"), resources(analyst=analyst, store=ledger.analyses)), 256
+    )
     assert again == fresh == first
     assert len(analyst.asked) == asked
     lines_of(session_of(report("web01-base-pretty.json"), where), 7)  # the same host, another report

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.baseline_rows import baseline_rows
-from daemon.ports import BaselineRow
+from daemon.ports.work import BaselineRow
 from pipeline.classes.scan import index_scan
 from pipeline.finding import ParsedReport, RawFinding
 from pipeline.rules import baseline as baseline_module

@@ -1,0 +1,108 @@
+"""Puts a shard together from the settings: which kinds of source and sink there are, and which are wanted.
+
+A new kind is a row in one of the two tables, beside its own settings and its own file.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+
+import structlog
+
+from daemon.checkpoints import Checkpoints
+from daemon.ledger import Ledger
+from daemon.ports.sink import Sink
+from daemon.ports.source import Source
+from daemon.settings import Settings
+from daemon.shard import Shard
+from daemon.sinks.delivery import Delivery
+from daemon.sinks.ndjson_file import NdjsonFile
+from daemon.sources.directory import ReportDirectory
+from daemon.sources.standard_input import NAME as STANDARD_INPUT
+from daemon.sources.standard_input import Descriptor, StandardInput
+from daemon.worker import Worker
+from pipeline.errors import SourceError
+from pipeline.graph.session import Resources
+
+logger = structlog.get_logger(__name__)
+
+Blocked = Callable[[], bool]  # says that the ledger takes nothing more just now
+
+_STDIN = 0  # its descriptor: what Python buffers of it would wait until the buffer is full
+
+
+def open_shard(
+    settings: Settings,
+    ledger: Ledger,
+    resources: Resources,
+    checkpoints: Checkpoints,
+    *,
+    name: str = "",
+    clock: Callable[[], float] = time.monotonic,
+) -> Shard:
+    """Make the shard of a state directory. Nothing is read or written yet, but the ledger knows its sinks.
+
+    Sinks that are no longer configured would hold their records back for ever, so the ledger lets them go.
+    """
+    sinks = [sink for kind in SINKS.values() for sink in kind(settings)]
+    names = [sink.name for sink in sinks]
+    for released in ledger.outbox.keep_only(names):
+        logger.warning("sink.replaced", sink=released, by=", ".join(names))
+    deliveries = [Delivery(ledger.outbox, sink, clock) for sink in sinks]
+    worker = Worker(ledger.work, resources, checkpoints, settings.analysis.batch_size)
+    shard = Shard(ledger, worker, deliveries, name=name, clock=clock)
+    for kind in SOURCES.values():
+        shard.read_from(*kind(settings, ledger, shard.blocked, clock))
+    return shard
+
+
+def is_pipe(settings: Settings) -> bool:
+    """Say whether reports come from standard input, which ends."""
+    return settings.watch.roots == (STANDARD_INPUT,)
+
+
+def _standard_input(
+    settings: Settings, ledger: Ledger, blocked: Blocked, clock: Callable[[], float]
+) -> Iterable[Source]:
+    if is_pipe(settings):
+        if sys.stdin is None:  # its descriptor may be that of another file by now
+            raise SourceError("--watch -: standard input is closed; pipe a report in")
+        yield StandardInput(Descriptor(_STDIN), ledger.inputs, settings.limits, blocked=blocked)
+
+
+def _directories(settings: Settings, ledger: Ledger, blocked: Blocked, clock: Callable[[], float]) -> Iterable[Source]:
+    if settings.watch.roots and not is_pipe(settings):
+        yield ReportDirectory(
+            ledger.inputs,
+            settings.limits,
+            settings.watch,
+            clock=clock,
+            excluded=_ours(settings),
+            blocked=blocked,
+        )
+
+
+def _files(settings: Settings) -> Iterable[Sink]:
+    output = settings.output
+    yield NdjsonFile(
+        settings.output_path,
+        rotate_bytes=output.rotate_bytes,
+        keep_segments=output.keep_segments,
+        emit_changes_only=output.emit == "changes",
+        min_level=output.min_level,
+    )
+
+
+def _ours(settings: Settings) -> list[str]:
+    """List what we write ourselves, so that it is never taken for a report."""
+    return [str(settings.state_dir), str(settings.output_path)]
+
+
+SOURCES: Mapping[str, Callable[[Settings, Ledger, Blocked, Callable[[], float]], Iterable[Source]]] = {
+    "directory": _directories,
+    "stdin": _standard_input,
+}
+
+SINKS: Mapping[str, Callable[[Settings], Iterable[Sink]]] = {
+    "file": _files,
+}

@@ -1,0 +1,71 @@
+"""Finished scans, and what was said of them."""
+
+import os
+from dataclasses import dataclass
+from sqlite3 import Connection
+
+from daemon.ledger import codec
+from daemon.ledger.store import Store
+
+KEEP_RECORDS = 30  # scan records that stay readable for each host and profile
+
+
+@dataclass(slots=True, frozen=True)
+class ScanEntry:
+    """A finished scan as `report` finds it; `record` is None for those older than the last `KEEP_RECORDS`."""
+
+    scan_no: int
+    scan_id: str
+    host: str
+    profile: str
+    source: str
+    findings: int
+    rejected: int
+    complete: bool
+    as_of: str
+    finished_at: str
+    record: bytes | None
+
+
+class RecordStore(Store):
+    """The scans that are done, for people to look through."""
+
+    def find(self, scan_id: str | None = None, host: str | None = None) -> ScanEntry | None:
+        """Give the latest finished scan that has a record, of all or of one host, or the one with this id."""
+        entries = self.rows(scan_id=scan_id, host=host, limit=1)
+        return entries[0] if entries else None
+
+    def rows(self, scan_id: str | None = None, host: str | None = None, limit: int = KEEP_RECORDS) -> list[ScanEntry]:
+        """Give finished scans, the latest first; `scan_id` may be the beginning of one."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                "SELECT scan_no, scan_id, host, profile, source, findings, rejected, complete, as_of, finished_at,"
+                " record FROM scans WHERE state = 'done' AND (?1 IS NULL OR substr(scan_id, 1, length(?1)) = ?1)"
+                " AND (?2 IS NULL OR host = ?2) ORDER BY scan_no DESC LIMIT ?3",
+                (scan_id and codec.text(scan_id), host and codec.text(host), limit),
+            ).fetchall()
+        return [
+            ScanEntry(
+                scan_no=scan_no,
+                scan_id=id_,
+                host=name,
+                profile=profile,
+                source=os.fsdecode(source),
+                findings=findings,
+                rejected=rejected,
+                complete=bool(complete),
+                as_of=as_of,
+                finished_at=finished_at,
+                record=record,
+            )
+            for scan_no, id_, name, profile, source, findings, rejected, complete, as_of, finished_at, record in rows
+        ]
+
+
+def forget_old_records(connection: Connection, host: str, profile: str) -> None:
+    """Keep the latest `KEEP_RECORDS` records of a host and profile."""
+    connection.execute(
+        "UPDATE scans SET record = NULL WHERE host = ?1 AND profile = ?2 AND record IS NOT NULL AND scan_no <"
+        " (SELECT scan_no FROM scans WHERE host = ?1 AND profile = ?2 ORDER BY scan_no DESC LIMIT 1 OFFSET ?3)",
+        (host, profile, KEEP_RECORDS - 1),
+    )

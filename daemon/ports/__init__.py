@@ -1,0 +1,1 @@
+"""The seams between the rooms of the daemon, one a file: what each side promises the other."""

@@ -1,0 +1,83 @@
+"""The ledger's side of analysis."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from pipeline.classes.scan import ScanContext
+from pipeline.finding import RawFinding
+
+
+@dataclass(slots=True, frozen=True)
+class ClosedScan(ScanContext):
+    """A scan whose members are fixed; the pipeline may work on it.
+
+    `scan_no` is the place in the order of closing, which orders everything that follows.
+
+    Attributes:
+        source: name of the input, such as the path of a file, or ``-`` for standard input.
+        findings: how many there are.
+    """
+
+    source: str
+    findings: int
+
+
+@dataclass(slots=True, frozen=True)
+class Batch:
+    """Findings `first` (inclusive) to `last` (exclusive) of a scan; membership is committed before the graph runs."""
+
+    batch_id: int
+    scan_no: int
+    first: int
+    last: int
+    attempt: int = 0
+
+
+@dataclass(slots=True, frozen=True)
+class BaselineRow:
+    """What the host's earlier scans of the same profile said of one fingerprint.
+
+    `label` names the finding for people (its path, unit, parameter) when it is no longer in a report.
+    """
+
+    fingerprint: str
+    class_id: str
+    status: str
+    content: str
+    first_seen_at: str
+    last_scan_no: int
+    count: int
+    label: str = ""
+
+
+class Work(Protocol):
+    """Closed scans, in the order of closing, and what becomes of them."""
+
+    def next_scan(self) -> ClosedScan | None:
+        """Give the oldest closed scan that is not done."""
+
+    def findings(self, scan_no: int) -> list[RawFinding]: ...
+
+    def plan(self, scan_no: int, size: int) -> list[Batch]:
+        """Commit the batches of a scan (once; a later call with another size keeps the first plan) and return
+        those that are not done, in order."""
+
+    def retry_batch(self, batch: Batch) -> Batch:
+        """Count another attempt at a batch durably; returns the batch with the new count."""
+
+    def commit_batch(self, batch: Batch, rows: Sequence[tuple[str, str, bool, bytes]]) -> None:
+        """Store (dedupe key, level, changed, line) rows in the outbox and mark the batch done, in one transaction."""
+
+    def finish_scan(
+        self,
+        scan: ClosedScan,
+        record: bytes,
+        baseline: Sequence[BaselineRow],
+        gone: Sequence[str],
+        profile: str,
+    ) -> None:
+        """Store the scan record, update the baseline (upsert `baseline`, delete fingerprints `gone`), delete the
+        inbox rows and mark the scan done, in one transaction."""
+
+    def baseline(self, host: str, profile: str) -> dict[str, BaselineRow]: ...
