@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 _BLANKS = re.compile(r"\s+")
 _END = " .!;:,\t\n\r\u3002"  # what a sentence may end in
@@ -23,10 +24,10 @@ class Words:
         """Say how well a text fits: `EXACT`, `ALIKE` but for case, blanks and the end, `WITHIN` a longer one, or 0."""
         if self.exact.search(text) is not None:
             return EXACT
-        bare = _BLANKS.sub(" ", text).strip(_END)
-        if self.alike.search(bare) is not None:
-            return ALIKE
-        return WITHIN if self.within.search(bare) is not None else 0
+        bare = _bare(text)
+        if self.within.search(bare) is None:
+            return 0
+        return ALIKE if self.alike.search(bare) is not None else WITHIN
 
     def heard(self, text: str) -> str | None:
         """Give the text as the class knows it, without what stands after its end, or None where it is another text."""
@@ -34,6 +35,11 @@ class Words:
             return text
         bare = text.strip(_END)
         return bare if self.exact.search(bare) is not None else None
+
+
+@lru_cache(maxsize=16)  # one text is compared with many classes in a row
+def _bare(text: str) -> str:
+    return _BLANKS.sub(" ", text).strip(_END)
 
 
 def words_of(pattern: re.Pattern[str] | None) -> Words | None:
