@@ -166,12 +166,13 @@ def text_figures() -> Iterator[tuple[str, Tally]]:
             yield f"{name} ({where})", measure(lambda each, rng, c=change, w=where: in_texts(c, w, each, rng), among)  # type: ignore[misc]
 
 
-def id_figures() -> Iterator[tuple[str, Tally]]:
-    """Measure every change of ids; an id or the texts of another finding of the scan come last.
+def id_figures(share: int = 1) -> Iterator[tuple[str, Tally]]:
+    """Measure every change of ids on every `share`-th finding; those of another finding of the scan come last.
 
     Without the reports in which an id is all that there is: they carry no words, and rules rewrote severities.
     """
     among = [each for each in labelled() if each.header.source_format == "json" or not each.header.rules_enabled]
+    among = among[::share]
     for name, change in IDS.items():
         yield name, measure(lambda each, rng, c=change: replace(each.raw, id=c(each.raw.id, rng)), among)  # type: ignore[misc]
     others: dict[tuple[int, str | None], list[Labelled]] = defaultdict(list)

@@ -13,6 +13,9 @@ from tests.pipeline.sessions import resources
 
 JSON = ScanHeader("json", host="h", cmdline="sys-scan")
 KEPT_AT_LEAST = 0.99
+# These are measured on all findings; the rest on a share here, and on all by `python -m tests.perturbed`.
+ALL = {"a full stop more", "upper case", "synonyms", "other numbers", "German"}
+SHARE = 7
 
 
 def classify(raw: RawFinding, header: ScanHeader = JSON) -> Classified:
@@ -22,18 +25,21 @@ def classify(raw: RawFinding, header: ScanHeader = JSON) -> Classified:
 @pytest.mark.parametrize("name", TEXTS)
 def test_other_words_leave_the_class_and_never_give_a_wrong_one(name: str) -> None:
     among = [each for each in labelled() if each.raw.title is not None]
+    if name not in ALL:
+        among = among[::SHARE]
     tally = measure(lambda each, rng: in_texts(TEXTS[name], "both", each, rng), among)
-    assert tally.changed > 500
+    assert tally.changed > 200
     assert dict(tally.wrong) == {}
     assert dict(tally.status) == {}, "other words must not turn a status round"
-    assert tally.kept >= KEPT_AT_LEAST * tally.changed, tally
+    if name in ALL:
+        assert tally.kept >= KEPT_AT_LEAST * tally.changed, tally
 
 
 def test_a_changed_id_leaves_the_class_open_or_unknown_but_never_wrong() -> None:
     tried = set()
-    for name, tally in id_figures():
+    for name, tally in id_figures(SHARE):
         tried.add(name)
-        assert tally.changed > 500, name
+        assert tally.changed > 200, name
         assert dict(tally.wrong) == {}, name
     assert set(IDS) < tried
 
