@@ -4,16 +4,20 @@ VENV ?= .venv
 PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,$(shell \
     $(name) -c 'import sys; sys.version_info >= (3, 11) and print("$(name)")' 2>/dev/null)))
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+PIP_FLAGS := --quiet --disable-pip-version-check --no-input
+PIP := $(BIN)/python -m pip $(PIP_FLAGS)
+# Of its own, because torch and what comes with it are 6 GB, and what the agent runs with must do without.
+TRAINER := .venv-trainer
 SETUP := pyproject.toml setup.py constraints.txt
 KNOWLEDGE := pipeline/knowledge/compiled.json
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench knowledge schema model wheel clean output-digests
+.PHONY: help demo test test-trainer lint bench knowledge schema model wheel clean output-digests
 
 help:
 	@echo 'make demo       analyse real scans of two hosts and show what is wrong with them (output in demo-output/)'
 	@echo 'make test       run the tests'
+	@echo 'make test-trainer  run the tests that need torch, too (sets up .venv-trainer: 6 GB)'
 	@echo 'make lint       ruff, mypy and the import layers'
 	@echo 'make bench      measure speed and memory'
 	@echo 'make knowledge  compile the knowledge again (the others do it where needed)'
@@ -28,6 +32,12 @@ demo: $(VENV)/.installed $(KNOWLEDGE)
 test: $(VENV)/.installed-dev $(KNOWLEDGE)
 	$(BIN)/pytest
 
+# The tests that skip themselves elsewhere, and those beside them; none may skip itself here. Small models: more threads
+# only wait for one another.
+test-trainer: $(TRAINER)/.installed-trainer $(KNOWLEDGE)
+	CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1 GPTQMODEL_CPU_WORKERS=2 $(TRAINER)/bin/pytest --skips none \
+	    tests/trainer tests/pipeline/engine tests/daemon/cli/test_evaluate.py
+
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -36,7 +46,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.installed-dev $(KNOWLEDGE)
-	@for script in startup analyze_cost analyze_model ledger_rate steady_state novel_finding real_scans; do \
+	@for script in startup analyze_cost analyze_model ledger_rate steady_state longest_step novel_finding real_scans; do \
 	    echo "== $$script" && $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 knowledge: $(KNOWLEDGE)
@@ -47,9 +57,9 @@ schema: $(VENV)/.installed-dev
 # The embedded model from nothing: data, training, quantisation, export, shipped answers, scorecards, card. Same versions,
 # same kind of machine, two threads: same bytes. Quiet is needed more than cores: another load halves the speed.
 RUN ?= model-run
-TRAIN = OMP_NUM_THREADS=2 OMP_WAIT_POLICY=PASSIVE GPTQMODEL_CPU_WORKERS=2 $(BIN)/sysscan-train
+TRAIN = OMP_NUM_THREADS=2 OMP_WAIT_POLICY=PASSIVE GPTQMODEL_CPU_WORKERS=2 $(TRAINER)/bin/sysscan-train
 
-model: $(VENV)/.installed-trainer $(KNOWLEDGE)
+model: $(TRAINER)/.installed-trainer $(KNOWLEDGE)
 	$(TRAIN) synth --out $(RUN)/data --size 60000 --seed 1
 	$(TRAIN) pretrain --data $(RUN)/data --output $(RUN)/pretrain --threads 2 --compile --patience 0 --max-valid 1000
 	$(TRAIN) finetune --base $(RUN)/pretrain/model --data $(RUN)/data --output $(RUN)/finetune --classes all \
@@ -76,7 +86,7 @@ wheel: $(VENV)/.installed-dev
 	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
 
 clean:
-	rm -rf $(VENV) demo-output dist build *.egg-info $(KNOWLEDGE) \
+	rm -rf $(VENV) $(TRAINER) demo-output dist build *.egg-info $(KNOWLEDGE) \
 	    .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -96,10 +106,14 @@ $(VENV)/.installed-dev: $(SETUP) | $(BIN)/python
 	@$(PIP) install -c constraints.txt -e '.[dev]'
 	@touch $@
 
-$(VENV)/.installed-trainer: $(SETUP) constraints-trainer.txt | $(BIN)/python
-	@echo 'installing into $(VENV), with the trainer ...'
-	@$(PIP) install -c constraints.txt -c constraints-trainer.txt torch setuptools wheel ninja numpy
-	@$(PIP) install -c constraints.txt -c constraints-trainer.txt --no-build-isolation -e '.[dev,trainer]'
+# GPTQModel's build asks torch, so torch comes first; its kernels for CUDA would take an hour, and a GPU to use them.
+$(TRAINER)/.installed-trainer: $(SETUP) constraints-trainer.txt
+	@echo 'installing into $(TRAINER), with the trainer (3 GB to fetch) ...'
+	@$(MAKE) --no-print-directory VENV=$(TRAINER) $(TRAINER)/bin/python
+	@$(TRAINER)/bin/python -m pip $(PIP_FLAGS) install -c constraints.txt -c constraints-trainer.txt \
+	    torch setuptools wheel ninja numpy
+	@BUILD_CUDA_EXT=0 GPTQMODEL_CPU_WORKERS=2 $(TRAINER)/bin/python -m pip $(PIP_FLAGS) install -c constraints.txt \
+	    -c constraints-trainer.txt --no-build-isolation -e '.[dev,trainer]'
 	@touch $@
 
 $(BIN)/python:

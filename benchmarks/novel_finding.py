@@ -23,7 +23,7 @@ from typing import Any
 from common import ROOT, agent, machine
 
 from pipeline.features import load_features
-from pipeline.graph.session import Resources
+from pipeline.graph.resources import Resources
 from pipeline.intel.match import Intel
 from pipeline.knowledge.load import load_knowledge
 from pipeline.rules.policy import Policy

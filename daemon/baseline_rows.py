@@ -1,15 +1,25 @@
 """What the ledger remembers of a comparison with the baseline."""
 
+from collections.abc import Iterator
+
 from daemon.ports.work import BaselineRow
 from pipeline.rules.baseline import Comparison, Missing, Seen
 
 _RESOLVED = "resolved"
 
 
-def baseline_rows(comparison: Comparison, scan_no: int) -> list[BaselineRow]:
+def baseline_rows(comparison: Comparison, scan_no: int) -> Iterator[BaselineRow]:
     """Give the rows to store: all that this scan saw, and what it showed to be mended."""
-    seen = [_row(one, one.status, one.content, scan_no) for one in comparison.seen.values()]
-    return seen + [_row(one, _RESOLVED, "", scan_no) for one in comparison.resolved]
+    for one in comparison.seen.values():
+        yield _row(one, one.status, one.content, scan_no)
+    for gone in comparison.resolved:
+        yield _row(gone, _RESOLVED, "", scan_no)
+
+
+def forgotten_rows(comparison: Comparison, scan_no: int) -> Iterator[BaselineRow]:
+    """Give rows that stand for what is to be forgotten, as they are staged."""
+    for fingerprint in comparison.forget:
+        yield BaselineRow(fingerprint, "", "", "", "", scan_no, 0)
 
 
 def _row(one: Seen | Missing, status: str, content: str, scan_no: int) -> BaselineRow:

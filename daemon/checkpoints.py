@@ -3,12 +3,11 @@
 import sqlite3
 from pathlib import Path
 
-import structlog
-
+from daemon.log import get_logger
 from pipeline.errors import LedgerError
 from pipeline.graph.library import JsonPlusSerializer, SqliteSaver
 
-logger = structlog.get_logger(__name__)
+logger = get_logger(__name__)
 
 _IDLE_PAGES = 1000
 _DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_SCHEMA", "SQLITE_ERROR")  # the last: a table is missing

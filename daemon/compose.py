@@ -7,10 +7,9 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 
-import structlog
-
 from daemon.checkpoints import Checkpoints
 from daemon.ledger import Ledger
+from daemon.log import get_logger
 from daemon.ports.sink import Sink
 from daemon.ports.source import Source
 from daemon.settings import Settings
@@ -22,9 +21,9 @@ from daemon.sources.standard_input import NAME as STANDARD_INPUT
 from daemon.sources.standard_input import Descriptor, StandardInput
 from daemon.worker import Worker
 from pipeline.errors import SourceError
-from pipeline.graph.session import Resources
+from pipeline.graph.resources import Resources
 
-logger = structlog.get_logger(__name__)
+logger = get_logger(__name__)
 
 Blocked = Callable[[], bool]  # says that the ledger takes nothing more just now
 

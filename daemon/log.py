@@ -3,19 +3,36 @@
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import Any
+from types import ModuleType
+from typing import Any, Literal, cast
 
 import orjson
-import structlog
 
-from daemon.settings import LogSettings
 from pipeline.display import printable
 
+# structlog imports rich where it finds it, for tracebacks with the values of all variables: 50 ms of each start, for
+# what does not belong in a log. An entry of None makes the import fail; a rich that was imported before stays.
+sys.modules.setdefault("rich", cast(ModuleType, None))
+import structlog  # noqa: E402
 
-def configure(settings: LogSettings) -> None:
-    """Set structlog up for the process; logs go to standard error, which journald keeps."""
-    as_text = settings.format == "text" or (settings.format == "auto" and sys.stderr.isatty())
-    level = getattr(logging, settings.level.upper())
+if sys.modules["rich"] is None:
+    del sys.modules["rich"]
+
+
+def get_logger(name: str) -> Any:
+    """Give the logger of a module; all of ours take it from here, so that rich stays out."""
+    return structlog.get_logger(name)
+
+
+def configure(level: str, form: Literal["auto", "json", "text"]) -> None:
+    """Set structlog up for the process; logs go to standard error, which journald keeps.
+
+    Args:
+        level: ``debug``, ``info``, ``warning`` or ``error``; what is below it is not written.
+        form: ``auto`` is text on a terminal and JSON otherwise.
+    """
+    as_text = form == "text" or (form == "auto" and sys.stderr.isatty())
+    lowest = getattr(logging, level.upper())
     processors: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -24,8 +41,14 @@ def configure(settings: LogSettings) -> None:
     ]
     if as_text:
         structlog.configure(
-            processors=[*processors, _harmless, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())],
-            wrapper_class=structlog.make_filtering_bound_logger(level),
+            processors=[
+                *processors,
+                _harmless,
+                structlog.dev.ConsoleRenderer(
+                    colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+                ),
+            ],
+            wrapper_class=structlog.make_filtering_bound_logger(lowest),
             logger_factory=structlog.PrintLoggerFactory(sys.stderr),
             cache_logger_on_first_use=True,
         )
@@ -36,7 +59,7 @@ def configure(settings: LogSettings) -> None:
                 structlog.processors.format_exc_info,
                 structlog.processors.JSONRenderer(serializer=_serialise),
             ],
-            wrapper_class=structlog.make_filtering_bound_logger(level),
+            wrapper_class=structlog.make_filtering_bound_logger(lowest),
             logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
             cache_logger_on_first_use=True,
         )

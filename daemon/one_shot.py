@@ -18,7 +18,8 @@ from pipeline.errors import ReportError
 from pipeline.finding import ParsedReport, Reject
 from pipeline.graph.batches import run_batch
 from pipeline.graph.graph import build_graph
-from pipeline.graph.session import Resources, ScanSession
+from pipeline.graph.resources import Resources
+from pipeline.graph.session import ScanSession
 from pipeline.output.enriched import Line
 from pipeline.output.records import ScanRecord
 from pipeline.report.limits import Limits
@@ -93,18 +94,18 @@ class OneShot:
             prior = self._prior(context)
             if prior is not None:
                 context = replace(context, scan_no=1 + max((row.last_scan_no for row in prior.values()), default=0))
-            session = ScanSession(context, report.findings, self._resources, prior)
-            self._sessions[0] = session
+            session = ScanSession.of(context, report.findings, self._resources, prior)
+            self._sessions.clear()
+            self._sessions[context.scan_no] = session
             for first in range(0, len(report.findings), self._batch_size):
                 last = min(first + self._batch_size, len(report.findings))
-                state = run_batch(self._graph, 0, first, last)
-                emit(session.take_lines(first, last, state["decided"]))
+                emit(run_batch(self._graph, session, first, last))
                 advance(last, len(report.findings))
             if self._ledger is not None and session.comparison is not None:
                 self._ledger.baseline.update(
                     context.host,
                     scan_scope(context.header) or "",
-                    baseline_rows(session.comparison, context.scan_no),
+                    list(baseline_rows(session.comparison, context.scan_no)),
                     session.comparison.forget,
                 )
             yield Analysed(source, session, session.record())
@@ -113,6 +114,8 @@ class OneShot:
         scope = baseline_scope(context.header, context.host_source)
         if self._ledger is None or scope is None:
             return None
+        while self._ledger.work.settle():  # what a daemon that was killed left
+            pass
         return self._ledger.baseline.rows(context.host, scope)
 
     def _context(self, report: ParsedReport, modified: str, seen: dict[str, int]) -> ScanContext:

@@ -11,7 +11,7 @@ from pipeline.engine.identity import choose_device
 from pipeline.engine.lazy import LazyGenerator
 from pipeline.errors import ConfigError
 from pipeline.features import load_features
-from pipeline.graph.session import Resources
+from pipeline.graph.resources import Resources
 from pipeline.intel.match import load_intel
 from pipeline.knowledge.load import load_knowledge
 from pipeline.models.embedded import EMBEDDED_MODEL

@@ -9,8 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from types import FrameType
 
-import structlog
-
+from daemon.log import get_logger
 from daemon.metrics import Metrics
 from daemon.notify import Notifier
 from daemon.ports.source import Source, Taken
@@ -19,14 +18,18 @@ from daemon.shard import Shard, raise_first, wait_for_any
 from daemon.sinks.delivery import Delivery
 from pipeline.errors import LedgerError
 
-logger = structlog.get_logger(__name__)
+logger = get_logger(__name__)
 
 _HEARTBEAT_S = 1.0
 FORCED = 130  # exit code when a second signal came: the work in hand was dropped
 
 
 class Service:
-    """Runs shards side by side until told to stop: signals, watchdog, readiness, status and metrics are of all."""
+    """Runs shards side by side until told to stop: signals, watchdog, readiness, status and metrics are of all.
+
+    Everything runs on one event loop and in one thread: a step of any part is short (a batch of findings takes
+    about 80 ms, and long work gives way every eighth of a second), and a ledger's connection belongs to one thread.
+    """
 
     def __init__(
         self,

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from daemon.sources.settings import WatchSettings
 from pipeline.engine.identity import DEFAULT_THREADS
+from pipeline.engine.runtimes import Runtime
 from pipeline.errors import ConfigError
 from pipeline.finding import Level
 from pipeline.report.limits import Limits
@@ -46,7 +47,7 @@ class ModelSettings(_Section):
 
     enabled: bool = True
     path: Path | None = None  # none: the one that comes with the program
-    runtime: Literal["onnx", "torch"] = "onnx"
+    runtime: Runtime = "onnx"
     device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: a GPU where what is installed can use it
     threads: int = Field(default=DEFAULT_THREADS, ge=1, le=256)
     shipped: bool = True  # use the answers that a model brings along

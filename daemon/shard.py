@@ -5,15 +5,14 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import NoReturn
 
-import structlog
-
 from daemon.ledger import Ledger
+from daemon.log import get_logger
 from daemon.ports.source import Source, Taken
 from daemon.sinks.delivery import BATCH_ROWS, Delivery
 from daemon.worker import Worker
 from pipeline.errors import AgentError, LedgerError
 
-logger = structlog.get_logger(__name__)
+logger = get_logger(__name__)
 
 # Records that may wait for a sink before no more is read; the rest waits in its inputs. 700 MB of ledger.
 MAX_BACKLOG = 200_000

@@ -5,27 +5,26 @@ import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
-import structlog
-
-from daemon.baseline_rows import baseline_rows
 from daemon.checkpoints import Checkpoints
+from daemon.finishing import Finishing
+from daemon.heap import HEAP, LARGE
+from daemon.log import get_logger
+from daemon.opening import Opening
 from daemon.ports.work import Batch, ClosedScan, Work
-from pipeline.classes.scan import baseline_scope, scan_scope
 from pipeline.errors import LedgerError
 from pipeline.finding import Member, RawFinding
 from pipeline.graph.batches import run_batch
 from pipeline.graph.graph import BatchGraph, build_graph
-from pipeline.graph.session import Paused, Resources, ScanSession
+from pipeline.graph.resources import Resources
+from pipeline.graph.session import Paused, ScanSession, Stale
+from pipeline.graph.state import thread_name
 from pipeline.output.enriched import Line
-from pipeline.output.records import ScanRecord
-from pipeline.output.unanalysed import unanalysed_line, unanalysed_record
-from pipeline.output.write import write
+from pipeline.output.unanalysed import unanalysed_line
 
-logger = structlog.get_logger(__name__)
+logger = get_logger(__name__)
 
-_SLICE_S = 0.25  # of the model's time between two turns of the rest of the daemon
+_SLICE_S = 0.125  # of one turn; what is begun within it is ended, which may take as long again
 MAX_ATTEMPTS = 2  # a batch that our own code failed on so often is done finding by finding
 
 
@@ -37,6 +36,7 @@ class _Job:
         session: None when our own code fails on the scan as a whole.
         batches: that are not done, the next one first.
         lines: of the next batch, as far as it is done finding by finding.
+        finishing: how far the end of the scan is, once all batches are done.
     """
 
     scan: ClosedScan
@@ -44,10 +44,11 @@ class _Job:
     session: ScanSession | None
     batches: list[Batch] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
+    finishing: Finishing | None = None
 
 
 class Worker:
-    """Works on one scan at a time, in ingest order; a step is one batch, or the end of a scan.
+    """Works on one scan at a time, in ingest order; a step is one batch, or as much of the rest as a turn has time for.
 
     Nothing that a step has in hand is given up before the ledger has taken its outcome, so a step that fails is
     simply made again.
@@ -70,6 +71,7 @@ class Worker:
         self._batch_size = batch_size
         self._sessions: dict[int, ScanSession] = {}
         self._graph = build_graph(self._sessions, checkpoints.saver)
+        self._opening: Opening | None = None
         self._job: _Job | None = None
         self._swept = False
         self.analysed: dict[str, int] = {"model": 0, "rules": 0, "review": 0}
@@ -104,35 +106,42 @@ class Worker:
             self._graph = build_graph(self._sessions, self._checkpoints.saver)
 
     def _step(self) -> bool:
-        if self._job is None:
+        if self._job is not None and self._job.batches:
+            self._run(self._job, self._job.batches[0])
+        elif self._job is not None:
+            self._finish(self._job)
+        elif self._opening is not None:
+            self._open(self._opening)
+        elif not self._queue.settle():  # before the next scan is opened, which reads the baseline
             scan = self._queue.next_scan()
             if scan is None:
                 self._sweep_threads(())
                 return False
-            self._open(scan)
-        elif self._job.batches:
-            self._run(self._job, self._job.batches[0])
-        else:
-            self._finish(self._job)
+            self._opening = Opening(scan, self._queue, self._resources, self._batch_size)
+            if scan.findings > LARGE:
+                HEAP.hold()
+            self._open(self._opening)
+        HEAP.collect()
         return True
 
-    def _open(self, scan: ClosedScan) -> None:
-        findings = self._queue.findings(scan.scan_no)
-        scope = baseline_scope(scan.header, scan.host_source)
-        prior = self._queue.baseline(scan.host, scope) if scope is not None else None
-        try:
-            session = ScanSession(scan, findings, self._resources, prior)
-        except Exception as error:
-            # A fault of ours that every start would meet again: the findings go out as they came.
-            logger.error("scan.failed", scan_id=scan.scan_id, source=scan.source, error=repr(error), exc_info=True)
-            job = _Job(scan, findings, None)
-        else:
-            session.between = self._pause_in_time
-            job = _Job(scan, findings, session)
-            self._sessions[scan.scan_no] = session
-        job.batches = self._queue.plan(scan.scan_no, self._batch_size)
-        self._sweep_threads([self._thread(scan, batch) for batch in job.batches])
-        self._job = job
+    def _open(self, opening: Opening) -> None:
+        if not self._in_turn(opening.advance):
+            return
+        scan, batches = opening.scan, opening.batches or []
+        self._sweep_threads([self._thread(scan, batch) for batch in batches])
+        if opening.session is not None:
+            opening.session.between = self._pause_in_time
+            self._sessions[scan.scan_no] = opening.session
+        self._job = _Job(scan, opening.findings, opening.session, batches)
+        self._opening = None
+
+    def _in_turn(self, advance: Callable[[], bool]) -> bool:
+        """Advance until it is done or the turn is over; returns whether it is done."""
+        ends = self._clock() + _SLICE_S
+        while not advance():
+            if self._clock() >= ends:
+                return False
+        return True
 
     def _run(self, job: _Job, batch: Batch) -> None:
         thread = self._thread(job.scan, batch)
@@ -177,30 +186,31 @@ class Worker:
     def _together(self, session: ScanSession, batch: Batch, thread: str) -> list[Line]:
         self._slice_ends = self._clock() + _SLICE_S
         try:
-            state = run_batch(self._graph, batch.scan_no, batch.first, batch.last, thread=thread)
+            return run_batch(self._graph, session, batch.first, batch.last, thread=thread)
+        except Stale as stale:
+            logger.info("batch.restarted", first=batch.first, last=batch.last, reason=str(stale))
+            self._checkpoints.delete(thread)
+            return run_batch(self._graph, session, batch.first, batch.last, thread=thread)
         finally:
             self._slice_ends = math.inf
             self._tell_failure()
-        decided: dict[str, Any] = state["decided"]
-        return session.take_lines(batch.first, batch.last, decided)
 
     def _one_by_one(self, job: _Job, batch: Batch) -> bool:
         """Keep what our own code can do of a batch that it failed on as a whole; returns whether all of it is done."""
         graph = build_graph(self._sessions)
         turn_ends = self._clock() + _SLICE_S  # a model may be asked about each
         for seq in range(batch.first + len(job.lines), batch.last):
-            job.lines.append(self._alone(job, batch.scan_no, seq, graph))
+            job.lines.append(self._alone(job, seq, graph))
             if self._clock() >= turn_ends:
                 break
         return len(job.lines) == batch.last - batch.first
 
-    def _alone(self, job: _Job, scan_no: int, seq: int, graph: BatchGraph) -> Line:
+    def _alone(self, job: _Job, seq: int, graph: BatchGraph) -> Line:
         member: Member | None = None
         if job.session is not None:
             member = job.session.index.members[seq]
             try:
-                state = run_batch(graph, scan_no, seq, seq + 1)
-                (line,) = job.session.take_lines(seq, seq + 1, state["decided"])
+                (line,) = run_batch(graph, job.session, seq, seq + 1)
                 return line
             except LedgerError:
                 raise
@@ -209,45 +219,34 @@ class Worker:
         return unanalysed_line(job.scan, seq, job.findings[seq], member, self._resources.provenance)
 
     def _finish(self, job: _Job) -> None:
-        scan = job.scan
-        record = self._record(job)
-        comparison = job.session.comparison if job.session is not None else None
-        self._queue.finish_scan(
-            scan,
-            write(record),
-            baseline_rows(comparison, scan.scan_no) if comparison is not None else (),
-            comparison.forget if comparison is not None else (),
-            scan_scope(scan.header) or "",
-        )
-        self._sessions.pop(scan.scan_no, None)
-        self._job = None
-        self.finished += 1
+        if job.finishing is None:
+            job.finishing = Finishing(job.scan, job.findings, job.session, self._queue, self._resources)
+        finishing, was_stored = job.finishing, job.finishing.stored
+        done = self._in_turn(finishing.advance)
+        if finishing.stored and not was_stored:
+            self._sessions.pop(job.scan.scan_no, None)
+            self.finished += 1
+            self._tell_finished(job.scan, finishing)
+        if done:
+            self._job = None
+            if job.scan.findings > LARGE:
+                HEAP.let_go()
+
+    def _tell_finished(self, scan: ClosedScan, finishing: Finishing) -> None:
+        counts = finishing.record.counts if finishing.record is not None else None
         logger.info(
             "scan.finished",
             scan_id=scan.scan_id,
             host=scan.host,
             source=scan.source,
             findings=scan.findings,
-            issues=record.counts.issues,
-            levels=record.counts.level,
+            issues=counts.issues if counts is not None else None,
+            levels=counts.level if counts is not None else None,
             complete=scan.complete,
         )
 
-    def _record(self, job: _Job) -> ScanRecord:
-        if job.session is not None:
-            try:
-                return job.session.record()
-            except Exception as error:
-                logger.error("record.failed", scan_id=job.scan.scan_id, error=repr(error), exc_info=True)
-        members = job.session.index.members if job.session is not None else None
-        shared = self._resources
-        return unanalysed_record(
-            job.scan, job.findings, members, shared.knowledge, shared.policy.profile, shared.provenance
-        )
-
     def _thread(self, scan: ClosedScan, batch: Batch) -> str:
-        # A thread that other knowledge, policy, model or code began is never gone on with.
-        return f"{self._resources.digest}:{scan.scan_id}:{batch.first}-{batch.last}"
+        return thread_name(self._resources.digest, scan.scan_id, batch.first, batch.last)
 
     def _sweep_threads(self, wanted: "list[str] | tuple[()]") -> None:
         """Discard, once after start, the threads that nothing waits for."""

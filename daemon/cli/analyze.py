@@ -22,7 +22,7 @@ from daemon.settings import load_settings
 from pipeline.analysis.question import AnalysisStore
 from pipeline.bars import bars
 from pipeline.display import printable
-from pipeline.graph.session import Resources
+from pipeline.graph.resources import Resources
 from pipeline.intel.stix_bundle import utc
 from pipeline.output.enriched import Line
 from pipeline.output.write import write

@@ -14,6 +14,7 @@ from typer.exceptions import TyperException
 from daemon.cli import startup
 from daemon.cli.exits import Exit, die
 from daemon.cli.options import AsJson, Config, Host, IntelFiles, KnowledgeDirs, Policy, StateDir, flags
+from pipeline.engine.runtimes import Runtime
 from pipeline.errors import AgentError, ConfigError, LedgerError, SourceError
 
 _NAME = "sysscan-agent"
@@ -241,7 +242,7 @@ def evaluate(
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, metavar="N", help="Only so many cases of each holdout.")
     ] = None,
-    runtime: Annotated[Literal["onnx", "torch"], typer.Option("--runtime", help="What runs the model.")] = "onnx",
+    runtime: Annotated[Runtime, typer.Option("--runtime", help="What runs the model.")] = "onnx",
     threads: Annotated[
         int | None,
         typer.Option(

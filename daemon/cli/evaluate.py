@@ -9,7 +9,7 @@ from daemon.cli.exits import Exit, die
 from daemon.cli.terminal import terminal
 from pipeline.bars import bars
 from pipeline.engine.errors import EngineError
-from pipeline.engine.identity import Runtime
+from pipeline.engine.runtimes import Runtime
 from pipeline.features import load_features
 from pipeline.knowledge.load import load_knowledge
 from pipeline.models.embedded import EMBEDDED_MODEL

@@ -7,14 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import structlog
-
 from daemon.checkpoints import Checkpoints
 from daemon.cli import startup
 from daemon.cli.exits import Exit, die
 from daemon.compose import is_pipe, open_shard
 from daemon.ledger import Ledger
-from daemon.log import configure
+from daemon.log import configure, get_logger
 from daemon.metrics import Metrics
 from daemon.notify import Notifier
 from daemon.resources import open_resources
@@ -24,7 +22,7 @@ from daemon.shard import Shard
 from daemon.sources.standard_input import NAME as STANDARD_INPUT
 from daemon.version import VERSION
 
-logger = structlog.get_logger(__name__)
+logger = get_logger(__name__)
 
 CHECKPOINTS = "checkpoints.db"
 
@@ -37,7 +35,7 @@ def run_daemon(given: Mapping[str, Any], config: Path | None, *, once: bool) -> 
         die(Exit.USAGE, "nothing to watch; give --watch DIRECTORY or set watch.roots in the configuration")
     if STANDARD_INPUT in settings.watch.roots and len(settings.watch.roots) > 1:
         die(Exit.USAGE, "--watch -: standard input stands alone; start another daemon for the directories")
-    configure(settings.log)
+    configure(settings.log.level, settings.log.format)
     notifier = Notifier(os.environ)
     notifier.status("starting")
     with Ledger.open(

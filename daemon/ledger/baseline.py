@@ -26,12 +26,14 @@ class BaselineStore(Store):
             write_baseline(connection, host, profile, rows, gone)
 
 
-def read_baseline(connection: Connection, host: str, profile: str) -> dict[str, BaselineRow]:
-    """Give the rows of a host and profile, by fingerprint."""
+def read_baseline(
+    connection: Connection, host: str, profile: str, after: str = "", limit: int = -1
+) -> dict[str, BaselineRow]:
+    """Give the rows of a host and profile, by fingerprint, in order, from the one after `after` on."""
     rows = connection.execute(
         "SELECT fingerprint, class_id, status, content, first_seen_at, last_scan_no, count, label FROM baseline"
-        " WHERE host = ? AND profile = ? ORDER BY fingerprint",
-        (host, profile),
+        " WHERE host = ? AND profile = ? AND fingerprint > ? ORDER BY fingerprint LIMIT ?",
+        (host, profile, after, limit),
     ).fetchall()
     return {row[0]: BaselineRow(*row) for row in rows}
 

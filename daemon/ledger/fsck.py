@@ -26,13 +26,14 @@ RULES: tuple[tuple[str, str], ...] = (
     ),
     (
         "scan row {}: findings are not numbered 0 to {}",
-        "SELECT s.scan, s.findings - 1 FROM scans s JOIN inbox i ON i.scan = s.scan GROUP BY s.scan"
+        "SELECT s.scan, s.findings - 1 FROM scans s JOIN inbox i ON i.scan = s.scan WHERE s.state <> 'done'"
+        " GROUP BY s.scan"
         " HAVING min(i.seq) <> 0 OR max(i.seq) <> count(*) - 1",
     ),
     (
         "inbox: findings of scan row {}, which is done or gone",
         "SELECT DISTINCT i.scan FROM inbox i LEFT JOIN scans s ON s.scan = i.scan"
-        " WHERE s.scan IS NULL OR s.state = 'done'",
+        " WHERE s.scan IS NULL OR (s.state = 'done' AND s.scan NOT IN (SELECT scan FROM settling))",
     ),
     (
         "batches: of scan row {}, which is done, open or gone",
@@ -42,7 +43,16 @@ RULES: tuple[tuple[str, str], ...] = (
     (
         "keys: of scan row {}, which is done, open or gone",
         "SELECT DISTINCT k.scan FROM keys k LEFT JOIN scans s ON s.scan = k.scan"
-        " WHERE s.scan IS NULL OR s.state <> 'closed'",
+        " WHERE s.scan IS NULL OR (s.state <> 'closed' AND s.scan NOT IN (SELECT scan FROM settling))",
+    ),
+    (
+        "staged baseline: of scan row {}, which is in order, open or gone",
+        "SELECT DISTINCT b.scan FROM staged b LEFT JOIN scans s ON s.scan = b.scan"
+        " WHERE s.scan IS NULL OR (s.state <> 'closed' AND s.scan NOT IN (SELECT scan FROM settling))",
+    ),
+    (
+        "scan row {}: to be put in order, but not done",
+        "SELECT scan FROM settling WHERE scan NOT IN (SELECT scan FROM scans WHERE state = 'done')",
     ),
     (
         "scan row {}: its batches cover {} of {} findings",

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping
 from sqlite3 import Connection
 
+from daemon.ledger import settling
 from pipeline.errors import UnknownSchema
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION_ID = 0x53534C47  # "SSLG", in the file's header, so that a stranger's database is not taken for ours
 
 # Paths are bytes as the file system has them. `scan` is the row of a scan from its first line on; `scan_no` is its
@@ -158,12 +159,13 @@ CREATE TABLE counters (
 """
 
 # From the version in the key to the next one; each runs inside the transaction that raises the version.
-MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {}
+MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {1: settling.make_tables}
 
 
 def create(connection: Connection) -> None:
     for statement in _statements(TABLES):
         connection.execute(statement)
+    settling.make_tables(connection)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 

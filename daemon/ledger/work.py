@@ -5,13 +5,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from sqlite3 import Connection
 
-from daemon.ledger import codec
+from daemon.ledger import codec, settling
 from daemon.ledger.baseline import read_baseline, write_baseline
 from daemon.ledger.records import forget_old_records
 from daemon.ledger.store import Store
 from daemon.ports.work import BaselineRow, Batch, ClosedScan
 from pipeline.errors import LedgerError
 from pipeline.finding import RawFinding
+
+MAX_BATCHES = 10_000  # of one scan, to be planned in one short transaction
 
 
 class WorkStore(Store):
@@ -39,10 +41,13 @@ class WorkStore(Store):
             as_of=as_of,
         )
 
-    def findings(self, scan_no: int) -> list[RawFinding]:
+    def findings(self, scan_no: int, first: int = 0, limit: int = -1) -> list[RawFinding]:
+        """Give the findings of a scan from the position `first` on, in report order; a negative `limit` is none."""
         with self._database.read() as connection:
             scan = _scan(connection, scan_no)
-            rows = connection.execute("SELECT finding FROM inbox WHERE scan = ? ORDER BY seq", (scan,)).fetchall()
+            rows = connection.execute(
+                "SELECT finding FROM inbox WHERE scan = ? AND seq >= ? ORDER BY seq LIMIT ?", (scan, first, limit)
+            ).fetchall()
         return [codec.decode_finding(finding) for (finding,) in rows]
 
     def plan(self, scan_no: int, size: int) -> list[Batch]:
@@ -52,6 +57,7 @@ class WorkStore(Store):
             scan, state, findings, planned = connection.execute(
                 "SELECT scan, state, findings, batch_size FROM scans WHERE scan = ?", (_scan(connection, scan_no),)
             ).fetchone()
+            size = max(size, -(-findings // MAX_BATCHES))
             if planned is None and state == "closed":
                 connection.execute("UPDATE scans SET batch_size = ? WHERE scan = ?", (size, scan))
                 connection.executemany(
@@ -111,8 +117,12 @@ class WorkStore(Store):
         baseline: Sequence[BaselineRow],
         gone: Sequence[str],
         profile: str,
+        staged: int = 0,
     ) -> None:
         """Finish a scan whose batches are all done; its record goes to the outbox, too. Does nothing when it is done.
+
+        Args:
+            staged: how many baseline rows were staged; of a large scan all are, so that this stays short.
 
         Raises:
             LedgerError: when findings of the scan have not been committed.
@@ -132,8 +142,12 @@ class WorkStore(Store):
                 "INSERT INTO outbox (kind, key, level, changed, line) VALUES ('scan', ?, 'info', 1, ?)",
                 (scan.scan_id, record),
             )
-            for table in ("inbox", "batches", "keys"):
-                connection.execute(f"DELETE FROM {table} WHERE scan = ?", (row,))  # noqa: S608
+            connection.execute("DELETE FROM batches WHERE scan = ?", (row,))
+            if staged or findings > settling.AT_ONCE:
+                settling.note(connection, row, staged)
+            else:
+                for table in ("inbox", "keys", "staged"):
+                    connection.execute(f"DELETE FROM {table} WHERE scan = ?", (row,))  # noqa: S608
             connection.execute(
                 "UPDATE scans SET state = 'done', header = NULL, profile = ?, record = ?, finished_at = ?"
                 " WHERE scan = ?",
@@ -141,9 +155,25 @@ class WorkStore(Store):
             )
             forget_old_records(connection, scan.host, profile)
 
-    def baseline(self, host: str, profile: str) -> dict[str, BaselineRow]:
+    def stage_baseline(self, scan_no: int, start: int, rows: Sequence[BaselineRow]) -> None:
+        """Store baseline rows, numbered from `start`, that count when the scan is finished; again replaces them."""
+        with self._database.write() as connection:
+            settling.stage(connection, _scan(connection, scan_no), start, rows)
+
+    def settle(self) -> bool:
+        """Put a bounded piece of what a finished scan left in order; returns whether there was any."""
         with self._database.read() as connection:
-            return read_baseline(connection, host, profile)
+            unsettled = settling.next_unsettled(connection)
+        if unsettled is None:
+            return False
+        with self._database.write() as connection:
+            settling.settle(connection, *unsettled)
+        return True
+
+    def baseline(self, host: str, profile: str, after: str = "", limit: int = -1) -> dict[str, BaselineRow]:
+        """Give what is remembered of a host and profile, by fingerprint, in order, from the one after `after` on."""
+        with self._database.read() as connection:
+            return read_baseline(connection, host, profile, after, limit)
 
     def _is_done(self, connection: Connection, scan_no: int) -> bool:
         row = connection.execute("SELECT state FROM scans WHERE scan_no = ?", (scan_no,)).fetchone()

@@ -57,11 +57,12 @@ class Work(Protocol):
     def next_scan(self) -> ClosedScan | None:
         """Give the oldest closed scan that is not done."""
 
-    def findings(self, scan_no: int) -> list[RawFinding]: ...
+    def findings(self, scan_no: int, first: int = 0, limit: int = -1) -> list[RawFinding]:
+        """Give the findings of a scan from the position `first` on, in report order; a negative `limit` is none."""
 
     def plan(self, scan_no: int, size: int) -> list[Batch]:
         """Commit the batches of a scan (once; a later call with another size keeps the first plan) and return
-        those that are not done, in order."""
+        those that are not done, in order. A scan so large that there would be very many has larger ones."""
 
     def retry_batch(self, batch: Batch) -> Batch:
         """Count another attempt at a batch durably; returns the batch with the new count."""
@@ -76,8 +77,19 @@ class Work(Protocol):
         baseline: Sequence[BaselineRow],
         gone: Sequence[str],
         profile: str,
+        staged: int = 0,
     ) -> None:
         """Store the scan record, update the baseline (upsert `baseline`, delete fingerprints `gone`), delete the
-        inbox rows and mark the scan done, in one transaction."""
+        inbox rows and mark the scan done, in one transaction. Of a large scan the first `staged` rows of
+        `stage_baseline` are the update, and they and the inbox are left to `settle`."""
 
-    def baseline(self, host: str, profile: str) -> dict[str, BaselineRow]: ...
+    def stage_baseline(self, scan_no: int, start: int, rows: Sequence[BaselineRow]) -> None:
+        """Store rows, numbered from `start`, that count when the scan is finished, and never otherwise; the same
+        numbers again replace them. A row without a status is to be forgotten."""
+
+    def settle(self) -> bool:
+        """Do a bounded piece of what finished scans left to do; returns whether there was any. Until it returns
+        False, the baseline is not that of the last finished scan."""
+
+    def baseline(self, host: str, profile: str, after: str = "", limit: int = -1) -> dict[str, BaselineRow]:
+        """Give what is remembered, by fingerprint and in that order, from the one after `after` on."""

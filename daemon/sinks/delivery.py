@@ -3,13 +3,12 @@
 import errno
 from collections.abc import Callable
 
-import structlog
-
+from daemon.log import get_logger
 from daemon.ports.outbox import Outbox
 from daemon.ports.sink import Sink
 from pipeline.errors import SinkError
 
-logger = structlog.get_logger(__name__)
+logger = get_logger(__name__)
 
 BATCH_ROWS = 1000  # one write and one fsync; about 3.5 MB
 _DELAYS_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)  # after faults in a row; the last one repeats

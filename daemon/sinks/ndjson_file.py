@@ -8,15 +8,14 @@ import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import structlog
-
+from daemon.log import get_logger
 from daemon.ports.outbox import OutboxRow
 from daemon.ports.sink import Pending
 from daemon.sinks.tail import Tail
 from pipeline.errors import SinkError
 from pipeline.finding import LEVELS, Level
 
-logger = structlog.get_logger(__name__)
+logger = get_logger(__name__)
 
 _MODE = 0o640  # findings name what is weak; the group is for those who collect them
 _SIBLINGS = 4  # files beside ours that are searched for what a crash or a fault left unclear

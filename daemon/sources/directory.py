@@ -5,8 +5,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-import structlog
-
+from daemon.log import get_logger
 from daemon.ports.inputs import Intake
 from daemon.ports.source import Taken
 from daemon.sources.settings import WatchSettings
@@ -16,7 +15,7 @@ from daemon.sources.watch import DirectoryWatch
 from pipeline.errors import SourceError
 from pipeline.report.limits import Limits
 
-logger = structlog.get_logger(__name__)
+logger = get_logger(__name__)
 
 _TELL_S = 1.0  # a first sweep may take minutes
 _RETRY_S = 1.0  # when something moved, or was short, during a sweep

@@ -7,8 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-import structlog
-
+from daemon.log import get_logger
 from daemon.ports.inputs import FileIdentity, FileState, Intake
 from daemon.sources.content import Content, continues, end_of_lines, identify
 from daemon.sources.identity import HEAD_BYTES, read_all
@@ -25,7 +24,7 @@ from pipeline.report.read import Document, is_stream, read_document
 from pipeline.report.records import BadLine, BlankLine, StreamRecord
 from pipeline.report.stream import parse_line
 
-logger = structlog.get_logger(__name__)
+logger = get_logger(__name__)
 
 COPY_MARK = "copy"  # stands for the digest of a stream whose lines were read under another name
 KIND_BYTES = 1 << 16  # enough to tell a stream from a document

@@ -6,8 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-import structlog
-
+from daemon.log import get_logger
 from daemon.ports.inputs import Intake
 from daemon.sources.content import Content, begins, continues, end_of_lines, share_beginning
 from daemon.sources.descriptors import DescriptorPool, Exhausted
@@ -22,7 +21,7 @@ from pipeline.errors import QuarantineReason
 from pipeline.report.gunzip import GZIP_MAGIC
 from pipeline.report.limits import Limits
 
-logger = structlog.get_logger(__name__)
+logger = get_logger(__name__)
 
 
 class Sweeper:

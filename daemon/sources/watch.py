@@ -13,7 +13,6 @@ import threading
 import warnings
 from collections.abc import Callable, Sequence
 
-import structlog
 from watchdog.events import (
     DirCreatedEvent,
     DirDeletedEvent,
@@ -29,7 +28,9 @@ from watchdog.observers.api import EventQueue, ObservedWatch
 from watchdog.observers.inotify import InotifyEmitter
 from watchdog.observers.inotify_c import CallbackId, InotifyEvent, InotifyFD, Mask, WatchCallback, WatchDescriptor
 
-logger = structlog.get_logger(__name__)
+from daemon.log import get_logger
+
+logger = get_logger(__name__)
 
 MAX_DIRTY = 1024  # more directories than this are as quickly listed all together
 _EVENTS: list[type[FileSystemEvent]] = [  # not those of opening and reading: that is what we do ourselves

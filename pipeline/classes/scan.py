@@ -9,6 +9,7 @@ from pipeline.classes.classify import Classifier
 from pipeline.classes.compiled import CompiledClasses
 from pipeline.finding import Member, RawFinding, ScanHeader
 from pipeline.keys import digest
+from pipeline.steps import PIECE, Steps, finish, pieces
 
 HostSource = Literal["report", "option", "key", "unknown"]
 
@@ -55,32 +56,41 @@ class ScanIndex:
 
     context: ScanContext
     findings: Sequence[RawFinding]
-    members: Sequence[Member]
+    members: list[Member]
     occurrences: Sequence[int]
 
 
 def index_scan(context: ScanContext, findings: Sequence[RawFinding], classes: CompiledClasses) -> ScanIndex:
     """Classify every finding, and name each line: twins get an ordinal, in report order."""
+    return finish(index_steps(context, findings, classes))
+
+
+def index_steps(context: ScanContext, findings: Sequence[RawFinding], classes: CompiledClasses) -> Steps[ScanIndex]:
+    """Do what `index_scan` does, in steps."""
     classifier = Classifier(classes, context.header, context.host)
-    ordinals: Counter[tuple[str, str]] = Counter()
+    ordinals: Counter[str] = Counter()  # by content, which decides the fingerprint, too
     members: list[Member] = []
-    twins: list[tuple[str, str]] = []
-    for seq, raw in enumerate(findings):
-        classified = classifier.classify(raw)
-        twin = (classified.fingerprint, classified.content)
-        key = digest("finding", *twin, context.scan_id, ordinals[twin])
-        ordinals[twin] += 1
-        twins.append(twin)
-        members.append(Member(seq=seq, dedupe_key=key, severity=raw.severity, classified=classified))
-    return ScanIndex(context, findings, members, [ordinals[twin] for twin in twins])
+    for piece in pieces(findings):
+        for raw in piece:
+            classified = classifier.classify(raw)
+            content = classified.content
+            key = digest("finding", classified.fingerprint, content, context.scan_id, ordinals[content])
+            ordinals[content] += 1
+            members.append(Member(seq=len(members), dedupe_key=key, severity=raw.severity, classified=classified))
+        yield
+    occurrences: list[int] = []
+    for part in pieces(members, 32 * PIECE):
+        occurrences += [ordinals[member.classified.content] for member in part]
+        yield
+    return ScanIndex(context, findings, members, occurrences)
 
 
 def scan_scope(header: ScanHeader) -> str | None:
     """Name what a scan covered, or None where the report does not say.
 
-    Two scans with the same profile looked at the same things, so what is gone from the later one is gone.
+    Two scans of the same scope looked at the same things, so what is gone from the later one is gone.
     Options that only shape the report are left out, and the order of options does not matter. A JSON report and an
-    NDJSON stream of one run have different profiles: in the latter some findings have no class that is certain.
+    NDJSON stream of one run have different scopes: in the latter some findings have no class that is certain.
     """
     if header.cmdline is None:
         return None
@@ -112,7 +122,7 @@ def _coverage(cmdline: str) -> list[list[str]]:
 
 
 def baseline_scope(header: ScanHeader, host_source: HostSource) -> str | None:
-    """Name the profile that a scan's baseline is kept under, or None where none is: nobody knows whose scan it is."""
+    """Name the scope that a scan's baseline is kept under, or None where none is: nobody knows whose scan it is."""
     return scan_scope(header) if host_source != "unknown" else None
 
 

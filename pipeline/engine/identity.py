@@ -10,32 +10,27 @@ import os
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
 
 from pipeline.engine.cpu import instruction_sets
 from pipeline.engine.errors import ModelMissing, Unsupported
 from pipeline.engine.manifest import Manifest, read_manifest
-
-Runtime = Literal["onnx", "torch"]
-Device = Literal["cpu", "cuda"]
+from pipeline.engine.runtimes import RUNTIMES, Device, Runtime
 
 DEFAULT_THREADS = 1  # two that sleep while they wait decode half as fast, two that spin suffer from any other load
 CHUNK = 32  # tokens of a prompt at a time; smaller reuses more, larger computes faster: from 32 on, little is gained
 DECODING = "greedy/1"  # change it with anything in the engine that changes tokens
-
-_ONNX_PARTS: dict[Device, str] = {"cpu": "onnx", "cuda": "onnx-cuda"}  # the kernels need different forms
-_TORCH_PARTS = ("gptq", "float")
 
 
 def choose_device(directory: Path, runtime: Runtime) -> Device:
     """Return ``cuda`` if there is a GPU that the installed packages can use with this model; loads nothing."""
     if not Path("/dev/nvidia0").exists() or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
         return "cpu"
-    if runtime == "onnx":
-        built = _version("onnxruntime-genai-cuda") is not None
-        return "cuda" if built and _ONNX_PARTS["cuda"] in read_manifest(directory).parts else "cpu"
-    torch = _version("torch")
-    return "cuda" if torch is not None and "+cpu" not in torch else "cpu"
+    spec = RUNTIMES[runtime]
+    versions = [_version(package) for package in spec.packages["cuda"]]
+    if any(version is None or "+cpu" in version for version in versions):
+        return "cpu"
+    same = spec.parts["cuda"] == spec.parts["cpu"]  # then it is not asked: a checkpoint has no manifest
+    return "cuda" if same or set(spec.parts["cuda"]) & set(read_manifest(directory).parts) else "cpu"
 
 
 def generator_digest(
@@ -64,13 +59,9 @@ def identify(runtime: Runtime, quantised: bool, model: str, context_length: int,
     Raises:
         Unsupported: if what it runs on is not installed.
     """
-    gpu = device == "cuda"
-    if runtime == "onnx":
-        packages = ["onnxruntime-gpu", "onnxruntime-genai-cuda"] if gpu else ["onnxruntime", "onnxruntime-genai"]
-    else:
-        packages = ["torch", "transformers", *(["gptqmodel"] if quantised else [])]
+    spec = RUNTIMES[runtime]
     versions: dict[str, str | int] = {}
-    for package in ("llguidance", *packages):
+    for package in ("llguidance", *spec.packages[device], *(spec.for_quantised if quantised else ())):
         version = _version(package)
         if version is None:
             raise Unsupported(
@@ -84,7 +75,7 @@ def identify(runtime: Runtime, quantised: bool, model: str, context_length: int,
             "runtime": runtime,
             "model": model,
             "context_length": context_length,
-            "device": f"cuda {_gpu()}" if gpu else "cpu",
+            "device": f"cuda {_gpu()}" if device == "cuda" else "cpu",
             "instruction_sets": " ".join(instruction_sets()),
             "threads": threads,
         }
@@ -97,7 +88,7 @@ def part_of(manifest: Manifest, runtime: Runtime, device: Device) -> str:
     Raises:
         ModelMissing: if the model does not have it.
     """
-    wanted = (_ONNX_PARTS[device],) if runtime == "onnx" else _TORCH_PARTS
+    wanted = RUNTIMES[runtime].parts[device]
     for part in wanted:
         if part in manifest.parts:
             return part

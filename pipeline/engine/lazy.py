@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from pipeline.engine.errors import EngineError, ModelDamaged, RuntimeFault, Unsupported
 from pipeline.engine.generator import Grammar
-from pipeline.engine.identity import DEFAULT_THREADS, Device, Runtime, digest_of, part_of
+from pipeline.engine.identity import DEFAULT_THREADS, digest_of, part_of
 from pipeline.engine.manifest import Manifest, verify
+from pipeline.engine.runtimes import Device, Runtime
 from pipeline.engine.shipped import answer_key, read_answers
 
 if TYPE_CHECKING:

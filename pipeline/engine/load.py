@@ -6,8 +6,9 @@ from types import ModuleType
 
 from pipeline.engine.decoder import Decoder
 from pipeline.engine.errors import Unsupported
-from pipeline.engine.identity import DEFAULT_THREADS, Device, Runtime, digest_of, identify, part_of
+from pipeline.engine.identity import DEFAULT_THREADS, digest_of, identify, part_of
 from pipeline.engine.manifest import TOKENIZER, Manifest, digest_directory, verify
+from pipeline.engine.runtimes import RUNTIMES, Device, Runtime
 from pipeline.engine.tokens import Tokenizer
 
 
@@ -32,15 +33,11 @@ def open_verified(directory: Path, manifest: Manifest, runtime: Runtime, *, thre
     part = part_of(manifest, runtime, device)
     tokenizer = Tokenizer(directory / TOKENIZER)
     where = directory / manifest.parts[part]
-    if runtime == "onnx":
-        runner = _import("onnx_runtime", "sysscan-agent").OnnxRunner(
-            where, context_length=manifest.context_length, threads=threads, provider=device
-        )
-    else:
-        runner = _import("torch_runtime", "sysscan-agent[cuda]").TorchRunner(
-            where, context_length=manifest.context_length, threads=threads, device=device
-        )
-    return Decoder(runner, tokenizer, digest)
+    spec = RUNTIMES[runtime]
+    make = getattr(_import(spec.module, spec.install), spec.runner)
+    return Decoder(
+        make(where, context_length=manifest.context_length, threads=threads, device=device), tokenizer, digest
+    )
 
 
 def open_checkpoint(checkpoint: Path, *, threads: int = DEFAULT_THREADS, device: Device = "cpu") -> Decoder:

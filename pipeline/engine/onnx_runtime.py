@@ -7,7 +7,7 @@ Neither torch nor the runtime's own tokenizer and sampler are used: tokens go in
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import onnxruntime_genai as og
@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline.engine.errors import ModelDamaged, Unsupported
 from pipeline.engine.memory import require_memory
-
-Provider = Literal["cpu", "cuda"]
+from pipeline.engine.runtimes import Device
 
 ARCHITECTURES = ("llama", "mistral")
 _OVERHEAD_BYTES = 64 << 20  # of the runtime itself, and of activations
@@ -25,7 +24,7 @@ _OVERHEAD_BYTES = 64 << 20  # of the runtime itself, and of activations
 class OnnxRunner:
     """One model with one sequence, whose cache can be truncated and extended."""
 
-    def __init__(self, directory: Path, *, context_length: int, threads: int, provider: Provider) -> None:
+    def __init__(self, directory: Path, *, context_length: int, threads: int, device: Device) -> None:
         """Load an export of the model builder.
 
         Args:
@@ -39,14 +38,14 @@ class OnnxRunner:
         self.context_length = min(context_length, int(described["context_length"]))
         cache_bytes = _cache_bytes(described["decoder"], self.context_length)
         weights_bytes = sum(path.stat().st_size for path in directory.iterdir() if path.is_file())
-        if provider == "cpu":
+        if device == "cpu":
             # Weights count twice: kernels keep a copy in the order in which they read them.
             require_memory(2 * weights_bytes + cache_bytes + _OVERHEAD_BYTES, f"the model in {directory}")
         try:
             config = og.Config(str(directory))
             config.clear_providers()
-            if provider != "cpu":
-                config.append_provider(provider)
+            if device != "cpu":
+                config.append_provider(device)
             session = {
                 "intra_op_num_threads": threads,
                 "inter_op_num_threads": 1,

@@ -1,92 +1,38 @@
 """The working objects of one scan: what the graph's nodes act on, rebuilt by pure functions whenever it is needed."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from pipeline.analysis.answers import Answers, CachedAnswer
 from pipeline.analysis.case import selection
-from pipeline.analysis.question import (
-    ANALYSIS_VERSION,
-    UNKNOWN,
-    AnalysisStore,
-    Analyst,
-    Answer,
-    FallbackReason,
-    Question,
-    Texts,
-    question,
-)
-from pipeline.analysis.rules import RulesAnalyst
-from pipeline.classes.compiled import CompiledClasses
-from pipeline.classes.scan import ScanContext, ScanIndex, baseline_scope, index_scan
-from pipeline.finding import LEVELS, RawFinding
-from pipeline.intel.match import Intel
+from pipeline.analysis.question import UNKNOWN, Answer, FallbackReason, Question, question
+from pipeline.classes.scan import ScanContext, ScanIndex, baseline_scope, index_steps
+from pipeline.finding import Level, RawFinding
+from pipeline.graph.resources import Resources
+from pipeline.graph.state import BatchState
 from pipeline.keys import digest, digest_bytes
-from pipeline.knowledge.schema import Knowledge
 from pipeline.output.enriched import FindingWriter, Line, Outcome, level_in_effect
-from pipeline.output.records import Provenance, ScanRecord
-from pipeline.output.scan_record import Judged, scan_record
-from pipeline.output.write import Parts, name_of
-from pipeline.rules.baseline import Comparison, Prior, compare
-from pipeline.rules.correlate import Correlator
-from pipeline.rules.judge import ClassRules, Judge
-from pipeline.rules.policy import Policy
+from pipeline.output.records import ScanRecord
+from pipeline.output.scan_record import Judged, record_steps
+from pipeline.rules.baseline import Comparison, Prior, compare_steps
+from pipeline.rules.correlate import Group, groups_of_findings
+from pipeline.rules.judge import Case, Judge, Judgement
+from pipeline.steps import Steps, finish, pieces, release
 
 _KEPT_AT_ONCE = 8  # answers that one transaction keeps, and that a crash can lose
+_NONE = -1  # stands for an action where there is none to take
 
 
 class Paused(Exception):
     """Raised by `ScanSession.between` to leave a graph in the middle of a node; run again, it goes on there."""
 
 
-class Resources:
-    """What all scans share: knowledge, policy, intelligence, the model if there is one, and the cache.
-
-    Attributes:
-        notice: why there is no model where one was wanted; for people, in one line.
-        texts: whose words a finding that a model analysed gets; see `FindingWriter`.
-    """
-
-    def __init__(
-        self,
-        knowledge: Knowledge,
-        policy: Policy,
-        intel: Intel,
-        *,
-        version: str,
-        analyst: Analyst | None = None,
-        store: AnalysisStore | None = None,
-        notice: str | None = None,
-        texts: Texts = "model",
-    ) -> None:
-        self.notice = notice
-        self.texts: Texts = texts
-        self.knowledge = knowledge
-        self.policy = policy
-        self.intel = intel
-        self.analyst = analyst
-        self.store = store
-        self.classes = CompiledClasses(knowledge, policy.profile)
-        self.rules = RulesAnalyst(knowledge, policy.profile)
-        self.class_rules = ClassRules(knowledge, policy.profile)
-        self.parts = Parts()  # of lines, as written
-        self.correlator = Correlator(knowledge, policy.profile)
-        self.provenance = Provenance(
-            agent=version,
-            knowledge=knowledge.digest,
-            policy=policy.digest,
-            intel=intel.digest if intel.num_indicators else None,
-            runtime=digest("runtime", analyst.digest, texts) if analyst is not None else ANALYSIS_VERSION,
-        )
-
-    @property
-    def digest(self) -> str:
-        """Name everything that an output depends on beside its report; a thread of the graph is bound to it."""
-        return name_of(self.provenance)
-
-
 def _go_on() -> None:
     """Do nothing: nobody else waits."""
+
+
+class Stale(Exception):
+    """Raised when a checkpointed batch rests on what is no longer so; it is run again from its start."""
 
 
 class ScanSession:
@@ -99,34 +45,27 @@ class ScanSession:
 
     def __init__(
         self,
-        context: ScanContext,
-        findings: Sequence[RawFinding],
         resources: Resources,
-        prior: Mapping[str, Prior] | None,
+        index: ScanIndex,
+        groups: Sequence[Group],
+        groups_of: Mapping[int, Sequence[Group]],
+        comparison: Comparison | None,
     ) -> None:
-        """Index, correlate and compare the scan; `prior` is None where no baseline is kept."""
+        """Args:
+        groups_of: those of `groups` that a finding takes part in, by its position in the report.
+        """  # fmt: skip
         self._resources = resources
         self.between: Callable[[], None] = _go_on
-        self.index: ScanIndex = index_scan(context, findings, resources.classes)
-        self.groups = resources.correlator.correlate(self.index)
-        self.comparison: Comparison | None = (
-            compare(self.index, prior, resources.knowledge, resources.policy.profile)
-            if prior is not None and baseline_scope(context.header, context.host_source) is not None
-            else None
-        )
+        self.index = index
+        self.groups = groups
+        self.comparison = comparison
         self.judge = Judge(
-            self.index,
-            self.groups,
-            resources.knowledge,
-            resources.policy,
-            resources.intel,
-            self.comparison,
-            resources.class_rules,
+            index, groups_of, resources.knowledge, resources.policy, resources.intel, comparison, resources.class_rules
         )
         self._writer = FindingWriter(
-            self.index,
+            index,
             self.judge,
-            self.comparison,
+            comparison,
             resources.rules,
             resources.knowledge,
             resources.provenance,
@@ -134,53 +73,109 @@ class ScanSession:
             resources.parts,
         )
         self._analyst_digest = resources.analyst.digest if resources.analyst is not None else resources.knowledge.digest
-        self._questions: dict[int, Question] = {}
+        self._questions: dict[Case, Question] = {}
         self._shapes: dict[tuple[object, ...], Question] = {}
         self._answers = Answers(resources.store if resources.analyst is not None else None)
         self._unanswered: set[tuple[str, int]] = set()  # key and attempt; asking again would give as little
         self._lines: dict[tuple[int, int], list[Line]] = {}
         self._by_rules: set[int] = set()  # findings whose lines the rules wrote
 
+    @classmethod
+    def of(
+        cls,
+        context: ScanContext,
+        findings: Sequence[RawFinding],
+        resources: Resources,
+        prior: Mapping[str, Prior] | None,
+    ) -> "ScanSession":
+        """Open a scan at once, as `steps` does in steps."""
+        return finish(cls.steps(context, findings, resources, prior))
+
+    @classmethod
+    def steps(
+        cls,
+        context: ScanContext,
+        findings: Sequence[RawFinding],
+        resources: Resources,
+        prior: Mapping[str, Prior] | None,
+    ) -> Steps["ScanSession"]:
+        """Index, correlate and compare the scan; `prior` is None where no baseline is kept."""
+        index = yield from index_steps(context, findings, resources.classes)
+        groups = yield from resources.correlator.steps(index)
+        groups_of = yield from groups_of_findings(groups)
+        comparison = None
+        if prior is not None and baseline_scope(context.header, context.host_source) is not None:
+            comparison = yield from compare_steps(index, prior, resources.knowledge, resources.policy.profile)
+        return cls(resources, index, groups, groups_of, comparison)
+
+    def release(self) -> Steps[None]:
+        """Let go of the scan, in steps; the session is of no use afterwards."""
+        yield from release(self._questions, self._shapes)
+        yield from self._writer.release()
+        yield from self.judge.release()
+        if self.comparison is not None:
+            yield from release(self.comparison.seen)
+        yield from release(self.index.members)
+
     @property
     def has_model(self) -> bool:
         """Say whether a model can be asked."""
         return self._resources.analyst is not None
 
-    def require(self, first: int, last: int) -> None:
-        """Check that the batch lies within the scan.
+    def classify(self, first: int, last: int) -> list[int]:
+        """List the findings of a batch that say something of their own; all others are twins of these.
 
         Raises:
-            IndexError: if it does not; the plan and the inbox disagree.
+            IndexError: if the batch lies outside of the scan; the plan and the inbox disagree.
         """
-        if not 0 <= first <= last <= len(self.index.members):
-            raise IndexError(f"batch {first}..{last} outside of {len(self.index.members)} findings")
-
-    def enrich(self, first: int, last: int) -> None:
-        """Judge every finding of a batch."""
+        members = self.index.members
+        if not 0 <= first <= last <= len(members):
+            raise IndexError(f"batch {first}..{last} outside of {len(members)} findings")
+        kinds: dict[str, int] = {}
         for seq in range(first, last):
-            self.judge.judge(seq)
+            kinds.setdefault(members[seq].classified.content, seq)
+        return list(kinds.values())
 
-    def count_groups(self, first: int, last: int) -> int:
-        """Count the correlations that touch a batch."""
-        return len({group.group for seq in range(first, last) for group in self.judge.groups(seq)})
+    def correlate(self, first: int, last: int, kinds: Sequence[int]) -> list[int]:
+        """List the findings of a batch to be judged: one of each kind, and twins with other correlations than it."""
+        cases = {self.judge.case(seq): seq for seq in kinds}
+        if self.groups:
+            for seq in range(first, last):
+                if self.judge.groups(seq):
+                    cases.setdefault(self.judge.case(seq), seq)
+        return sorted(cases.values())
 
-    def score(self, first: int, last: int) -> tuple[str, list[int]]:
-        """Give the rules' levels, one digit each, and the first finding of each distinct analysis key."""
-        levels = "".join(str(LEVELS.index(self.judge.judge(seq).risk.level)) for seq in range(first, last))
+    def assess(self, cases: Sequence[int]) -> str:
+        """Judge findings by the rules; returns a digest of the outcome."""
+        evidence: list[tuple[object, ...]] = []
+        for seq in cases:
+            judged = self.judge.judge(seq)
+            actions = [action.id for action in judged.remediation]
+            evidence.append(
+                (
+                    self.index.members[seq].dedupe_key, judged.status, judged.severity, judged.controls_key,
+                    judged.techniques_key, len(judged.intel), actions, judged.risk.level, judged.risk.score,
+                )
+            )  # fmt: skip
+        return digest("evidence", evidence)
+
+    def ask(self, cases: Sequence[int]) -> list[int]:
+        """List the questions that the cases raise: for each, the first finding that has it."""
         asked: dict[str, int] = {}
-        for seq in range(first, last):
+        for seq in cases:
             asked.setdefault(self.question(seq).key, seq)
-        return levels, sorted(asked.values())
+        return list(asked.values())
 
     def question(self, seq: int) -> Question:
         """Ask about a finding; equal situations in equal context share the question."""
         member = self.index.members[seq]
-        judgement = self.judge.judge(seq)
-        known = self._questions.get(id(judgement))  # the judge keeps its judgements, and twins share theirs
+        case = self.judge.case(seq)
+        known = self._questions.get(case)
         if known is None:
+            judgement = self.judge.judge(seq)
             context = tuple(group.rule for group in self.judge.groups(seq))
             finding, artefact = member.classified, judgement.artefact
-            # All that a question is made of; what is shared between findings (controls, techniques) by identity.
+            # All that a question is made of; what is shared between findings (controls, techniques) by its name.
             shape = (
                 finding.situation,
                 member.severity,
@@ -189,8 +184,8 @@ class ScanSession:
                 context,
                 bool(judgement.intel),
                 artefact.id if artefact is not None else None,
-                id(judgement.controls),
-                id(judgement.techniques),
+                judgement.controls_key,
+                judgement.techniques_key,
                 tuple((action.id, action.contraindicated is None) for action in judgement.remediation),
                 tuple(finding.slots),
             )
@@ -199,7 +194,7 @@ class ScanSession:
                 known = self._shapes[shape] = question(
                     member, judgement, context, self._resources.knowledge, self._analyst_digest
                 )
-            self._questions[id(judgement)] = known
+            self._questions[case] = known
         return known
 
     def recall(self, asked: Sequence[int]) -> list[int]:
@@ -275,53 +270,78 @@ class ScanSession:
             reasons.setdefault(reason, []).append(seq)
         return reasons
 
-    def count_actions(self, first: int, last: int) -> int:
-        """Count the remediations of a batch."""
-        return sum(len(self.judge.judge(seq).remediation) for seq in range(first, last))
+    def remediate(self, asked: Sequence[int], decided: Mapping[str, Sequence[int]]) -> list[int]:
+        """Choose for each question the action to take first: its number among those that fit, or -1."""
+        chosen: list[int] = []
+        for seq, said in zip(asked, self._outcomes(asked, decided), strict=True):
+            fitting = self.question(seq).actions
+            chosen.append(fitting.index(said.action) if said.action in fitting else _NONE)
+        return chosen
 
-    def finalise(self, first: int, last: int, decided: Mapping[str, Sequence[int]]) -> str:
+    def finalise(self, state: BatchState) -> str:
         """Write the lines of a batch; returns their digest."""
-        self._lines[first, last] = lines = self._write(first, last, decided)
-        return digest_bytes(b"\n".join(line.line for line in lines))
+        self._lines[state["first"], state["last"]] = lines = self._write(state)
+        return _seal(lines)
 
-    def take_lines(self, first: int, last: int, decided: Mapping[str, Sequence[int]]) -> list[Line]:
-        """Hand the lines of a batch over, writing them again if they were written before a restart."""
-        lines = self._lines.pop((first, last), None)
-        return self._write(first, last, decided) if lines is None else lines
+    def check(self, state: BatchState) -> None:
+        """Make sure, before a checkpointed batch is gone on with, that its row numbers still mean the same findings.
 
-    def _write(self, first: int, last: int, decided: Mapping[str, Sequence[int]]) -> list[Line]:
-        reasons: dict[str, FallbackReason] = {
-            self.question(seq).key: reason  # type: ignore[misc]
+        Raises:
+            Stale: if they do not.
+        """
+        if "evidence" in state and self.assess(state["cases"]) != state["evidence"]:
+            raise Stale("findings are judged otherwise than before")
+
+    def take_lines(self, state: BatchState) -> list[Line]:
+        """Hand the lines of a finished batch over, writing them again if they were written before a restart.
+
+        Raises:
+            Stale: if they would now be other lines.
+        """
+        lines = self._lines.pop((state["first"], state["last"]), None)
+        if lines is None:
+            lines = self._write(state)
+            if _seal(lines) != state["seal"]:
+                raise Stale("lines are written otherwise than before")
+        return lines
+
+    def _write(self, state: BatchState) -> list[Line]:
+        first, last, asked = state["first"], state["last"], state["asked"]
+        said: dict[str, Outcome] = {}
+        for seq, outcome, chosen in zip(asked, self._outcomes(asked, state["decided"]), state["actions"], strict=True):
+            action = self.question(seq).actions[chosen] if chosen != _NONE else None
+            said[outcome.key] = replace(outcome, action=action)
+        self._by_rules.difference_update(range(first, last))
+        lines: list[Line] = []
+        for seq in range(first, last):
+            outcome = said[self.question(seq).key]
+            if outcome.answer is None:
+                self._by_rules.add(seq)
+            lines.append(self._writer.line(seq, outcome))
+        return lines
+
+    def _outcomes(self, asked: Iterable[int], decided: Mapping[str, Sequence[int]]) -> list[Outcome]:
+        """Say for each question who answers it, and what; those that nobody decided about were in the cache."""
+        reasons: dict[int, FallbackReason] = {
+            seq: reason  # type: ignore[misc]
             for reason, seqs in decided.items()
             if reason != "model"
             for seq in seqs
         }
-        self._by_rules.difference_update(range(first, last))
-        said: dict[str, Outcome] = {}
-        lines: list[Line] = []
-        for seq in range(first, last):
-            key = self.question(seq).key
-            if key not in said:
-                said[key] = self._said(seq, key, reasons.get(key))
-            if said[key].answer is None:
-                self._by_rules.add(seq)
-            lines.append(self._writer.line(seq, said[key]))
-        return lines
+        by_model = [seq for seq in asked if seq not in reasons]
+        self._answers.load(self.question(seq).key for seq in by_model)
+        return [self._outcome(self.question(seq), reasons.get(seq)) for seq in asked]
 
-    def _said(self, seq: int, key: str, reason: FallbackReason | None) -> Outcome:
-        asked = self.question(seq)
-        if reason is None and self._answers.get(key) is None:
-            self._answers.load([key])
-        answer = None if reason is not None else self._answer(seq)
-        if answer is not None and self._resources.analyst is not None:
-            return Outcome(
-                key, "model", answer, self._resources.analyst.model, None, answer.remediation, answer.controls,
-                answer.techniques,
-            )  # fmt: skip
-        reason = reason or ("model_failed" if self.has_model else "no_model")
-        controls, techniques = selection(asked) if asked.evidence else ((), ())
-        action = asked.actions[0] if asked.actions else None
-        return Outcome(key, "rules", None, None, reason, action, controls, techniques)
+    def _outcome(self, asked: Question, reason: FallbackReason | None) -> Outcome:
+        if reason is not None:
+            controls, techniques = selection(asked) if asked.evidence else ((), ())
+            action = asked.actions[0] if asked.actions else None
+            return Outcome(asked.key, "rules", None, None, reason, action, controls, techniques)
+        answer = self._answers.accepted(asked.key)
+        if answer is None or self._resources.analyst is None:
+            raise Stale("an answer that was there is gone from the cache")
+        model = self._resources.analyst.model
+        return Outcome(asked.key, "model", answer, model, None, answer.remediation, answer.controls, answer.techniques)
 
     def _answer(self, seq: int) -> Answer | None:
         """Give the model's answer to a finding's question, if it was loaded, stands, and did not come too late."""
@@ -329,19 +349,36 @@ class ScanSession:
 
     def record(self) -> ScanRecord:
         """Summarise the scan."""
+        return finish(self.record_steps())
+
+    def record_steps(self) -> Steps[ScanRecord]:
+        """Do what `record` does, in steps."""
         members = self.index.members
         answers: list[Answer | None] = [None] * len(members)
-        if self.has_model:
-            self._answers.load(self.question(member.seq).key for member in members)
-            answers = [self._answer(member.seq) for member in members]
-        judgements = [self.judge.judge(member.seq) for member in members]
+        judgements: list[Judgement] = []
+        levels: list[Level] = []
+        for piece in pieces(members):
+            if self.has_model:
+                self._answers.load(self.question(member.seq).key for member in piece)
+            for member in piece:
+                if self.has_model:
+                    answers[member.seq] = self._answer(member.seq)
+                judgements.append(self.judge.judge(member.seq))
+                levels.append(level_in_effect(judgements[-1], answers[member.seq]))
+            yield
         judged = Judged(
             self.index,
             judgements,
-            levels=list(map(level_in_effect, judgements, answers)),
+            levels,
             say=lambda seq: self._writer.say(members[seq], answers[seq])[:2],
         )
         resources = self._resources
-        return scan_record(
-            judged, self.groups, self.comparison, resources.knowledge, resources.policy, resources.provenance
+        return (
+            yield from record_steps(
+                judged, self.groups, self.comparison, resources.knowledge, resources.policy, resources.provenance
+            )
         )
+
+
+def _seal(lines: Sequence[Line]) -> str:
+    return digest_bytes(b"\n".join(line.line for line in lines))

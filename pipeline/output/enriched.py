@@ -24,11 +24,12 @@ from pipeline.output.records import (
     ReportedFinding,
     Suppression,
 )
-from pipeline.output.write import Parts, write
+from pipeline.output.write import Parts, fragment, write
 from pipeline.rules.baseline import Comparison
 from pipeline.rules.correlate import Group
 from pipeline.rules.judge import Judge, Judgement
 from pipeline.rules.score import raised_to
+from pipeline.steps import Steps, release
 
 SCHEMA: Final = "sysscan.enriched/1"
 _MAX_MEMBERS = 10  # of a correlation that a line names; the scan record counts all
@@ -107,18 +108,20 @@ class FindingWriter:
         self._host_facts = HostFacts.of(header)
         self._provenance = FindingProvenance.of(provenance, header.source_format)
         self._profile = scan_scope(header)
-        own = Parts()
-        self._encoded = {"host_facts": own.of(self._host_facts), "provenance": own.of(self._provenance)}
+        self._encoded = {"host_facts": fragment(self._host_facts), "provenance": fragment(self._provenance)}
         self._shared = shared
+
+    def release(self) -> Steps[None]:
+        """Let go of the lines that twins share, in steps."""
+        yield from release(self._twins)
 
     def line(self, seq: int, outcome: Outcome) -> Line:
         """Write the line of a finding with the analysis of its situation."""
         member = self._index.members[seq]
         if self._index.occurrences[seq] == 1:  # nobody asks again, and a large scan would be kept twice over
             return self._write(seq, outcome)
-        groups = tuple([group.group for group in self._judge.groups(seq)])
         # The answer to one question is the same all through a scan, but a model may fail for one batch only.
-        key = (id(member.classified), groups, outcome.key, outcome.fallback_reason)
+        key = (self._judge.case(seq), outcome.key, outcome.fallback_reason)
         twin = self._twins.get(key)
         if twin is None:
             line = self._write(seq, outcome)
@@ -136,12 +139,12 @@ class FindingWriter:
         )
 
     def _write(self, seq: int, outcome: Outcome) -> Line:
-        made = self.record(seq, outcome)
+        made, judgement = self.record(seq, outcome), self._judge.judge(seq)
         encoded = {
             **self._encoded,
             # Findings alike share these; see `ClassRules`.
-            "compliance": self._shared.of(made.compliance),
-            "attack": self._shared.of(made.attack),
+            "compliance": self._shared.of(judgement.controls_key, made.compliance),
+            "attack": self._shared.of(judgement.techniques_key, made.attack),
         }
         changed = made.baseline is None or made.baseline.state in _CHANGED
         return Line(made.dedupe_key, made.risk.level, changed, outcome.origin, write(made, encoded))

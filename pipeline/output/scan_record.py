@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeGuard, TypeVar
 
@@ -35,6 +35,7 @@ from pipeline.rules.judge import Judgement
 from pipeline.rules.policy import Policy
 from pipeline.rules.remediate import Action
 from pipeline.rules.score import raised_to
+from pipeline.steps import PIECE, Steps, pieces, sort_in_steps
 
 SCHEMA: Final = "sysscan.scan/1"
 _EXAMPLES = 5  # findings that an issue names
@@ -64,27 +65,39 @@ class Judged:
     say: Callable[[int], tuple[str, str]]
 
 
-def scan_record(
+def record_steps(
     judged: Judged,
     groups: Sequence[Group],
     comparison: Comparison | None,
     knowledge: Knowledge,
     policy: Policy,
     provenance: Provenance,
-) -> ScanRecord:
-    """Summarise a scan; every list is ordered by what to look at first, then by name."""
+) -> Steps[ScanRecord]:
+    """Summarise a scan, in steps; every list is ordered by what to look at first, then by name."""
     context = judged.index.context
-    issues = _issues(judged, comparison, knowledge)
+    issues = yield from _issues(judged, comparison, knowledge)
     gaps = GapAnalysis()
-    for member, judgement in zip(judged.index.members, judged.judgements, strict=True):
-        gaps.add(judgement.controls, member.dedupe_key, member.classified.fingerprint)
+    for piece in pieces(judged.index.members, 4 * PIECE):
+        for member in piece:
+            judgement = judged.judgements[member.seq]
+            gaps.add(judgement.controls_key, judgement.controls, member.dedupe_key, member.classified.fingerprint)
+        yield
+    counts = yield from _counts(judged, len(issues))
+    correlations: list[ScanCorrelation] = []
+    for group in groups:
+        correlations.append(_correlation(group, judged))
+        if len(group.members) > PIECE or not len(correlations) % PIECE:
+            yield
+    baseline = None
+    if comparison is not None:
+        baseline = yield from _baseline(comparison, knowledge)
     return record_of(
         context,
         notes=context.header.notes,
-        counts=_counts(judged, len(issues)),
+        counts=counts,
         issues=issues,
-        correlations=tuple(_correlation(group, judged) for group in groups),
-        baseline=None if comparison is None else _baseline(comparison, knowledge),
+        correlations=tuple(correlations),
+        baseline=baseline,
         compliance=gaps.report(knowledge.frameworks, coverage(knowledge)),
         policy=PolicySection(
             profile=policy.profile,
@@ -140,20 +153,32 @@ def _of_scanner(header: ScanHeader) -> tuple[Note, ...]:
     return ("newer_scanner",) if is_newer(header.tool_version) else ()
 
 
-def _counts(judged: Judged, issues: int) -> Counts:
-    members, judgements, levels = judged.index.members, judged.judgements, judged.levels
-    # People count findings; twins are one.
-    different = {(m.classified.fingerprint, m.classified.content): m.seq for m in reversed(members)}.values()
+def _counts(judged: Judged, issues: int) -> Steps[Counts]:
+    first_of: dict[str, int] = {}  # people count findings; twins are one
+    statuses: Counter[Status] = Counter()
+    at_stake: Counter[Level] = Counter()
+    unknown = ambiguous = artefacts = 0
+    for piece in pieces(judged.index.members, 8 * PIECE):
+        for member in piece:
+            finding, judgement = member.classified, judged.judgements[member.seq]
+            unknown += finding.class_id.startswith("unknown.")
+            ambiguous += bool(finding.candidates)
+            artefacts += judgement.artefact is not None and judgement.artefact.degree != "cannot_tell"
+            if first_of.setdefault(finding.content, member.seq) == member.seq:
+                statuses[judgement.status] += 1
+                if _at_stake(judgement.status):
+                    at_stake[judged.levels[member.seq]] += 1
+        yield
     return Counts(
-        lines=len(members),
-        distinct=len(different),
+        lines=len(judged.index.members),
+        distinct=len(first_of),
         rejected=judged.index.context.rejected,
-        status=count_words(judgements[seq].status for seq in different),
-        level=count_words(levels[seq] for seq in different if _at_stake(judgements[seq].status)),
+        status=dict(sorted(statuses.items())),
+        level=dict(sorted(at_stake.items())),
         issues=issues,
-        unknown_class=sum(m.classified.class_id.startswith("unknown.") for m in members),
-        ambiguous_class=sum(bool(m.classified.candidates) for m in members),
-        probable_artefacts=sum(j.artefact is not None and j.artefact.degree != "cannot_tell" for j in judgements),
+        unknown_class=unknown,
+        ambiguous_class=ambiguous,
+        probable_artefacts=artefacts,
     )
 
 
@@ -161,29 +186,31 @@ def _at_stake(status: Status) -> TypeGuard[AtStake]:
     return status in _AT_STAKE
 
 
-def _issues(judged: Judged, comparison: Comparison | None, knowledge: Knowledge) -> tuple[Issue, ...]:
+def _issues(judged: Judged, comparison: Comparison | None, knowledge: Knowledge) -> Steps[tuple[Issue, ...]]:
     """Group what is at stake by class and by the features that split it; worst first.
 
     What is of no known class is split by its title without its values, or by its id where it has none.
     """
     alike: dict[tuple[str, AtStake, tuple[str, ...]], list[int]] = {}
-    for member, judgement in zip(judged.index.members, judged.judgements, strict=True):
-        status = judgement.status
-        if not _at_stake(status):
-            continue
-        finding = member.classified
-        spec = knowledge.classes.get(finding.class_id)
-        if spec is not None:
-            split = [finding.features.get(name, "") for name in spec.issue_by]
-        else:
-            # What nobody knows is not all one thing.
-            split = [] if finding.candidates else [_kind(judged.index.findings[member.seq])]
-        alike.setdefault((finding.class_id, status, (*finding.candidates, *split)), []).append(member.seq)
-    issues = [
-        _issue(digest("issue", judged.index.context.host, class_id, status, *split), status, seqs, judged, comparison,
-               knowledge)
-        for (class_id, status, split), seqs in alike.items()
-    ]  # fmt: skip
+    for piece in pieces(judged.index.members, 4 * PIECE):
+        for member in piece:
+            status = judged.judgements[member.seq].status
+            if not _at_stake(status):
+                continue
+            finding = member.classified
+            spec = knowledge.classes.get(finding.class_id)
+            if spec is not None:
+                split = [finding.features.get(name, "") for name in spec.issue_by]
+            else:
+                # What nobody knows is not all one thing.
+                split = [] if finding.candidates else [_kind(judged.index.findings[member.seq])]
+            alike.setdefault((finding.class_id, status, (*finding.candidates, *split)), []).append(member.seq)
+        yield
+    issues: list[Issue] = []
+    for (class_id, status, parts), seqs in alike.items():
+        name = digest("issue", judged.index.context.host, class_id, status, *parts)
+        issue = yield from _issue(name, status, seqs, judged, comparison, knowledge)
+        issues.append(issue)
     issues.sort(
         key=lambda issue: (
             -issue.score,
@@ -208,28 +235,36 @@ def _issue(
     judged: Judged,
     comparison: Comparison | None,
     knowledge: Knowledge,
-) -> Issue:
+) -> Steps[Issue]:
     index, judgements, levels = judged.index, judged.judgements, judged.levels
-    risks = {seq: raised_to(judgements[seq].risk, levels[seq]) for seq in seqs}
-    worst = max(seqs, key=lambda seq: (risks[seq].score, -seq))
+    worst, worst_risk = seqs[0], raised_to(judgements[seqs[0]].risk, levels[seqs[0]])
+    first = _DoFirst()
+    identity = identity_slots(knowledge, index.members[worst].classified.class_id)
+    prints: set[str] = set()
+    labels: list[str] = []
+    examples: list[str] = []
+    states: Counter[BaselineState] = Counter()
+    actions: Counter[tuple[str, bool]] = Counter()
+    for piece in pieces(seqs, 4 * PIECE):
+        for seq in piece:
+            judgement, finding = judgements[seq], index.members[seq].classified
+            risk = raised_to(judgement.risk, levels[seq])
+            if risk.score > worst_risk.score:
+                worst, worst_risk = seq, risk
+            first.consider(judgement)
+            for action in judgement.remediation:
+                actions[action.id, action.contraindicated is not None] += 1
+            if finding.fingerprint not in prints:
+                prints.add(finding.fingerprint)
+                if len(labels) < _EXAMPLES:
+                    labels.append(label_of(finding, identity, index.findings[seq].id))
+                    examples.append(index.members[seq].dedupe_key)
+                if comparison is not None:
+                    states[comparison.seen[finding.fingerprint].state] += 1
+        yield
     assessment, impact = judged.say(worst)
     judgement, finding = judgements[worst], index.members[worst].classified
     spec = knowledge.classes.get(finding.class_id)
-    identity = identity_slots(knowledge, finding.class_id)
-    labels: dict[str, str] = {}
-    examples: list[str] = []
-    for seq in seqs:
-        other = index.members[seq].classified
-        if other.fingerprint not in labels:
-            labels[other.fingerprint] = label_of(other, identity, index.findings[seq].id)
-            examples.append(index.members[seq].dedupe_key)
-    states: Mapping[BaselineState, int] = {}
-    if comparison is not None:
-        states = count_words(comparison.seen[fingerprint].state for fingerprint in labels)
-    actions = Counter(
-        (action.id, action.contraindicated is not None) for seq in seqs for action in judgements[seq].remediation
-    )
-    first = _do_first([judgements[seq] for seq in sorted(seqs, key=lambda seq: (-judgements[seq].risk.score, seq))])
     split = spec.issue_by if spec is not None else ()
     return Issue(
         id=name,
@@ -240,16 +275,16 @@ def _issue(
         scanner=finding.scanner,
         status=status,
         level=levels[worst],
-        score=risks[worst].score,
+        score=worst_risk.score,
         assessment=assessment,
         impact=impact,
         lines=len(seqs),
-        distinct=len(labels),
-        baseline=states,
-        labels=tuple(labels.values())[:_EXAMPLES],
-        examples=tuple(examples[:_EXAMPLES]),
+        distinct=len(prints),
+        baseline=dict(sorted(states.items())),
+        labels=tuple(labels),
+        examples=tuple(examples),
         artefact=_issue_artefact(judgement),
-        do_first=_first_action(first, knowledge),
+        do_first=_first_action(first.action, knowledge),
         actions=tuple(ActionCount(action, barred, count) for (action, barred), count in sorted(actions.items())),
     )
 
@@ -266,13 +301,19 @@ def _first_action(action: Action | None, knowledge: Knowledge) -> FirstAction | 
     return FirstAction(kind, action.id, action.summary, action.command, action.check, action.contraindicated)
 
 
-def _do_first(judgements: Sequence[Judgement]) -> Action | None:
-    """Choose an action for the worst finding that has one which does no harm; else say what must not be done."""
-    for judgement in judgements:
+class _DoFirst:
+    """Chooses an action for the worst finding that has one which does no harm; else what must not be done."""
+
+    def __init__(self) -> None:
+        self.action: Action | None = None
+        self._rank = (False, -1)
+
+    def consider(self, judgement: Judgement) -> None:
+        """Take the action of a finding where it is a better choice; of equal ones the first stays."""
         for action in judgement.remediation:
-            if action.contraindicated is None:
-                return action
-    return next((judgement.remediation[0] for judgement in judgements if judgement.remediation), None)
+            rank = action.contraindicated is None, judgement.risk.score
+            if rank > self._rank:
+                self.action, self._rank = action, rank
 
 
 def _untold_title(candidates: Sequence[str], title: str, knowledge: Knowledge) -> str:
@@ -298,22 +339,22 @@ def _correlation(group: Group, judged: Judged) -> ScanCorrelation:
     )
 
 
-def _baseline(comparison: Comparison, knowledge: Knowledge) -> BaselineSection:
-    passed = sorted((one for one in comparison.seen.values() if one.state == "resolved"), key=_fingerprint)
+def _baseline(comparison: Comparison, knowledge: Knowledge) -> Steps[BaselineSection]:
+    resolved: list[GoneFinding] = []
+    for missing in pieces(comparison.resolved, 4 * PIECE):
+        resolved += [_gone(one, knowledge, "gone") for one in missing]
+        yield
+    passed = yield from sort_in_steps(name for name, one in comparison.seen.items() if one.state == "resolved")
+    for names in pieces(passed, 4 * PIECE):
+        resolved += [_gone(comparison.seen[name], knowledge, "passed") for name in names]
+        yield
     return BaselineSection(
         compared=comparison.compared,
         states=count_words(seen.state for seen in comparison.seen.values()),
-        resolved=(
-            *(_gone(one, knowledge, "gone") for one in comparison.resolved),
-            *(_gone(one, knowledge, "passed") for one in passed),
-        ),
+        resolved=tuple(resolved),
         not_observed=tuple(_gone(one, knowledge, "gone") for one in comparison.not_observed[:_UNSEEN]),
         not_observed_count=len(comparison.not_observed),
     )
-
-
-def _fingerprint(seen: Seen) -> str:
-    return seen.fingerprint
 
 
 def _gone(one: Missing | Seen, knowledge: Knowledge, how: Literal["gone", "passed"]) -> GoneFinding:

@@ -169,6 +169,8 @@ def _issue(context: ScanContext, findings: Sequence[RawFinding], members: Sequen
     labels: dict[str, str] = {}
     for seq, finding in enumerate(findings):
         labels.setdefault(printable(finding.id), members[seq].dedupe_key if members is not None else _key(context, seq))
+        if len(labels) == _EXAMPLES:
+            break
     return Issue(
         id=digest("unanalysed", context.host),
         class_="unknown.unanalysed",
@@ -184,8 +186,8 @@ def _issue(context: ScanContext, findings: Sequence[RawFinding], members: Sequen
         lines=len(findings),
         distinct=len(findings),
         baseline={},
-        labels=tuple(labels)[:_EXAMPLES],
-        examples=tuple(labels.values())[:_EXAMPLES],
+        labels=tuple(labels),
+        examples=tuple(labels.values()),
         artefact=None,
         do_first=None,
         actions=(),

@@ -1,7 +1,7 @@
 """The one writer of records: canonical JSON, keys sorted, the same bytes for the same record."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING
+from dataclasses import MISSING, is_dataclass
 from operator import attrgetter
 from typing import Any
 
@@ -9,9 +9,11 @@ import orjson
 
 from pipeline.contract import record_fields
 from pipeline.keys import digest_bytes
+from pipeline.steps import PIECE, Steps, pieces
 
 _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS
 _NOTHING: Mapping[str, orjson.Fragment] = {}
+_MAX_PARTS = 8192  # a list of controls is 2 KB; a report can make up any number of lists
 
 Maker = Callable[[Any], dict[str, Any]]
 
@@ -30,18 +32,41 @@ def write(record: object, encoded: Mapping[str, orjson.Fragment] = _NOTHING) -> 
     return _dumped(made)
 
 
+def write_steps(record: object) -> Steps[bytes]:
+    """Do what `write` does, in steps where the record holds many others."""
+    encoded: dict[str, orjson.Fragment] = {}
+    for key, value in _object(record).items():
+        if isinstance(value, tuple) and len(value) > PIECE:
+            parts: list[bytes] = []
+            for piece in pieces(value):
+                parts.append(_dumped(piece)[1:-1])
+                yield
+            encoded[key] = orjson.Fragment(b"[" + b",".join(parts) + b"]")
+        elif is_dataclass(value):
+            written = yield from write_steps(value)
+            encoded[key] = orjson.Fragment(written)
+    return write(record, encoded)
+
+
 class Parts:
-    """Parts of records, written once each; for those that many records share and that live as long as this does."""
+    """Parts of records that many records share, written once each."""
 
     def __init__(self) -> None:
-        self._written: dict[int, tuple[object, orjson.Fragment]] = {}
+        self._written: dict[str, orjson.Fragment] = {}
 
-    def of(self, part: object) -> orjson.Fragment:
-        """Give a part as it is written, known by its identity."""
-        known = self._written.get(id(part))
-        if known is None:  # the part is kept with it, so that no other can take its identity
-            known = self._written[id(part)] = part, orjson.Fragment(_dumped(part))
-        return known[1]
+    def of(self, name: str, part: object) -> orjson.Fragment:
+        """Give a part as it is written; `name` stands for all that it holds."""
+        known = self._written.get(name)
+        if known is None:
+            if len(self._written) >= _MAX_PARTS:
+                self._written.clear()
+            known = self._written[name] = fragment(part)
+        return known
+
+
+def fragment(part: object) -> orjson.Fragment:
+    """Write a part, for `write` to put into records."""
+    return orjson.Fragment(_dumped(part))
 
 
 def name_of(record: object) -> str:

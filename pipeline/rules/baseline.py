@@ -1,6 +1,6 @@
-"""What is new, what came back and what is gone, against the host's earlier scans of the same profile."""
+"""What is new, what came back and what is gone, against the host's earlier scans of the same scope."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -10,6 +10,7 @@ from pipeline.finding import Classified, Member, ScanHeader, Status
 from pipeline.keys import digest
 from pipeline.knowledge.predicates import compile_all, view
 from pipeline.knowledge.schema import Knowledge
+from pipeline.steps import PIECE, Steps, finish, pieces, sort_in_steps
 
 BaselineState = Literal["new", "recurring", "changed", "regressed", "resolved"]
 
@@ -19,7 +20,7 @@ _RESOLVED = "resolved"
 # Warnings of the scanner that part of what it reports on was not looked at. Those on single processes and modules stand
 # in every scan of a healthy host.
 _BLIND_CODES = frozenset({"generic", "mounts_unreadable", "param_unreadable", "walk_error"})
-# Fingerprints that a scan does not report but that stay remembered, for one host and profile. A host where processes
+# Fingerprints that a scan does not report but that stay remembered, for one host and scope. A host where processes
 # and connections come and go would else be remembered without end; those seen longest ago go first, open ones last.
 MAX_UNSEEN = 5_000
 # With several lines of one fingerprint, what any of them says before what the next does.
@@ -50,7 +51,7 @@ class Seen:
     """One fingerprint of this scan against the baseline; also what is to be remembered of it.
 
     Attributes:
-        count: in how many scans of the profile it was seen, this one included.
+        count: in how many scans of the scope it was seen, this one included.
         status: the worst of its lines, whatever their order; `passed` only when all passed.
     """
 
@@ -91,7 +92,7 @@ class Comparison:
         compared: whether absence meant anything in this scan.
     """
 
-    seen: Mapping[str, Seen]
+    seen: dict[str, Seen]
     resolved: tuple[Missing, ...]
     not_observed: tuple[Missing, ...]
     forget: tuple[str, ...]
@@ -101,43 +102,56 @@ class Comparison:
 def compare(
     index: ScanIndex, prior: Mapping[str, Prior], knowledge: Knowledge, policy_profile: str = "default"
 ) -> Comparison:
-    """Compare a scan with what earlier scans of the same host and profile said."""
+    """Compare a scan with what earlier scans of the same host and scope said."""
+    return finish(compare_steps(index, prior, knowledge, policy_profile))
+
+
+def compare_steps(
+    index: ScanIndex, prior: Mapping[str, Prior], knowledge: Knowledge, policy_profile: str = "default"
+) -> Steps[Comparison]:
+    """Do what `compare` does, in steps."""
     context = index.context
     lines: dict[str, list[Member]] = {}
-    for member in index.members:
-        lines.setdefault(member.classified.fingerprint, []).append(member)
-    seen = {
-        fingerprint: _seen(fingerprint, members, prior.get(fingerprint), context.as_of, knowledge)
-        for fingerprint, members in lines.items()
-    }
+    for piece in pieces(index.members, 16 * PIECE):
+        for member in piece:
+            lines.setdefault(member.classified.fingerprint, []).append(member)
+        yield
+    seen: dict[str, Seen] = {}
+    for fingerprint, members in lines.items():
+        seen[fingerprint] = _seen(fingerprint, members, prior.get(fingerprint), context.as_of, knowledge)
+        if not len(seen) % PIECE:
+            yield
+    del lines
+    gone = yield from sort_in_steps(fingerprint for fingerprint in prior if fingerprint not in seen)
     if not resolves(context):
         # Nothing is mended by such a scan, but what is remembered has its bound all the same.
-        unseen = [_age(row, fingerprint) for fingerprint, row in prior.items() if fingerprint not in seen]
-        return Comparison(seen, (), (), _surplus(unseen), compared=False)
+        surplus = yield from _surplus(prior, gone)
+        return Comparison(seen, (), (), tuple(surplus), compared=False)
     observed = _Observed(index, knowledge, policy_profile)
     resolved: list[Missing] = []
     not_observed: list[Missing] = []
-    unseen = []
-    for fingerprint, row in sorted(prior.items()):
-        if fingerprint in seen:
-            continue
-        unseen.append(_age(row, fingerprint))
-        if row.status == "open":
-            missing = Missing(fingerprint, row.class_id, row.label, row.first_seen_at, row.count, row.last_scan_no)
-            (resolved if observed.at(row.class_id) else not_observed).append(missing)
+    for names in pieces(gone, 4 * PIECE):
+        for fingerprint in names:
+            row = prior[fingerprint]
+            if row.status == "open":
+                missing = Missing(fingerprint, row.class_id, row.label, row.first_seen_at, row.count, row.last_scan_no)
+                mended = yield from observed.at(row.class_id)
+                (resolved if mended else not_observed).append(missing)
+        yield
     not_observed.sort(key=lambda missing: -missing.last_scan_no)
     kept = {missing.fingerprint for missing in resolved}
-    forget = tuple(fingerprint for fingerprint in _surplus(unseen) if fingerprint not in kept)
+    surplus = yield from _surplus(prior, gone)
+    forget = tuple(fingerprint for fingerprint in surplus if fingerprint not in kept)
     return Comparison(seen, tuple(resolved), tuple(not_observed), forget, compared=True)
 
 
-def _age(row: Prior, fingerprint: str) -> tuple[bool, int, str]:
-    return row.status == "open", row.last_scan_no, fingerprint
-
-
-def _surplus(unseen: list[tuple[bool, int, str]]) -> tuple[str, ...]:
+def _surplus(prior: Mapping[str, Prior], unseen: Sequence[str]) -> Steps[list[str]]:
     """Choose what to forget of what is remembered and was not seen."""
-    return tuple(fingerprint for _, _, fingerprint in sorted(unseen)[: max(0, len(unseen) - MAX_UNSEEN)])
+    if len(unseen) <= MAX_UNSEEN:
+        return []
+    rows = ((prior[fingerprint], fingerprint) for fingerprint in unseen)
+    ordered = yield from sort_in_steps((row.status == "open", row.last_scan_no, name) for row, name in rows)
+    return [fingerprint for _, _, fingerprint in ordered[: len(ordered) - MAX_UNSEEN]]
 
 
 class _Observed:
@@ -155,13 +169,13 @@ class _Observed:
         } | _blind(index.context.header)
         self._known: dict[str, bool] = {}
 
-    def at(self, class_id: str) -> bool:
+    def at(self, class_id: str) -> Steps[bool]:
         """Say whether what is gone of a class is mended."""
         if class_id not in self._known:
-            self._known[class_id] = self._at(class_id)
+            self._known[class_id] = yield from self._at(class_id)
         return self._known[class_id]
 
-    def _at(self, class_id: str) -> bool:
+    def _at(self, class_id: str) -> Steps[bool]:
         spec = self._knowledge.classes.get(class_id)
         if spec is None or spec.absence != "resolved" or spec.scanner in self._failed:
             return False
@@ -169,9 +183,13 @@ class _Observed:
         if needs is None:
             return True
         holds = compile_all(needs.when, self._knowledge.expected, self._policy_profile)
-        return any(
-            member.classified.class_id == needs.class_ and holds(view(member, self._header)) for member in self._members
-        )
+        for piece in pieces(self._members, 8 * PIECE):
+            if any(
+                member.classified.class_id == needs.class_ and holds(view(member, self._header)) for member in piece
+            ):
+                return True
+            yield
+        return False
 
 
 def _blind(header: ScanHeader) -> set[str]:

@@ -202,16 +202,19 @@ class GapAnalysis:
     """Accumulates over the findings of one scan; `add` costs a few dictionary operations a finding."""
 
     def __init__(self) -> None:
-        # Findings share their tuple of controls, so count by tuple and look inside only once, at the end.
-        self._groups: dict[int, _Group] = {}
-        self._seen: set[tuple[int, str]] = set()
+        # Findings share their list of controls, so count by list and look inside only once, at the end.
+        self._groups: dict[str, _Group] = {}
+        self._seen: set[tuple[str, str]] = set()
 
-    def add(self, controls: tuple[Control, ...], dedupe_key: str, fingerprint: str) -> None:
-        """Count a finding; one with the same fingerprint and the same controls as before counts no further."""
-        group = self._groups.get(id(controls))
+    def add(self, name: str, controls: tuple[Control, ...], dedupe_key: str, fingerprint: str) -> None:
+        """Count a finding; one with the same fingerprint and the same controls as before counts no further.
+
+        `name` stands for the list of controls (`Judgement.controls_key`): findings with one name have one list.
+        """
+        group = self._groups.get(name)
         if group is None:
-            group = self._groups[id(controls)] = _Group(controls)
-        mark = id(controls), fingerprint
+            group = self._groups[name] = _Group(controls)
+        mark = name, fingerprint
         if mark in self._seen:
             return
         self._seen.add(mark)

@@ -1,7 +1,7 @@
 """Findings that mean more together: rules of the knowledge, applied to a whole scan."""
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.classes.scan import ScanIndex
@@ -10,6 +10,7 @@ from pipeline.finding import LEVELS, Level, Member, ScanHeader
 from pipeline.keys import digest
 from pipeline.knowledge.predicates import Test, compile_all, view
 from pipeline.knowledge.schema import Correlation, CorrelationMember, Join, Knowledge, Selection
+from pipeline.steps import PIECE, Steps, finish, pieces
 
 _DELETED = " (deleted)"
 _TRANSFORMS: dict[str, Callable[[str], str]] = {
@@ -61,8 +62,28 @@ class Correlator:
 
     def correlate(self, index: ScanIndex) -> list[Group]:
         """Find every group in a scan: those that raise most first, then by rule, first member and what they share."""
+        return finish(self.steps(index))
+
+    def steps(self, index: ScanIndex) -> Steps[list[Group]]:
+        """Do what `correlate` does, in steps."""
         scan = _Scan(index)
-        return [group for rule in self._rules for group in rule.groups(scan)]
+        yield from scan.sort_by_class()
+        groups: list[Group] = []
+        for rule in self._rules:
+            groups += yield from rule.groups(scan)
+        return groups
+
+
+def groups_of_findings(groups: Iterable[Group]) -> Steps[dict[int, list[Group]]]:
+    """List, for each finding that is in any, the groups that it takes part in."""
+    found: dict[int, list[Group]] = {}
+    for number, group in enumerate(groups):
+        for piece in pieces(group.members, 32 * PIECE):
+            for seq in piece:
+                found.setdefault(seq, []).append(group)
+            if len(piece) > PIECE or not number % PIECE:
+                yield
+    return found
 
 
 class _Scan:
@@ -71,16 +92,22 @@ class _Scan:
     def __init__(self, index: ScanIndex) -> None:
         self.scan_id = index.context.scan_id
         self._header = index.context.header
+        self._members = index.members
         self.by_class: dict[str, list[Member]] = {}
-        for member in index.members:
-            self.by_class.setdefault(member.classified.class_id, []).append(member)
         self._found: dict[int, list[Member]] = {}
 
-    def select(self, selector: "_Selector") -> list[Member]:
+    def sort_by_class(self) -> Steps[None]:
+        """Look at what there is of each class."""
+        for piece in pieces(self._members, 32 * PIECE):
+            for member in piece:
+                self.by_class.setdefault(member.classified.class_id, []).append(member)
+            yield
+
+    def select(self, selector: "_Selector") -> Steps[list[Member]]:
         """List the findings that a selector takes, in report order."""
         known = self._found.get(selector.number)
         if known is None:
-            known = self._found[selector.number] = selector.find(self.by_class, self._header)
+            known = self._found[selector.number] = yield from selector.find(self.by_class, self._header)
         return known
 
 
@@ -93,20 +120,22 @@ class _Selector:
         self._when = when
         self._wrong = wrong if selection.credible else {}
 
-    def find(self, by_class: Mapping[str, Sequence[Member]], header: ScanHeader) -> list[Member]:
+    def find(self, by_class: Mapping[str, Sequence[Member]], header: ScanHeader) -> Steps[list[Member]]:
         """List the findings that take part, in report order."""
         found: list[Member] = []
-        known: dict[int, bool] = {}  # twins share their `Classified`
+        known: dict[str, bool] = {}  # by content: twins are judged once
         for class_id in self.classes:
             wrong = self._wrong.get(class_id, ())
-            for member in by_class.get(class_id, ()):
-                taken = known.get(id(member.classified))
-                if taken is None:
-                    seen = view(member, header)
-                    taken = self._when(seen) and not any(test(seen) for test in wrong)
-                    known[id(member.classified)] = taken
-                if taken:
-                    found.append(member)
+            for piece in pieces(by_class.get(class_id, ()), 4 * PIECE):
+                for member in piece:
+                    content = member.classified.content
+                    taken = known.get(content)
+                    if taken is None:
+                        seen = view(member, header)
+                        taken = known[content] = self._when(seen) and not any(test(seen) for test in wrong)
+                    if taken:
+                        found.append(member)
+                yield
         if len(self.classes) > 1:
             found.sort(key=_seq)
         return found
@@ -150,11 +179,15 @@ class _Side:
         """Say whether the scan has findings of these classes at all."""
         return any(class_id in by_class for selector in self._selectors for class_id in selector.classes)
 
-    def find(self, scan: _Scan) -> list[Member]:
+    def find(self, scan: _Scan) -> Steps[list[Member]]:
         """List the findings that take part, in report order."""
         if len(self._selectors) == 1:
-            return scan.select(self._selectors[0])
-        merged_sides = {member.seq: member for selector in self._selectors for member in scan.select(selector)}
+            return (yield from scan.select(self._selectors[0]))
+        merged_sides: dict[int, Member] = {}
+        for selector in self._selectors:
+            taken = yield from scan.select(selector)
+            merged_sides.update((member.seq, member) for member in taken)
+            yield
         return [merged_sides[seq] for seq in sorted(merged_sides)]
 
     def enough(self, members: Sequence[Member]) -> bool:
@@ -175,32 +208,44 @@ class _Rule:
         self._joins = [_CompiledJoin(join) for join in spec.joins]
         self._joined = {key for join in self._joins for key in (join.left, join.right)}
 
-    def groups(self, scan: _Scan) -> Iterator[Group]:
-        """Yield every time that the rule holds."""
+    def groups(self, scan: _Scan) -> Steps[list[Group]]:
+        """List every time that the rule holds."""
         if not all(side.minimum == 0 or side.possible(scan.by_class) for side in self._sides.values()):
-            return
+            return []
         found: dict[str, list[Member]] = {}
         for key, side in self._sides.items():
-            found[key] = side.find(scan)
+            found[key] = yield from side.find(scan)
             if not side.enough(found[key]):
-                return
-        if any(side.enough(side.find(scan)) for side in self._absent):
-            return
-        for value, members in self._buckets(found):
-            if all(side.enough(members[key]) for key, side in self._sides.items()):
-                yield self._group(value, members, scan.scan_id)
+                return []
+        for side in self._absent:
+            against = yield from side.find(scan)
+            if side.enough(against):
+                return []
+        groups: list[Group] = []
+        buckets = yield from self._buckets(found)
+        for piece in pieces(buckets, PIECE // 4):
+            for value, members in piece:
+                if all(side.enough(members[key]) for key, side in self._sides.items()):
+                    groups.append(self._group(value, members, scan.scan_id))
+            yield
+        return groups
 
-    def _buckets(self, found: dict[str, list[Member]]) -> Iterable[tuple[str, dict[str, list[Member]]]]:
+    def _buckets(self, found: dict[str, list[Member]]) -> Steps[list[tuple[str, dict[str, list[Member]]]]]:
         if not self._joins:
             return [("", found)]
         context = {key: _some(members) for key, members in found.items() if key not in self._joined}
         buckets = []
         first, *others = self._joins
-        for value, left, right in first.matches(found[first.left], found[first.right]):
+        yield
+        matches = yield from first.matches(found[first.left], found[first.right])
+        for number, (value, left, right) in enumerate(matches):
             bucket = {**found, **context, first.left: left, first.right: right}
-            if _hold(others, bucket):
+            holds = yield from _hold(others, bucket)
+            if holds:
                 seq = min(member.seq for key in self._joined for member in bucket[key])
                 buckets.append((seq, value, bucket))
+            if not number % (PIECE // 4):
+                yield
         # The value breaks ties, so that nothing depends on the order in which values were met.
         buckets.sort(key=lambda entry: entry[:2])
         return [(value, bucket) for _, value, bucket in buckets]
@@ -235,30 +280,35 @@ class _CompiledJoin:
 
     def matches(
         self, left: Sequence[Member], right: Sequence[Member]
-    ) -> Iterator[tuple[str, list[Member], list[Member]]]:
-        """Yield each shared value with the findings on both sides that have it; a finding has one value."""
+    ) -> Steps[list[tuple[str, list[Member], list[Member]]]]:
+        """List each shared value with the findings on both sides that have it; a finding has one value."""
         values: dict[str, list[Member]] = {}
-        for member in right:
-            if (value := self._right(member)) is not None:
-                values.setdefault(_plain_directory(value) if self._below else value, []).append(member)
+        for piece in pieces(right, 8 * PIECE):
+            for member in piece:
+                if (value := self._right(member)) is not None:
+                    values.setdefault(_plain_directory(value) if self._below else value, []).append(member)
+            if len(piece) > PIECE:
+                yield
         depth = max((value.count("/") for value in values), default=0)
         takers: dict[str, list[Member]] = {}
-        for member in left:
-            value = self._left(member)
-            if value is not None and self._below:
-                value = _holder(value, values, depth)
-            if value is not None and value in values:
-                takers.setdefault(value, []).append(member)
-        for value, members in takers.items():
-            yield value, members, values[value]
+        for piece in pieces(left, 8 * PIECE):
+            for member in piece:
+                value = self._left(member)
+                if value is not None and self._below:
+                    value = _holder(value, values, depth)
+                if value is not None and value in values:
+                    takers.setdefault(value, []).append(member)
+            if len(piece) > PIECE:
+                yield
+        return [(value, members, values[value]) for value, members in takers.items()]
 
 
-def _hold(joins: Sequence[_CompiledJoin], bucket: dict[str, list[Member]]) -> bool:
+def _hold(joins: Sequence[_CompiledJoin], bucket: dict[str, list[Member]]) -> Steps[bool]:
     """Cut a bucket down to the findings for which all of the joins hold; say whether any are left."""
     size = -1
     while size != (size := sum(map(len, bucket.values()))):
         for join in joins:
-            pairs = list(join.matches(bucket[join.left], bucket[join.right]))
+            pairs = yield from join.matches(bucket[join.left], bucket[join.right])
             if not pairs:
                 return False
             bucket[join.left] = sorted((member for _, left, _ in pairs for member in left), key=_seq)

@@ -1,6 +1,6 @@
 """Everything that the rules decide about one finding of a scan, worked out once for findings that are alike."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args
 
@@ -10,6 +10,7 @@ from pipeline.display import printable
 from pipeline.features.systemd import contraindication
 from pipeline.finding import Level, Member, Severity, Status, StatusBasis
 from pipeline.intel.match import Hit, Intel
+from pipeline.keys import digest
 from pipeline.knowledge.predicates import Test, View, compile_all, view
 from pipeline.knowledge.schema import ClassSpec, Degree, Knowledge, LevelRule, RemediationRef, TechniqueRef, Topic
 from pipeline.rules.baseline import Comparison
@@ -18,7 +19,11 @@ from pipeline.rules.correlate import Group
 from pipeline.rules.policy import Allow, Override, Policy
 from pipeline.rules.remediate import Action, escaped_slots, render
 from pipeline.rules.score import Evidence, Risk, score
+from pipeline.steps import Steps, release
 
+Case = str | tuple[str, ...]
+
+_MAX_SHARED = 4096  # lists of controls or techniques that are remembered; a report can make up any number of them
 _DEGREES: tuple[Degree, ...] = get_args(Degree)  # surest first
 _MISTAKEN: frozenset[Degree] = frozenset({"certain", "likely"})
 _NO_ACTION: frozenset[Status] = frozenset({"passed", "accepted", "false_positive"})
@@ -38,7 +43,12 @@ class Artefact:
 
 @dataclass(slots=True, frozen=True)
 class Judgement:
-    """What the rules decided about a finding; `severity` is the one in effect, not the report's own."""
+    """What the rules decided about a finding.
+
+    Attributes:
+        severity: in effect; the report's own stands in `finding.severity`.
+        controls_key, techniques_key: name the lists, which findings that are alike share.
+    """
 
     status: Status
     status_basis: StatusBasis
@@ -50,6 +60,8 @@ class Judgement:
     intel: tuple[Hit, ...]
     remediation: tuple[Action, ...]
     risk: Risk
+    controls_key: str
+    techniques_key: str
 
 
 class Judge:
@@ -58,38 +70,45 @@ class Judge:
     def __init__(
         self,
         index: ScanIndex,
-        groups: Sequence[Group],
+        groups: Mapping[int, Sequence[Group]],
         knowledge: Knowledge,
         policy: Policy,
         intel: Intel,
         comparison: Comparison | None,
         rules: "ClassRules",
     ) -> None:
+        """Args:
+        groups: the correlations that a finding takes part in, by its position in the report.
+        """
         self._index = index
         self._knowledge = knowledge
         self._policy = policy
         self._intel = intel
         self._comparison = comparison
         self._rules = rules
-        self._groups: dict[int, list[Group]] = {}
-        for group in groups:
-            for seq in group.members:
-                self._groups.setdefault(seq, []).append(group)
-        self._known: dict[tuple[int, tuple[str, ...]], Judgement] = {}
+        self._groups = groups
+        self._known: dict[Case, Judgement] = {}
+
+    def release(self) -> Steps[None]:
+        """Let go of the judgements, in steps."""
+        yield from release(self._known)
 
     def groups(self, seq: int) -> Sequence[Group]:
         """List the correlations that a finding takes part in."""
         return self._groups.get(seq, ())
 
+    def case(self, seq: int) -> Case:
+        """Name all that a judgement depends on within the scan: what the finding says, and its correlations."""
+        content = self._index.members[seq].classified.content
+        groups = self._groups.get(seq)
+        return (content, *[group.group for group in groups]) if groups else content
+
     def judge(self, seq: int) -> Judgement:
         """Judge the finding at a position of the report."""
-        member = self._index.members[seq]
-        groups = self.groups(seq)
-        # Twins share their `Classified`, so its identity stands for its content.
-        key = (id(member.classified), tuple(group.group for group in groups))
-        known = self._known.get(key)
+        case = self.case(seq)
+        known = self._known.get(case)
         if known is None:
-            known = self._known[key] = self._judge(member, groups)
+            known = self._known[case] = self._judge(self._index.members[seq], self.groups(seq))
         return known
 
     def _judge(self, member: Member, groups: Sequence[Group]) -> Judgement:
@@ -110,7 +129,7 @@ class Judge:
         disputed = artefact is not None and artefact.degree in _MISTAKEN and not hits
         # What the operator accepts is still evidence; what is no finding at all is none.
         evident = status if status == "false_positive" else finding.status
-        controls = self._rules.controls(topics, evident, disputed)
+        controls_key, controls = self._rules.controls(topics, evident, disputed)
         raw = self._index.findings[member.seq]
         escaped = escaped_slots(raw.escaped, spec.slots) if spec is not None else frozenset()
         extra = [
@@ -121,7 +140,7 @@ class Judge:
                 if technique in self._knowledge.techniques
             ),
         ]
-        techniques = self._rules.shared_techniques(topics, extra)
+        techniques_key, techniques = self._rules.shared_techniques(topics, extra)
         compared = self._comparison.seen.get(finding.fingerprint) if self._comparison is not None else None
         core = sum(1 for control in controls if control.core)
         risk = score(
@@ -149,6 +168,8 @@ class Judge:
             intel=hits,
             remediation=self._remediation(class_rules, seen, status, escaped),
             risk=risk,
+            controls_key=controls_key,
+            techniques_key=techniques_key,
         )
 
     def _severity(self, member: Member, spec: ClassSpec | None, override: Override | None) -> tuple[Severity, str]:
@@ -186,18 +207,18 @@ class ClassRule:
         def test(when: Sequence[Any]) -> Test:
             return compile_all(when, knowledge.expected, profile)
 
-        self._topics: list[tuple[Test, Topic]] = []
+        self._topics: list[tuple[Test, str]] = []
         self._techniques: list[tuple[Test, TechniqueRef]] = []
         self._remediation: list[tuple[Test, RemediationRef]] = []
         self._raises: list[tuple[Test, LevelRule]] = []
         if spec is not None:
-            self._topics = [(test(ref.when), knowledge.topics[ref.topic]) for ref in spec.topics]
+            self._topics = [(test(ref.when), ref.topic) for ref in spec.topics]
             self._techniques = [(test(ref.when), ref) for ref in spec.attack]
             self._remediation = [(test(ref.when), ref) for ref in spec.remediation]
             self._raises = [(test(rule.when), rule) for rule in spec.raises]
 
-    def topics(self, seen: View) -> list[Topic]:
-        """List the compliance topics that the finding is evidence for."""
+    def topics(self, seen: View) -> list[str]:
+        """Name the compliance topics that the finding is evidence for."""
         return [topic for test, topic in self._topics if test(seen)]
 
     def techniques(self, seen: View) -> list[TechniqueRef]:
@@ -221,24 +242,35 @@ class ClassRules:
         self._profile = profile
         self._classes: dict[str, ClassRule] = {}
         self._artefacts: dict[str, list[tuple[Artefact, Test]]] | None = None
-        self._controls: dict[tuple[tuple[int, ...], Status, bool], tuple[Control, ...]] = {}
-        self._techniques: dict[tuple[object, ...], tuple[Technique, ...]] = {}
+        self._controls: dict[tuple[object, ...], tuple[str, tuple[Control, ...]]] = {}
+        self._techniques: dict[tuple[object, ...], tuple[str, tuple[Technique, ...]]] = {}
 
-    def controls(self, topics: Sequence[Topic], status: Status, disputed: bool) -> tuple[Control, ...]:
-        """List the controls of topics, see `controls_for`; findings alike share one tuple."""
-        key = (tuple(map(id, topics)), status, disputed)
+    def controls(self, topics: Sequence[str], status: Status, disputed: bool) -> tuple[str, tuple[Control, ...]]:
+        """List the controls of topics, see `controls_for`, with a name for the list; findings alike share it."""
+        key = status, disputed, *topics
         known = self._controls.get(key)
         if known is None:
-            known = self._controls[key] = controls_for(topics, status, disputed)
+            if len(self._controls) >= _MAX_SHARED:
+                self._controls.clear()
+            controls = controls_for(self._of_knowledge(topics), status, disputed)
+            known = self._controls[key] = digest("controls", *key), controls
         return known
 
-    def shared_techniques(self, topics: Sequence[Topic], extra: Sequence[TechniqueRef]) -> tuple[Technique, ...]:
-        """List the techniques of topics and of `extra`; findings alike share one tuple."""
-        key = (*map(id, topics), *((ref.technique, ref.basis) for ref in extra))
+    def shared_techniques(
+        self, topics: Sequence[str], extra: Sequence[TechniqueRef]
+    ) -> tuple[str, tuple[Technique, ...]]:
+        """List the techniques of topics and of `extra`, with a name for the list; findings alike share it."""
+        key = tuple(topics), tuple([(ref.technique, ref.basis) for ref in extra])
         known = self._techniques.get(key)
         if known is None:
-            known = self._techniques[key] = techniques_for(topics, extra, self._knowledge.techniques)
+            if len(self._techniques) >= _MAX_SHARED:
+                self._techniques.clear()
+            techniques = techniques_for(self._of_knowledge(topics), extra, self._knowledge.techniques)
+            known = self._techniques[key] = digest("techniques", *key), techniques
         return known
+
+    def _of_knowledge(self, topics: Sequence[str]) -> list[Topic]:
+        return [self._knowledge.topics[name] for name in topics]
 
     def of(self, class_id: str) -> ClassRule:
         """Give the rules of a class; those of an unknown class are empty."""

@@ -19,7 +19,8 @@ from pipeline.engine.generator import Generator, Grammar
 from pipeline.finding import RawFinding, ScanHeader
 from pipeline.graph.batches import run_batch
 from pipeline.graph.graph import build_graph
-from pipeline.graph.session import Resources, ScanSession
+from pipeline.graph.resources import Resources
+from pipeline.graph.session import ScanSession
 from pipeline.intel.match import Intel
 from pipeline.knowledge.schema import Knowledge
 from pipeline.rules.policy import Policy
@@ -151,9 +152,9 @@ def _lines(resources: Resources, findings: Sequence[RawFinding]) -> list[dict[st
         scan_no=0, scan_id="scorecard", host="host", host_source="report", header=header, complete=True, rejected=0,
         as_of=_AS_OF,
     )  # fmt: skip
-    session = ScanSession(context, findings, resources, None)
-    state = run_batch(build_graph({0: session}), 0, 0, len(findings))
-    return [orjson.loads(line.line) for line in session.take_lines(0, len(findings), state["decided"])]
+    session = ScanSession.of(context, findings, resources, None)
+    graph = build_graph({context.scan_no: session})
+    return [orjson.loads(line.line) for line in run_batch(graph, session, 0, len(findings))]
 
 
 def _verdict(line: dict[str, Any]) -> tuple[Any, ...]:

@@ -8,8 +8,9 @@ from typing import Any
 
 from pipeline.engine.errors import ModelMissing, Unsupported
 from pipeline.engine.generator import Generator
-from pipeline.engine.identity import DEFAULT_THREADS, Device, Runtime, choose_device, part_of
+from pipeline.engine.identity import DEFAULT_THREADS, choose_device, part_of
 from pipeline.engine.manifest import MANIFEST, read_manifest
+from pipeline.engine.runtimes import RUNTIMES, Device, Runtime
 
 _CONFIG = "config.json"  # of a checkpoint
 
@@ -41,7 +42,7 @@ class Target:
         try:  # what decodes needs numpy and llguidance, and may miss them
             load = importlib.import_module("pipeline.engine.load")
         except ImportError as error:
-            package = "sysscan-agent[cuda]" if self.runtime == "torch" else "sysscan-agent"
+            package = RUNTIMES[self.runtime].install
             raise Unsupported(f"{error}; install {package}") from error
         generator: Generator = (
             load.open_checkpoint(self.path, threads=self.threads, device=self.device)

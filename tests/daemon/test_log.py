@@ -15,8 +15,7 @@ _SAY = """
 import logging, sys
 import structlog
 from daemon.log import configure
-from daemon.settings import LogSettings
-configure(LogSettings(level=sys.argv[1], format=sys.argv[2]))
+configure(sys.argv[1], sys.argv[2])
 log = structlog.get_logger("x").bind(scan_id="ab12")
 log.debug("scan.looked_at")
 log.info("scan.finished", findings=3, path=b"/tmp/\\xff", where={1: "a"}, text="two\\nlines \\x1b[31m", name="\\x1b[2J")
@@ -75,3 +74,12 @@ def test_a_terminal_gets_text_without_being_asked() -> None:
     assert "scan.finished" in shown
     assert "\x1b[" in shown  # in colour
     assert not shown.startswith("{")
+
+
+@pytest.mark.parametrize("before", ["import rich", "pass"])
+def test_rich_is_not_imported_for_a_log_and_can_be_before_and_after(before: str) -> None:
+    script = (
+        f"{before}\nimport sys\nthere = 'rich' in sys.modules\nimport daemon.log\n"
+        "assert ('rich' in sys.modules) == there\nimport rich.console\n"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)

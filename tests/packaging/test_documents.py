@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib import metadata
 from importlib.metadata import distributions
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from daemon.resources import open_resources
 from daemon.settings import Settings
+from daemon.version import VERSION
 from tests.packaging.build import REPORT, ROOT
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -62,13 +64,20 @@ def test_the_finding_in_the_readme_is_what_comes_out() -> None:
     assert shown["analysis"]["assessment"] == real["analysis"]["assessment"]
 
 
+def test_the_documents_and_the_package_have_the_version() -> None:
+    newest = re.search(r"^## (\S+?),? ", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)
+    shown = re.search(r'"agent": "([^"]+)"', (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert newest is not None and shown is not None
+    assert newest[1] == shown[1] == VERSION == metadata.version("sysscan-agent")
+
+
 def test_every_make_target_in_the_documents_exists() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    targets = set(re.findall(r"^([a-z]+):", makefile, re.M))
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.M))
     used = {
         target
         for document in DOCUMENTS
-        for target in re.findall(r"(?:`|\$ )make ([a-z]+)", document.read_text(encoding="utf-8"))
+        for target in re.findall(r"(?:`|\$ )make ([a-z-]+)", document.read_text(encoding="utf-8"))
     }
     assert {"demo", "test"} <= used <= targets
 

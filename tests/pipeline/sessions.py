@@ -16,7 +16,8 @@ from pipeline.features import load_features
 from pipeline.finding import ParsedReport, RawFinding, ScanHeader
 from pipeline.graph.batches import run_batch
 from pipeline.graph.graph import build_graph
-from pipeline.graph.session import Resources, ScanSession
+from pipeline.graph.resources import Resources
+from pipeline.graph.session import ScanSession
 from pipeline.intel.match import load_intel
 from pipeline.keys import digest
 from pipeline.knowledge.load import load_knowledge
@@ -78,7 +79,7 @@ def context_of(parsed: ParsedReport, scan_no: int = 1, **changes: Any) -> ScanCo
 def session_of(
     parsed: ParsedReport, on: Resources, prior: Mapping[str, Prior] | None = None, scan_no: int = 1, **changes: Any
 ) -> ScanSession:
-    return ScanSession(context_of(parsed, scan_no, **changes), parsed.findings, on, prior)
+    return ScanSession.of(context_of(parsed, scan_no, **changes), parsed.findings, on, prior)
 
 
 def made_up(findings: Sequence[RawFinding], **header: Any) -> ParsedReport:
@@ -90,13 +91,12 @@ def made_up(findings: Sequence[RawFinding], **header: Any) -> ParsedReport:
 
 def lines_of(session: ScanSession, batch_size: int = 256) -> list[Line]:
     """Run a scan through the graph without checkpoints."""
-    graph = build_graph({0: session})
+    graph = build_graph({session.index.context.scan_no: session})
     total = len(session.index.members)
     lines: list[Line] = []
     for first in range(0, total, batch_size):
         last = min(first + batch_size, total)
-        state = run_batch(graph, 0, first, last)
-        lines += session.take_lines(first, last, state["decided"])
+        lines += run_batch(graph, session, first, last)
     return lines
 
 

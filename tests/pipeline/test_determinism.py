@@ -7,10 +7,13 @@ import subprocess
 import sys
 from functools import lru_cache
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from pipeline.features import load_features
+from pipeline.graph.graph import build_graph
+from pipeline.graph.state import BatchState
 from pipeline.knowledge.load import DATA
 from pipeline.knowledge.source import read_sources
 from pipeline.output.write import write
@@ -63,10 +66,9 @@ def test_findings_one_at_a_time_give_the_same_bytes() -> None:
 
 def test_lines_written_again_after_a_restart_are_the_same() -> None:
     session = session_of(report("web01-ioc.json"), resources(), {})
-    decided = {"no_model": [0]}
+    state = cast(BatchState, build_graph({1: session}).invoke({"scan_no": 1, "first": 0, "last": 97}))
     fresh = session_of(report("web01-ioc.json"), resources(), {})
-    session.finalise(0, 97, decided)
-    assert session.take_lines(0, 97, decided) == session.take_lines(0, 97, decided) == fresh.take_lines(0, 97, decided)
+    assert session.take_lines(state) == session.take_lines(state) == fresh.take_lines(state)
 
 
 def test_the_order_in_which_knowledge_is_read_changes_nothing() -> None:

@@ -3,6 +3,8 @@
 import tracemalloc
 
 from pipeline.finding import RawFinding
+from pipeline.graph.batches import run_batch
+from pipeline.graph.graph import build_graph
 from pipeline.graph.session import ScanSession
 from tests.pipeline.sessions import context_of, lines_of, made_up, resources
 
@@ -18,13 +20,15 @@ def test_a_finding_of_a_large_scan_costs_little_memory() -> None:
     ]
     parsed = made_up(findings)
     on = resources()
-    lines_of(ScanSession(context_of(parsed), findings[:50], on, {}))  # what is compiled once for all
+    lines_of(ScanSession.of(context_of(parsed), findings[:50], on, {}))  # what is compiled once for all
+    graph_of = {1: ScanSession.of(context_of(parsed), findings[:1], on, {})}
+    graph = build_graph(graph_of)
     tracemalloc.start()
     try:
-        session = ScanSession(context_of(parsed), findings, on, {})
+        session = ScanSession.of(context_of(parsed), findings, on, {})
+        graph_of[1] = session
         for first in range(0, COUNT, 250):
-            session.enrich(first, first + 250)
-            session.take_lines(first, first + 250, {})
+            run_batch(graph, session, first, first + 250)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-for name in ("torch", "transformers", "gptqmodel", "peft", "optimum", "bitsandbytes", "onnxruntime_genai", "langgraph"):
-    pytest.importorskip(name)
+from tests.skips import needs_trainer
 
-from tests.trainer.small import make_checkpoint  # noqa: E402  (what the guards above let through)
+needs_trainer("torch", "transformers", "gptqmodel", "peft", "optimum", "bitsandbytes")
+
+from tests.trainer.small import make_checkpoint  # noqa: E402  (what the guard above lets through)
 
 ROOT = Path(__file__).parents[2]
 REPORT = ROOT / "tests" / "data" / "scans" / "micro-default.json"

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from pipeline.bars import bars
 from pipeline.engine.errors import EngineError
+from pipeline.engine.runtimes import Runtime
 from pipeline.errors import ConfigError
 from pipeline.features import load_features
 from pipeline.knowledge.load import load_knowledge
@@ -40,7 +41,7 @@ def evaluate(
         int | None, typer.Option(min=1, help="Only so many cases of each holdout.", show_default=False)
     ] = None,
     runtime: Annotated[
-        Literal["onnx", "torch"] | None,
+        Runtime | None,
         typer.Option(help="What runs a model directory; torch runs checkpoints.", show_default="onnx"),
     ] = None,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where it runs.")] = "auto",

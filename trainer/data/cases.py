@@ -7,7 +7,8 @@ from typing import Literal
 
 from pipeline.analysis.question import Question
 from pipeline.classes.scan import ScanContext
-from pipeline.graph.session import Resources, ScanSession
+from pipeline.graph.resources import Resources
+from pipeline.graph.session import ScanSession
 from pipeline.intel.match import Intel
 from pipeline.knowledge.schema import Knowledge
 from pipeline.report.limits import Limits
@@ -40,7 +41,7 @@ def questions(data: bytes, resources: Resources) -> Iterator[Asked]:
             rejected=len(report.rejects),
             as_of=_AS_OF,
         )
-        session = ScanSession(context, report.findings, resources, None)
+        session = ScanSession.of(context, report.findings, resources, None)
         seen: set[str] = set()
         for member in session.index.members:
             question = session.question(member.seq)

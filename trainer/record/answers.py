@@ -14,7 +14,7 @@ from pipeline.engine.load import open_generator
 from pipeline.engine.manifest import read_manifest, relist
 from pipeline.engine.shipped import FILE, answer_key, write_answers
 from pipeline.errors import ConfigError
-from pipeline.graph.session import Resources
+from pipeline.graph.resources import Resources
 from pipeline.intel.match import load_intel
 from pipeline.knowledge.schema import Knowledge
 from pipeline.rules.policy import Policy

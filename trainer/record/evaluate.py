@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.engine.generator import Generator
-from pipeline.engine.identity import Runtime
+from pipeline.engine.runtimes import Runtime
 from pipeline.features import load_features
 from pipeline.knowledge.load import load_knowledge
 from pipeline.scorecard.evaluation import evaluate_model

@@ -64,7 +64,6 @@ def without_times(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_pipe_gets_the_scorecard_and_another_process_the_same(model_directory: Path) -> None:  # noqa: F811
-    pytest.importorskip("onnxruntime_genai")
     one, other = (measured("--model", str(model_directory), "--limit", "3") for _ in range(2))
     assert one["schema"] == "sysscan.scorecard/1"
     assert {name: card["cases"] for name, card in one["holdouts"].items()} == {"instance": 3, "class": 3}
@@ -75,7 +74,6 @@ def test_a_pipe_gets_the_scorecard_and_another_process_the_same(model_directory:
 
 
 def test_a_terminal_gets_a_table(model_directory: Path) -> None:  # noqa: F811
-    pytest.importorskip("onnxruntime_genai")
     ended = on_a_terminal("evaluate", "--model", str(model_directory), "--limit", "1")
     assert (ended.code, ended.err) == (0, "")
     assert "controls and techniques, F1" in ended.out

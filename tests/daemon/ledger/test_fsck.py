@@ -98,6 +98,11 @@ DAMAGE = {
     "a batch was never done": ("UPDATE batches SET done = 0", "0 findings in done batches, 2 keys"),
     "batches of a done scan": (f"INSERT INTO batches (scan, first, last) VALUES ({DONE}, 0, 1)", "done, open or gone"),
     "keys of an open scan": (f"INSERT INTO keys VALUES ({OPEN}, 'k')", "keys: of scan row 1"),
+    "staged rows of an open scan": (
+        f"INSERT INTO staged VALUES ({OPEN}, 0, 'f', 'c', 'open', 'x', 't', 1, 1, '')",
+        "staged baseline: of scan row 1",
+    ),
+    "a scan to be put in order is not done": (f"INSERT INTO settling VALUES ({CLOSED}, 0)", "but not done"),
     "a scan number is missing": (f"UPDATE scans SET scan_no = 9 WHERE scan = {DONE}", "scan numbers: 3 of 9"),
     "a done scan lost its profile": (f"UPDATE scans SET profile = NULL WHERE scan = {DONE}", "has no profile"),
     "two scans have one number": (

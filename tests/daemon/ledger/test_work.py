@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.ledger import Ledger
+from daemon.ledger import Ledger, settling, work
 from daemon.ledger.baseline import KEEP_PROFILES
 from daemon.ledger.records import KEEP_RECORDS
 from daemon.ports.work import BaselineRow, ClosedScan
@@ -155,3 +155,90 @@ def test_analyses_are_given_back_in_the_order_asked_for(ledger: Ledger) -> None:
     assert list(found) == asked[1:]
     assert found["key7"] == b"new" and found["key1199"] == b"1199"
     assert ledger.analyses.cached_analyses([]) == {}
+
+
+# The end of a large scan
+
+
+def finish_staged(ledger: Ledger, names: str, gone: str = "", *, start: int = 0) -> None:
+    scan = ledger.work.next_scan()
+    assert scan is not None
+    rows = [row(name) for name in names] + [BaselineRow(name, "", "", "", "", 0, 0) for name in gone]
+    ledger.work.stage_baseline(scan.scan_no, start, rows)
+    emit(ledger, scan)
+    ledger.work.finish_scan(scan, b"r", [], [], "p", len(rows))
+
+
+def emit(ledger: Ledger, scan: ClosedScan) -> None:
+    for batch in ledger.work.plan(scan.scan_no, 2):
+        keys = [f"{scan.scan_no}.{seq}" for seq in range(batch.first, batch.last)]
+        ledger.work.commit_batch(batch, [(key, "low", True, b"line") for key in keys])
+
+
+def test_staged_rows_count_when_the_scan_is_done_and_in_order(ledger: Ledger) -> None:
+    admit(ledger, report("a", "b", digest="1"))
+    scan = ledger.work.next_scan()
+    assert scan is not None
+    ledger.work.stage_baseline(scan.scan_no, 0, [row(name) for name in "xyz"])
+    assert ledger.work.baseline("web01", "p") == {} and not ledger.work.settle() and ledger.fsck() == []
+    finish_staged(ledger, "fg")  # as after a crash: fewer rows than were staged before it
+    assert ledger.fsck() == []
+    while ledger.work.settle():
+        assert ledger.fsck() == []
+    assert list(ledger.work.baseline("web01", "p")) == ["f", "g"]
+    admit(ledger, report("a", "b", digest="2"))
+    finish_staged(ledger, "h", gone="f")
+    while ledger.work.settle():
+        pass
+    assert list(ledger.work.baseline("web01", "p")) == ["g", "h"]
+    for table in ("inbox", "keys", "batches", "staged", "settling"):
+        assert ledger.database.connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
+
+
+def test_what_a_finished_scan_left_is_put_in_order_in_bounded_pieces(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settling, "AT_ONCE", 3)
+    admit(ledger, report(*"abcdefgh", digest="1"))
+    finish_staged(ledger, "klmnopq")
+    connection, before = ledger.database.connection, 0
+    assert ledger.waiting().findings == 0
+    while True:
+        total = sum(
+            connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("inbox", "keys", "staged")
+        )
+        assert not before or before - total <= 3
+        before = total
+        if not ledger.work.settle():
+            break
+    assert total == 0 and list(ledger.work.baseline("web01", "p")) == list("klmnopq")
+
+
+def test_findings_and_baseline_can_be_read_in_ranges(ledger: Ledger) -> None:
+    admit(ledger, report(*"abcde", digest="1"))
+    scan = ledger.work.next_scan()
+    assert scan is not None
+    whole = ledger.work.findings(scan.scan_no)
+    assert [ledger.work.findings(scan.scan_no, first, 2) for first in (0, 2, 4)] == [whole[:2], whole[2:4], whole[4:]]
+    ledger.baseline.update("web01", "p", [row(name) for name in "fgh"], [])
+    assert list(ledger.work.baseline("web01", "p", "f", 1)) == ["g"]
+    assert list(ledger.work.baseline("web01", "p", "g")) == ["h"]
+
+
+def test_a_plan_has_a_bound(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work, "MAX_BATCHES", 3)
+    admit(ledger, report(*"abcdefgh", digest="1"))
+    assert [(batch.first, batch.last) for batch in ledger.work.plan(1, 1)] == [(0, 3), (3, 6), (6, 8)]
+
+
+def test_a_ledger_from_before_scans_were_settled_gets_the_tables(tmp_path: Path) -> None:
+    with open_ledger(tmp_path) as made:
+        admit(made, report("a", "b", digest="1"))
+        connection = made.database.connection
+        connection.executescript("DROP TABLE staged; DROP TABLE settling; PRAGMA user_version = 1")
+    with open_ledger(tmp_path) as migrated:
+        finish_staged(migrated, "fg")
+        while migrated.work.settle():
+            pass
+        assert list(migrated.work.baseline("web01", "p")) == ["f", "g"]
+        assert migrated.fsck() == []

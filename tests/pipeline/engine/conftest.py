@@ -1,7 +1,6 @@
 """A model to run: built once where the packages to build it are, kept between runs of the suite."""
 
 import hashlib
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -11,35 +10,16 @@ from pathlib import Path
 import pytest
 
 from pipeline.engine import manifest
+from tests.skips import needs_trainer
 
 BUILDER = Path(__file__).with_name("tiny_model.py")
-# What a file of tests imports, beside the project; without it the file is left out, and the header says so.
-NEEDED = {
-    "test_tokens.py": ("llguidance",),
-    "test_grammar.py": ("llguidance", "numpy"),
-    "test_decoder.py": ("llguidance", "numpy"),
-    "test_probe.py": ("llguidance", "numpy"),
-    "test_load.py": ("llguidance", "numpy"),
-    "test_onnx_runtime.py": ("llguidance", "numpy", "onnxruntime_genai"),
-    "test_torch_runtime.py": ("llguidance", "numpy", "torch", "transformers"),
-}
-collect_ignore = [
-    name for name, packages in NEEDED.items() if any(importlib.util.find_spec(package) is None for package in packages)
-]
-PACKAGES = ("torch", "transformers", "tokenizers", "gptqmodel", "onnx_ir", "onnxruntime_genai", "llguidance")
-
-
-def pytest_report_header() -> list[str]:
-    """Say which files are left out."""
-    return [f"engine: {name} left out, needs {', '.join(NEEDED[name])}" for name in collect_ignore]
+PACKAGES = ("torch", "transformers", "tokenizers", "gptqmodel", "onnx_ir")
 
 
 @pytest.fixture(scope="session")
 def model_directory(pytestconfig: pytest.Config) -> Path:
     """Give a verified model directory with random weights; nobody may write to it."""
-    for package in PACKAGES:
-        if importlib.util.find_spec(package) is None:
-            pytest.skip(f"{package} is not installed")
+    needs_trainer(*PACKAGES)
     key = hashlib.sha256(BUILDER.read_bytes() + Path(manifest.__file__).read_bytes()).hexdigest()[:16]
     assert pytestconfig.cache is not None
     directory = pytestconfig.cache.mkdir("engine-model") / key

@@ -159,7 +159,7 @@ def test_another_architecture_and_a_bad_description_are_refused(model_directory:
     described = json.loads(path.read_bytes())
 
     def load() -> OnnxRunner:
-        return OnnxRunner(copy, context_length=512, threads=1, provider="cpu")
+        return OnnxRunner(copy, context_length=512, threads=1, device="cpu")
 
     load().close()
     path.write_text(json.dumps({"model": {**described["model"], "type": "whisper"}}))
@@ -186,4 +186,4 @@ def test_a_description_that_leaves_out_what_memory_depends_on_is_refused(model: 
     (tmp_path / "model.onnx").write_bytes(b"no weights")
     (tmp_path / "genai_config.json").write_text(json.dumps({"model": model}))
     with pytest.raises(ModelDamaged, match="not the description"):
-        OnnxRunner(tmp_path, context_length=64, threads=1, provider="cpu")
+        OnnxRunner(tmp_path, context_length=64, threads=1, device="cpu")

@@ -1,3 +1,6 @@
+"""A checkpoint under torch: what it says, and what is not loaded."""
+# ruff: noqa: E402  (what the guard below lets through)
+
 import json
 import shutil
 from pathlib import Path
@@ -5,6 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+from tests.skips import needs_trainer
+
+needs_trainer("torch", "transformers")
 
 from pipeline.engine.errors import EngineError, ModelDamaged, ModelMissing, Unsupported
 from pipeline.engine.generator import Grammar
@@ -34,7 +41,6 @@ def test_the_fast_way_writes_what_the_slow_one_writes(checkpoint: Path) -> None:
 
 
 def test_a_quantised_checkpoint_is_loaded_and_agrees_with_its_export(model_directory: Path) -> None:
-    pytest.importorskip("gptqmodel")
     quantised, exported = open_generator(model_directory, "torch"), open_generator(model_directory)
     assert quantised.digest != exported.digest
     for prompt, grammar in zip(PROMPTS, GRAMMARS, strict=True):

@@ -11,7 +11,7 @@ import pytest
 from pipeline.analysis.answers import MemoryStore
 from pipeline.finding import RawFinding
 from pipeline.keys import canonical
-from pipeline.output.scan_record import _do_first
+from pipeline.output.scan_record import _DoFirst
 from pipeline.rules.remediate import Action
 from tests.pipeline.analysts import PlainAnalyst
 from tests.pipeline.sessions import (
@@ -122,8 +122,10 @@ def test_of_several_actions_one_that_does_harm_is_the_last_choice() -> None:
     bad = replace(good, id="bad", contraindicated="breaks login", command=None)
 
     def first(*actions: list[Action]) -> str | None:
-        chosen = _do_first([replace(judgement, remediation=tuple(each)) for each in actions])
-        return chosen.id if chosen is not None else None
+        chosen = _DoFirst()
+        for each in actions:
+            chosen.consider(replace(judgement, remediation=tuple(each)))
+        return chosen.action.id if chosen.action is not None else None
 
     assert first([bad, good], [good]) == "good"
     assert first([bad], [good]) == "good"

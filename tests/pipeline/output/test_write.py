@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.keys import canonical
 from pipeline.output.records import EnrichedFinding, HostFacts, ScanRecord
-from pipeline.output.write import Parts, name_of, write
+from pipeline.output.write import Parts, fragment, name_of, write
 from pipeline.rules.compliance import Control
 from tests.pipeline.output.any_record import full
 from tests.pipeline.sessions import report, resources, session_of
@@ -43,11 +43,10 @@ def test_a_key_that_may_be_left_out_is_where_it_says_nothing() -> None:
 
 def test_a_part_that_was_written_before_gives_the_same_bytes() -> None:
     record, parts = full(EnrichedFinding), Parts()
-    encoded = {"compliance": parts.of(record.compliance), "provenance": parts.of(record.provenance)}
+    encoded = {"compliance": parts.of("one", record.compliance), "provenance": fragment(record.provenance)}
     assert write(record, encoded) == write(record)
-    assert parts.of(record.compliance) is encoded["compliance"]
-    other = (CONTROL,)
-    assert parts.of(other) is not encoded["compliance"]
+    assert parts.of("one", record.compliance) is encoded["compliance"]
+    assert parts.of("other", (CONTROL,)) is not encoded["compliance"]
 
 
 def test_any_mapping_is_an_object() -> None:
@@ -68,7 +67,7 @@ def test_records_are_named_after_what_they_hold() -> None:
 def test_a_line_of_a_scan_is_its_record_and_twins_differ_in_their_keys_alone() -> None:
     session = session_of(report("db02-full.json.gz"), resources(), {})
     writer, count = session._writer, len(session.index.members)
-    outcomes = [session._said(seq, session.question(seq).key, "no_model") for seq in range(count)]
+    outcomes = [session._outcome(session.question(seq), "no_model") for seq in range(count)]
     assert sum(occurrences > 1 for occurrences in session.index.occurrences) > 1000
     for seq, outcome in enumerate(outcomes):
         assert writer.line(seq, outcome).line == write(writer.record(seq, outcome))

@@ -165,7 +165,7 @@ def test_controls_stand_under_the_strongest_basis_of_their_evidence() -> None:
     supporting = controls_for([a_topic(a_ref("A"), a_ref("C", "derived"))], "passed")
     nothing = controls_for([a_topic(a_ref("D"))], "info")
     for number, controls in enumerate([sourced, inferred, inferred, supporting, nothing]):
-        analysis.add(controls, f"key{number}", f"print{number}")
+        analysis.add(repr(controls), controls, f"key{number}", f"print{number}")
     record = gap(analysis)
     assert record.failing == FailingControls(
         sourced=(FailingControl("A", "Title of A", findings=1, weaker=2, sample=("key0",), supporting=1),),
@@ -181,8 +181,9 @@ def test_a_twin_counts_once_and_the_sample_has_the_first_ten_in_order() -> None:
     one = controls_for([a_topic(a_ref("A"))], "open")
     other = controls_for([a_topic(a_ref("A"), a_ref("B"))], "open")
     for number in range(30):
-        analysis.add((one, other)[number % 2], f"key{number}", f"print{number}")
-        analysis.add((one, other)[number % 2], f"twin{number}", f"print{number}")
+        controls = (one, other)[number % 2]
+        analysis.add(repr(controls), controls, f"key{number}", f"print{number}")
+        analysis.add(repr(controls), controls, f"twin{number}", f"print{number}")
     (entry, _) = gap(analysis).failing.sourced
     assert (entry.control, entry.findings) == ("A", 30)
     assert entry.sample == tuple(f"key{number}" for number in range(10))
@@ -190,14 +191,15 @@ def test_a_twin_counts_once_and_the_sample_has_the_first_ten_in_order() -> None:
 
 def test_a_claim_with_a_caution_is_no_evidence() -> None:
     analysis = GapAnalysis()
-    analysis.add(controls_for([a_topic(a_ref("A", caution="looks misplaced"))], "open"), "key", "print")
+    analysis.add("one", controls_for([a_topic(a_ref("A", caution="looks misplaced"))], "open"), "key", "print")
     assert gap(analysis).no_evidence == ("A", "B", "C")
 
 
 def test_the_gap_analysis_never_says_that_a_control_is_met(knowledge: Knowledge) -> None:
     analysis = GapAnalysis()
     for number, topic in enumerate(knowledge.topics.values()):
-        analysis.add(controls_for([topic], ("open", "passed")[number % 2]), f"key{number}", f"print{number}")
+        controls = controls_for([topic], ("open", "passed")[number % 2])
+        analysis.add(repr(controls), controls, f"key{number}", f"print{number}")
     record = analysis.report(knowledge.frameworks, coverage(knowledge))
     assert tuple(each.framework for each in record) == FRAMEWORKS
     words = {field.key for kind in (FrameworkGap, Coverage, FailingControl) for field in record_fields(kind)}

@@ -19,6 +19,7 @@ from pipeline.knowledge.check import broken_references
 from pipeline.knowledge.schema import Correlation, Knowledge, Selection
 from pipeline.rules import correlate
 from pipeline.rules.correlate import Correlator, Group
+from pipeline.steps import Steps
 from tests.pipeline.composed import SCANS, Piece, indexed, knowledge, real, report
 from tests.pipeline.knowledge.test_correlations import (
     CASES,
@@ -341,9 +342,9 @@ def test_a_scan_is_searched_once_for_each_kind_of_finding(monkeypatch: pytest.Mo
     searched: Counter[int] = Counter()
     find = correlate._Selector.find
 
-    def counted(self: correlate._Selector, *scan: Any) -> list[Member]:
+    def counted(self: correlate._Selector, *scan: Any) -> Steps[list[Member]]:
         searched[self.number] += 1
-        return find(self, *scan)
+        return (yield from find(self, *scan))
 
     monkeypatch.setattr(correlate._Selector, "find", counted)
     assert Correlator(knowledge(), "default").correlate(indexed((SCANS / "web01-ioc.json").read_bytes()))

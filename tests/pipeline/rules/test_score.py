@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 
 from pipeline.finding import LEVELS, SEVERITIES, Level, Severity, Status
 from pipeline.intel.match import load_intel
-from pipeline.rules.correlate import Correlator
+from pipeline.rules.correlate import Correlator, groups_of_findings
 from pipeline.rules.judge import ClassRules, Judge, Judgement
 from pipeline.rules.policy import Override, Policy
 from pipeline.rules.score import Evidence, Risk, level_of, score
+from pipeline.steps import finish
 from tests.pipeline.composed import SCANS, Piece, indexed, knowledge, real, report
 
 
@@ -147,7 +148,7 @@ def judged(piece: Piece, policy: Policy | None = None, **meta: str) -> Judgement
     index = indexed(report([piece], **meta))
     rules = ClassRules(knowledge(), policy.profile)
     groups = Correlator(knowledge(), policy.profile).correlate(index)
-    return Judge(index, groups, knowledge(), policy, load_intel([]), None, rules).judge(0)
+    return Judge(index, finish(groups_of_findings(groups)), knowledge(), policy, load_intel([]), None, rules).judge(0)
 
 
 def pattern(exe: str, command: str) -> Piece:
@@ -217,7 +218,9 @@ def test_a_correlation_raises_the_members_that_it_names() -> None:
     index = indexed(report(pieces))
     groups = Correlator(knowledge(), "default").correlate(index)
     rules = ClassRules(knowledge(), "default")
-    audit = Judge(index, groups, knowledge(), Policy(), load_intel([]), None, rules).judge(2)
+    audit = Judge(index, finish(groups_of_findings(groups)), knowledge(), Policy(), load_intel([]), None, rules).judge(
+        2
+    )
     assert audit.severity == "medium"
     assert audit.risk.level == "high"
     assert factors(audit.risk)["correlation"] > 0
@@ -228,5 +231,5 @@ def test_on_an_ordinary_host_the_knowledge_raises_nothing() -> None:
         index = indexed((SCANS / name).read_bytes())
         rules = ClassRules(knowledge(), "default")
         groups = Correlator(knowledge(), "default").correlate(index)
-        judge = Judge(index, groups, knowledge(), Policy(), load_intel([]), None, rules)
+        judge = Judge(index, finish(groups_of_findings(groups)), knowledge(), Policy(), load_intel([]), None, rules)
         assert not [m.seq for m in index.members if knowledge_factor(judge.judge(m.seq))], name

@@ -1,5 +1,4 @@
 """`sysscan-train evaluate`: checkpoints and model directories alike, and what a manifest keeps of it."""
-# ruff: noqa: E402  (what the guards below let through)
 
 import json
 import shutil
@@ -7,9 +6,6 @@ from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
-
-for name in ("numpy", "llguidance", "langgraph"):
-    pytest.importorskip(name)
 
 from pipeline.engine.manifest import read_manifest, verify
 from pipeline.errors import ConfigError
@@ -26,8 +22,6 @@ def run(*arguments: str | Path) -> str:
 
 @pytest.fixture
 def model(model_directory: Path, tmp_path: Path) -> Path:  # noqa: F811
-    for package in ("torch", "transformers", "onnxruntime_genai"):
-        pytest.importorskip(package)
     return Path(shutil.copytree(model_directory, tmp_path / "model"))
 
 

@@ -1,12 +1,16 @@
 """Truncation, padding, and where the loss is taken."""
-# ruff: noqa: E402  (what the guards below let through)
+# ruff: noqa: E402  (what the guard below lets through)
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-torch = pytest.importorskip("torch")
+from tests.skips import needs_trainer
+
+needs_trainer("torch")
+
+import torch
 
 from pipeline.errors import ConfigError
 from tests.trainer.small import taught_cases
@@ -57,7 +61,7 @@ def test_tokens_of_prompts_have_labels_of_their_own() -> None:
 
 def test_padding_and_selection_change_no_loss(tmp_path: Path) -> None:
     """The loss of a padded batch at selected positions is that of each row alone, all positions computed."""
-    pytest.importorskip("transformers")
+    needs_trainer("transformers")
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(0)

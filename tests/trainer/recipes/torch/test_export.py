@@ -1,5 +1,5 @@
 """The whole chain on a tiny model: pretrain, finetune, quantize, export, and the engine answers."""
-# ruff: noqa: E402  (what the guards below let through)
+# ruff: noqa: E402  (what the guard below lets through)
 
 import json
 from pathlib import Path
@@ -7,17 +7,9 @@ from typing import Literal
 
 import pytest
 
-for name in (
-    "torch",
-    "transformers",
-    "gptqmodel",
-    "peft",
-    "optimum",
-    "bitsandbytes",
-    "onnxruntime_genai",
-    "llguidance",
-):
-    pytest.importorskip(name)
+from tests.skips import needs_trainer
+
+needs_trainer("torch", "transformers", "gptqmodel", "peft", "optimum", "bitsandbytes")
 
 from pipeline.analysis.prompt import PROMPT_VERSION
 from pipeline.engine.generator import Grammar

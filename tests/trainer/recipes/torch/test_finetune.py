@@ -1,5 +1,5 @@
 """Fine-tuning: an adapter on a checkpoint, and the merge."""
-# ruff: noqa: E402  (what the guards below let through)
+# ruff: noqa: E402  (what the guard below lets through)
 
 import json
 import shutil
@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-torch = pytest.importorskip("torch")
-for name in ("transformers", "peft", "bitsandbytes", "accelerate", "matplotlib", "optimum"):
-    pytest.importorskip(name)
+from tests.skips import needs_trainer
+
+needs_trainer("torch", "transformers", "peft", "bitsandbytes", "accelerate", "matplotlib", "optimum")
+
+import torch
 
 from pipeline.errors import ConfigError
 from tests.trainer.small import lines, make_checkpoint, make_dataset

@@ -1,13 +1,14 @@
 """The optimiser that `finetune` asks transformers for does what the paper on Lion says (Chen et al. 2023)."""
+# ruff: noqa: E402  (what the guard below lets through)
 
 from pathlib import Path
 from typing import Any
 
-import pytest
+from tests.skips import needs_trainer
 
-torch = pytest.importorskip("torch")
-pytest.importorskip("bitsandbytes")
-pytest.importorskip("transformers")
+needs_trainer("torch", "bitsandbytes", "transformers")
+
+import torch
 
 RATE, BETA1, BETA2, DECAY = 1e-2, 0.9, 0.99, 0.1
 STEPS = 12

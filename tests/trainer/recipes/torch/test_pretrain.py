@@ -1,5 +1,5 @@
 """Pretraining: from a data set to a checkpoint, and on from where it broke off."""
-# ruff: noqa: E402  (what the guards below let through)
+# ruff: noqa: E402  (what the guard below lets through)
 
 import json
 import shutil
@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-torch = pytest.importorskip("torch")
-pytest.importorskip("transformers")
-pytest.importorskip("accelerate")
-pytest.importorskip("matplotlib")
+from tests.skips import needs_trainer
+
+needs_trainer("torch", "transformers", "accelerate", "matplotlib")
+
 
 from pipeline.errors import ConfigError
 from tests.trainer.small import lines, make_dataset

@@ -1,5 +1,5 @@
 """Quantising: which checkpoints and options are taken, and that the bytes depend on the input alone."""
-# ruff: noqa: E402  (what the guards below let through)
+# ruff: noqa: E402  (what the guard below lets through)
 
 import json
 from pathlib import Path
@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-for name in ("torch", "transformers", "gptqmodel", "peft", "optimum"):
-    pytest.importorskip(name)
+from tests.skips import needs_trainer
+
+needs_trainer("torch", "transformers", "gptqmodel", "peft", "optimum")
 
 from pipeline.errors import ConfigError
 from tests.trainer.small import make_checkpoint, make_dataset

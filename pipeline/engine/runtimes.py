@@ -1,0 +1,43 @@
+"""What can run a model, one row each: a new one is a row here, and a file with its runner."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Runtime = Literal["onnx", "torch"]
+Device = Literal["cpu", "cuda"]
+
+
+@dataclass(frozen=True)
+class RuntimeSpec:
+    """One runtime.
+
+    Attributes:
+        module, runner: file in this room and class in it, a `Runner` (`decoder.py`); imported when a model is loaded.
+        install: what to install where that fails.
+        parts: the forms of the weights that it reads, the first that a model has.
+        packages: what its tokens depend on, and what must be installed for it.
+        for_quantised: further packages for the part ``gptq``.
+    """
+
+    module: str
+    runner: str
+    install: str
+    parts: Mapping[Device, tuple[str, ...]]
+    packages: Mapping[Device, tuple[str, ...]]
+    for_quantised: tuple[str, ...] = ()
+
+
+RUNTIMES: Mapping[Runtime, RuntimeSpec] = {
+    "onnx": RuntimeSpec(
+        "onnx_runtime", "OnnxRunner", "sysscan-agent",
+        {"cpu": ("onnx",), "cuda": ("onnx-cuda",)},  # the kernels need different forms
+        {"cpu": ("onnxruntime", "onnxruntime-genai"), "cuda": ("onnxruntime-gpu", "onnxruntime-genai-cuda")},
+    ),
+    "torch": RuntimeSpec(
+        "torch_runtime", "TorchRunner", "sysscan-agent[cuda]",
+        {"cpu": ("gptq", "float"), "cuda": ("gptq", "float")},
+        {"cpu": ("torch", "transformers"), "cuda": ("torch", "transformers")},
+        ("gptqmodel",),
+    ),
+}  # fmt: skip

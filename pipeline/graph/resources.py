@@ -1,0 +1,59 @@
+"""What all scans share, made once at the start."""
+
+from pipeline.analysis.question import ANALYSIS_VERSION, AnalysisStore, Analyst, Texts
+from pipeline.analysis.rules import RulesAnalyst
+from pipeline.classes.compiled import CompiledClasses
+from pipeline.intel.match import Intel
+from pipeline.keys import digest
+from pipeline.knowledge.schema import Knowledge
+from pipeline.output.records import Provenance
+from pipeline.output.write import Parts, name_of
+from pipeline.rules.correlate import Correlator
+from pipeline.rules.judge import ClassRules
+from pipeline.rules.policy import Policy
+
+
+class Resources:
+    """What all scans share: knowledge, policy, intelligence, the model if there is one, and the cache.
+
+    Attributes:
+        notice: why there is no model where one was wanted; for people, in one line.
+        texts: whose words a finding that a model analysed gets; see `FindingWriter`.
+    """
+
+    def __init__(
+        self,
+        knowledge: Knowledge,
+        policy: Policy,
+        intel: Intel,
+        *,
+        version: str,
+        analyst: Analyst | None = None,
+        store: AnalysisStore | None = None,
+        notice: str | None = None,
+        texts: Texts = "model",
+    ) -> None:
+        self.notice = notice
+        self.texts: Texts = texts
+        self.knowledge = knowledge
+        self.policy = policy
+        self.intel = intel
+        self.analyst = analyst
+        self.store = store
+        self.classes = CompiledClasses(knowledge, policy.profile)
+        self.rules = RulesAnalyst(knowledge, policy.profile)
+        self.class_rules = ClassRules(knowledge, policy.profile)
+        self.parts = Parts()  # of lines, as written
+        self.correlator = Correlator(knowledge, policy.profile)
+        self.provenance = Provenance(
+            agent=version,
+            knowledge=knowledge.digest,
+            policy=policy.digest,
+            intel=intel.digest if intel.num_indicators else None,
+            runtime=digest("runtime", analyst.digest, texts) if analyst is not None else ANALYSIS_VERSION,
+        )
+
+    @property
+    def digest(self) -> str:
+        """Name everything that an output depends on beside its report; a thread of the graph is bound to it."""
+        return name_of(self.provenance)
