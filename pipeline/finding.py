@@ -10,12 +10,14 @@ Severity = Literal["info", "low", "medium", "high", "critical", "error"]
 Level = Literal["info", "low", "medium", "high", "critical"]
 Status = Literal["open", "passed", "info", "unknown", "error", "accepted", "false_positive"]
 StatusBasis = Literal["metadata", "description", "class", "severity", "none"]
-# What was odd about a report or repaired; `internal_error`: this program failed on the scan.
-# `implausible_time`: the report says it is older than the scanner.
+# What a class was recognised by: all that the report carries, or else the id, severity and metadata with it, or words.
+ClassBasis = Literal["exact", "id", "shape", "words"]
+# What was odd about a report or repaired; `implausible_time`: the report says it is older than the scanner;
+# `internal_error`: this program failed on the scan; `newer_scanner`: the scanner is newer than the reports that the
+# knowledge was made from.
 Note = Literal[
     "bad_header_field", "bad_timestamp", "continued", "count_mismatch", "duplicate_header_key", "implausible_time",
-    "internal_error",
-    "log_lines", "no_meta", "pretty_damage", "severity_normalised",
+    "internal_error", "log_lines", "newer_scanner", "no_meta", "pretty_damage", "severity_normalised",
 ]  # fmt: skip
 
 SEVERITIES: tuple[Severity, ...] = ("info", "low", "medium", "high", "critical", "error")
@@ -128,6 +130,7 @@ class Classified:
 
     Attributes:
         class_id: a class of the knowledge, ``ambiguous`` or ``unknown.<scanner>``.
+        class_basis: what the class, or the candidates, were recognised by.
         candidates: ids of the classes that remain possible when `class_id` is ``ambiguous``.
         slots: values that vary between findings of the class, as strings.
         features: closed-vocabulary values computed from slots, header and curated lists.
@@ -152,6 +155,7 @@ class Classified:
     fingerprint: str
     content: str
     situation: str
+    class_basis: ClassBasis = "exact"
 
 
 @dataclass(slots=True, frozen=True)

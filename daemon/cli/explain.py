@@ -18,6 +18,7 @@ from daemon.settings import load_settings
 from pipeline.display import printable
 from pipeline.errors import RecordError
 from pipeline.features import load_features
+from pipeline.finding import ClassBasis
 from pipeline.knowledge.load import load_knowledge
 from pipeline.knowledge.schema import Knowledge
 from pipeline.output.read import read_finding
@@ -25,6 +26,12 @@ from pipeline.output.records import EnrichedFinding
 from pipeline.output.write import write
 from pipeline.rules.remediate import Action
 
+_BASES: dict[ClassBasis, str] = {
+    "exact": "all that the report says",
+    "id": "the form of its id",
+    "shape": "its id with severity and metadata",
+    "words": "its title and description",
+}
 _SHORTEST = 6  # hex digits; fewer match too much
 
 
@@ -127,6 +134,8 @@ def _show(console: Console, line: EnrichedFinding, knowledge: Knowledge) -> None
         _item(console, f"check: {printable(artefact.check, 1000)}", style="dim")
     _heading(console, "What it is")
     _item(console, f"class {line.class_}: {spec.meaning if spec is not None else 'not in the knowledge'}")
+    if line.class_basis != "exact":
+        _item(console, f"recognised by {_BASES[line.class_basis]}, because not all that the report says fits")
     if line.class_candidates:
         _item(console, f"could be: {', '.join(line.class_candidates)}")
     for name, values in (("slots", line.slots), ("features", line.features)):

@@ -11,7 +11,7 @@ from pipeline.display import printable
 from pipeline.finding import LEVELS
 from pipeline.knowledge.schema import Degree, Framework
 from pipeline.output.records import BaselineSection, FirstAction, GoneFinding, Issue, ScanCorrelation, ScanRecord
-from pipeline.rules.compliance import FrameworkGap
+from pipeline.rules.compliance import FrameworkGap, SupportedControls
 
 LEVEL_STYLES = {"critical": "bold white on red", "high": "bold red", "medium": "yellow", "low": "cyan", "info": "dim"}
 FRAMEWORKS: dict[Framework, str] = {
@@ -29,7 +29,8 @@ _SHOWN = 12  # issues of a summary; the report has them all
 _KEY = 12  # hex digits of a dedupe key that a person copies
 _COMPLIANCE_WORDS = (
     "Failing: a finding of this scan speaks against the control; sourced where a published source says so, other "
-    "where it is derived or our judgement. Supporting: a check passed. Covered: controls that this scanner can say "
+    "where it is derived or our judgement. Supporting: a check passed. Disputed: the scanner is probably mistaken, so "
+    "it counts neither way. Covered: controls that this scanner can say "
     "anything about. That a control is met, no scan can show."
 )
 
@@ -103,8 +104,15 @@ def _remarks(record: ScanRecord, kept: bool) -> Iterable[Text]:
         yield Text("The report is not complete: nothing counts as mended because of it.", style="yellow")
     if record.min_severity:
         yield Text(f"The scanner left out everything below {record.min_severity}.", style="yellow")
-    if record.notes:
-        notes = ", ".join(note.replace("_", " ") for note in record.notes)
+    if "newer_scanner" in record.notes:
+        yield Text(
+            "The scanner is newer than those known here: kinds of findings may be new to the knowledge, or recognised "
+            "by less than all that they say (class_basis).",
+            style="yellow",
+        )
+    odd = [note for note in record.notes if note != "newer_scanner"]
+    if odd:
+        notes = ", ".join(note.replace("_", " ") for note in odd)
         yield Text(f"Odd about the report: {notes} (see docs/malformed.md).", style="yellow")
     if counts.rejected:
         where = "`sysscan-agent ledger quarantine list`" if kept else "standard error"
@@ -113,6 +121,9 @@ def _remarks(record: ScanRecord, kept: bool) -> Iterable[Text]:
     if counts.probable_artefacts:
         how_many = _number(counts.probable_artefacts, "line")
         yield Text(f"Probably mistakes of the scanner: {how_many}; each says why.", style="dim")
+    if counts.unknown_class:
+        how_many = _number(counts.unknown_class, "line")
+        yield Text(f"Of kinds that nothing is known about: {how_many}.", style="dim")
     if counts.ambiguous_class:
         how_many = _number(counts.ambiguous_class, "line")
         yield Text(f"Could be one of several things: {how_many}; each names them.", style="dim")
@@ -226,17 +237,23 @@ def _compliance(frameworks: Sequence[FrameworkGap]) -> Table:
     table.add_column("failing, sourced", justify="right")
     table.add_column("failing, other", justify="right")
     table.add_column("supporting", justify="right")
+    table.add_column("disputed", justify="right")
     table.add_column("covered", justify="right")
     for entry in frameworks:
-        failing, supporting, covered = entry.failing, entry.supporting_only, entry.coverage
+        failing, covered = entry.failing, entry.coverage
         table.add_row(
             f"  {FRAMEWORKS[entry.framework]}",
             str(len(failing.sourced)),
             str(len(failing.derived) + len(failing.inferred)),
-            str(len(supporting.sourced) + len(supporting.derived) + len(supporting.inferred)),
+            str(_count(entry.supporting_only)),
+            str(_count(entry.disputed_only)),
             f"{covered.named} of {covered.total}",
         )
     return table
+
+
+def _count(controls: SupportedControls) -> int:
+    return len(controls.sourced) + len(controls.derived) + len(controls.inferred)
 
 
 def _number(count: int, noun: str) -> str:

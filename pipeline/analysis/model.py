@@ -13,7 +13,7 @@ from pipeline.analysis.prompt import (
     render_prompt,
     response_schema,
 )
-from pipeline.analysis.question import Answer, Question
+from pipeline.analysis.question import UNKNOWN, Answer, Question
 from pipeline.engine.errors import EngineError, ModelDamaged, TooLong, Unfinished
 from pipeline.engine.generator import DeferredGenerator, Generator, Grammar, Health, Immediate
 from pipeline.engine.manifest import Manifest
@@ -82,7 +82,12 @@ class ModelAnalyst:
         return self._name
 
     def takes(self, question: Question) -> bool:
-        """Say whether the model was trained on the question's class: about others it would write by analogy."""
+        """Say whether there is something to analyse, and the model was trained on it.
+
+        About other classes it would write by analogy. About a finding that nobody knows it is shown a severity only.
+        """
+        if question.class_id.startswith(UNKNOWN):
+            return False
         return self._classes is None or self._maker.class_of(question) in self._classes
 
     def prompt(self, question: Question, attempt: int = 0) -> str:

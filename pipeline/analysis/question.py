@@ -15,8 +15,9 @@ Origin = Literal["model", "rules", "review"]
 TextBy = Literal["model", "rules", "review"]
 Texts = Literal["best", "model"]
 Confidence = Literal["high", "medium", "low"]
-FallbackReason = Literal["no_model", "not_trained", "model_failed", "rejected", "internal_error"]
+FallbackReason = Literal["no_model", "not_trained", "model_failed", "rejected", "internal_error", "unknown_class"]
 
+UNKNOWN = "unknown."  # begins the class of what nothing is known about
 THREAT_INTEL = "threat_intel"  # stands among the correlation rules where a local indicator matched
 MAX_ATTEMPTS = 2  # of a model at a question: one bounded way back from `critique` to `analyse`
 ANALYSIS_VERSION = "rules/1"  # part of every analysis key: a change of wording rules recomputes
@@ -160,6 +161,11 @@ def confidence(member: Member, artefact: Artefact | None, header: ScanHeader) ->
         return "low"
     if artefact is not None and artefact.degree == "cannot_tell":
         return "low"
-    if artefact is not None or finding.status_basis in ("severity", "none") or header.rules_enabled:
+    if (
+        artefact is not None
+        or finding.class_basis != "exact"
+        or finding.status_basis in ("severity", "none")
+        or header.rules_enabled
+    ):
         return "medium"
     return "high"

@@ -22,9 +22,16 @@ class RulesAnalyst:
         finding = member.classified
         if finding.candidates:
             titles = [self._knowledge.classes[name].title for name in finding.candidates]
+            if finding.class_basis != "exact":
+                what = "one of these" if len(titles) > 1 else "this"
+                return (
+                    f"No known kind of finding fits in everything that the report says. It may be {what}: "
+                    f"{'; '.join(titles)}. A newer scanner or a tool on the way may have changed it.",
+                    "Treat it as the worst of them, and read the scanner's own text.",
+                )
             return (
                 f"The report does not say which of these it is: {'; '.join(titles)}. "
-                "This format carries no title, description or metadata.",
+                "What would tell them apart is not in a report of this format.",
                 "Treat it as the worst of them until a JSON report of the same host tells them apart.",
             )
         spec = self._knowledge.classes.get(finding.class_id)

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from pipeline.classes.compiled import ANY_SCANNER, CompiledClass, CompiledClasses, Reading
+from pipeline.classes.inexact import resolve, rivals_of
 from pipeline.features.registry import FeatureContext
-from pipeline.finding import Classified, RawFinding, ScanHeader, Status, StatusBasis
+from pipeline.finding import ClassBasis, Classified, RawFinding, ScanHeader, Status, StatusBasis
 from pipeline.keys import canonical, digest, digest_bytes
 from pipeline.report.sarif_state import status_of
 
@@ -56,41 +57,64 @@ class Classifier:
             matching = [rule for rule in matching if rule.spec.scanner != ANY_SCANNER] or matching
         if len(matching) > 1:
             matching = [rule for rule in matching if rule.preferred(self._header)] or matching
+        if not matching:
+            return self._inexact(raw, content)
+        basis: ClassBasis = "exact"
+        if len(matching) == 1 and (raw.scanner is None or not matching[0].fits_shape(raw, self._header)):
+            # Fields that speak for different classes: which of them was changed, nobody knows.
+            rivals = rivals_of(matching[0], raw, self._header, self._candidates(raw))
+            if rivals:
+                matching, basis = [matching[0], *rivals], "shape"
         readings = [rule.read(raw, self._context) for rule in matching]
+        if len(readings) == 1:
+            return self._known_as(raw, content, matching[0], readings[0], basis)
+        return self._ambiguous(raw, content, [rule.class_id for rule in matching], readings, basis)
+
+    def _inexact(self, raw: RawFinding, content: str) -> Classified:
+        """Say what a finding is that no class matches in everything."""
+        rules, basis, doubted = resolve(raw, self._header, self._candidates(raw))
+        readings = [rule.read_inexact(raw, self._context) for rule in rules]
         if not readings:
             return self._unknown(raw, content)
-        if len(readings) == 1:
-            rule, reading = matching[0], readings[0]
-            # Escaped and plain text can look alike, so a fingerprint says which it holds.
-            identity = [
-                [name, reading.slots[name], rule.spec.slots[name].source in raw.escaped]
-                for name in rule.identity
-                if name in reading.slots
-            ]
-            return Classified(
-                class_id=rule.class_id,
-                candidates=(),
-                scanner=raw.scanner or reading.slots.get("scanner") or rule.spec.scanner,
-                slots=reading.slots,
-                features=reading.features,
-                status=reading.status,
-                status_basis=reading.basis,
-                title=reading.title,
-                description=reading.description,
-                metadata=reading.metadata,
-                restored=reading.restored,
-                fingerprint=digest("fingerprint", self._host, rule.class_id, identity),
-                content=content,
-                situation=digest("situation", rule.class_id, reading.status, reading.features),
-            )
-        return self._ambiguous(raw, content, [rule.class_id for rule in matching], readings)
+        if len(readings) == 1 and not doubted:
+            return self._known_as(raw, content, rules[0], readings[0], basis)
+        return self._ambiguous(raw, content, [rule.class_id for rule in rules], readings, basis)
 
-    def _candidates(self, raw: RawFinding) -> Iterable[CompiledClass]:
+    def _known_as(
+        self, raw: RawFinding, content: str, rule: CompiledClass, reading: Reading, basis: ClassBasis
+    ) -> Classified:
+        # Escaped and plain text can look alike, so a fingerprint says which it holds.
+        identity = [
+            [name, reading.slots[name], rule.spec.slots[name].source in raw.escaped]
+            for name in rule.identity
+            if name in reading.slots
+        ]
+        return Classified(
+            class_id=rule.class_id,
+            candidates=(),
+            scanner=raw.scanner or reading.slots.get("scanner") or rule.spec.scanner,
+            slots=reading.slots,
+            features=reading.features,
+            status=reading.status,
+            status_basis=reading.basis,
+            title=reading.title,
+            description=reading.description,
+            metadata=reading.metadata,
+            restored=reading.restored,
+            fingerprint=digest("fingerprint", self._host, rule.class_id, identity),
+            content=content,
+            situation=digest("situation", rule.class_id, reading.status, reading.features),
+            class_basis=basis,
+        )
+
+    def _candidates(self, raw: RawFinding) -> list[CompiledClass]:
         if raw.scanner is None:
             return self._rules.all
         return self._rules.by_scanner.get(raw.scanner, self._rules.any_scanner)
 
-    def _ambiguous(self, raw: RawFinding, content: str, candidates: list[str], readings: list[Reading]) -> Classified:
+    def _ambiguous(
+        self, raw: RawFinding, content: str, candidates: list[str], readings: list[Reading], basis: ClassBasis
+    ) -> Classified:
         first = readings[0]
         slots = _shared(first.slots, [reading.slots for reading in readings])
         features = _shared(first.features, [reading.features for reading in readings])
@@ -117,6 +141,7 @@ class Classifier:
             fingerprint=digest("fingerprint", self._host, "ambiguous", scanner, raw.id, "id" in raw.escaped, names),
             content=content,
             situation=digest("situation", names, status, features),
+            class_basis=basis,
         )
 
     def _unknown(self, raw: RawFinding, content: str) -> Classified:

@@ -2,17 +2,18 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from pipeline.classes.template import fill
+from pipeline.classes.words import Words, words_of
 from pipeline.features import load_features
 from pipeline.features.registry import Feature, FeatureContext
 from pipeline.finding import RawFinding, ScanHeader, Status, StatusBasis
 from pipeline.keys import canonical
 from pipeline.knowledge.predicates import Test, View, compile_all
-from pipeline.knowledge.schema import ClassSpec, Knowledge, Predicate, RestoreCase, SlotSpec
+from pipeline.knowledge.schema import ClassSpec, Knowledge, Predicate, RestoreCase
 
 ANY_SCANNER = "*"
 
@@ -62,6 +63,16 @@ class CompiledClass:
         return compile_all(self.spec.match.metadata, self._knowledge.expected, self._profile)
 
     @cached_property
+    def _shape(self) -> Test | None:
+        shape = self.spec.match.shape
+        return compile_all(shape, self._knowledge.expected, self._profile) if shape else None
+
+    @cached_property
+    def _told(self) -> tuple[Words | None, Words | None]:
+        """Give what title and description are recognised by; None where the class takes any text."""
+        return words_of(self._title), words_of(self._description)
+
+    @cached_property
     def _prefer(self) -> list[tuple[Predicate, Test]]:
         expected, profile = self._knowledge.expected, self._profile
         return [(predicate, compile_all([predicate], expected, profile)) for predicate in self.spec.match.prefer]
@@ -100,6 +111,69 @@ class CompiledClass:
         if self.spec.match.metadata and header.source_format == "json":
             return self._metadata(View(header, metadata=raw.metadata, severity=raw.severity))
         return True
+
+    def fits_id(self, raw: RawFinding) -> bool:
+        """Say whether the id has the class's form."""
+        return self._id.search(raw.id) is not None
+
+    def fits_metadata(self, raw: RawFinding, header: ScanHeader) -> bool:
+        """Say whether the metadata are not those of another class; always so where the report carries none."""
+        if not self.spec.match.metadata or header.source_format != "json":
+            return True
+        return self._metadata(View(header, metadata=raw.metadata, severity=raw.severity))
+
+    def fits_shape(self, raw: RawFinding, header: ScanHeader) -> bool:
+        """Say whether severity and metadata are such as findings of this class have, as far as the report tells."""
+        if raw.severity not in self._severities and not header.rules_enabled:
+            return False
+        if self._shape is None or header.source_format != "json":
+            return True
+        return self._shape(View(header, metadata=raw.metadata, severity=raw.severity))
+
+    def is_listed(self, raw: RawFinding, header: ScanHeader) -> bool:
+        """Say whether a bare id is one that the knowledge lists for such findings, and nothing speaks against it."""
+        listed = self.spec.match.listed
+        if listed is None or raw.id not in getattr(self._knowledge, listed):
+            return False
+        # Where severities were rewritten and there are no metadata, nothing could.
+        return (not header.rules_enabled or header.source_format == "json") and self.fits_shape(raw, header)
+
+    def tells_shape(self, header: ScanHeader) -> bool:
+        """Say whether the metadata of a report of this form tell the class from its sisters."""
+        return self._shape is not None and header.source_format == "json"
+
+    def words(self, raw: RawFinding) -> tuple[int, bool]:
+        """Weigh title and description.
+
+        Returns:
+            How well they fit, and whether nothing in them speaks against the class and something for it.
+        """
+        weight, against = 0, False
+        for known, text in zip(self._told, (raw.title, raw.description), strict=True):
+            if known is not None and text is not None:
+                fit = known.fit(text)
+                weight += fit
+                against = against or not fit
+        return weight, weight > 0 and not against
+
+    def read_inexact(self, raw: RawFinding, context: FeatureContext) -> Reading:
+        """Take slots, features and status out of a finding whose words may not be those of the class.
+
+        Words that are not are no evidence of a status either: it then comes from metadata or severity. They stay what
+        the finding says.
+        """
+        title, description = (
+            text if known is None or text is None else known.heard(text)
+            for known, text in zip(self._told, (raw.title, raw.description), strict=True)
+        )
+        reading = self.read(replace(raw, title=title, description=description), context)
+        said = {name for name in ("title", "description") if getattr(raw, name) is not None}
+        return replace(
+            reading,
+            title=raw.title if raw.title is not None else reading.title,
+            description=raw.description if raw.description is not None else reading.description,
+            restored=tuple(name for name in reading.restored if name not in said),
+        )
 
     def preferred(self, header: ScanHeader) -> bool:
         """Say whether the header, as far as the report has one, speaks for this class among several."""
@@ -176,20 +250,21 @@ class CompiledClass:
         groups: dict[str, Mapping[str, str | None]] = {}
         slots: dict[str, str] = {}
         for name, slot in self.spec.slots.items():
-            value = self._slot(name, slot, raw, metadata, groups)
+            value = self._slot(slot.source, name, raw, metadata, groups)
+            if value is None and slot.otherwise is not None:
+                value = self._slot(slot.otherwise, name, raw, metadata, groups)
             if value is not None:
                 slots[name] = value
         return slots
 
     def _slot(
         self,
+        source: str,
         name: str,
-        slot: SlotSpec,
         raw: RawFinding,
         metadata: Mapping[str, Any],
         groups: dict[str, Mapping[str, str | None]],
     ) -> str | None:
-        source = slot.source
         if source.startswith("metadata."):
             value = _text(metadata.get(source[9:]))
             if value is None or name not in self._parts:

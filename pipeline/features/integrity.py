@@ -56,16 +56,21 @@ def package_place(context: FeatureContext, path: str | None) -> str | None:
 
 
 @feature
-def mismatch_sample(context: FeatureContext, count: str | None, sample: str | None) -> str | None:
+def mismatch_sample(
+    context: FeatureContext, count: str | None, sample: str | None, stop_at: str | None = None
+) -> str | None:
     """Return ``messages`` if all mismatches of a summary are messages of the tool, else ``files``.
 
-    The summary has the first forty characters of ten lines; further lines are assumed to be files.
+    The summary has the first forty characters of ten lines; further lines are assumed to be files. ``_stopped`` where
+    the scanner was told to stop at that many mismatches: then the rest was not verified, and nothing is known of it.
     """
     if count is None or count == "0":
         return None
+    stopped = "_stopped" if _reached(count, stop_at) else ""
     lines = sample.split(",") if sample else []
     whole = count.isascii() and count.isdigit() and len(count) < 10 and len(lines) == int(count)
-    return "messages" if whole and all(_about_no_file(line) for line in lines) else "files"
+    found = "messages" if whole and all(_about_no_file(line) for line in lines) else "files"
+    return found + stopped
 
 
 @feature
@@ -86,6 +91,16 @@ def ima_state(context: FeatureContext, entries: str | None, failures: str | None
     if failures not in (None, "0"):
         return "word_fail"
     return {"0": "empty", "1": "boot_only"}.get(entries, "measuring")
+
+
+def _reached(count: str, stop_at: str | None) -> bool:
+    """Say whether verification stopped early; where the numbers cannot be read, it may have."""
+    if stop_at is None or stop_at == "0":
+        return False
+    try:
+        return int(count[:20]) >= int(stop_at[:20])
+    except ValueError:
+        return True
 
 
 def _about_no_file(line: str) -> str | None:

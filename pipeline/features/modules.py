@@ -9,7 +9,9 @@ from pipeline.knowledge.schema import Knowledge
 
 # Distributions whose modules are .ko.zst files, with the first release that has them. The scanner does not strip this
 # suffix, so it finds none of these modules by name.
-_ZSTD_SINCE = {"ubuntu": 23.04, "pop": 23.04, "neon": 23.04, "linuxmint": 22.0}
+_ZSTD_SINCE = {
+    "ubuntu": 23.04, "pop": 23.04, "neon": 23.04, "tuxedo": 23.04, "linuxmint": 22.0, "zorin": 18.0, "elementary": 8.0,
+}  # fmt: skip
 _ZSTD = frozenset(
     {"arch", "artix", "cachyos", "endeavouros", "garuda", "manjaro", "opensuse-tumbleweed", "opensuse-leap", "sles"}
 )
@@ -64,7 +66,8 @@ def module_reading(context: FeatureContext, module: str | None, path: str | None
     """Return why the scanner made its claim; `values` are the flags in the order of `_FLAGS`.
 
     ``dash_in_file_name``: it looked for NAME.ko, but the file is NA-ME.ko.
-    ``zstd``: it found no file because it does not know the suffix .ko.zst.
+    ``zstd``: it found no file because it does not know the suffix .ko.zst, or did not read the one that it found.
+    ``zstd_unlisted``: the same, for a module that our lists do not have: what else may be odd about it, nobody looked.
     ``not_in_index``: it found no file, for an unknown reason.
     ``file_gone``: the index names a file that does not exist.
     ``cut_short``: it read the first 2 MiB of a compressed module that is longer, and the signature is at the end.
@@ -82,6 +85,8 @@ def module_reading(context: FeatureContext, module: str | None, path: str | None
     if "out_of_tree" in flags and _tree(path) == "kernel":
         return "word_in_path"
     packing = _SUFFIX.search(path)
+    if "unsigned" in flags and packing is not None and packing[1] == "zst":
+        return "zstd"
     if "unsigned" in flags and packing is not None and packing[1] in ("xz", "gz"):
         fact = context.knowledge.modules.get(module)
         if fact is None:
@@ -127,7 +132,8 @@ def module_summary(
     """Return what remains of a module summary without the scanner's known errors.
 
     ``clean`` (all counts are zero), ``explained`` (all are known errors), or the rest, joined: ``rootkit_name``,
-    ``hidden``, ``missing_file``, ``unsigned``, ``out_of_tree``, ``sysfs_only``.
+    ``hidden``, ``unread`` (no module file of this distribution is read, and our lists do not have all modules that the
+    scanner names), ``missing_file``, ``unsigned``, ``out_of_tree``, ``sysfs_only``.
     """
     counts = {
         "hidden": _count(hidden),
@@ -146,11 +152,17 @@ def module_summary(
         left.append("rootkit_name")
     if counts["hidden"]:
         left.append("hidden")
-    # The lists are samples of five. Where no module file is found by name at all, the rest has the same cause.
+    # Where no module file is found by name at all, the counts have that one cause, and say nothing about any module.
     none_found = _zstd_host(header) and compressed == "0"
     for word, listed in (("missing_file", _names(missing_list)), ("unsigned", _names(unsigned_list))):
-        whole = len(listed) >= counts[word] or none_found
-        if counts[word] and not (whole and all(_misread(knowledge, header, name, name in short) for name in listed)):
+        if not counts[word]:
+            continue
+        if none_found:
+            if "unread" not in left and not all(_misread(knowledge, header, name, False) for name in listed):
+                left.append("unread")
+            continue
+        whole = len(listed) >= counts[word]  # the lists are samples of five
+        if not (whole and all(_misread(knowledge, header, name, name in short) for name in listed)):
             left.append(word)
     if counts["out_of_tree"]:
         left.append("out_of_tree")
@@ -188,18 +200,21 @@ def _tree(path: str) -> str:
 
 def _why_not_found(knowledge: Knowledge, header: ScanHeader, module: str) -> str:
     fact = knowledge.modules.get(module)
-    if fact is None or fact.family == "rootkit":
+    if fact is not None and fact.family == "rootkit":
         return "not_in_index"
-    if fact.file is not None:
+    if fact is not None and fact.file is not None:
         return "dash_in_file_name"
-    return "zstd" if _zstd_host(header) else "not_in_index"
+    if not _zstd_host(header):
+        return "not_in_index"
+    # There no module is found by its name, stock or not; so that this one was not found says nothing about it.
+    return "zstd" if fact is not None else "zstd_unlisted"
 
 
 def _misread(knowledge: Knowledge, header: ScanHeader, module: str, compressed: bool) -> bool:
     fact = knowledge.modules.get(module)
     if compressed:
         return fact is not None and fact.large
-    return _why_not_found(knowledge, header, module) != "not_in_index"
+    return _why_not_found(knowledge, header, module) not in ("not_in_index", "zstd_unlisted")
 
 
 def _zstd_host(header: ScanHeader) -> bool:

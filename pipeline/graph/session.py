@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from pipeline.analysis.answers import Answers, CachedAnswer
 from pipeline.analysis.case import selection
-from pipeline.analysis.question import Answer, FallbackReason, Question, question
+from pipeline.analysis.question import UNKNOWN, Answer, FallbackReason, Question, question
 from pipeline.classes.scan import ScanContext, ScanIndex, baseline_scope, index_steps
 from pipeline.finding import Level, RawFinding
 from pipeline.graph.asking import Asking, Pause, wait_for_one
@@ -243,7 +243,7 @@ class ScanSession:
         reasons: dict[str, list[int]] = {}
         for seq in open_:
             asked = self.question(seq)
-            reason: FallbackReason = "not_trained"
+            reason: FallbackReason = "unknown_class" if asked.class_id.startswith(UNKNOWN) else "not_trained"
             if analyst.takes(asked):
                 reason = "rejected" if self._answers.get(asked.key) is not None else "model_failed"
             reasons.setdefault(reason, []).append(seq)

@@ -69,6 +69,7 @@ class SlotSpec(Fact):
     ``metadata.KEY``. `show` is how a model's prompt may show the value: ``literal`` (only values in `literals`),
     ``bucket`` (a feature replaces it), or ``omit``. The fingerprint is made of the slots with `identity`.
     `pattern` extracts a part of a metadata value: the group with the slot's name; without a match there is no slot.
+    `otherwise` is a second source, for findings in which the first has nothing.
     """
 
     source: str = Field(pattern=r"^(id|title|description|metadata\.[A-Za-z0-9_]+)$")
@@ -77,6 +78,7 @@ class SlotSpec(Fact):
     show: Literal["literal", "bucket", "omit"] = "omit"
     literals: list[str] = []
     pattern: str | None = None
+    otherwise: str | None = Field(default=None, pattern=r"^metadata\.[A-Za-z0-9_]+$")
 
 
 class FeatureSpec(Fact):
@@ -143,6 +145,11 @@ class MatchSpec(Fact):
     Fields that the report does not carry are not tested; `severities` is used then to narrow the choice. If several
     classes still match, those whose `prefer` does not hold are dropped; a header field that the report lacks counts
     neither for nor against a class.
+
+    A finding that no class matches in all of this is looked at again, words last (`pipeline/classes/inexact.py`). For
+    that, `shape` says what else a JSON report has for findings of this class and not for its sisters', and `open_id`
+    that the id is a bare value (a path, a pid, a name) which another kind of finding could have, too: such an id
+    counts only where severity and `shape` fit. An id that the section `listed` of the knowledge has is no bare value.
     """
 
     id: str
@@ -150,6 +157,9 @@ class MatchSpec(Fact):
     description: str | None = None
     severities: list[Severity]
     metadata: list[Predicate] = []
+    shape: list[Predicate] = []
+    open_id: bool = False
+    listed: Literal["modules", "paths"] | None = None
     prefer: list[Predicate] = []
 
 

@@ -1,7 +1,7 @@
 """Makes the enriched findings of a scan, and their lines."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -29,6 +29,7 @@ from pipeline.report.sarif_state import ReportedAcceptance
 from pipeline.rules.baseline import Comparison
 from pipeline.rules.correlate import Group
 from pipeline.rules.judge import Judge, Judgement
+from pipeline.rules.score import raised_to
 from pipeline.steps import Steps, release
 
 SCHEMA: Final = "sysscan.enriched/1"
@@ -182,13 +183,14 @@ class FindingWriter:
                 extra=raw.extra,
             ),
             class_=finding.class_id,
+            class_basis=finding.class_basis,
             class_candidates=finding.candidates,
             category=spec.category if spec is not None else "unknown",
             slots=finding.slots,
             features=finding.features,
             occurrences=index.occurrences[seq],
             severity=judgement.severity,
-            risk=judgement.risk if level == judgement.risk.level else replace(judgement.risk, level=level),
+            risk=raised_to(judgement.risk, level),
             artefact=judgement.artefact,
             suppression=_suppression(judgement),
             baseline=self._baseline(finding.fingerprint),

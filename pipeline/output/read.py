@@ -15,6 +15,7 @@ import orjson
 from pipeline.contract import record_fields
 from pipeline.errors import RecordError
 from pipeline.output.records import Analysis, EnrichedFinding, Issue, ScanRecord
+from pipeline.rules.compliance import FrameworkGap
 
 Json = Mapping[str, Any]
 Reader = Callable[[Any], Any]
@@ -28,6 +29,7 @@ _ADDED: Mapping[tuple[type, str], Callable[[Json], Any]] = {
     (Issue, "assessment"): lambda issue: "",
     (Issue, "impact"): lambda issue: "",
     (ScanRecord, "min_severity"): lambda scan: None,
+    (FrameworkGap, "disputed_only"): lambda framework: {"sourced": [], "derived": [], "inferred": []},
 }
 
 

@@ -1,13 +1,15 @@
 """Makes the scan record: what is wrong with the host and what to do first."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeGuard, TypeVar
 
 from pipeline.classes.scan import ScanContext, ScanIndex, scan_scope
+from pipeline.classes.version import is_newer
 from pipeline.display import printable
-from pipeline.finding import LEVELS, Level, Note, Status
+from pipeline.finding import LEVELS, Level, Note, RawFinding, ScanHeader, Status
 from pipeline.keys import digest
 from pipeline.knowledge.schema import Knowledge
 from pipeline.output.records import (
@@ -32,6 +34,7 @@ from pipeline.rules.correlate import Group
 from pipeline.rules.judge import Judgement
 from pipeline.rules.policy import Policy
 from pipeline.rules.remediate import Action
+from pipeline.rules.score import raised_to
 from pipeline.steps import PIECE, Steps, pieces, sort_in_steps
 
 SCHEMA: Final = "sysscan.scan/1"
@@ -41,6 +44,9 @@ _FIRST_RELEASE = "2024-01-01"  # no report of this scanner is older
 _TOP = 10
 _UNSEEN = 200  # findings that were not observed, the last seen first; they stay so until seen again or forgotten
 _AT_STAKE = frozenset({"open", "unknown", "error"})
+
+# Paths, names in quotes, and words or parts of an id with a digit.
+_VALUE: Final = re.compile(r"""/[^\s"']*|"[^"]*"|'[^']*'|[^\s:=,()/]*\d[^\s:=,()/]*""")
 
 Word = TypeVar("Word", bound=str)
 
@@ -137,7 +143,7 @@ def record_of(
         as_of=context.as_of,
         complete=context.complete,
         min_severity=printable(header.min_severity) if header.min_severity is not None else None,
-        notes=tuple(sorted(notes)),
+        notes=tuple(sorted({*notes, *_of_scanner(header)})),
         counts=counts,
         issues=issues,
         top=tuple(issue.id for issue in issues[:_TOP]),
@@ -147,6 +153,10 @@ def record_of(
         policy=policy,
         provenance=provenance,
     )
+
+
+def _of_scanner(header: ScanHeader) -> tuple[Note, ...]:
+    return ("newer_scanner",) if is_newer(header.tool_version) else ()
 
 
 def _counts(judged: Judged, issues: int) -> Steps[Counts]:
@@ -183,7 +193,10 @@ def _at_stake(status: Status) -> TypeGuard[AtStake]:
 
 
 def _issues(judged: Judged, comparison: Comparison | None, knowledge: Knowledge) -> Steps[tuple[Issue, ...]]:
-    """Group what is at stake by class and by the features that split it; worst first."""
+    """Group what is at stake by class and by the features that split it; worst first.
+
+    What is of no known class is split by its title without its values, or by its id where it has none.
+    """
     alike: dict[tuple[str, AtStake, tuple[str, ...]], list[int]] = {}
     for piece in pieces(judged.index.members, 4 * PIECE):
         for member in piece:
@@ -192,7 +205,11 @@ def _issues(judged: Judged, comparison: Comparison | None, knowledge: Knowledge)
                 continue
             finding = member.classified
             spec = knowledge.classes.get(finding.class_id)
-            split = [finding.features.get(name, "") for name in spec.issue_by] if spec is not None else []
+            if spec is not None:
+                split = [finding.features.get(name, "") for name in spec.issue_by]
+            else:
+                # What nobody knows is not all one thing.
+                split = [] if finding.candidates else [_kind(judged.index.findings[member.seq])]
             alike.setdefault((finding.class_id, status, (*finding.candidates, *split)), []).append(member.seq)
         yield
     issues: list[Issue] = []
@@ -202,7 +219,6 @@ def _issues(judged: Judged, comparison: Comparison | None, knowledge: Knowledge)
         issues.append(issue)
     issues.sort(
         key=lambda issue: (
-            -LEVELS.index(issue.level),  # a model may have raised it
             -issue.score,
             issue.do_first is not None and issue.do_first.kind == "accept",  # nothing to do: after the rest
             -issue.distinct,
@@ -211,6 +227,11 @@ def _issues(judged: Judged, comparison: Comparison | None, knowledge: Knowledge)
         )
     )
     return tuple(issues)
+
+
+def _kind(raw: RawFinding) -> str:
+    """Name the kind of a finding that nobody knows: its title, or else its id, without what looks like a value."""
+    return _VALUE.sub("*", raw.title if raw.title else raw.id)
 
 
 def _issue(
@@ -222,7 +243,7 @@ def _issue(
     knowledge: Knowledge,
 ) -> Steps[Issue]:
     index, judgements, levels = judged.index, judged.judgements, judged.levels
-    worst, worst_rank = seqs[0], (-1, -1)
+    worst, worst_risk = seqs[0], raised_to(judgements[seqs[0]].risk, levels[seqs[0]])
     first = _DoFirst()
     identity = identity_slots(knowledge, index.members[worst].classified.class_id)
     prints: set[str] = set()
@@ -233,9 +254,9 @@ def _issue(
     for piece in pieces(seqs, 4 * PIECE):
         for seq in piece:
             judgement, finding = judgements[seq], index.members[seq].classified
-            rank = LEVELS.index(levels[seq]), judgement.risk.score
-            if rank > worst_rank:
-                worst, worst_rank = seq, rank
+            risk = raised_to(judgement.risk, levels[seq])
+            if risk.score > worst_risk.score:
+                worst, worst_risk = seq, risk
             first.consider(judgement)
             for action in judgement.remediation:
                 actions[action.id, action.contraindicated is not None] += 1
@@ -260,7 +281,7 @@ def _issue(
         scanner=finding.scanner,
         status=status,
         level=levels[worst],
-        score=judgement.risk.score,
+        score=worst_risk.score,
         assessment=assessment,
         impact=impact,
         lines=len(seqs),
@@ -303,7 +324,9 @@ class _DoFirst:
 
 def _untold_title(candidates: Sequence[str], title: str, knowledge: Knowledge) -> str:
     if candidates:
-        return "One of: " + "; ".join(knowledge.classes[name].title for name in candidates)
+        return ("One of: " if len(candidates) > 1 else "Perhaps: ") + "; ".join(
+            knowledge.classes[name].title for name in candidates
+        )
     return printable(title) or "Unknown kind of finding"
 
 

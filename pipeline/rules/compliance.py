@@ -1,18 +1,18 @@
 """What a finding is evidence for: controls, techniques, and the gaps of a scan per framework.
 
-The words are those of evidence (failing, supporting, none): a scanner looks at settings, and no setting makes a
-control met.
+The words are those of evidence (failing, supporting, disputed, none): a scanner looks at settings, and no setting makes
+a control met. What the scanner probably got wrong is evidence of nothing; it is disputed, and counted apart.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal, get_args
 
 from pipeline.contract import Count, Digest, Doc, Items, Positive, TechniqueId
 from pipeline.finding import Status
 from pipeline.knowledge.schema import Basis, ControlRef, Framework, FrameworkFact, Knowledge, TechniqueRef, Topic
 
-Evidence = Literal["failing", "supporting", "none"]
+Evidence = Literal["failing", "supporting", "disputed", "none"]
 
 FRAMEWORKS: tuple[Framework, ...] = get_args(Framework)
 BASES: tuple[Basis, ...] = get_args(Basis)  # strongest first
@@ -30,7 +30,13 @@ class Control:
     framework: Annotated[Framework, Doc("The framework.")]
     control: Annotated[str, Doc("The control's id there.")]
     title: Annotated[str, Doc("Its title.")]
-    evidence: Annotated[Evidence, Doc("What the finding says: against the control, in favour of it, or neither.")]
+    evidence: Annotated[
+        Evidence,
+        Doc(
+            "What the finding says: against the control, in favour of it, or neither; `disputed` where it would say "
+            "something and is certainly or likely a mistake of the scanner (`artefact`)."
+        ),
+    ]
     basis: Annotated[
         Basis, Doc("`sourced`: published; `derived`: through a published crosswalk; `inferred`: our judgement.")
     ]
@@ -80,6 +86,10 @@ class SupportedControl:
     findings: Annotated[Positive, Doc("Findings of this basis.")]
     weaker: Annotated[Count, Doc("Findings of a weaker basis.")]
     sample: Annotated[tuple[Digest, ...], Items(1, MAX_SAMPLE), Doc("Dedupe keys of at most ten of them.")]
+    disputed: Annotated[
+        Count,
+        Doc("Findings about it beside these that are probably mistakes of the scanner. Left out when there are none."),
+    ] = field(default=0, kw_only=True)
 
 
 @dataclass(slots=True, frozen=True)
@@ -91,7 +101,7 @@ class FailingControl(SupportedControl):
 
 @dataclass(slots=True, frozen=True)
 class SupportedControls:
-    """Controls with supporting evidence and no failing one, by basis."""
+    """Controls with evidence of one kind and no stronger kind, by basis."""
 
     sourced: Annotated[tuple[SupportedControl, ...], Doc("Controls of this basis.")]
     derived: Annotated[tuple[SupportedControl, ...], Doc("Controls of this basis.")]
@@ -117,19 +127,27 @@ class FrameworkGap:
     coverage: Annotated[Coverage, Doc("How much of it a scanner can say anything about.")]
     failing: Annotated[FailingControls, Doc("Controls with failing evidence, by the strongest basis of that evidence.")]
     supporting_only: Annotated[SupportedControls, Doc("Controls with supporting evidence and no failing one.")]
+    disputed_only: Annotated[
+        SupportedControls,
+        Doc("Controls about which all evidence comes from findings that are probably mistakes of the scanner."),
+    ]
     no_evidence: Annotated[
         tuple[str, ...], Doc("Controls that a scanner can say something about and this scan does not.")
     ]
 
 
-def controls_for(topics: Sequence[Topic], status: Status) -> tuple[Control, ...]:
+def controls_for(topics: Sequence[Topic], status: Status, disputed: bool = False) -> tuple[Control, ...]:
     """List the controls that a finding with these topics and this status is evidence for.
+
+    `disputed`: the scanner is certainly or likely mistaken about the finding, so it speaks neither way.
 
     A control that several topics name is listed once, as the topic with the strongest claim has it: not marked
     with a caution, core, then by basis. The same order, within each framework, is that of the list. The result is
     shared between findings: read it, do not change it.
     """
     evidence = _EVIDENCE.get(status, "none")
+    if disputed and evidence != "none":
+        evidence = "disputed"
     strongest: dict[tuple[str, str], ControlRef] = {}
     for topic in topics:
         for ref in topic.controls:
@@ -207,10 +225,11 @@ class GapAnalysis:
     def report(
         self, frameworks: Mapping[Framework, FrameworkFact], covered: Mapping[Framework, Reach]
     ) -> tuple[FrameworkGap, ...]:
-        """Say per framework which controls have failing, supporting or no evidence.
+        """Say per framework which controls have failing, supporting, disputed or no evidence.
 
-        `failing` and `supporting_only` keep apart what is sourced, derived and inferred: a control stands under the
-        strongest basis that its findings have there, `findings` counts those of that basis and `weaker` the others.
+        `failing`, `supporting_only` and `disputed_only` keep apart what is sourced, derived and inferred: a control
+        stands under the strongest basis that its findings have there, `findings` counts those of that basis and
+        `weaker` the others.
         `no_evidence` are the controls that some class could have said something about; the rest of the framework
         is beyond a scanner's reach (`coverage`). `covered` is `coverage` of the knowledge.
         """
@@ -275,17 +294,23 @@ def _framework_gap(
 ) -> FrameworkGap:
     failing: dict[str, list[FailingControl]] = {basis: [] for basis in BASES}
     supported: dict[str, list[SupportedControl]] = {basis: [] for basis in BASES}
+    disputed: dict[str, list[SupportedControl]] = {basis: [] for basis in BASES}
     silent = []
     for control, title in fact.controls.items():
         against = _by_basis(tallies, name, control, "failing")
         in_favour = _by_basis(tallies, name, control, "supporting")
+        doubtful = _by_basis(tallies, name, control, "disputed")
+        doubts = sum(tally.count for tally in doubtful.values())
         if against:
             basis, count, weaker, sample = _strongest(against)
             supporting = sum(tally.count for tally in in_favour.values())
-            failing[basis].append(FailingControl(control, title, count, weaker, sample, supporting))
+            failing[basis].append(FailingControl(control, title, count, weaker, sample, supporting, disputed=doubts))
         elif in_favour:
             basis, count, weaker, sample = _strongest(in_favour)
-            supported[basis].append(SupportedControl(control, title, count, weaker, sample))
+            supported[basis].append(SupportedControl(control, title, count, weaker, sample, disputed=doubts))
+        elif doubtful:
+            basis, count, weaker, sample = _strongest(doubtful)
+            disputed[basis].append(SupportedControl(control, title, count, weaker, sample))
         elif control in reach.controls:
             silent.append(control)
     return FrameworkGap(
@@ -295,6 +320,7 @@ def _framework_gap(
         coverage=reach.coverage,
         failing=FailingControls(**{basis: tuple(controls) for basis, controls in failing.items()}),
         supporting_only=SupportedControls(**{basis: tuple(controls) for basis, controls in supported.items()}),
+        disputed_only=SupportedControls(**{basis: tuple(controls) for basis, controls in disputed.items()}),
         no_evidence=tuple(silent),
     )
 

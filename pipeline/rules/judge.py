@@ -27,6 +27,7 @@ Case = str | tuple[str, ...]
 _MAX_SHARED = 4096  # lists of controls or techniques that are remembered; a report can make up any number of them
 _DEGREES: tuple[Degree, ...] = get_args(Degree)  # surest first
 _AT_STAKE: frozenset[Status] = frozenset({"open", "unknown", "error"})
+_MISTAKEN: frozenset[Degree] = frozenset({"certain", "likely"})
 _NO_ACTION: frozenset[Status] = frozenset({"passed", "accepted", "false_positive"})
 
 
@@ -128,8 +129,12 @@ class Judge:
         artefact = next((known for known, test in self._rules.artefacts(finding.class_id) if test(seen)), None)
         class_rules = self._rules.of(finding.class_id)
         topics = class_rules.topics(seen)
+        hits = self._intel.match(finding.slots, finding.metadata, context.as_of, context.received)
+        # An indicator that matches is a reason by itself, as it is for the score.
+        disputed = artefact is not None and artefact.degree in _MISTAKEN and not hits
         # What the operator accepts is still evidence; what is no finding at all is none.
-        controls_key, controls = self._rules.controls(topics, status if status == "false_positive" else finding.status)
+        evident = status if status == "false_positive" else finding.status
+        controls_key, controls = self._rules.controls(topics, evident, disputed)
         escaped = escaped_slots(raw.escaped, spec.slots) if spec is not None else frozenset()
         extra = [
             *class_rules.techniques(seen),
@@ -140,7 +145,6 @@ class Judge:
             ),
         ]
         techniques_key, techniques = self._rules.shared_techniques(topics, extra)
-        hits = self._intel.match(finding.slots, finding.metadata, context.as_of, context.received)
         compared = self._comparison.seen.get(finding.fingerprint) if self._comparison is not None else None
         core = sum(1 for control in controls if control.core)
         risk = score(
@@ -246,14 +250,14 @@ class ClassRules:
         self._controls: dict[tuple[object, ...], tuple[str, tuple[Control, ...]]] = {}
         self._techniques: dict[tuple[object, ...], tuple[str, tuple[Technique, ...]]] = {}
 
-    def controls(self, topics: Sequence[str], status: Status) -> tuple[str, tuple[Control, ...]]:
-        """List the controls of topics, with a name for the list; findings alike share it."""
-        key = status, *topics
+    def controls(self, topics: Sequence[str], status: Status, disputed: bool) -> tuple[str, tuple[Control, ...]]:
+        """List the controls of topics, see `controls_for`, with a name for the list; findings alike share it."""
+        key = status, disputed, *topics
         known = self._controls.get(key)
         if known is None:
             if len(self._controls) >= _MAX_SHARED:
                 self._controls.clear()
-            controls = controls_for(self._of_knowledge(topics), status)
+            controls = controls_for(self._of_knowledge(topics), status, disputed)
             known = self._controls[key] = digest("controls", *key), controls
         return known
 

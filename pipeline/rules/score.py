@@ -9,7 +9,7 @@ from pipeline.finding import LEVELS, Level, Severity, Status
 
 FactorName = Literal[
     "base_severity", "core_controls", "regressed", "knowledge", "correlation", "threat_intel", "scanner_artefact",
-    "scanner_error", "status_passed", "status_info", "status_accepted", "status_false_positive",
+    "analysis", "scanner_error", "status_passed", "status_info", "status_accepted", "status_false_positive",
 ]  # fmt: skip
 
 # Middle of each level's band of twenty; a factor of 20 moves a finding by one level.
@@ -41,7 +41,13 @@ class Risk:
     """How bad it is, and why."""
 
     score: Annotated[Percent, Doc("The sum of the factors, kept within 0 and 100.")]
-    level: Annotated[Level, Doc("The level. A model may raise it above `floor`, never lower it.")]
+    level: Annotated[
+        Level,
+        Doc(
+            "The band of twenty that the score lies in. A model may raise it above `floor`, never lower it; the factor "
+            "`analysis` then says so."
+        ),
+    ]
     floor: Annotated[Level, Doc("The rules' level.")]
     factors: Annotated[tuple[Factor, ...], Items(1), Doc("What adds up to the score.")]
 
@@ -111,6 +117,15 @@ def score(evidence: Evidence) -> Risk:
     total = max(0, min(total, 100))
     level = level_of(total)
     return Risk(total, level, level, tuple(factors))
+
+
+def raised_to(risk: Risk, level: Level) -> Risk:
+    """Give the risk with a level that an analysis asks for; the score follows, so that the two never disagree."""
+    if LEVELS.index(level) <= LEVELS.index(risk.level):
+        return risk
+    factors = list(risk.factors)
+    total = _raise(factors, risk.score, level, "analysis", "its analysis holds it for worse than its parts: see there")
+    return Risk(total, level, risk.floor, tuple(factors))
 
 
 def _highest(reasons: Sequence[tuple[str, Level]]) -> Iterable[tuple[str, Level]]:

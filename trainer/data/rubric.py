@@ -112,7 +112,7 @@ RAISES: tuple[Raise, ...] = (
     Raise("system_code_writable", _all(_class("world_writable.file"), _has("kind", {"program", "library", "script"}),
                                        _has("place", _SYSTEM)), "high", "everybody runs code from there"),
     Raise("code_altered", _all(_class("integrity.pkg_mismatch"), _has("deviation", {"content", "capability"}),
-                               _has("place", _CODE)), "high", "packages never change code after installation"),
+                               _has("place", _CODE)), "high", "packages seldom change code after installation"),
     Raise("open_without_login", _all(_has("exposure", {"wildcard"}), _has("service", _NO_LOGIN)), "high",
           "whoever reaches it gets in"),
     Raise("shell_to_internet", _all(_class("ebpf_exec_trace.net_connect"), _has("scope", {"public"}),

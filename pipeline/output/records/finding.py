@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pipeline.analysis.question import Confidence, FallbackReason, Origin, TextBy
 from pipeline.classes.scan import HostSource
 from pipeline.contract import Day, Digest, Doc, Items, Positive, Time
-from pipeline.finding import Severity, SourceFormat, Status, StatusBasis
+from pipeline.finding import ClassBasis, Severity, SourceFormat, Status, StatusBasis
 from pipeline.intel.match import Hit
 from pipeline.output.records.origin import HostFacts, Provenance
 from pipeline.rules.baseline import BaselineState
@@ -124,7 +124,8 @@ class Analysis:
         FallbackReason | None,
         Doc(
             "Why the rules answered in a model's place: there is none, it was not trained on this class, it gave no "
-            "answer, or its answers were refused; `internal_error`: this program failed on the finding, and the line "
+            "answer, or its answers were refused; `unknown_class`: nothing is known about the finding, so that there "
+            "was nothing to analyse; `internal_error`: this program failed on the finding, and the line "
             "holds only what the report says."
         ),
     ]
@@ -199,6 +200,14 @@ class EnrichedFinding:
             "not say enough, `unknown.SCANNER` where nothing is known."
         ),
     ]
+    class_basis: Annotated[
+        ClassBasis,
+        Doc(
+            "What `class`, or the candidates, were recognised by where not all that the report says fits: the form of "
+            "the `id`; its `shape`, which is severity and metadata with it; or `words` of title and description. Left "
+            "out where everything fits (`exact`)."
+        ),
+    ] = "exact"
     class_candidates: Annotated[tuple[str, ...], Doc("With `ambiguous`: the classes that remain possible. Else empty.")]
     category: Annotated[str, Doc("The class's topic, for grouping; `unknown` without a class.")]
     slots: Annotated[

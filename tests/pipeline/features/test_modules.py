@@ -91,7 +91,7 @@ def test_where_no_module_file_is_found_by_name_the_sample_stands_for_all() -> No
     assert summary(context("ubuntu", "22.04"), **stock) == "missing_file+unsigned"
     assert summary(context("ubuntu", "rolling"), **stock) == "missing_file+unsigned"
     assert summary(context("arch"), **stock) == "explained"
-    assert summary(context("ubuntu", "24.04"), **(stock | {"missing_list": "acme"})) == "missing_file"
+    assert summary(context("ubuntu", "24.04"), **(stock | {"missing_list": "acme"})) == "unread"
 
 
 def test_built_in_code_explains_sysfs_only_and_an_unknown_name_does_not() -> None:

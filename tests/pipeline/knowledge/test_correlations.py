@@ -33,7 +33,14 @@ def process(pid: int, uid: int = 0, command: str = "/tmp/.cache-helper", **metad
 
 
 def setid(path: str) -> Piece:
-    return real("web01-fs-hygiene.json", "suid_sgid", "/usr/local/bin/logcat").but(id=path)
+    example = (
+        "/usr/local/bin/logcat"
+        if "/usr/local/" in path
+        else "/usr/bin/sudo"
+        if path.endswith("/su")
+        else "/usr/bin/expiry"
+    )
+    return real("web01-fs-hygiene.json", "suid_sgid", example).but(id=path)
 
 
 def writable(path: str) -> Piece:

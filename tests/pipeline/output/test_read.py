@@ -14,6 +14,7 @@ from pipeline.errors import RecordError
 from pipeline.output.read import _ADDED, read_finding, read_scan
 from pipeline.output.records import Analysis, EnrichedFinding, Issue, ScanRecord
 from pipeline.output.write import write
+from pipeline.rules.compliance import FrameworkGap
 from tests.pipeline.output.any_record import any_of, full, keys_of
 from tests.pipeline.schemas import contract
 from tests.pipeline.sessions import everything, lines_of, report, resources, session_of
@@ -94,7 +95,7 @@ def test_a_key_that_is_missing_or_of_the_wrong_type_is_refused_by_schema_and_rea
                     assert key in str(error) and "is missing" in str(error)
         tried += 1
     assert tried > 60
-    of = {Analysis} if record is EnrichedFinding else {Issue, ScanRecord}
+    of = {Analysis} if record is EnrichedFinding else {Issue, ScanRecord, FrameworkGap}
     assert forgiven == {key for kind, key in _ADDED if kind in of}
 
 
