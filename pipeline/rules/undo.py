@@ -24,10 +24,13 @@ _NO_TARGET = frozenset({"value"})
 def note_name(action: str, values: Mapping[str, bytes]) -> str:
     """Name the directory of the note of an action on one target; the same for every value that it may be set to.
 
+    Args:
+        values: of the parameters, in their order.
+
     Two targets share no name: plain ones stand in it as they are, others as 128 bits of their SHA-256, so that nobody
     can find two paths with one note.
     """
-    target = [values[name] for name in sorted(values) if name not in _NO_TARGET]
+    target = [value for name, value in values.items() if name not in _NO_TARGET]
     if not target:
         return action
     plain = ",".join(value.decode("ascii", "replace") for value in target)
@@ -41,8 +44,8 @@ def apply_line(name: str, let: str, needs: str, note: str, command: str) -> str:
     """Write the line that notes what is there, and then changes it."""
     first = f"{needs} && " if needs else ""
     return (
-        f"(umask 022; n={ROOT}/{name}; {_assignments(let)}[ -d $n ] || {{ {first}rm -rf $n.new && mkdir -p -m 700 $n.new && "
-        f"cd $n.new && {note} && mv $n.new $n; }} && cd $n && {command})"
+        f"(umask 022; n={ROOT}/{name}; {_assignments(let)}[ -d $n ] || {{ {first}rm -rf $n.new "
+        f"&& mkdir -p -m 700 ${{n%/*}} $n.new && cd $n.new && {note} && mv $n.new $n; }} && cd $n && {command})"
     )
 
 
