@@ -84,6 +84,18 @@ SCENARIOS = [
     Scenario("process.contain", {"exe": "SLEEP", "pid": "SLEEP"}),
 ]
 
+# With apt and dpkg themselves, on packages made for this. What they install they only take away where no other of these
+# is applied in between, as on any host: what one has added, the other finds there.
+PACKAGES = [
+    Scenario("package.install", {"package": "sysscan-tried"}),
+    Scenario("package.install", {"package": "sysscan-there"}, already=True, again="there"),
+    Scenario("package.reinstall", {"package": "sysscan-there"}),
+    Scenario("package.reinstall_owner", {"path": "/opt/there/program"}),
+    Scenario("audit.install"),
+    Scenario("logging.install_rsyslog"),
+    Scenario("apparmor.enable"),
+]
+
 # Tools that this machine may not have, or that have no namespace: what they do to files is done here in a few lines.
 STAND_INS = {
     # Reads what grub-mkconfig of Debian reads.
@@ -164,3 +176,33 @@ def populate(root: ThrowAwayRoot) -> None:
         " && echo '# mine' > /etc/systemd/system/kept.service.d/50-sysscan-PrivateTmp.conf"
         " && chmod 640 /etc/systemd/system/kept.service.d/50-sysscan-PrivateTmp.conf"
     )
+
+
+def populate_packages(root: ThrowAwayRoot) -> None:
+    """Give the root a repository of its own, and a package whose files were changed."""
+    root.sh("mkdir -p /repo /build /var/lib/dpkg/info /var/lib/dpkg/updates /var/lib/apt/lists/partial /var/log/apt")
+    root.sh("mkdir -p /var/cache/apt/archives/partial /etc/apt/apt.conf.d /etc/apt/preferences.d /opt && : > /var/lib/dpkg/status")
+    root.write("/etc/apt/sources.list", "deb [trusted=yes] file:/repo ./\n")
+    root.write("/etc/apt/apt.conf", 'APT::Sandbox::User "root";\nAcquire::Languages "none";\n')
+    needs = {"sysscan-tried": "sysscan-needed", "apparmor": "sysscan-needed"}
+    units = {"auditd", "rsyslog", "apparmor"}
+    for package in (
+        "sysscan-needed", "sysscan-tried", "sysscan-there", "auditd", "rsyslog", "apparmor", "apparmor-utils",
+        "apparmor-profiles",
+    ):  # fmt: skip
+        depends = f"Depends: {needs[package]}\n" if package in needs else ""
+        about = f"Package: {package}\nVersion: 1\nArchitecture: all\nMaintainer: nobody <n@example.org>\n{depends}Description: x\n"
+        root.write(f"/build/{package}/DEBIAN/control", about)
+        place = package.removeprefix("sysscan-")
+        for name in ("program", "library", "with blank"):
+            root.sh(f"mkdir -p /build/{package}/opt/{place} && echo {name} > '/build/{package}/opt/{place}/{name}'")
+        if package in units:
+            unit = "[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n"
+            root.write(f"/build/{package}/etc/systemd/system/{package}.service", unit)
+        root.sh(f"dpkg-deb --root-owner-group -b /build/{package} /repo/{package}.deb")
+        root.sh(
+            f"cd /repo && {{ cat /build/{package}/DEBIAN/control; echo Filename: ./{package}.deb; echo Size: $(stat -c %s {package}.deb);"
+            f" echo SHA256: $(sha256sum < {package}.deb | cut -d' ' -f1); echo; }} >> Packages"
+        )
+    root.sh("apt-get update && apt-get install -y sysscan-there")
+    root.sh("echo tampered > /opt/there/program && chmod 4755 /opt/there/program && rm '/opt/there/with blank'")
