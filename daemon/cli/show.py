@@ -113,6 +113,13 @@ def _remarks(record: ScanRecord, kept: bool) -> Iterable[Text]:
     if counts.probable_artefacts:
         how_many = _number(counts.probable_artefacts, "line")
         yield Text(f"Probably mistakes of the scanner: {how_many}; each says why.", style="dim")
+    if counts.stay_open:
+        how_many = _number(counts.stay_open, "finding")
+        yield Text(
+            f"The scanner goes on reporting these after they are mended: {how_many}; each brings an entry for the "
+            "allow-list.",
+            style="dim",
+        )
     if counts.ambiguous_class:
         how_many = _number(counts.ambiguous_class, "line")
         yield Text(f"Could be one of several things: {how_many}; each names them.", style="dim")

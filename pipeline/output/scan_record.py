@@ -144,6 +144,11 @@ def _counts(judged: Judged, issues: int) -> Counts:
         unknown_class=sum(m.classified.class_id.startswith("unknown.") for m in members),
         ambiguous_class=sum(bool(m.classified.candidates) for m in members),
         probable_artefacts=sum(j.artefact is not None and j.artefact.degree != "cannot_tell" for j in judgements),
+        stay_open=sum(
+            _at_stake(judgements[seq].status)
+            and any(action.acceptance is not None for action in judgements[seq].remediation)
+            for seq in different
+        ),
     )
 
 

@@ -68,6 +68,13 @@ class Action:
     check: Annotated[str | None, Doc("How to see that it worked.")]
     rollback: Annotated[str | None, Doc("The way back.")]
     caution: Annotated[str | None, Doc("What to mind; left out when there is nothing.")] = None
+    acceptance: Annotated[
+        str | None,
+        Doc(
+            "For what the scanner goes on reporting after this action: the entry for `allow` in a policy file, to be put "
+            "there once the check has passed. Left out where the scanner sees what was done."
+        ),
+    ] = None
 
 
 class _Refused(Exception):

@@ -120,7 +120,7 @@ def walk(path: bytes, top: int, found: dict[str, str]) -> None:
         for entry in sorted(os.listdir(path)):
             below = os.path.join(path, entry)
             # Programs of the host are on other devices; what the tests mount is tmpfs and looked into.
-            if os.lstat(below).st_dev == top or below in (b"/tmp", b"/home", b"/var/tmp"):
+            if os.lstat(below).st_dev == top or below in (b"/tmp", b"/home", b"/var/tmp", b"/mnt"):
                 walk(below, os.lstat(below).st_dev, found)
 
 

@@ -53,6 +53,9 @@ SCENARIOS = [
     Scenario("mount.option", {"mountpoint": "/home", "option": "nosuid"}, again="home-nosuid"),
     Scenario("mount.option", {"mountpoint": "/home", "option": "nodev"}, already=True, again="home-nodev"),
     Scenario("mount.tmp_noexec", {"mountpoint": "/var/tmp"}, again="var-tmp"),
+    Scenario("mount.unit_option", {"mountpoint": "/mnt", "option": "nosuid"}),
+    Scenario("mount.unit_option", {"mountpoint": "/mnt", "option": "nodev"}, again="second"),
+    Scenario("mount.unit_option", {"mountpoint": "/mnt", "option": "noexec"}, already=True, again="there"),
     Scenario("sysctl.set", {"key": "kernel.kptr_restrict", "value": "2"}),
     Scenario("sysctl.set", {"key": "kernel.dmesg_restrict", "value": "1"}, again="dmesg"),
     Scenario("sysctl.set", {"key": "kernel.sysrq", "value": "0"}, again="sysrq"),
@@ -110,6 +113,12 @@ echo "linux /vmlinuz root=/dev/sda1 $GRUB_CMDLINE_LINUX" > /boot/grub/grub.cfg
 for f in /etc/audit/rules.d/*.rules; do grep -v -e '^$' -e '^#' "$f"; done; } > /etc/audit/audit.rules
 chmod 0640 /etc/audit/audit.rules
 """,
+    # Only "show" needs a systemd that runs; all else is done by the real one, on files.
+    "systemctl": """
+[ "$1" = show ] || PATH=${PATH#/stand-ins:} exec systemctl "$@"
+for u in "$@"; do :; done
+cat /etc/systemd/system/$u /etc/systemd/system/$u.d/*.conf 2>/dev/null | sed -n 's/^Options=//p' | tail -n 1
+""",
     "auditctl": "grep -e ^-a /etc/audit/audit.rules",
     "getenforce": "if grep -q 1 /run/enforce; then echo Enforcing; else echo Permissive; fi",
     "setenforce": "echo $1 > /run/enforce",
@@ -141,7 +150,7 @@ def populate(root: ThrowAwayRoot) -> None:
         "# /tmp is small\nUUID=1\t/\text4 \tdefaults 0 1\n\n  tmpfs  /tmp\ttmpfs  defaults,size=9m\t 0  0\n"
         "#x /tmp ext4 rw 0 0\ntmpfs /home tmpfs rw,nodev 0 0\ntmpfs /var/tmp tmpfs suid,dev\n/x /srv/x none bind 0 0",
     )
-    for path, options in (("/tmp", "mode=1777"), ("/home", "nodev,noatime"), ("/var/tmp", "mode=1777")):
+    for path, options in (("/tmp", "mode=1777"), ("/home", "nodev,noatime"), ("/var/tmp", "mode=1777"), ("/mnt", "noexec")):
         root.sh(f"mkdir -p {path} && mount -t tmpfs -o {options} tmpfs {path}")
     for name, mode in (("open", "666"), ("setgid", "2755"), ("setuid", "4711"), ("both", "6777"), ("capable", "755")):
         root.sh(f"echo program > /srv/{name} && chown {other}:{group} /srv/{name} && chmod {mode} /srv/{name}")
@@ -167,6 +176,7 @@ def populate(root: ThrowAwayRoot) -> None:
     body = "[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n"
     for unit in ("a.service", "b.service", "c.service", "a@.service", "kept.service"):
         root.write(f"/etc/systemd/system/{unit}", body)
+    root.write("/etc/systemd/system/mnt.mount", "[Mount]\nWhat=tmpfs\nWhere=/mnt\nType=tmpfs\nOptions=mode=755,noexec\n")
     wants = "/etc/systemd/system/multi-user.target.wants"
     root.sh(
         f"mkdir -p {wants} /etc/systemd/system/own.target.wants /etc/systemd/system/kept.service.d"
