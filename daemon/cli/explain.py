@@ -199,7 +199,11 @@ def _action(console: Console, action: Action) -> None:
     if action.caution:
         _item(console, f"  mind: {printable(action.caution, 1000)}", hang=4, style="yellow")
     if action.acceptance:
-        _item(console, "  the scanner does not see it: put this under `allow` in a policy file once the check passes", hang=4)
+        _item(
+            console,
+            "  the scanner does not see it: put this under `allow` in a policy file once the check passes",
+            hang=4,
+        )
         console.print(Text(f"            {printable(action.acceptance, _COPIED)}", "dim"), soft_wrap=True)
 
 

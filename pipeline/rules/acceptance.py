@@ -19,9 +19,9 @@ def acceptance(class_id: str, fingerprint: str, done: str, unseen: str, as_of: s
     """
     today = date.fromisoformat(as_of[:10])
     until = min(today, date.max - _HOLDS) + _HOLDS
-    # A JSON string is one in YAML, too.
+    # A JSON string is one in YAML, too. The fingerprint stands in quotes, because some are all digits or look like 1e5.
     reason = json.dumps(f"done: {done.rstrip('.')} ({unseen})", ensure_ascii=False)
     return (
-        f"- {{class: {class_id}, fingerprint: {fingerprint}, status: false_positive, owner: operator, reason: {reason}, "
-        f"expires: {until.isoformat()}}}"
+        f'- {{class: {class_id}, fingerprint: "{fingerprint}", status: false_positive, owner: operator, '
+        f"reason: {reason}, expires: {until.isoformat()}}}"
     )

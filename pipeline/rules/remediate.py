@@ -71,8 +71,8 @@ class Action:
     acceptance: Annotated[
         str | None,
         Doc(
-            "For what the scanner goes on reporting after this action: the entry for `allow` in a policy file, to be put "
-            "there once the check has passed. Left out where the scanner sees what was done."
+            "For what the scanner goes on reporting after this action: the entry for `allow` in a policy file, to be "
+            "put there once the check has passed. Left out where the scanner sees what was done."
         ),
     ] = None
 
@@ -126,7 +126,13 @@ def _lines(
     check = _fill(remediation.check, values, reasons)
     if remediation.note is None:
         return _fill(remediation.command, values, reasons), check, _fill(remediation.rollback, values, reasons)
-    parts = (remediation.let or "", remediation.needs or "", remediation.note, remediation.command, remediation.rollback)
+    parts = (
+        remediation.let or "",
+        remediation.needs or "",
+        remediation.note,
+        remediation.command,
+        remediation.rollback,
+    )
     # A part that is not there stays empty, so None means that a value cannot be written.
     let, needs, note, command, rollback = (_fill(part, values, reasons) for part in parts)
     if let is None or needs is None or note is None or command is None or rollback is None:

@@ -5,15 +5,15 @@ name when the note is whole, before anything is changed; it is made once, so tha
 it has changed itself; and it goes when the way back has run to its end. Whoever runs the way back needs nothing but the
 line and that directory. What is printed is one subshell, so that neither variables nor the umask stay behind:
 
-    (umask 022; n=ROOT/NAME; LET; [ -d $n ] || { NEEDS && rm -rf $n.new && ... NOTE && mv $n.new $n; } && cd $n && COMMAND)
-    (umask 022; n=ROOT/NAME; cd $n && { LET; } && ROLLBACK && rm -r $n)
+    (umask 022; n=ROOT/NAME; LET; [ -d $n ] || { NEEDS && ... NOTE && mv $n.new $n; } && cd $n && COMMAND)
+    (umask 022; n=ROOT/NAME; cd $n || exit; LET; ROLLBACK && rm -r $n)
 """
 
 import hashlib
 import re
 from collections.abc import Mapping
 
-# Not below the agent's own state directory: that one belongs to an unprivileged user, who could replace what root reads.
+# Not below the agent's own state directory: that belongs to an unprivileged user, who could replace what root reads.
 ROOT = "/var/lib/sysscan-undo"
 
 _SLUG = re.compile(r"[A-Za-z0-9._:@=-]{1,120}")

@@ -77,7 +77,11 @@ def run(line: str, shell: list[str], path: str) -> dict[str, Any]:
         [*shell, "-c", line.encode("utf-8", "surrogateescape")], env=environment, cwd="/root",
         stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False,
     )  # fmt: skip
-    return {"rc": done.returncode, "out": done.stdout.decode(errors="replace"), "err": done.stderr.decode(errors="replace")}
+    return {
+        "rc": done.returncode,
+        "out": done.stdout.decode(errors="replace"),
+        "err": done.stderr.decode(errors="replace"),
+    }
 
 
 def snapshot() -> dict[str, str]:
@@ -93,7 +97,7 @@ def snapshot() -> dict[str, str]:
                 found[f"setting {directory}/{name}"] = Path(directory, name).read_text().strip()
             except (OSError, UnicodeDecodeError):
                 continue
-    with open("/proc/self/mountinfo") as lines:
+    with Path("/proc/self/mountinfo").open() as lines:
         for number, line in enumerate(lines):
             fields = line.split()
             found[f"mount {number} {fields[4]}"] = " ".join(fields[5:])
@@ -107,25 +111,29 @@ def walk(path: bytes, top: int, found: dict[str, str]) -> None:
     about = os.lstat(path)
     said = [f"{about.st_mode:o} {about.st_uid}:{about.st_gid}"]
     if stat.S_ISREG(about.st_mode):
-        with open(path, "rb") as file:
-            content = file.read()
-        said.append(content.decode() if len(content) < 4096 and content.isascii() else hashlib.sha256(content).hexdigest())
+        content = Path(name).read_bytes()
+        said.append(
+            content.decode() if len(content) < 4096 and content.isascii() else hashlib.sha256(content).hexdigest()
+        )
     elif stat.S_ISLNK(about.st_mode):
-        said.append(os.fsdecode(os.readlink(path)))
-    for key in sorted(os.listxattr(path, follow_symlinks=False)):
-        if key != "security.selinux":
-            said.append(f"{key}={os.getxattr(path, key, follow_symlinks=False).hex()}")
+        said.append(str(Path(name).readlink()))
+    said += [
+        f"{key}={os.getxattr(path, key, follow_symlinks=False).hex()}"
+        for key in sorted(os.listxattr(path, follow_symlinks=False))
+        if key != "security.selinux"
+    ]
     found[name] = " ".join(said)
     if stat.S_ISDIR(about.st_mode):
-        for entry in sorted(os.listdir(path)):
-            below = os.path.join(path, entry)
+        with os.scandir(path) as entries:  # as bytes: a name need not be UTF-8
+            inside = sorted(entry.path for entry in entries)
+        for below in inside:
             # Programs of the host are on other devices; what the tests mount is tmpfs and looked into.
             if os.lstat(below).st_dev == top or below in (b"/tmp", b"/home", b"/var/tmp", b"/mnt"):
                 walk(below, os.lstat(below).st_dev, found)
 
 
 def notes() -> list[str]:
-    return sorted(os.listdir(NOTES)) if os.path.isdir(NOTES) else []
+    return sorted(entry.name for entry in Path(NOTES).iterdir()) if Path(NOTES).is_dir() else []
 
 
 def main() -> None:
@@ -146,7 +154,7 @@ def main() -> None:
 
 def mapped() -> bool:
     """Say whether other ids than our own exist here, so that a file can have another owner."""
-    with open("/proc/self/gid_map") as lines:
+    with Path("/proc/self/gid_map").open() as lines:
         return any(int(line.split()[2]) > 1 for line in lines)
 
 

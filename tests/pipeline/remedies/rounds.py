@@ -1,6 +1,6 @@
 """Applies all remediations to one throw-away root in random order, undoes them in another, and compares; many times.
 
-    python -m tests.pipeline.remedies.rounds [ROUNDS] [SEED]
+python -m tests.pipeline.remedies.rounds [ROUNDS] [SEED]
 """
 
 import random

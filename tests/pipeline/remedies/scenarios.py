@@ -150,21 +150,28 @@ def populate(root: ThrowAwayRoot) -> None:
         "# /tmp is small\nUUID=1\t/\text4 \tdefaults 0 1\n\n  tmpfs  /tmp\ttmpfs  defaults,size=9m\t 0  0\n"
         "#x /tmp ext4 rw 0 0\ntmpfs /home tmpfs rw,nodev 0 0\ntmpfs /var/tmp tmpfs suid,dev\n/x /srv/x none bind 0 0",
     )
-    for path, options in (("/tmp", "mode=1777"), ("/home", "nodev,noatime"), ("/var/tmp", "mode=1777"), ("/mnt", "noexec")):
+    for path, options in (
+        ("/tmp", "mode=1777"),
+        ("/home", "nodev,noatime"),
+        ("/var/tmp", "mode=1777"),
+        ("/mnt", "noexec"),
+    ):
         root.sh(f"mkdir -p {path} && mount -t tmpfs -o {options} tmpfs {path}")
     for name, mode in (("open", "666"), ("setgid", "2755"), ("setuid", "4711"), ("both", "6777"), ("capable", "755")):
         root.sh(f"echo program > /srv/{name} && chown {other}:{group} /srv/{name} && chmod {mode} /srv/{name}")
     root.sh("setcap cap_net_raw,cap_net_admin+eip /srv/capable")
     hostile = "".join(f"\\{byte:03o}" for byte in HOSTILE.encode())
-    root.sh(f"h=\"$(printf '{hostile}')\" && echo x > \"$h\" && chmod 4757 \"$h\" && setcap cap_chown+p \"$h\"")
+    root.sh(f'h="$(printf \'{hostile}\')" && echo x > "$h" && chmod 4757 "$h" && setcap cap_chown+p "$h"')
     root.sh(f"mkdir /srv/bin /srv/sticky && chmod 775 /srv/bin && chmod 3777 /srv/sticky && chown 0:{group} /srv/bin")
-    root.sh("mkdir -p /etc/sysctl.d /etc/modprobe.d && echo 'kernel.sysrq = 1' > /etc/sysctl.d/zz-sysscan-kernel.sysrq.conf")
+    root.sh(
+        "mkdir -p /etc/sysctl.d /etc/modprobe.d && echo 'kernel.sysrq = 1' > /etc/sysctl.d/zz-sysscan-kernel.sysrq.conf"
+    )
     root.sh("chmod 600 /etc/sysctl.d/zz-sysscan-kernel.sysrq.conf")
     for kind in ("ifb", "bridge", "veth"):
         root.run(f"ip link add x.{kind} type {kind}")
     root.sh(
-        "cd /proc/sys/net/ipv4 && echo 1 > ip_forward && echo 2 > conf/lo/rp_filter && echo 1 > conf/lo/accept_source_route"
-        " && echo 1 > conf/all/accept_source_route && echo 0 > conf/default/forwarding && echo 0 > tcp_syncookies"
+        "cd /proc/sys/net/ipv4 && echo 1 > ip_forward && echo 2 > conf/lo/rp_filter"
+        " && echo 1 > conf/lo/accept_source_route && echo 1 > conf/all/accept_source_route && echo 0 > conf/default/forwarding && echo 0 > tcp_syncookies"
         " && echo 0 > conf/all/rp_filter"
     )
     root.write("/etc/default/grub", "GRUB_CMDLINE_LINUX='quiet'\n")
@@ -176,7 +183,9 @@ def populate(root: ThrowAwayRoot) -> None:
     body = "[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n"
     for unit in ("a.service", "b.service", "c.service", "a@.service", "kept.service"):
         root.write(f"/etc/systemd/system/{unit}", body)
-    root.write("/etc/systemd/system/mnt.mount", "[Mount]\nWhat=tmpfs\nWhere=/mnt\nType=tmpfs\nOptions=mode=755,noexec\n")
+    root.write(
+        "/etc/systemd/system/mnt.mount", "[Mount]\nWhat=tmpfs\nWhere=/mnt\nType=tmpfs\nOptions=mode=755,noexec\n"
+    )
     wants = "/etc/systemd/system/multi-user.target.wants"
     root.sh(
         f"mkdir -p {wants} /etc/systemd/system/own.target.wants /etc/systemd/system/kept.service.d"
@@ -191,7 +200,10 @@ def populate(root: ThrowAwayRoot) -> None:
 def populate_packages(root: ThrowAwayRoot) -> None:
     """Give the root a repository of its own, and a package whose files were changed."""
     root.sh("mkdir -p /repo /build /var/lib/dpkg/info /var/lib/dpkg/updates /var/lib/apt/lists/partial /var/log/apt")
-    root.sh("mkdir -p /var/cache/apt/archives/partial /etc/apt/apt.conf.d /etc/apt/preferences.d /opt && : > /var/lib/dpkg/status")
+    root.sh(
+        "mkdir -p /var/cache/apt/archives/partial /etc/apt/apt.conf.d /etc/apt/preferences.d /opt"
+        " && : > /var/lib/dpkg/status"
+    )
     root.write("/etc/apt/sources.list", "deb [trusted=yes] file:/repo ./\n")
     root.write("/etc/apt/apt.conf", 'APT::Sandbox::User "root";\nAcquire::Languages "none";\n')
     needs = {"sysscan-tried": "sysscan-needed", "apparmor": "sysscan-needed"}
@@ -201,8 +213,8 @@ def populate_packages(root: ThrowAwayRoot) -> None:
         "apparmor-profiles",
     ):  # fmt: skip
         depends = f"Depends: {needs[package]}\n" if package in needs else ""
-        about = f"Package: {package}\nVersion: 1\nArchitecture: all\nMaintainer: nobody <n@example.org>\n{depends}Description: x\n"
-        root.write(f"/build/{package}/DEBIAN/control", about)
+        about = f"Package: {package}\nVersion: 1\nArchitecture: all\nMaintainer: nobody <n@example.org>\n"
+        root.write(f"/build/{package}/DEBIAN/control", f"{about}{depends}Description: x\n")
         place = package.removeprefix("sysscan-")
         for name in ("program", "library", "with blank"):
             root.sh(f"mkdir -p /build/{package}/opt/{place} && echo {name} > '/build/{package}/opt/{place}/{name}'")
@@ -211,7 +223,8 @@ def populate_packages(root: ThrowAwayRoot) -> None:
             root.write(f"/build/{package}/etc/systemd/system/{package}.service", unit)
         root.sh(f"dpkg-deb --root-owner-group -b /build/{package} /repo/{package}.deb")
         root.sh(
-            f"cd /repo && {{ cat /build/{package}/DEBIAN/control; echo Filename: ./{package}.deb; echo Size: $(stat -c %s {package}.deb);"
+            f"cd /repo && {{ cat /build/{package}/DEBIAN/control; echo Filename: ./{package}.deb;"
+            f" echo Size: $(stat -c %s {package}.deb);"
             f" echo SHA256: $(sha256sum < {package}.deb | cut -d' ' -f1); echo; }} >> Packages"
         )
     root.sh("apt-get update && apt-get install -y sysscan-there")

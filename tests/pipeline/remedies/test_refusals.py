@@ -42,7 +42,11 @@ def test_what_cannot_work_here_is_refused_with_a_line_and_nothing_is_noted(
     option = Scenario("mount.option", {"mountpoint": "/proc", "option": "nosuid"})
     refused(root, action_of(knowledge, option, root), "no line for /proc in /etc/fstab")
     root.sh("rm /stand-ins/update-grub /stand-ins/augenrules")
-    refused(root, action_of(knowledge, Scenario("kernel.lockdown"), root), "add lockdown=integrity to the kernel command line")
+    refused(
+        root,
+        action_of(knowledge, Scenario("kernel.lockdown"), root),
+        "add lockdown=integrity to the kernel command line",
+    )
     refused(root, action_of(knowledge, Scenario("audit.rules_execve"), root), "install the audit daemon first")
 
 
@@ -105,7 +109,9 @@ def test_a_busy_mount_is_changed_and_comes_back(knowledge: Knowledge, root: Thro
 
 def test_a_line_of_fstab_changes_in_one_word(knowledge: Knowledge, root: ThrowAwayRoot) -> None:
     before = root.sh("cat /etc/fstab")
-    root.sh(str(action_of(knowledge, Scenario("mount.option", {"mountpoint": "/tmp", "option": "nodev"}), root).command))
+    root.sh(
+        str(action_of(knowledge, Scenario("mount.option", {"mountpoint": "/tmp", "option": "nodev"}), root).command)
+    )
     assert root.sh("cat /etc/fstab") == before.replace("defaults,size=9m\t", "defaults,size=9m,nodev\t")
 
 
@@ -134,20 +140,26 @@ def test_any_name_of_a_file_is_changed_and_undone(knowledge: Knowledge, root: Th
     @given(
         raw=st.one_of(
             st.binary(min_size=1, max_size=60),
-            st.lists(st.sampled_from([*b"'\"\\$`!\n-%{};&|<>*?~# ()=\x1b\xff\xc3", 0x80]), min_size=1, max_size=30).map(bytes),
+            st.lists(st.sampled_from([*b"'\"\\$`!\n-%{};&|<>*?~# ()=\x1b\xff\xc3", 0x80]), min_size=1, max_size=30).map(
+                bytes
+            ),
         ).filter(lambda raw: raw not in (b".", b"..") and not {0, 0x2F} & set(raw))
     )
     def tried(raw: bytes) -> None:
         path = b"/srv/any/" + raw
         octal = "".join(f"\\{byte:03o}" for byte in path)
-        root.sh(f"p=$(printf '{octal}x') && p=${{p%x}} && echo x > \"$p\" && chmod 6777 \"$p\" && setcap cap_chown+ep \"$p\"")
+        root.sh(
+            f'p=$(printf \'{octal}x\') && p=${{p%x}} && echo x > "$p" && chmod 6777 "$p" && setcap cap_chown+ep "$p"'
+        )
         before = root.snapshot()
         text = path.decode("utf-8", "surrogateescape").replace("\\", "\\\\")
         text = re.sub("[\udc80-\udcff]", lambda bad: f"\\x{ord(bad[0]) - 0xDC00:02x}", text)
         actions = []
         for name in names:
             ref = RemediationRef.model_validate({"use": name, "with": {"path": "{path}"}})
-            action = render(ref, knowledge.remediations[name], {"path": text}, knowledge.expected, "default", None, {"path"})
+            action = render(
+                ref, knowledge.remediations[name], {"path": text}, knowledge.expected, "default", None, {"path"}
+            )
             if action.command is None:
                 assert raw.endswith(b"\n")
             else:

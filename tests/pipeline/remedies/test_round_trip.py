@@ -103,9 +103,7 @@ def test_what_is_applied_takes_effect_once_and_is_undone_to_the_byte(
 
 
 @pytest.mark.parametrize("scenario", PACKAGES, ids=[scenario.name for scenario in PACKAGES])
-def test_what_a_package_brought_goes_with_it(
-    knowledge: Knowledge, packages: ThrowAwayRoot, scenario: Scenario
-) -> None:
+def test_what_a_package_brought_goes_with_it(knowledge: Knowledge, packages: ThrowAwayRoot, scenario: Scenario) -> None:
     round_trip(knowledge, packages, scenario, USERLANDS[next(iter(USERLANDS))])
 
 

@@ -64,7 +64,8 @@ class ThrowAwayRoot:
         if applets is not None:
             # Not those that Alpine has from other packages, too: they stay what the host has.
             self.sh(
-                f"mkdir /applets && for a in $({applets} --list); do case $a in mount | umount | modprobe | sh | ip | dpkg | dpkg-deb | rpm | rpm2cpio) ;; "
+                f"mkdir /applets && for a in $({applets} --list); do case $a in "
+                "mount | umount | modprobe | sh | ip | dpkg | dpkg-deb | rpm | rpm2cpio) ;; "
                 f"*) ln -s {applets} /applets/$a;; esac; done"
             )
 
@@ -83,7 +84,7 @@ class ThrowAwayRoot:
     def write(self, path: str, text: str, mode: int = 0o644) -> None:
         """Put a file there."""
         octal = "".join(f"\\{byte:03o}" for byte in text.encode())
-        self.sh(f"mkdir -p {os.path.dirname(path)} && printf '{octal}' > {path} && chmod {mode:o} {path}")
+        self.sh(f"mkdir -p {Path(path).parent} && printf '{octal}' > {path} && chmod {mode:o} {path}")
 
     def snapshot(self) -> dict[str, str]:
         """Describe files, mounts and network settings, without the notes of the actions."""

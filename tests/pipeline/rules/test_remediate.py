@@ -291,7 +291,9 @@ def test_a_contraindicated_action_gives_no_command_but_accept_or_replace(knowled
 def test_systemd_escapes_in_a_unit_name_are_kept(knowledge: Knowledge) -> None:
     with_ = {"unit": "{unit}", "directive": "PrivateTmp", "value": "yes"}
     result = rendered(knowledge, "systemd.dropin", with_, {"unit": r"dev-disk\x2dby@a:b.service"})
-    assert r"d=/etc/systemd/system/'dev-disk\x2dby@a:b.service'.d; f=$d/50-sysscan-PrivateTmp.conf" in str(result.command)
+    assert r"d=/etc/systemd/system/'dev-disk\x2dby@a:b.service'.d; f=$d/50-sysscan-PrivateTmp.conf" in str(
+        result.command
+    )
 
 
 def test_slots_taken_from_an_escaped_field_are_named() -> None:

@@ -11,7 +11,9 @@ from pipeline.knowledge.load import load_knowledge
 from pipeline.knowledge.schema import Remediation
 from pipeline.rules.undo import note_name
 
-VALUES = st.lists(st.one_of(st.binary(max_size=30), st.sampled_from([b"/tmp", b"a", b"a-b", b"a,b", b"", b"-", b"."])), max_size=3)
+VALUES = st.lists(
+    st.one_of(st.binary(max_size=30), st.sampled_from([b"/tmp", b"a", b"a-b", b"a,b", b"", b"-", b"."])), max_size=3
+)
 
 
 def named(values: list[bytes]) -> dict[str, bytes]:
