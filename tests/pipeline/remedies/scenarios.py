@@ -170,9 +170,9 @@ def populate(root: ThrowAwayRoot) -> None:
     for kind in ("ifb", "bridge", "veth"):
         root.run(f"ip link add x.{kind} type {kind}")
     root.sh(
-        "cd /proc/sys/net/ipv4 && echo 1 > ip_forward && echo 2 > conf/lo/rp_filter"
-        " && echo 1 > conf/lo/accept_source_route && echo 1 > conf/all/accept_source_route && echo 0 > conf/default/forwarding && echo 0 > tcp_syncookies"
-        " && echo 0 > conf/all/rp_filter"
+        "cd /proc/sys/net/ipv4 && echo 1 > ip_forward && echo 2 > conf/lo/rp_filter && echo 0 > tcp_syncookies"
+        " && echo 1 > conf/lo/accept_source_route && echo 1 > conf/all/accept_source_route"
+        " && echo 0 > conf/default/forwarding && echo 0 > conf/all/rp_filter"
     )
     root.write("/etc/default/grub", "GRUB_CMDLINE_LINUX='quiet'\n")
     root.sh("update-grub")

@@ -132,6 +132,20 @@ def test_the_notes_are_for_root_alone(knowledge: Knowledge, root: ThrowAwayRoot)
     assert root.sh("stat -c '%a %u' /var/lib/sysscan-undo /var/lib/sysscan-undo/*") == "700 0\n700 0\n"
 
 
+def test_a_check_says_nothing_of_a_package_manager_that_is_not_here(knowledge: Knowledge, root: ThrowAwayRoot) -> None:
+    assert root.run("command -v rpm")[0] != 0 or root.run("command -v dpkg")[0] != 0, "both are here"
+    slots = {"path": "/srv/setuid", "pid": "1", "exe": "/x", "module": "udf", "package": "x", "pattern": "x"}
+    tried = 0
+    for name, action in knowledge.remediations.items():
+        if "rpm" in action.check:
+            ref = RemediationRef.model_validate({"use": name, "with": {one: f"{{{one}}}" for one in action.params}})
+            line = render(ref, action, slots, knowledge.expected, "default", None).check
+            said = root.run(str(line))[1]
+            assert not re.search(r"(rpm|dpkg)\S*: .*not found", said), (name, said)
+            tried += 1
+    assert tried > 8
+
+
 def test_any_name_of_a_file_is_changed_and_undone(knowledge: Knowledge, root: ThrowAwayRoot) -> None:
     root.sh("mkdir /srv/any && touch /srv/any/bystander")
     names = ("file.remove_setuid", "file.remove_world_write", "file.remove_capability", "dir.remove_world_write")
