@@ -33,6 +33,7 @@ _BASES: dict[ClassBasis, str] = {
     "words": "its title and description",
 }
 _SHORTEST = 6  # hex digits; fewer match too much
+_COPIED = 65536  # characters; a text that is copied into a shell must not be cut
 
 
 @dataclass(slots=True, frozen=True)
@@ -204,9 +205,16 @@ def _action(console: Console, action: Action) -> None:
     for name, text in (("command", action.command), ("check", action.check), ("rollback", action.rollback)):
         if text and not text.startswith(": "):  # the shell's way to say that there is nothing to do
             # Not wrapped, so that it can be copied.
-            console.print(Text(f"    {name:>8}: {printable(text, 4000)}", "dim"), soft_wrap=True)
+            console.print(Text(f"    {name:>8}: {printable(text, _COPIED)}", "dim"), soft_wrap=True)
     if action.caution:
         _item(console, f"  mind: {printable(action.caution, 1000)}", hang=4, style="yellow")
+    if action.acceptance:
+        _item(
+            console,
+            "  the scanner does not see it: put this under `allow` in a policy file once the check passes",
+            hang=4,
+        )
+        console.print(Text(f"            {printable(action.acceptance, _COPIED)}", "dim"), soft_wrap=True)
 
 
 def _mappings(line: EnrichedFinding) -> Iterator[Text]:

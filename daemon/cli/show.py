@@ -124,6 +124,13 @@ def _remarks(record: ScanRecord, kept: bool) -> Iterable[Text]:
     if counts.unknown_class:
         how_many = _number(counts.unknown_class, "line")
         yield Text(f"Of kinds that nothing is known about: {how_many}.", style="dim")
+    if counts.stay_open:
+        how_many = _number(counts.stay_open, "finding")
+        yield Text(
+            f"The scanner goes on reporting these after they are mended: {how_many}; each brings an entry for the "
+            "allow-list.",
+            style="dim",
+        )
     if counts.ambiguous_class:
         how_many = _number(counts.ambiguous_class, "line")
         yield Text(f"Could be one of several things: {how_many}; each names them.", style="dim")

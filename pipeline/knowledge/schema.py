@@ -296,8 +296,15 @@ class Expected(Fact):
 
 
 class Remediation(Fact):
-    """A typed action. In `command`, `check` and `rollback` every ``{param}`` is quoted for the shell by the
-    renderer; in `summary` it is shown as text. A manual action may have no command; to `accept` is to change nothing.
+    """A typed action. In all shell texts every ``{param}`` is quoted for the shell by the renderer; in `summary` it is
+    shown as text. A manual action may have no command; to `accept` is to change nothing.
+
+    An action that changes something has a `note`: shell that runs in an empty directory of its own before anything is
+    changed, and writes down there what is needed to restore it; `command` and `rollback` run in that directory, and the
+    rollback is one that reads it. `needs` fails, with a line on standard error, where the command could not work; then
+    nothing is noted or changed. `let` are assignments that stand before each of these. All of them are lists joined
+    with ``&&``, and a text in the middle must not be one that hides a failure.
+    `unseen`: why the scanner goes on reporting the finding after the action has taken effect.
     """
 
     kind: Literal[
@@ -306,10 +313,22 @@ class Remediation(Fact):
     ]  # fmt: skip
     params: list[str] = []
     summary: str
+    let: str | None = None
+    needs: str | None = None
+    note: str | None = None
     command: str | None = None
     check: str
     rollback: str
     caution: str | None = None
+    unseen: str | None = None
+
+    @model_validator(mode="after")
+    def _parts_of_a_note(self) -> "Remediation":
+        if self.note is None and (self.let is not None or self.needs is not None):
+            raise ValueError("`let` and `needs` come with a `note`")
+        if self.note is not None and self.command is None:
+            raise ValueError("a `note` comes with a `command`")
+        return self
 
 
 class Artefact(Fact):

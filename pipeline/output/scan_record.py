@@ -163,7 +163,7 @@ def _counts(judged: Judged, issues: int) -> Steps[Counts]:
     first_of: dict[str, int] = {}  # people count findings; twins are one
     statuses: Counter[Status] = Counter()
     at_stake: Counter[Level] = Counter()
-    unknown = ambiguous = artefacts = 0
+    unknown = ambiguous = artefacts = stay_open = 0
     for piece in pieces(judged.index.members, 8 * PIECE):
         for member in piece:
             finding, judgement = member.classified, judged.judgements[member.seq]
@@ -174,6 +174,7 @@ def _counts(judged: Judged, issues: int) -> Steps[Counts]:
                 statuses[judgement.status] += 1
                 if _at_stake(judgement.status):
                     at_stake[judged.levels[member.seq]] += 1
+                    stay_open += any(action.acceptance is not None for action in judgement.remediation)
         yield
     return Counts(
         lines=len(judged.index.members),
@@ -185,6 +186,7 @@ def _counts(judged: Judged, issues: int) -> Steps[Counts]:
         unknown_class=unknown,
         ambiguous_class=ambiguous,
         probable_artefacts=artefacts,
+        stay_open=stay_open,
     )
 
 

@@ -1,19 +1,20 @@
 """Everything that the rules decide about one finding of a scan, worked out once for findings that are alike."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, get_args
 
 from pipeline.classes.scan import ScanIndex
 from pipeline.contract import Doc
 from pipeline.display import printable
 from pipeline.features.systemd import contraindication
-from pipeline.finding import Level, Member, Severity, Status, StatusBasis
+from pipeline.finding import Classified, Level, Member, Severity, Status, StatusBasis
 from pipeline.intel.match import Hit, Intel
 from pipeline.keys import digest
 from pipeline.knowledge.predicates import Test, View, compile_all, view
 from pipeline.knowledge.schema import ClassSpec, Degree, Knowledge, LevelRule, RemediationRef, TechniqueRef, Topic
 from pipeline.report.sarif_state import ReportedAcceptance, acceptance_of
+from pipeline.rules.acceptance import acceptance
 from pipeline.rules.baseline import Comparison
 from pipeline.rules.compliance import Control, Technique, controls_for, techniques_for
 from pipeline.rules.correlate import Group
@@ -171,7 +172,7 @@ class Judge:
             controls=controls,
             techniques=techniques,
             intel=hits,
-            remediation=self._remediation(class_rules, seen, status, escaped),
+            remediation=self._remediation(class_rules, finding, seen, status, escaped),
             risk=risk,
             controls_key=controls_key,
             techniques_key=techniques_key,
@@ -189,7 +190,7 @@ class Judge:
         return member.severity, "the scanner's severity"
 
     def _remediation(
-        self, rules: "ClassRule", seen: View, status: Status, escaped: Collection[str]
+        self, rules: "ClassRule", finding: Classified, seen: View, status: Status, escaped: Collection[str]
     ) -> tuple[Action, ...]:
         if status in _NO_ACTION:
             return ()
@@ -201,7 +202,13 @@ class Judge:
             if unit is not None and directive is not None:
                 reason = contraindication(knowledge, seen.slots.get(unit.strip("{}"), unit), directive)
             action = knowledge.remediations[ref.use]
-            actions.append(render(ref, action, seen.slots, knowledge.expected, self._policy.profile, reason, escaped))
+            done = render(ref, action, seen.slots, knowledge.expected, self._policy.profile, reason, escaped)
+            if action.unseen is not None and done.command is not None:
+                entry = acceptance(
+                    finding.class_id, finding.fingerprint, done.summary, action.unseen, self._index.context.as_of
+                )
+                done = replace(done, acceptance=entry)
+            actions.append(done)
         return tuple(actions)
 
 

@@ -22,6 +22,7 @@ from pipeline.display import printable
 from pipeline.knowledge.predicates import preferred_value
 from pipeline.knowledge.schema import Expected, Remediation, RemediationRef, SlotSpec
 from pipeline.report.escape import unescape
+from pipeline.rules.undo import apply_line, note_name, undo_line
 
 MAX_VALUE = 4096  # bytes; PATH_MAX: anything longer names no file and drowns the reader
 
@@ -67,6 +68,13 @@ class Action:
     check: Annotated[str | None, Doc("How to see that it worked.")]
     rollback: Annotated[str | None, Doc("The way back.")]
     caution: Annotated[str | None, Doc("What to mind; left out when there is nothing.")] = None
+    acceptance: Annotated[
+        str | None,
+        Doc(
+            "For what the scanner goes on reporting after this action: the entry for `allow` in a policy file, to be "
+            "put there once the check has passed. Left out where the scanner sees what was done."
+        ),
+    ] = None
 
 
 class _Refused(Exception):
@@ -102,15 +110,35 @@ def render(
         values[param], shown[param] = _value(param, template, slots, expected, profile, escaped)
     summary = _show(remediation.summary, shown)
     reasons: dict[str, None] = {}
-    command, check, rollback = (
-        _fill(text, values, reasons) for text in (remediation.command, remediation.check, remediation.rollback)
-    )
+    command, check, rollback = _lines(ref.use, remediation, values, reasons)
     caution = remediation.caution
     if contraindicated is not None:
         summary, command, rollback, caution = f"Accept or replace, do not apply here: {summary}", None, None, None
     if reasons:
         caution = " ".join(part for part in (*reasons, caution) if part)
     return Action(ref.use, summary, command, contraindicated, check, rollback, caution or None)
+
+
+def _lines(
+    use: str, remediation: Remediation, values: Mapping[str, bytes | str], reasons: dict[str, None]
+) -> tuple[str | None, str | None, str | None]:
+    """Write command, check and way back; where there is a note, the first and the last go through it."""
+    check = _fill(remediation.check, values, reasons)
+    if remediation.note is None:
+        return _fill(remediation.command, values, reasons), check, _fill(remediation.rollback, values, reasons)
+    parts = (
+        remediation.let or "",
+        remediation.needs or "",
+        remediation.note,
+        remediation.command,
+        remediation.rollback,
+    )
+    # A part that is not there stays empty, so None means that a value cannot be written.
+    let, needs, note, command, rollback = (_fill(part, values, reasons) for part in parts)
+    if let is None or needs is None or note is None or command is None or rollback is None:
+        return None, check, None
+    name = note_name(use, {name: value for name, value in values.items() if isinstance(value, bytes)})
+    return apply_line(name, let, needs, note, command), check, undo_line(name, let, rollback)
 
 
 def escaped_slots(escaped: Collection[str], specs: Mapping[str, SlotSpec]) -> frozenset[str]:

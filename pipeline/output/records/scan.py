@@ -31,6 +31,13 @@ class Counts:
     unknown_class: Annotated[Count, Doc("Lines of a kind that nothing is known about.")]
     ambiguous_class: Annotated[Count, Doc("Lines that could be one of several things.")]
     probable_artefacts: Annotated[Count, Doc("Lines that are certainly or likely mistakes of the scanner.")]
+    stay_open: Annotated[
+        Count,
+        Doc(
+            "Different findings at stake that the scanner goes on reporting after they are mended: open until they are "
+            "accepted, with the entry in `remediation[].acceptance`. Left out when there are none."
+        ),
+    ] = 0
 
 
 @dataclass(slots=True, frozen=True)
