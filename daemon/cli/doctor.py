@@ -168,8 +168,8 @@ def _model(settings: Settings) -> Check:
         model = open_model(settings.model)
         with contextlib.closing(ModelProcess(model)) as process:
             loaded_s, speed = process.load(), process.measure()
-    except EngineError as error:
-        return Check("model", "problem", str(error), advice)
+    except EngineError as error:  # what a library says may have many lines
+        return Check("model", "problem", " ".join(str(error).split()), advice)
     manifest = model.manifest
     detail = (
         f"{model.name} ({manifest.kind}), {settings.model.runtime} on {model.device}, "
