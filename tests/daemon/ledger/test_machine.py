@@ -45,6 +45,11 @@ def lines_of(token: Token) -> list[bytes]:
     return [b"nonsense"]
 
 
+def host_of(scan: Known) -> str:
+    """Give the host of a scan; who does not say is told apart from those who do."""
+    return "nobody" if "no meta" in scan[0] else "web01"
+
+
 @dataclass
 class ModelFile:
     """What the model knows of a stream: all that was ever put into it, and its open scan."""
@@ -57,32 +62,33 @@ class ModelFile:
     claims: set[int] = field(default_factory=set)
     place: "ModelPlace" = field(default_factory=lambda: ModelPlace())
     before: set[int] = field(default_factory=set)  # scans that the content in front of this one had shown
-    base: int = 0  # the place had shown this one and none after it before this content
+    base: dict[str, int] = field(default_factory=dict)  # of each host, the latest that the place had shown before
 
     @classmethod
     def at(cls, place: "ModelPlace") -> "ModelFile":
         """Begin another content under a name."""
-        return cls(place=place, before=place.before, base=place.mark)
+        return cls(place=place, before=place.before, base=dict(place.marks))
 
     def end(self) -> None:
         """Note that this content is no longer to be found under its name."""
         if self.claims:
             self.place.before = self.claims
 
-    def shows_again(self, n: int) -> bool:
-        return n not in self.claims and (n >= self.base or n in self.before)
+    def shows_again(self, n: int, scan: Known) -> bool:
+        return n not in self.claims and (n >= self.base.get(host_of(scan), 0) or n in self.before)
 
-    def claim(self, n: int) -> None:
+    def claim(self, n: int, scan: Known) -> None:
         self.claims.add(n)
-        self.place.mark = max(self.place.mark, n)
+        marks, host = self.place.marks, host_of(scan)
+        marks[host] = max(marks.get(host, 0), n)
 
 
 @dataclass
 class ModelPlace:
-    """A name: what its latest content had shown, and the latest scan that it ever has."""
+    """A name: what its latest content had shown, and of each host the latest scan that it ever has."""
 
     before: set[int] = field(default_factory=set)
-    mark: int = 0
+    marks: dict[str, int] = field(default_factory=dict)
 
 
 class Model:
@@ -113,11 +119,11 @@ class Model:
         if file.open is None:
             return
         scan = (file.header, tuple(file.open))
-        same = [n for n, known in enumerate(self.closed) if known == scan and file.shows_again(n)]
+        same = [n for n, known in enumerate(self.closed) if known == scan and file.shows_again(n, scan)]
         if not same:
             same = [len(self.closed)]
             self.closed.append(scan)
-        file.claim(same[0])
+        file.claim(same[0], scan)
         file.open, file.ended = None, True
 
     def document(self, digest: str, ids: list[str]) -> None:
@@ -130,11 +136,11 @@ class Model:
         """Take a report without times, in a new file under a name."""
         file = ModelFile.at(place)
         known = (("state", digest), tuple(ids))
-        same = [n for n, scan in enumerate(self.closed) if scan == known and file.shows_again(n)]
+        same = [n for n, scan in enumerate(self.closed) if scan == known and file.shows_again(n, known)]
         if not same:
             same = [len(self.closed)]
             self.closed.append(known)
-        file.claim(same[0])
+        file.claim(same[0], known)
         file.end()
 
 
