@@ -245,7 +245,7 @@ class _Supervisor:
                 asked.fail(RuntimeFault("the model was closed"))
                 return
             if self._thread is None:
-                self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+                self._open()
                 self._thread = threading.Thread(target=self._run, name="model", daemon=True)
                 self._thread.start()
             self._inbox.put(asked)
@@ -254,6 +254,20 @@ class _Supervisor:
             # Else the thread would get the interpreter's lock only when the asker has worked on for 5 ms, and the
             # process would have nothing to do for as long.
             time.sleep(_HAND_OVER_S)
+
+    def _open(self) -> None:
+        """Open what the thread waits at; here, so that a shortage of descriptors is the asker's to wait out.
+
+        Raises:
+            OSError: if there is none left.
+        """
+        wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        try:
+            self._selector = selectors.DefaultSelector()
+        except OSError:
+            os.close(wake)
+            raise
+        self._wake = wake
 
     def close(self) -> None:
         with self._lock:
@@ -271,7 +285,7 @@ class _Supervisor:
     def _run(self) -> None:
         # Signals are for the main thread, whatever it waits for.
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        with selectors.DefaultSelector() as self._selector:
+        with self._selector:
             self._selector.register(self._wake, selectors.EVENT_READ)
             try:
                 while self._turn():

@@ -8,6 +8,7 @@ from typing import NoReturn
 from daemon.ledger import Ledger
 from daemon.log import get_logger
 from daemon.ports.source import Source, Taken
+from daemon.shortage import is_shortage
 from daemon.sinks.delivery import BATCH_ROWS, Delivery
 from daemon.worker import Worker
 from pipeline.errors import AgentError, LedgerError
@@ -18,6 +19,8 @@ logger = get_logger(__name__)
 MAX_BACKLOG = 200_000
 _RETRY_S = (1.0, 2.0, 5.0, 10.0, 30.0)  # after faults of the ledger's disk in a row
 _STALLED_S = 120.0  # a piece of work is a second at most; what does not move for this long never will
+_FOR_A_SINK = 2  # descriptors: the file, and its directory to sync
+_FOR_A_PROCESS = 12  # that of a model: two pairs, what starting it takes, and what is waited at
 _POLL_S = 0.5  # how late a part notices what nobody told it of
 _HELD_S = 30.0  # a sink that holds rows without getting on for this long will not get on before the end
 
@@ -246,10 +249,8 @@ class Shard:
             elif last and not self._worth_waiting_for(delivery, moved_at):
                 return
             else:
-                if delivery.starved:  # of descriptors: the file, and its directory to sync
-                    for source in self.sources:
-                        source.release()
-                        source.release()
+                if delivery.starved:
+                    self._spare(_FOR_A_SINK)
                 await wait_for_any(_POLL_S, wanted, self._stop)
 
     def _worth_waiting_for(self, delivery: Delivery, moved_at: float) -> bool:
@@ -261,11 +262,23 @@ class Shard:
         at its end."""
         if not error.transient or self._stop.is_set() or self._dry:
             raise error
+        if is_shortage(error) and self._spare(_FOR_A_PROCESS):
+            await asyncio.sleep(0)  # and at once, before a source takes them again
+            return faults + 1
         delay = _RETRY_S[min(faults, len(_RETRY_S) - 1)]
         logger.error("ledger.failed", part=part, error=str(error), retry_in_s=delay)
         self.progress.mark(part)  # it waits for a person; a restart would not help
         await wait_for_any(delay, self._stop)
         return faults + 1
+
+    def _spare(self, most: int) -> bool:
+        """Have the sources close files that they can open again, where others ran out of descriptors.
+
+        Returns:
+            Whether there were any.
+        """
+        released = [source.release() for source in self.sources for _ in range(most)]
+        return any(released)
 
     async def _tidy_up(self) -> None:
         while self.ledger.idle():

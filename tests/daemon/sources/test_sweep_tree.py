@@ -92,6 +92,7 @@ def test_f20_a_link_out_of_the_tree_is_refused_once(world: World, tmp_path: Path
     assert sorted(world.inputs.quarantine) == [
         (str(world.path("a.json")), "not_regular", None),
         (str(world.path("b.json")), "not_regular", None),
+        (str(world.path("dir")), "not_regular", None),
     ]
 
 
