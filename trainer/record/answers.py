@@ -19,7 +19,7 @@ from pipeline.intel.match import load_intel
 from pipeline.knowledge.schema import Knowledge
 from pipeline.rules.policy import Policy
 from trainer.data.cases import questions
-from trainer.data.dataset import REPORTS
+from trainer.data.dataset import REPORTS, dataset_digest
 
 Progress = Callable[[str, int, int], None]
 
@@ -61,11 +61,13 @@ def record_answers(
         How many answers there are.
 
     Raises:
-        ConfigError: if the data set has no reports, or the model cannot be used or answers nothing.
+        ConfigError: if the data set has no reports or is not whole, or the model cannot be used or answers nothing.
     """
     reports = sorted((data / REPORTS).glob("*"))
     if not reports:
         raise ConfigError(f"{data / REPORTS}: no reports; make a data set with `sysscan-train synth`")
+    # Not that of the training, once the knowledge has changed and the answers were made anew.
+    source = dataset_digest(data)
     chosen = _most_frequent(reports, knowledge, most, progress)
     try:
         manifest = read_manifest(model)
@@ -88,8 +90,10 @@ def record_answers(
             f"{model}: the model answers nothing: {analyst.failure or 'it was trained on no class of these'}"
         )
     write_answers(model, weights, recorder.answers)
-    relist(model, {"answers": {"file": FILE, "most": most, "questions": len(chosen), "answers": len(recorder.answers)}})
-    return len(recorder.answers)
+    count = len(recorder.answers)
+    made = {"file": FILE, "data": source, "most": most, "questions": len(chosen), "answers": count}
+    relist(model, {"answers": made})
+    return count
 
 
 def _most_frequent(reports: Iterable[Path], knowledge: Knowledge, most: int, progress: Progress) -> list[Question]:
