@@ -22,7 +22,7 @@ def answers(
     data: Data,
     most: Annotated[int, typer.Option(min=1, help="How many questions, the most frequent first.")] = 6_000,
 ) -> None:
-    """Put a model's answers to the most frequent questions into its directory."""
+    """Put a model's answers to the most frequent questions into its directory; those that it has are kept."""
     seal()
     from trainer.record.answers import record_answers
 

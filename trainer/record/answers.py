@@ -1,7 +1,7 @@
 """Recipe: the answers that a model directory brings along, for the questions that the data set's hosts raise most."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from pipeline.analysis.case import CaseMaker
@@ -12,23 +12,29 @@ from pipeline.engine.errors import EngineError
 from pipeline.engine.generator import Generator, Grammar
 from pipeline.engine.load import open_generator
 from pipeline.engine.manifest import read_manifest, relist
-from pipeline.engine.shipped import FILE, answer_key, write_answers
+from pipeline.engine.shipped import FILE, answer_key, read_answers, write_answers
 from pipeline.errors import ConfigError
 from pipeline.graph.resources import Resources
 from pipeline.intel.match import load_intel
 from pipeline.knowledge.schema import Knowledge
 from pipeline.rules.policy import Policy
 from trainer.data.cases import questions
-from trainer.data.dataset import REPORTS
+from trainer.data.dataset import REPORTS, dataset_digest
 
 Progress = Callable[[str, int, int], None]
 
 
 class Recorder:
-    """A generator that remembers what it said."""
+    """A generator that remembers what it said, and does not say twice what it had said before.
 
-    def __init__(self, generator: Generator) -> None:
+    Attributes:
+        answers: what was asked for, by `answer_key`.
+    """
+
+    def __init__(self, generator: Generator, known: Mapping[str, str] | None = None) -> None:
+        """Take a generator, and answers of the same weights."""
         self._generator = generator
+        self._known = known or {}
         self.answers: dict[str, str] = {}
 
     @property
@@ -38,8 +44,11 @@ class Recorder:
 
     def generate(self, prompt: str, grammar: Grammar, max_tokens: int) -> str:
         """Answer, and remember it."""
-        text = self._generator.generate(prompt, grammar, max_tokens)
-        self.answers[answer_key(prompt, grammar)] = text
+        key = answer_key(prompt, grammar)
+        text = self._known.get(key)
+        if text is None:
+            text = self._generator.generate(prompt, grammar, max_tokens)
+        self.answers[key] = text
         return text
 
     def close(self) -> None:
@@ -52,6 +61,9 @@ def record_answers(
 ) -> int:
     """Ask an exported model what hosts are most likely to raise, and put its answers into its directory.
 
+    Answers of these weights that the directory has are kept and not asked for again, as far as the questions are still
+    among the most frequent ones; the others go.
+
     Args:
         model: model directory with an ``onnx`` part.
         data: data set directory; its reports raise the questions, for an operator without wishes of his own.
@@ -61,17 +73,20 @@ def record_answers(
         How many answers there are.
 
     Raises:
-        ConfigError: if the data set has no reports, or the model cannot be used or answers nothing.
+        ConfigError: if the data set has no reports or is not whole, or the model cannot be used or answers nothing.
     """
     reports = sorted((data / REPORTS).glob("*"))
     if not reports:
         raise ConfigError(f"{data / REPORTS}: no reports; make a data set with `sysscan-train synth`")
+    # Not that of the training, once the knowledge has changed and the answers were made anew.
+    source = dataset_digest(data)
     chosen = _most_frequent(reports, knowledge, most, progress)
     try:
         manifest = read_manifest(model)
         weights = manifest.part_digest("onnx")
         classes = trained_classes(manifest)
-        recorder = Recorder(open_generator(model))
+        known = read_answers(model, manifest, "onnx")
+        recorder = Recorder(open_generator(model), known.answers if known is not None else None)
     except EngineError as error:
         raise ConfigError(str(error)) from error
     analyst = ModelAnalyst(recorder, knowledge, "recorded", classes)
@@ -88,8 +103,10 @@ def record_answers(
             f"{model}: the model answers nothing: {analyst.failure or 'it was trained on no class of these'}"
         )
     write_answers(model, weights, recorder.answers)
-    relist(model, {"answers": {"file": FILE, "most": most, "questions": len(chosen), "answers": len(recorder.answers)}})
-    return len(recorder.answers)
+    count = len(recorder.answers)
+    made = {"file": FILE, "data": source, "most": most, "questions": len(chosen), "answers": count}
+    relist(model, {"answers": made})
+    return count
 
 
 def _most_frequent(reports: Iterable[Path], knowledge: Knowledge, most: int, progress: Progress) -> list[Question]:

@@ -124,7 +124,8 @@ def _made(manifest: Manifest) -> Iterator[str]:
         yield f"- **export**, code {record.get('code')}: {_plainly(export)}."
     answers = record.get("answers") or {}
     if answers:
-        yield f"- It brings {answers.get('answers')} answers of its own to the most frequent questions along."
+        data = f" of data `{str(answers['data'])[:16]}`" if "data" in answers else ""
+        yield f"- It brings {answers.get('answers')} answers of its own to the most frequent questions{data} along."
     versions = record.get("versions") or {}
     if versions:
         yield f"Versions: {_plainly(versions)}."

@@ -4,6 +4,7 @@ import pytest
 
 from pipeline.finding import RawFinding, ScanHeader
 from tests.pipeline.knowledge.corpus import FILES, artefacts, classify, knowledge, pairs, report
+from tests.pipeline.knowledge.verdicts import topics_of
 
 _JSON = ScanHeader(source_format="json")
 _BY_ID = {
@@ -86,3 +87,16 @@ def test_records_of_an_ebpf_build_are_understood() -> None:
     found = classify(_JSON, connect)
     assert found.slots == {"program": "curl", "pid": "9", "address": "2606:4700::1111", "port": "443"}
     assert (found.features["scope"], found.features["port"]) == ("public", "web")
+
+
+def test_a_shell_that_connects_by_itself_is_open_and_no_other_program_is() -> None:
+    def connects(program: str, address: str) -> tuple[str, set[str]]:
+        raw = RawFinding(
+            "ebpf_exec_trace", "net.connect", "info", f"connect: {program} pid=9 dst={address}:4444",
+            "Observed outbound connection attempt",
+        )  # fmt: skip
+        found = classify(_JSON, raw)
+        return found.status, topics_of(found, "info", _JSON)
+
+    assert connects("bash", "203.0.113.9") == connects("bash", "10.1.2.3") == ("open", {"ioc.reverse_shell"})
+    assert connects("bash", "127.0.0.1") == connects("curl", "203.0.113.9") == ("info", set())

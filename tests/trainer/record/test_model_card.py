@@ -114,3 +114,13 @@ def test_a_damaged_model_gets_no_card(model: Path) -> None:
     with pytest.raises(ModelDamaged):
         write_card(model)
     assert not (model / "README.md").exists()
+
+
+def test_answers_made_anew_say_of_which_data(model: Path) -> None:
+    made = {"file": "answers.json.gz", "most": 50, "questions": 40, "answers": 41}
+    relist(model, {"answers": made})
+    assert "It brings 41 answers of its own to the most frequent questions along." in write_card(model).read_text()
+    relist(model, {"answers": {**made, "data": "e" * 64}})
+    card = write_card(model).read_text()
+    assert f"to the most frequent questions of data `{'e' * 16}` along." in card
+    assert "sysscan-train answers --model model --data data --most 50" in card
