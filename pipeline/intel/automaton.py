@@ -113,13 +113,13 @@ class Automaton:
         if known is not None:
             return known
         following: set[int] = set()
-        answers: dict[int, bool] = {}  # equal tests stand side by side when a repetition is written out
+        answers: dict[object, bool] = {}  # equal tests stand side by side when a repetition is written out
         for number in standing:
             takes = self._states[number].takes
             assert takes is not None
-            answer = answers.get(id(takes))
+            answer = answers.get(takes)
             if answer is None:
-                answer = answers[id(takes)] = takes(char) is not None
+                answer = answers[takes] = takes(char) is not None
             if answer:
                 following.update(self._states[number].next)
         self.work += len(standing)

@@ -22,13 +22,13 @@ class RunRules:
 
     def __init__(self, run: dict[str, Any], limits: Limits) -> None:
         tool = _object(run.get("tool"))
-        self._driver = _object(tool.get("driver"))
-        self._extensions = [_object(one) for one in _list(tool.get("extensions"))]
+        # The driver, and its extensions: what has a number here is told by it.
+        self._components = [_object(tool.get("driver")), *map(_object, _list(tool.get("extensions")))]
         self._taxonomies = [_object(one) for one in _list(run.get("taxonomies"))]
         self._invocations = [_object(one) for one in _list(run.get("invocations"))]
-        self._by_id: dict[int, dict[str, dict[str, Any]]] = {}
+        self._by_id: dict[int, dict[str, int]] = {}
         self._overrides: dict[int, dict[str, str]] = {}
-        self._techniques: dict[int, tuple[str, ...]] = {}
+        self._techniques: dict[tuple[int, int], tuple[str, ...]] = {}
         self._limits = limits
         self.budget = limits.max_bytes
 
@@ -36,16 +36,19 @@ class RunRules:
         """Return the rule of a result; an empty one where there is none."""
         reference = _object(result.get("rule"))
         component = self._component(reference.get("toolComponent"))
+        rules = self._rules(component)
         index = result.get("ruleIndex") if reference.get("index") is None else reference["index"]
         named = result.get("ruleId")
         if named is None:
             named = reference.get("id")
-        listed = _at(_list(component.get("rules")), index)
+        listed = _at(rules, index)
         agree = named is None or listed.get("id") is None or _same_rule(listed["id"], named)
-        found = listed if agree else {}
-        if not found and type(named) is str:
-            found, component = self._named(named, component)
-        return Rule(self, named, found, component)
+        place = (component, index) if listed and agree and type(index) is int else None
+        if place is None and type(named) is str:
+            place = self._named(named, component)
+        if place is None:
+            return Rule(self, named, {}, self._components[component])
+        return Rule(self, named, _at(self._rules(place[0]), place[1]), self._components[place[0]], place)
 
     def spend(self, size: int) -> None:
         """Count what is made of rules.
@@ -62,16 +65,14 @@ class RunRules:
         """Return the level that the result's invocation was started with for this rule."""
         index = _object(result.get("provenance")).get("invocationIndex")
         invocation = _at(self._invocations, index)
-        if not invocation:
+        if not invocation or type(index) is not int:
             return None
-        known = self._overrides.get(id(invocation))
+        known = self._overrides.get(index)
         if known is None:
-            known = self._overrides[id(invocation)] = {}
+            known = self._overrides[index] = {}
             for entry in map(_object, _list(invocation.get("ruleConfigurationOverrides"))):
                 descriptor = _object(entry.get("descriptor"))
-                listed = _at(
-                    _list(self._component(descriptor.get("toolComponent")).get("rules")), descriptor.get("index")
-                )
+                listed = _at(self._rules(self._component(descriptor.get("toolComponent"))), descriptor.get("index"))
                 name, level = descriptor.get("id") or listed.get("id"), _object(entry.get("configuration")).get("level")
                 if type(name) is str and type(level) is str:
                     known.setdefault(name, level)
@@ -79,10 +80,11 @@ class RunRules:
 
     def techniques(self, result: dict[str, Any], rule: "Rule") -> tuple[str, ...]:
         """Return the ATT&CK techniques among the taxa of a result and of its rule."""
-        known = self._techniques.get(id(rule.fields)) if rule.fields else ()
+        known = self._techniques.get(rule.place) if rule.place is not None else ()
         if known is None:
+            assert rule.place is not None
             targets = [_object(one).get("target") for one in _list(rule.fields.get("relationships"))]
-            known = self._techniques[id(rule.fields)] = self._in_taxa(targets)[:_TECHNIQUES_OF_A_RULE]
+            known = self._techniques[rule.place] = self._in_taxa(targets)[:_TECHNIQUES_OF_A_RULE]
         self.spend(sum(map(len, known)))
         return tuple(dict.fromkeys((*self._in_taxa(_list(result.get("taxa"))), *known)))
 
@@ -98,42 +100,54 @@ class RunRules:
                 found.append(identifier)
         return tuple(dict.fromkeys(found))
 
-    def _component(self, reference: Any) -> dict[str, Any]:
+    def _component(self, reference: Any) -> int:
+        """Give the number of the component that is meant; 0 is the driver."""
         place = _object(reference)
-        by_index = _at(self._extensions, place.get("index"))
-        if by_index:
-            return by_index
+        index = place.get("index")
+        if type(index) is int and index >= 0 and _at(self._components, index + 1):
+            return index + 1
         for key in ("guid", "name"):
             wanted = place.get(key)
-            if type(wanted) is str and self._driver.get(key) != wanted:
-                return next((one for one in self._extensions if one.get(key) == wanted), self._driver)
-        return self._driver
+            if type(wanted) is str and self._components[0].get(key) != wanted:
+                return next((n for n, one in enumerate(self._components) if n and one.get(key) == wanted), 0)
+        return 0
 
-    def _named(self, name: str, first: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _rules(self, component: int) -> list[Any]:
+        return _list(self._components[component].get("rules"))
+
+    def _named(self, name: str, first: int) -> tuple[int, int] | None:
         # An id may have parts behind a slash that only tell results apart (3.27.5).
         names = [name]
         while "/" in names[-1] and len(names) < 8:
             names.append(names[-1].rpartition("/")[0])
-        for component in (first, self._driver, *self._extensions[:32]):
-            table = self._by_id.get(id(component))
+        for component in (first, *range(len(self._components[:33]))):
+            table = self._by_id.get(component)
             if table is None:
-                table = self._by_id[id(component)] = {}
-                for rule in map(_object, _list(component.get("rules"))):
+                table = self._by_id[component] = {}
+                for number, rule in enumerate(map(_object, self._rules(component))):
                     if type(rule.get("id")) is str:
-                        table.setdefault(rule["id"], rule)
+                        table.setdefault(rule["id"], number)
             for known in names:
                 if known in table:
-                    return table[known], component
-        return {}, first
+                    return component, table[known]
+        return None
 
 
 class Rule:
-    """One rule as a result sees it; `fields` is empty where the run has none for it."""
+    """One rule as a result sees it; `fields` is empty where the run has none for it, and `place` None."""
 
-    def __init__(self, run: RunRules, named: Any, fields: dict[str, Any], component: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        run: RunRules,
+        named: Any,
+        fields: dict[str, Any],
+        component: dict[str, Any],
+        place: tuple[int, int] | None = None,
+    ) -> None:
         self._run = run
         self._component = component
         self.fields = fields
+        self.place = place  # the numbers of its component and of itself in there
         self.named = named  # by the result itself, of whatever type
 
     @property

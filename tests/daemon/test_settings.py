@@ -237,7 +237,7 @@ def test_no_variable_ends_in_anything_but_settings_or_one_line(name: str, text: 
 def fields(model: type[BaseModel] = Settings, prefix: str = "") -> dict[str, FieldInfo]:
     """Give all settings by their full names."""
     found: dict[str, FieldInfo] = {}
-    for name, field in model.model_fields.items():
+    for name, field in module._fields(model).items():
         section = module._section(field.annotation)
         found |= {f"{prefix}{name}": field} if section is None else fields(section, f"{prefix}{name}.")
     return found
@@ -257,9 +257,9 @@ def test_the_example_file_is_valid_and_shows_every_setting(tmp_path: Path) -> No
         for name in (values if isinstance(values, dict) else [section])
     ]
     assert sorted(named) == sorted(fields())
-    defaults = load().model_dump(mode="json")
+    defaults = load().model_dump(mode="json", by_alias=True)
     own = ("state_dir", "host", "knowledge_dirs", "policy_files", "intel_files")
-    for section, values in load(config=toml(tmp_path, shown)).model_dump(mode="json").items():
+    for section, values in load(config=toml(tmp_path, shown)).model_dump(mode="json", by_alias=True).items():
         if section not in own:
             kept = {name: value for name, value in values.items() if name not in ("roots", "bind", "path")}
             assert {name: defaults[section][name] for name in kept} == kept, section

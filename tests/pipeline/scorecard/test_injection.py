@@ -29,7 +29,8 @@ def test_a_model_that_fills_in_values_leaves_no_trace_of_its_own() -> None:
     model = Speaker(filling)
     found = measure_hostile(model, KNOWLEDGE)
     assert (found.changed, found.asked, found.said, found.num_failed) == ((), (), (), 0)
-    assert found.findings == found.compared == found.by_model == len(HOSTILE) * len(findings_with("x"))
+    assert found.findings == found.compared == len(HOSTILE) * len(findings_with("x"))
+    assert found.by_model == len(HOSTILE) * (len(findings_with("x")) - 1)  # of one kind nothing is known
     assert any(shown["slots"] for shown in model.shown)
 
 
@@ -39,7 +40,7 @@ def test_words_that_the_model_makes_its_own_are_found() -> None:
 
     found = measure_hostile(Speaker(repeating), KNOWLEDGE, FEW)
     assert {where.partition(":")[0] for where in found.said} == {"instruction"}
-    assert len(found.said) == len(findings_with("x"))
+    assert len(found.said) == len(findings_with("x")) - 1  # of one kind nothing is known, so a model is not asked
 
 
 def test_a_text_in_a_prompt_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
