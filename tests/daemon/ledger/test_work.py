@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.ledger import Ledger, settling, work
+from daemon.ledger import Ledger, schema, settling, work
 from daemon.ledger.baseline import KEEP_PROFILES
 from daemon.ledger.records import KEEP_RECORDS
 from daemon.ports.work import BaselineRow, ClosedScan
@@ -235,8 +235,9 @@ def test_a_ledger_from_before_scans_were_settled_gets_the_tables(tmp_path: Path)
     with open_ledger(tmp_path) as made:
         admit(made, report("a", "b", digest="1"))
         connection = made.database.connection
-        connection.executescript("DROP TABLE staged; DROP TABLE settling; PRAGMA user_version = 1")
-    with open_ledger(tmp_path) as migrated:
+        connection.executescript("DROP TABLE staged; DROP TABLE settling")
+        connection.execute(f"PRAGMA user_version = {schema.SCHEMA_VERSION - 1}")
+    with open_ledger(tmp_path, migrations={schema.SCHEMA_VERSION - 1: settling.make_tables}) as migrated:
         finish_staged(migrated, "fg")
         while migrated.work.settle():
             pass
