@@ -147,7 +147,7 @@ def test_a_time_that_is_damaged_keeps_nobody_from_counting_what_waits(two: Ledge
     assert (two.waiting().findings, two.waiting().age_s) == (3, 0.0)
 
 
-@pytest.mark.parametrize("context", ["x'7b'", "CAST('[]' AS BLOB)", "CAST('{\"meta\":7,\"headers\":[]}' AS BLOB)"])
+@pytest.mark.parametrize("context", ["x'7b'", "CAST('[]' AS BLOB)", 'CAST(\'{"meta":7,"headers":[]}\' AS BLOB)'])
 @pytest.mark.parametrize("then", ["append", "close", "drop"])
 def test_a_stream_whose_header_is_damaged_goes_on_under_its_host(ledger: Ledger, context: str, then: str) -> None:
     stream = Stream(ledger, "/w/a")
