@@ -719,27 +719,29 @@ def test_a_batch_that_rests_on_what_is_no_longer_so_is_begun_again(
     assert (shop.written(), shop.written("scan")) == expected
 
 
-@pytest.mark.parametrize("steps", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("steps", "damage"),
+    [
+        (0, "UPDATE scans SET header = x'7b' WHERE scan_no = 1"),
+        (0, "UPDATE inbox SET finding = x'5b' WHERE scan = 1 AND seq = 9"),
+        (0, "DELETE FROM inbox WHERE scan = 1 AND seq = 9"),
+        (3, "DELETE FROM batches WHERE scan = 1 AND NOT done"),  # two batches are done
+    ],
+)
 def test_a_scan_that_is_damaged_is_set_aside_at_any_step_and_the_next_goes_on(
-    tmp_path: Path, steps: int, logs: list[Any]
+    tmp_path: Path, steps: int, damage: str, logs: list[Any]
 ) -> None:
     shop = Shop(tmp_path / "state")
     shop.take_in()
     shop.take_in("web01-unpriv.json")
-    worker = shop.slow_worker()
+    worker = shop.worker()
     for _ in range(steps):
         worker.step()
-    shop.ledger.database.connection.execute("UPDATE scans SET header = x'7b' WHERE scan_no = 1")
-    shop.ledger.database.connection.execute("UPDATE inbox SET finding = x'5b' WHERE scan = 1")
-    shop.ledger.database.connection.execute("DELETE FROM batches WHERE scan = 1")
-    if steps:
-        shop.ledger.database.connection.execute("DELETE FROM inbox WHERE scan = 1")
-    shop.finish(shop.worker() if steps == 0 else worker)
-    assert [json.loads(line)["host"] for line in shop.written("scan")] == [json.loads(shop.written("scan")[-1])["host"]]
+    shop.ledger.database.connection.execute(damage)
+    shop.finish(worker)
+    assert len(shop.written("scan")) == 1
     assert len(shop.written()) >= len(report("web01-unpriv.json").findings)
-    if shop.ledger.aside.rows():
-        assert [entry["event"] for entry in logs].count("scan.set_aside") == 1
-    assert shop.ledger.aside.count() == 1
+    assert shop.ledger.aside.count() == [entry["event"] for entry in logs].count("scan.set_aside") == 1
     shop.close()
 
 

@@ -184,7 +184,11 @@ def test_a_disk_that_fills_up_keeps_room_to_deliver_what_waits(tmp_path: Path, m
         stream.append(*scan("c", "d", emitted=3))
         monkeypatch.setattr("os.statvfs", lambda path: Disk(RESERVE_BYTES))
         before = list(ledger.database.connection.iterdump())
-        for more in (lambda: admit(ledger, report("x")), lambda: stream.append(finding("e"))):
+        grows: tuple[Callable[[], object], ...] = (
+            lambda: admit(ledger, report("x")),
+            lambda: stream.append(finding("e")),
+        )
+        for more in grows:
             with pytest.raises(LedgerError, match="full but for what is needed to deliver") as caught:
                 more()
             assert caught.value.transient
@@ -199,8 +203,8 @@ def test_a_disk_that_fills_up_keeps_room_to_deliver_what_waits(tmp_path: Path, m
 def test_what_the_log_still_holds_counts_as_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with open_ledger(tmp_path) as ledger:
         ledger.make_room()
-        monkeypatch.setattr("os.statvfs", lambda path: Disk(RESERVE_BYTES + 1_200_000))
-        admit(ledger, report(*("x" * 1000 + str(number) for number in range(1000))))
+        monkeypatch.setattr("os.statvfs", lambda path: Disk(RESERVE_BYTES + 700_000))
+        admit(ledger, report(*("x" * 1000 + str(number) for number in range(100))))
         with pytest.raises(LedgerError, match="full but for"):
             admit(ledger, report("y", digest="e"), path="/w/b.json")
         ledger.make_room()  # folds it in
