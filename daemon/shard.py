@@ -278,9 +278,10 @@ class Shard:
         with contextlib.suppress(LedgerError):
             self.worker.tidy()
         self.ledger.make_room()
-        await wait_for_any(_BREATH_S, self._stop)
+        breath = min(delay, _BREATH_S)
+        await wait_for_any(breath, self._stop)
         self._room.clear()
-        await wait_for_any(delay - _BREATH_S, self._stop, self._room)
+        await wait_for_any(delay - breath, self._stop, self._room)
         return faults + 1
 
     async def _tidy_up(self) -> None:
