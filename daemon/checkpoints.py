@@ -1,5 +1,6 @@
 """The graph's checkpoints, in a database of their own; a hint, never the truth."""
 
+import contextlib
 import sqlite3
 from pathlib import Path
 
@@ -20,10 +21,8 @@ class Checkpoints:
         """Open or create.
 
         A damaged file is replaced: the ledger knows what is to be done, and the work since the last commit is
-        done again.
-
-        Raises:
-            LedgerError: when it can neither be opened nor replaced.
+        done again. Where it can neither be opened nor replaced, as on a disk without room, checkpoints are kept in
+        memory until the next start: what waits is to be delivered, and that makes room.
         """
         self._path = path
         try:
@@ -34,7 +33,10 @@ class Checkpoints:
                     raise
                 self._replace()
         except (sqlite3.Error, OSError) as error:
-            raise self.explain(error) from error
+            logger.warning("checkpoints.in_memory", path=str(path), error=str(error))
+            with contextlib.suppress(OSError):
+                self._remove()  # the room is better used by the ledger
+            self._open(":memory:")
 
     def threads(self) -> list[str]:
         """List the threads that are kept."""
@@ -74,8 +76,8 @@ class Checkpoints:
         """Close the file."""
         self._connection.close()
 
-    def _open(self) -> None:
-        connection = sqlite3.connect(self._path, check_same_thread=False)
+    def _open(self, place: str | None = None) -> None:
+        connection = sqlite3.connect(place or self._path, check_same_thread=False)
         try:
             connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # counts before the first table only
             connection.execute("PRAGMA journal_mode=WAL")
@@ -84,7 +86,8 @@ class Checkpoints:
             found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
             if found != "ok":
                 raise sqlite3.DatabaseError(found)
-            self._path.chmod(0o600)
+            if place is None:
+                self._path.chmod(0o600)
             # Plain values only, whatever the environment says: a forged row must not be able to call anything.
             saver = SqliteSaver(connection, serde=JsonPlusSerializer(allowed_msgpack_modules=None))
             saver.setup()
@@ -94,10 +97,13 @@ class Checkpoints:
         self._connection, self.saver = connection, saver
 
     def _replace(self) -> None:
-        for suffix in ("", "-wal", "-shm"):
-            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+        self._remove()
         logger.warning("checkpoints.replaced", path=str(self._path))
         self._open()
+
+    def _remove(self) -> None:
+        for suffix in ("", "-wal", "-shm"):
+            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
 
     @staticmethod
     def _is_damage(error: sqlite3.Error) -> bool:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 
 from daemon.checkpoints import Checkpoints
+from daemon.in_hand import InHand
 from daemon.ledger import Ledger
 from daemon.log import get_logger
 from daemon.ports.sink import Sink
@@ -38,6 +39,7 @@ def open_shard(
     *,
     name: str = "",
     clock: Callable[[], float] = time.monotonic,
+    in_hand: InHand | None = None,
 ) -> Shard:
     """Make the shard of a state directory. Nothing is read or written yet, but the ledger knows its sinks.
 
@@ -48,7 +50,7 @@ def open_shard(
     for released in ledger.outbox.keep_only(names):
         logger.warning("sink.replaced", sink=released, by=", ".join(names))
     deliveries = [Delivery(ledger.outbox, sink, clock) for sink in sinks]
-    worker = Worker(ledger.work, resources, checkpoints, settings.analysis.batch_size)
+    worker = Worker(ledger.work, resources, checkpoints, settings.analysis.batch_size, in_hand=in_hand)
     shard = Shard(ledger, worker, deliveries, name=name, clock=clock)
     for kind in SOURCES.values():
         shard.read_from(*kind(settings, ledger, shard.blocked, clock))

@@ -48,6 +48,7 @@ class Metrics:
         self.model_deaths = self._new("model_deaths_total", "counter", "Times that the model's process died.")
         self.delivered = self._new("records_delivered_total", "counter", "Records made durable, by sink.")
         self.backlog = self._new("backlog", "gauge", "Findings or records that wait, by stage.")
+        self.aside = self._new("scans_set_aside", "gauge", "Scans that wait until a person has them tried again.")
         self.behind = self._new("behind_seconds", "gauge", "Age of the oldest work that waits, in seconds.")
         self.healthy = self._new("healthy", "gauge", "1 while every directory is watched.")
         self.overflows = self._new("watch_overflows_total", "counter", "Times that the kernel dropped watch events.")

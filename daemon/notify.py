@@ -41,6 +41,10 @@ class Notifier:
         """Say that the service drains and ends."""
         self.send(STOPPING="1")
 
+    def extend(self, seconds: float) -> None:
+        """Ask for so much time from now on, while starting or stopping."""
+        self.send(EXTEND_TIMEOUT_USEC=str(round(seconds * 1e6)))
+
     def status(self, text: str) -> None:
         """Show a line in `systemctl status`."""
         self.send(STATUS=text)

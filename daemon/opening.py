@@ -12,6 +12,7 @@ from pipeline.steps import Steps
 logger = get_logger(__name__)
 
 _ROWS = 4_000  # read at a time: 20 ms
+_BYTES = 4 << 20  # of findings that are read at a time, on average
 
 
 class Opening:
@@ -32,7 +33,8 @@ class Opening:
         self._resources = resources
         self._batch_size = batch_size
         self._all_read = False
-        self._scope = baseline_scope(scan.header, scan.host_source)
+        self._rows = min(_ROWS, max(1, _BYTES * scan.findings // max(1, scan.bytes)))
+        self._scope = None if scan.late else baseline_scope(scan.header, scan.host_source)
         self._prior: dict[str, BaselineRow] | None = None
         self._steps: Steps[ScanSession] | None = None
         self._worked_out = False
@@ -42,6 +44,8 @@ class Opening:
 
         Raises:
             LedgerError: when nothing was done, and the same piece comes next.
+            ScanDamaged: when it never will be.
+            MemoryError: when there is not enough of it.
         """
         if not self._all_read:
             self._read_findings()
@@ -54,9 +58,9 @@ class Opening:
         return self.batches is not None
 
     def _read_findings(self) -> None:
-        piece = self._queue.findings(self.scan.scan_no, len(self.findings), _ROWS)
+        piece = self._queue.findings(self.scan.scan_no, len(self.findings), self._rows)
         self.findings += piece
-        self._all_read = len(piece) < _ROWS
+        self._all_read = len(piece) < self._rows
 
     def _read_baseline(self, scope: str) -> None:
         known = self._prior if self._prior is not None else {}
@@ -75,6 +79,8 @@ class Opening:
         except StopIteration as end:
             self.session = end.value
             self._worked_out = True
+        except MemoryError:
+            raise  # the plain way out would take as much
         except Exception as error:
             wait_for_more(error)
             # A fault of ours that every start would meet again: the findings go out as they came.

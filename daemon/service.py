@@ -53,7 +53,7 @@ class Service:
         """Run until told to stop; then finish the batches in hand and deliver what is committed.
 
         Raises:
-            LedgerError: when a ledger is damaged; a full disk is waited for.
+            LedgerError: when a ledger is damaged, or was taken away; a full disk is waited for.
         """
         loop = asyncio.get_running_loop()
 
@@ -104,6 +104,8 @@ class Service:
                 logger.error("service.stalled", parts=stalled)
             else:
                 self._notifier.ping()
+            for shard in self._shards:
+                shard.ledger.check_in_place()
             try:
                 self._notifier.status(self._status())
                 if self._clock() - written_at >= self._settings.every_s:
@@ -122,6 +124,9 @@ class Service:
         findings = sum(shard.ledger.waiting().findings for shard in self._shards)
         records = sum(max(shard.ledger.outbox.backlog().values(), default=0) for shard in self._shards)
         parts = [f"{findings:,} findings to analyse", f"{records:,} records to deliver"]
+        aside = sum(shard.ledger.aside.count() for shard in self._shards)
+        if aside:
+            parts.append(f"{aside:,} scans set aside (`sysscan-agent ledger aside list`)")
         refused = {shard.worker.model_health.refused for shard in self._shards} - {None}  # they may share a model
         parts += [f"the rules answer for the model: {reason}" for reason in sorted(map(str, refused))]
         return "; ".join([*parts, *(problem for shard in self._shards for problem in shard.problems())])
@@ -147,6 +152,7 @@ class Service:
         metrics.model_deaths.set(max(model.deaths for model in models))
         waiting = [shard.ledger.waiting() for shard in shards]
         metrics.backlog.set(sum(one.findings for one in waiting), stage="analysis")
+        metrics.aside.set(sum(shard.ledger.aside.count() for shard in shards))
         metrics.behind.set(max(one.age_s for one in waiting))
         for delivery in self._deliveries():
             metrics.delivered.set(delivery.records, sink=delivery.name)

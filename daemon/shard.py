@@ -1,6 +1,7 @@
 """One ledger with its sources, its worker and its deliveries, and the one loop that drives them."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import NoReturn
@@ -18,10 +19,12 @@ logger = get_logger(__name__)
 # Records that may wait for a sink before no more is read; the rest waits in its inputs. 700 MB of ledger.
 MAX_BACKLOG = 200_000
 _RETRY_S = (1.0, 2.0, 5.0, 10.0, 30.0)  # after faults of the ledger's disk in a row
+_BREATH_S = 0.2  # between two attempts, however often a delivery makes room
 _STALLED_S = 120.0  # a piece of work is a second at most; what does not move for this long never will
 _FOR_A_SINK = 2  # descriptors: the file, and its directory to sync
 _FOR_A_PROCESS = 12  # that of a model: two pairs, what starting it takes, and what is waited at
 _POLL_S = 0.5  # how late a part notices what nobody told it of
+_STOP_S = 20.0  # systemd gives a minute; what is not delivered by then waits in the ledger for the next start
 _HELD_S = 30.0  # a sink that holds rows without getting on for this long will not get on before the end
 
 
@@ -81,6 +84,7 @@ class Shard:
         self._stop = asyncio.Event()
         self._told: Callable[[], None] = _tell_nobody
         self._reading = 0  # sources that may hand over more
+        self._room = asyncio.Event()  # a delivery has made some in the ledger
         self._work = asyncio.Event()  # there may be a scan to work on
         self._outgoing = [asyncio.Event() for _ in self.deliveries]  # there may be rows for this delivery
         self._worked_off = False  # nothing more will come into the outbox
@@ -100,7 +104,8 @@ class Shard:
     async def run(self, stop: asyncio.Event, told: Callable[[], None] = lambda: None, *, dry: bool = False) -> None:
         """Run until told to stop, or, if `dry`, until everything that the sources have is delivered.
 
-        Told to stop, the batch in hand is finished and what is committed is delivered. At either end a sink that
+        Told to stop, the batch in hand is finished and what is committed is delivered, as far as that goes in some
+        seconds. At either end a sink that
         fails is not waited for: `Delivery.fault` says why it did not take what is left.
 
         Args:
@@ -231,18 +236,24 @@ class Shard:
 
     async def _deliver(self, delivery: Delivery, wanted: asyncio.Event) -> None:
         part, faults, moved_at = f"delivery {delivery.name}", 0, self._clock()
+        stopped_at: float | None = None
         while True:
             wanted.clear()
             last = self._worked_off
             try:
                 busy = delivery.step()
-                if busy:  # not only when there is nothing else to do, which may be never
-                    self.ledger.outbox.prune(BATCH_ROWS)
+                # Not only when there is nothing else to do, which may be never.
+                if busy and self.ledger.outbox.prune(BATCH_ROWS):
+                    self._room.set()
             except LedgerError as error:
                 faults = await self._wait_out(part, error, faults)
                 continue
             faults = 0
             self.progress.mark(part)
+            if self._stop.is_set():
+                stopped_at = self._clock() if stopped_at is None else stopped_at
+            if stopped_at is not None and self._clock() - stopped_at >= _STOP_S:
+                return
             if busy:
                 moved_at = self._clock()
                 await asyncio.sleep(0)
@@ -268,7 +279,13 @@ class Shard:
         delay = _RETRY_S[min(faults, len(_RETRY_S) - 1)]
         logger.error("ledger.failed", part=part, error=str(error), retry_in_s=delay)
         self.progress.mark(part)  # it waits for a person; a restart would not help
-        await wait_for_any(delay, self._stop)
+        with contextlib.suppress(LedgerError):
+            self.worker.tidy()
+        self.ledger.make_room()
+        breath = min(delay, _BREATH_S)
+        await wait_for_any(breath, self._stop)
+        self._room.clear()
+        await wait_for_any(delay - breath, self._stop, self._room)
         return faults + 1
 
     def _spare(self, most: int) -> bool:

@@ -10,12 +10,13 @@ from daemon.awaited import Awaited
 from daemon.checkpoints import Checkpoints
 from daemon.finishing import Finishing
 from daemon.heap import HEAP, LARGE
+from daemon.in_hand import InHand
 from daemon.log import get_logger
 from daemon.opening import Opening
 from daemon.ports.work import Batch, ClosedScan, Work
 from daemon.shortage import wait_for_more
 from pipeline.engine.generator import IDLE, Health
-from pipeline.errors import LedgerError
+from pipeline.errors import LedgerError, ScanDamaged
 from pipeline.finding import Member, RawFinding
 from pipeline.graph.asking import Paused, Pending
 from pipeline.graph.batches import run_batch
@@ -69,8 +70,11 @@ class Worker:
         checkpoints: Checkpoints,
         batch_size: int,
         clock: Callable[[], float] = time.monotonic,
+        in_hand: InHand | None = None,
     ) -> None:
+        """Args: `in_hand`: where the scan that is worked on is noted, for the next process."""
         self._clock = clock
+        self._in_hand = in_hand
         self._slice_ends = math.inf
         self._failure: str | None = None
         self.awaited = Awaited(clock)
@@ -105,6 +109,19 @@ class Worker:
         """
         try:
             return self._step()
+        except ScanDamaged as error:
+            self._queue.set_aside(error.scan_no, str(error))
+            self._give_up(error.scan_no, str(error))
+            return True
+        except MemoryError:
+            scan = self._scan_in_hand()
+            if scan is None:
+                raise
+            if self._queue.count_attempt(scan.scan_no, "there is not enough memory to work on it"):
+                self._give_up(scan.scan_no, "not enough memory")
+            else:
+                self._drop(scan.scan_no)
+            return True
         except sqlite3.Error as error:  # of the checkpoints; the ledger explains its own
             if not self._checkpoints.mend(error):
                 raise self._checkpoints.explain(error) from error
@@ -135,12 +152,38 @@ class Worker:
             if scan is None:
                 self._sweep_threads(())
                 return False
+            if self._in_hand is not None:
+                self._in_hand.take(scan.scan_no, scan.bytes)
             self._opening = Opening(scan, self._queue, self._resources, self._batch_size)
             if scan.findings > LARGE:
                 HEAP.hold()
             self._open(self._opening)
         HEAP.collect()
         return True
+
+    def _scan_in_hand(self) -> ClosedScan | None:
+        if self._job is not None:
+            return self._job.scan
+        return self._opening.scan if self._opening is not None else None
+
+    def _give_up(self, scan_no: int, reason: str) -> None:
+        """Leave a scan that the ledger has set aside."""
+        self._drop(scan_no)
+        logger.error(
+            "scan.set_aside", scan_no=scan_no, reason=reason, see="ledger aside list",
+            advice="nothing of it is lost; `ledger aside retry` has it worked on again",
+        )  # fmt: skip
+
+    def _drop(self, scan_no: int) -> None:
+        """Forget all that is held of a scan."""
+        scan = self._scan_in_hand()
+        self._sessions.pop(scan_no, None)
+        self._job = self._opening = None
+        self.awaited.expect(())
+        if scan is not None and scan.findings > LARGE:
+            HEAP.let_go()
+        if self._in_hand is not None:
+            self._in_hand.let_go()
 
     def _open(self, opening: Opening) -> None:
         if not self._in_turn(opening.advance):
@@ -250,6 +293,8 @@ class Worker:
         if finishing.stored and not was_stored:
             self._sessions.pop(job.scan.scan_no, None)
             self.finished += 1
+            if self._in_hand is not None:
+                self._in_hand.let_go()
             self._tell_finished(job.scan, finishing)
         if done:
             self._job = None

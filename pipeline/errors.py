@@ -8,6 +8,7 @@ AgentError
     LedgerError      the ledger cannot keep its promise: stop (exit 3)
       LedgerLocked   another daemon owns this state directory
       UnknownSchema  the ledger was written by a newer version
+      ScanDamaged    what it holds of one scan cannot be read: set the scan aside and go on
     RecordError      what was once written cannot be read: say so
     SinkError        full or failing just now: hold and offer again
     SourceError      what was to be read once is not to be had: say so (exit 2)
@@ -90,6 +91,18 @@ class LedgerLocked(LedgerError):
 
 class UnknownSchema(LedgerError):
     """Raised when the ledger was written by a version that this one does not know."""
+
+
+class ScanDamaged(LedgerError):
+    """Raised when what the ledger holds of one scan is not what was stored; the others are not concerned.
+
+    Attributes:
+        scan_no: its place in the order of closing.
+    """
+
+    def __init__(self, scan_no: int, message: str) -> None:
+        super().__init__(message)
+        self.scan_no = scan_no
 
 
 class RecordError(AgentError):

@@ -39,7 +39,9 @@ app = typer.Typer(
 )
 ledger_app = typer.Typer(help="Look at, check and repair what the daemon remembers.")
 quarantine_app = typer.Typer(help="Input that could not be used, and why.")
+aside_app = typer.Typer(help="Scans that are not worked on: they ended the process, or are damaged.")
 app.add_typer(ledger_app, name="ledger")
+ledger_app.add_typer(aside_app, name="aside")
 ledger_app.add_typer(quarantine_app, name="quarantine")
 
 Watch = Annotated[
@@ -321,6 +323,26 @@ def ledger_fsck(as_json: AsJson = False, state_dir: StateDir = None, config: Con
     from daemon.cli.ledger import check
 
     raise typer.Exit(int(check(flags(state_dir), config, as_json=as_json)))
+
+
+@aside_app.command("list")
+def aside_list(as_json: AsJson = False, state_dir: StateDir = None, config: Config = None) -> None:
+    """List the scans that are set aside, and why."""
+    from daemon.cli.ledger import list_aside
+
+    raise typer.Exit(int(list_aside(flags(state_dir), config, as_json=as_json)))
+
+
+@aside_app.command("retry")
+def aside_retry(
+    number: Annotated[int, typer.Argument(metavar="NUMBER", help="As `ledger aside list` shows it.")],
+    state_dir: StateDir = None,
+    config: Config = None,
+) -> None:
+    """Have a scan worked on again, after you gave the service more memory or installed a newer version."""
+    from daemon.cli.ledger import retry_aside
+
+    raise typer.Exit(int(retry_aside(flags(state_dir), config, number)))
 
 
 @quarantine_app.command("list")

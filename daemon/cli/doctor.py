@@ -192,11 +192,15 @@ def _ledger(settings: Settings) -> Check:
             problems = ledger.fsck()
             waiting = max(ledger.outbox.backlog().values(), default=0)
             quarantined = len(ledger.quarantine.rows())
+            aside = ledger.aside.rows()
     except LedgerError as error:
         return Check("ledger", "problem", str(error))
     if problems:
         return Check("ledger", "problem", problems[0], "see `sysscan-agent ledger fsck`")
     detail = f"in order; {waiting:,} records wait for the output"
+    if aside:
+        advice = "see `sysscan-agent ledger aside list`; `ledger aside retry` has one worked on again"
+        return Check("ledger", "warning", f"{detail}; {len(aside):,} scans set aside: {aside[0].reason}", advice)
     if quarantined:
         advice = "see `sysscan-agent ledger quarantine list`; `retry` or `dismiss` each"
         return Check("ledger", "warning", f"{detail}; {quarantined:,} entries in quarantine", advice)

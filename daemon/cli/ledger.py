@@ -111,6 +111,44 @@ def dismiss_quarantined(given: Mapping[str, Any], config: Path | None, number: i
     return Exit.DONE
 
 
+def list_aside(given: Mapping[str, Any], config: Path | None, *, as_json: bool) -> Exit:
+    """Print the scans that are not worked on."""
+    settings = load_settings(os.environ, given, config)
+    with open_to_read(settings) as ledger:
+        entries = ledger.aside.rows()
+    if as_json or not sys.stdout.isatty():
+        for entry in entries:
+            _print_json(
+                {
+                    "scan": entry.scan_no, "scan_id": entry.scan_id, "host": entry.host,
+                    "source": printable(entry.source, 4096), "findings": entry.findings, "attempts": entry.attempt,
+                    "reason": printable(entry.reason, 4096),
+                }
+            )  # fmt: skip
+        return Exit.DONE
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    for heading in ("no.", "host", "from", "findings", "reason"):
+        table.add_column(heading, overflow="fold")
+    for entry in entries:
+        table.add_row(
+            str(entry.scan_no), printable(entry.host), printable(entry.source), f"{entry.findings:,}",
+            printable(entry.reason),
+        )  # fmt: skip
+    terminal().print(table if entries else "No scan is set aside.")
+    return Exit.DONE
+
+
+def retry_aside(given: Mapping[str, Any], config: Path | None, number: int) -> Exit:
+    """Have a scan worked on again."""
+    settings = load_settings(os.environ, given, config)
+    with _open_to_change(settings) as ledger:
+        if number not in [entry.scan_no for entry in ledger.aside.rows()]:
+            die(Exit.NOT_FOUND, f"no scan {number} is set aside; `ledger aside list` shows them")
+        ledger.aside.retry(number)
+    sys.stdout.write(f"scan {number} will be worked on by the daemon\n")
+    return Exit.DONE
+
+
 def _find(ledger: Ledger, number: int) -> Quarantined:
     entry = ledger.quarantine.find(number)
     if entry is None:

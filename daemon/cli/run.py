@@ -10,14 +10,16 @@ from typing import Any
 from daemon.checkpoints import Checkpoints
 from daemon.cli import startup
 from daemon.cli.exits import Exit, die
+from daemon.cli.patience import Patience
 from daemon.compose import is_pipe, open_shard
+from daemon.in_hand import Ended, InHand
 from daemon.ledger import Ledger
 from daemon.log import configure, get_logger
 from daemon.metrics import Metrics
 from daemon.notify import Notifier
 from daemon.resources import open_resources
 from daemon.service import Service
-from daemon.settings import load_settings
+from daemon.settings import Settings, load_settings
 from daemon.shard import Shard
 from daemon.sources.bindings import Bindings
 from daemon.sources.standard_input import NAME as STANDARD_INPUT
@@ -26,6 +28,7 @@ from daemon.version import VERSION
 logger = get_logger(__name__)
 
 CHECKPOINTS = "checkpoints.db"
+IN_HAND = "in-hand"
 
 
 def run_daemon(given: Mapping[str, Any], config: Path | None, *, once: bool) -> Exit:
@@ -39,9 +42,8 @@ def run_daemon(given: Mapping[str, Any], config: Path | None, *, once: bool) -> 
     configure(settings.log.level, settings.log.format)
     notifier = Notifier(os.environ)
     notifier.status("starting")
-    with Ledger.open(
-        settings.state_dir, clock=time.time, host=settings.host, max_findings=settings.limits.max_findings
-    ) as ledger:
+    patience = Patience(notifier, forever=not once and not is_pipe(settings))
+    with patience.until_possible(lambda: _open_ledger(settings)) as ledger:
         resources = open_resources(settings, ledger.analyses, logger.warning)
         startup.loaded()
         for key, reason in Bindings(settings.watch.bind).without_effect(settings.watch.roots):
@@ -51,8 +53,13 @@ def run_daemon(given: Mapping[str, Any], config: Path | None, *, once: bool) -> 
         if resources.notice is not None:
             logger.warning("model.unavailable", reason=resources.notice, see="sysscan-agent doctor")
         checkpoints = Checkpoints(settings.state_dir / CHECKPOINTS)
+        in_hand = InHand(settings.state_dir / IN_HAND)
         try:
-            shard = open_shard(settings, ledger, resources, checkpoints)
+            in_hand.note_crashes()
+            patience.until_possible(lambda: _count_attempt(ledger, in_hand.ended))
+            shard = patience.until_possible(
+                lambda: open_shard(settings, ledger, resources, checkpoints, in_hand=in_hand)
+            )
             logger.info(
                 "service.started",
                 version=VERSION,
@@ -67,9 +74,35 @@ def run_daemon(given: Mapping[str, Any], config: Path | None, *, once: bool) -> 
                 return _end(shard)
             asyncio.run(Service([shard], settings.metrics, notifier, Metrics()).run())
         finally:
+            in_hand.close()
             checkpoints.close()
             resources.close()
     return Exit.DONE
+
+
+def _open_ledger(settings: Settings) -> Ledger:
+    limits = settings.limits
+    return Ledger.open(
+        settings.state_dir,
+        clock=time.time,
+        host=settings.host,
+        max_findings=limits.max_findings,
+        max_scan_bytes=limits.max_scan_bytes,
+    )
+
+
+def _count_attempt(ledger: Ledger, ended: Ended | None) -> None:
+    """Count that the last process ended over a scan, if it did, before that scan is worked on again."""
+    if ended is None or ended.reason is None:
+        return
+    set_aside = ledger.work.count_attempt(ended.scan_no, ended.reason)
+    logger.error(
+        "scan.set_aside" if set_aside else "scan.ended_the_process",
+        scan_no=ended.scan_no,
+        reason=ended.reason,
+        crash=ended.crash,
+        see="ledger aside list",
+    )
 
 
 def _end(shard: Shard) -> Exit:

@@ -10,6 +10,9 @@ import orjson
 from pipeline.finding import RawFinding, ScanHeader
 from pipeline.report.records import HeaderLine, MetaLine
 
+# What decoding raises over bytes that are not those that were encoded.
+DAMAGE = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
+
 _SLOW = b"~"  # marks what only the standard library can carry: integers past 64 bits, lone surrogates, deep nesting
 _HEADER_FIELDS = tuple(f.name for f in fields(ScanHeader))
 _HEADER_TUPLES = tuple(name for name, type_ in get_type_hints(ScanHeader).items() if get_origin(type_) is tuple)
@@ -43,6 +46,11 @@ def dumps(value: Any, *, sort_keys: bool = False) -> bytes:
 
 def loads(data: bytes) -> Any:
     return json.loads(data[1:]) if data[:1] == _SLOW else orjson.loads(data)
+
+
+def weight(data: bytes) -> int:
+    """Say what stored text takes in memory: Python holds text with one wide character in it at four bytes each."""
+    return len(data) if data.isascii() else 4 * len(data)
 
 
 def encode_finding(finding: RawFinding) -> bytes:

@@ -1,6 +1,5 @@
 """The SQLite file of the ledger: opening it safely, transactions, and what its errors mean."""
 
-import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
@@ -8,10 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from daemon.ledger import schema
+from daemon.ledger.lock import setting_up
 from pipeline.errors import LedgerError, UnknownSchema
 
 FILE_NAME = "ledger.db"
 MARK_NAME = "ledger.mark"  # says that this state directory has had a ledger
+RESERVE_BYTES = 16 << 20  # left to deliveries and checkpoints on a disk that fills up; an eighth of a small one
 BUSY_TIMEOUT_S = 10.0  # another process (analyze, status) holds the write lock for milliseconds
 QUICK_CHECK_BYTES = 256 << 20  # about half a second; a larger file is left to fsck
 
@@ -35,6 +36,7 @@ class Database:
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
         self.connection = connection
+        self._files: dict[Path, tuple[int, int]] = {}  # what is open, to be told from what bears its name
 
     @classmethod
     def open(
@@ -62,7 +64,7 @@ class Database:
         try:
             if read_only:
                 return cls._open_existing(path)
-            with _setting_up(state_dir):
+            with setting_up(state_dir):
                 _refuse_lost_ledger(state_dir)
                 _touch_private(path)
                 database = cls._connect(path, read_only=False)
@@ -72,6 +74,7 @@ class Database:
                     database.close()
                     raise
                 _mark(state_dir)
+                database._hold()
                 return database
         except OSError as error:
             raise LedgerError(f"{error.filename or path}: {error.strerror}; check the state directory") from error
@@ -107,11 +110,15 @@ class Database:
 
     def _set_up(self, migrations: Mapping[int, Callable[[sqlite3.Connection], None]], check: bool) -> None:
         with self.read() as connection:
-            # auto_vacuum only takes effect before the first page is written, so it goes first.
-            for pragma in ("auto_vacuum = INCREMENTAL", "journal_mode = WAL"):
-                connection.execute(f"PRAGMA {pragma}")
+            # auto_vacuum only takes effect before the first page is written, so it goes first. It writes even where
+            # it changes nothing, and a disk without room must not keep what waits from being delivered.
+            if not connection.execute("PRAGMA page_count").fetchone()[0]:
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            connection.execute("PRAGMA journal_mode = WAL")
             for pragma in ("synchronous = FULL", "foreign_keys = ON", "temp_store = MEMORY", "trusted_schema = OFF"):
                 connection.execute(f"PRAGMA {pragma}")
+            # Where SQLite is built to overwrite what is deleted, that would take the room that deleting is to give.
+            connection.execute("PRAGMA secure_delete = FAST").fetchall()
             self._refuse_stranger()
         with self.read():
             version = self.version()
@@ -127,6 +134,7 @@ class Database:
                 raise LedgerError(damaged(self.path, finding.splitlines()[-1]))
         if version < schema.SCHEMA_VERSION:
             with self.write() as connection:
+                version = self.version()  # another process may have been faster
                 if version:
                     schema.migrate(connection, version, migrations)
                 else:
@@ -151,12 +159,19 @@ class Database:
             raise _explain(self.path, error) from error
 
     @contextmanager
-    def write(self) -> Iterator[sqlite3.Connection]:
+    def write(self, more: int = 0) -> Iterator[sqlite3.Connection]:
         """Run one durable transaction: all of it is on disk when the block has ended, or none of it.
+
+        Args:
+            more: how many bytes it will add, about; it is refused where they would take the room that it needs to
+                deliver what waits, and so to make room. Others need little, and are tried on any disk.
 
         Raises:
             LedgerError: when the disk is full or failing; nothing was stored, and the caller may try again.
         """
+        self.check_in_place()
+        if more:
+            self._require_room(more)
         connection = self.connection
         try:
             connection.execute("BEGIN IMMEDIATE")
@@ -170,8 +185,77 @@ class Database:
         except sqlite3.Error as error:
             raise _explain(self.path, error) from error
 
+    def _require_room(self, more: int) -> None:
+        """See that the disk will have room left to fold the log of SQLite into the file, and for small transactions.
+
+        A log that cannot be folded in for want of room cannot be shortened either, so once the disk is full to the
+        last byte nothing can ever be delivered.
+
+        Raises:
+            LedgerError: transient, when there is too little.
+        """
+        try:
+            disk, size = os.statvfs(self.path.parent), self.path.stat().st_size
+        except OSError:
+            return  # the transaction itself will say what is wrong
+        with self.read() as connection:
+            (pages,) = connection.execute("PRAGMA page_count").fetchone()
+            (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
+            (unused,) = connection.execute("PRAGMA freelist_count").fetchone()
+        total, free = disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize
+        reserve = min(RESERVE_BYTES, total // 8)
+        unfolded = max(0, pages * page_bytes - size)
+        grown = max(0, more - unused * page_bytes)
+        if total and free < reserve + unfolded + more + grown:  # it is written to the log first, then to the file
+            raise LedgerError(
+                f"{self.path}: the disk is full but for what is needed to deliver what waits ({free:,} bytes); free "
+                "some space, nothing that was committed is lost",
+                transient=True,
+            )
+
+    def check_in_place(self) -> None:
+        """See that the files that are open are those that bear their names; three calls of `stat`.
+
+        SQLite goes on without a word in a file that was removed, and what it stores there is gone with the process.
+
+        Raises:
+            LedgerError: when one was removed, or another one lies in its place.
+        """
+        for path, opened in self._files.items():
+            found = _identity(path)
+            if found != opened:
+                what = "was removed" if found is None else "was replaced by another file"
+                raise LedgerError(
+                    f"{path}: {what} under the running program, which cannot store anything any more; put it back or "
+                    f"restore a backup, or remove {MARK_NAME} too to begin anew (reports that are still there will be "
+                    "read and emitted again), and start again"
+                )
+        for path in self._names()[len(self._files) :] if self._files else ():  # made by the first transaction
+            found = _identity(path)
+            if found is None:
+                break
+            self._files[path] = found
+
+    def _hold(self) -> None:
+        """Remember which files these are; the log of SQLite and its index come with the first transaction."""
+        found = _identity(self.path)
+        if found is not None:
+            self._files[self.path] = found
+
+    def _names(self) -> list[Path]:
+        return [self.path, *(self.path.with_name(self.path.name + suffix) for suffix in ("-wal", "-shm"))]
+
     def close(self) -> None:
         self.connection.close()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Say which file bears a name now, or None where there is none (or none that we may see)."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def damaged(path: Path, what: str) -> str:
@@ -192,18 +276,6 @@ def _explain(path: Path, error: sqlite3.Error) -> LedgerError:
     if name.startswith("SQLITE_IOERR"):
         return LedgerError(f"{path}: the disk is failing ({error}, {name}); check it with `dmesg`", transient=True)
     return LedgerError(f"{path}: {error} ({name or type(error).__name__}); run `sysscan-agent ledger fsck`")
-
-
-@contextmanager
-def _setting_up(state_dir: Path) -> Iterator[None]:
-    """Let one process at a time create or migrate: `analyze` may meet a starting daemon in an empty directory."""
-    state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _refuse_lost_ledger(state_dir: Path) -> None:

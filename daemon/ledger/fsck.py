@@ -187,7 +187,7 @@ def _scans(connection: Connection) -> Iterator[str]:
             for (finding,) in connection.execute("SELECT finding FROM inbox WHERE scan = ?", (scan,)):
                 codec.decode_finding(finding)
             said = None if header is None else codec.decode_header(header)
-        except (ValueError, TypeError) as error:
+        except codec.DAMAGE as error:
             yield f"scan row {scan}: cannot be decoded: {error}"
             continue
         if said is not None and said.emitted != emitted:

@@ -1,7 +1,8 @@
 """The ledger's side of admission: inputs, documents and lines."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from sqlite3 import Connection
 
 from daemon.ledger import codec, scans
@@ -9,11 +10,16 @@ from daemon.ledger.database import Database
 from daemon.ledger.places import Place
 from daemon.ledger.quarantine import NOT_FINDINGS, store_reject
 from daemon.ledger.store import Clock, Store
-from daemon.ledger.stream import StreamAdmission
+from daemon.ledger.stream import Bounds, ContextDamaged, StreamAdmission
+from daemon.log import get_logger
 from daemon.ports.inputs import Admitted, Input
 from pipeline.errors import LedgerError
 from pipeline.finding import ParsedReport, Reject
-from pipeline.report.records import StreamRecord
+from pipeline.report.records import MetaLine, StreamRecord
+
+logger = get_logger(__name__)
+
+_ADMITTED_BYTES = 256 << 10  # by one transaction: a chunk of a stream, or a usual document
 
 COLUMNS = "i.input_id, i.kind, i.name, i.position, i.reread, i.open_scan"
 
@@ -22,15 +28,20 @@ class InputStore(Store):
     """Implements `daemon.ports.inputs.Inputs`."""
 
     def __init__(
-        self, database: Database, clock: Clock, host: str | None = None, max_findings: int | None = None
+        self,
+        database: Database,
+        clock: Clock,
+        host: str | None = None,
+        max_findings: int | None = None,
+        max_scan_bytes: int | None = None,
     ) -> None:
         """Args:
         host: whose scan it is when the report does not say.
-        max_findings: of one scan of a stream; None is no bound.
+        max_findings, max_scan_bytes: of one scan of a stream; None is no bound.
         """
         super().__init__(database, clock)
         self._host = host
-        self._max_findings = max_findings
+        self._bounds = Bounds(max_findings, max_scan_bytes)
 
     def known(self, kind: str) -> list[Input]:
         """Give the inputs of a kind that have not been dropped, in the order in which they were added."""
@@ -48,7 +59,7 @@ class InputStore(Store):
 
     def drop(self, input_id: int) -> None:
         """Forget an input; its open scan is closed as incomplete. What its name has shown stays known."""
-        with self._database.write() as connection:
+        with self._mended(input_id), self._database.write() as connection:
             self._close(connection, input_id)
             row = connection.execute("SELECT kind, name FROM inputs WHERE input_id = ?", (input_id,)).fetchone()
             if row is not None:
@@ -64,7 +75,7 @@ class InputStore(Store):
         host_key: str | None = None,
     ) -> Admitted:
         """Take a whole document; `reports` is empty where nothing of it could be used."""
-        with self._database.write() as connection:
+        with self._database.write(more=_ADMITTED_BYTES) as connection:
             self._require(connection, source)
             now = self._now()
             scans_new = findings_new = scans_old = findings_old = quarantined = 0
@@ -96,13 +107,13 @@ class InputStore(Store):
         Where `source` says that it is read anew, its open scan is closed, and the scans that it has shown may be shown
         again, as redeliveries.
         """
-        with self._database.write() as connection:
+        with self._mended(source.input_id), self._database.write(more=_ADMITTED_BYTES) as connection:
             self._require(connection, source)
             connection.execute(
                 "UPDATE inputs SET host_key = ? WHERE input_id = ?",
                 (None if host_key is None else codec.text(host_key), source.input_id),
             )
-            stream = StreamAdmission(connection, source, self._now(), host_key, self._host, self._max_findings)
+            stream = StreamAdmission(connection, source, self._now(), host_key, self._host, self._bounds)
             if source.anew:
                 connection.execute("UPDATE inputs SET reread = 0 WHERE input_id = ?", (source.input_id,))
                 stream.begin_anew()
@@ -114,8 +125,40 @@ class InputStore(Store):
 
     def close_scan(self, input_id: int) -> None:
         """Close the open scan of a stream; does nothing where none is open."""
-        with self._database.write() as connection:
+        with self._mended(input_id), self._database.write() as connection:
             self._close(connection, input_id)
+
+    @contextmanager
+    def _mended(self, input_id: int) -> Iterator[None]:
+        """Go on where the header lines that are kept of an input cannot be read: with its host and nothing else.
+
+        Such a scan is a continuation, and never complete.
+
+        Raises:
+            LedgerError: transient, when that was so; the next attempt goes on.
+        """
+        try:
+            yield
+        except ContextDamaged as error:
+            with self._database.write() as connection:
+                name, scan = connection.execute(
+                    "SELECT name, open_scan FROM inputs WHERE input_id = ?", (input_id,)
+                ).fetchone()
+                host = connection.execute(
+                    "SELECT host FROM scans WHERE input_id = ? AND host_source = 'report' ORDER BY scan DESC LIMIT 1",
+                    (input_id,),
+                ).fetchone()
+                meta = None if host is None else MetaLine({"type": "meta", "hostname": host[0]}, b"")
+                connection.execute(
+                    "UPDATE inputs SET context = ? WHERE input_id = ?", (codec.encode_header_lines(meta, []), input_id)
+                )
+                if scan is not None:
+                    connection.execute("UPDATE scans SET emitted = NULL, continued = 1 WHERE scan = ?", (scan,))
+            path = os.fsdecode(name)
+            logger.error("input.context_damaged", source=path, error=str(error), advice="its scan goes on incomplete")
+            raise LedgerError(
+                f"{path}: the header of its scan is damaged in the ledger; the scan goes on, incomplete", transient=True
+            ) from error
 
     def _require(self, connection: Connection, source: Input) -> None:
         if connection.execute("SELECT 1 FROM inputs WHERE input_id = ?", (source.input_id,)).fetchone() is None:
@@ -129,7 +172,7 @@ class InputStore(Store):
         if row is None:
             return
         source = input_of(row[:-1])
-        stream = StreamAdmission(connection, source, self._now(), row[-1], self._host, self._max_findings)
+        stream = StreamAdmission(connection, source, self._now(), row[-1], self._host, self._bounds)
         stream.close()
         stream.finish()
 
@@ -156,14 +199,20 @@ class InputStore(Store):
             n = len(known)
         scan = scans.open_scan(connection, source, now)
         scans.set_header(connection, scan, header, host, host_source)
-        connection.executemany(
-            "INSERT INTO inbox (scan, seq, finding) VALUES (?, ?, ?)",
-            ((scan, seq, codec.encode_finding(finding)) for seq, finding in enumerate(report.findings)),
-        )
+        taken = 0
+
+        def rows() -> Iterator[tuple[int, int, bytes]]:
+            nonlocal taken
+            for seq, finding in enumerate(report.findings):
+                encoded = codec.encode_finding(finding)
+                taken += codec.weight(encoded)
+                yield scan, seq, encoded
+
+        connection.executemany("INSERT INTO inbox (scan, seq, finding) VALUES (?, ?, ?)", rows())
         rejected = sum(reject.reason not in NOT_FINDINGS for reject in report.rejects)
         connection.execute(
-            "UPDATE scans SET findings = ?, rejected = ?, complete = ? WHERE scan = ?",
-            (len(report.findings), rejected, report.complete, scan),
+            "UPDATE scans SET findings = ?, rejected = ?, bytes = ?, complete = ? WHERE scan = ?",
+            (len(report.findings), rejected, taken, report.complete, scan),
         )
         if is_stream:
             scans.number_stream(connection, scan, place, source.input_id, scans.header_hash(header))

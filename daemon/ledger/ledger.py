@@ -1,5 +1,6 @@
 """The ledger as one object: opening, upkeep and reports on itself."""
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +11,7 @@ from typing import Any
 
 from daemon.ledger import schema
 from daemon.ledger.analyses import AnalysisCache
+from daemon.ledger.aside import AsideStore
 from daemon.ledger.baseline import BaselineStore
 from daemon.ledger.database import BUSY_TIMEOUT_S, Database
 from daemon.ledger.files import FileStore
@@ -24,6 +26,9 @@ from daemon.ledger.work import WorkStore
 from pipeline.errors import LedgerError
 
 _PRUNE_ROWS = 2_000  # 5 MB of lines, some 40 ms
+_FEW_ROWS = 100  # where there is hardly room to write down that they are gone
+_FEW_PAGES = 100
+_ROUNDS = 20
 _VACUUM_PAGES = 1_000  # 4 MB, some 20 ms: upkeep must never hold the event loop for long
 
 
@@ -53,6 +58,7 @@ class Ledger:
         work: closed scans, and what becomes of them.
         outbox: what waits for the sinks.
         quarantine: what could not be used.
+        aside: scans that are not worked on until a person says so.
         baseline: what the earlier scans of a host said.
         analyses: answers that need not be asked for again.
         records: finished scans.
@@ -66,14 +72,16 @@ class Ledger:
         lock: StateLock | None = None,
         host: str | None = None,
         max_findings: int | None = None,
+        max_scan_bytes: int | None = None,
     ) -> None:
         """Args: `lock`: given back when the ledger is closed; the others are those of `open`."""
         self.database = database
-        self.inputs = InputStore(database, clock, host, max_findings)
+        self.inputs = InputStore(database, clock, host, max_findings, max_scan_bytes)
         self.files = FileStore(database, clock)
         self.work = WorkStore(database, clock)
         self.outbox = OutboxStore(database, clock)
         self.quarantine = QuarantineStore(database, clock)
+        self.aside = AsideStore(database, clock)
         self.baseline = BaselineStore(database, clock)
         self.analyses = AnalysisCache(database, clock)
         self.records = RecordStore(database, clock)
@@ -88,6 +96,7 @@ class Ledger:
         clock: Clock,
         host: str | None = None,
         max_findings: int | None = None,
+        max_scan_bytes: int | None = None,
         read_only: bool = False,
         exclusive: bool = True,
         migrations: Mapping[int, Callable[[Connection], None]] = schema.MIGRATIONS,
@@ -97,7 +106,8 @@ class Ledger:
         Args:
             clock: seconds since the epoch.
             host: the `--host` option: whose scan it is when the report does not say.
-            max_findings: of one scan of a stream, `limits.max_findings`; None, for who takes nothing in, is no bound.
+            max_findings, max_scan_bytes: of one scan of a stream, as in `limits`; None, for who takes nothing in, is
+                no bound.
             read_only: for looking (`status`, `fsck`, `quarantine list`) beside a daemon; takes no lock.
             exclusive: own the state directory, as the daemon does. `analyze` does not: it shares the cache.
 
@@ -119,7 +129,7 @@ class Ledger:
             if lock is not None:
                 lock.release()
             raise
-        return cls(database, clock, lock=lock, host=host, max_findings=max_findings)
+        return cls(database, clock, lock=lock, host=host, max_findings=max_findings, max_scan_bytes=max_scan_bytes)
 
     def close(self) -> None:
         """Close the file, then give the lock back."""
@@ -135,6 +145,14 @@ class Ledger:
     ) -> None:
         self.close()
 
+    def check_in_place(self) -> None:
+        """See that nobody took the file away under us; cheap enough for every second.
+
+        Raises:
+            LedgerError: when somebody did; nothing that would be stored would stay.
+        """
+        self.database.check_in_place()
+
     def idle(self) -> bool:
         """Do one bounded piece of upkeep: prune, give pages back to the file system, fold the WAL into the file.
 
@@ -142,27 +160,49 @@ class Ledger:
             True when there is more to do, so that the caller may call again before it goes to sleep.
         """
         pruned = self.outbox.prune(_PRUNE_ROWS) + self.analyses.prune(_PRUNE_ROWS) + self.quarantine.prune(_PRUNE_ROWS)
+        return self._give_back() > 0 or pruned > 0
+
+    def make_room(self) -> None:
+        """Give back to a full disk what is no longer needed, as far as it lets us.
+
+        The WAL goes first: it is folded into room that no other transaction may take. To delete rows needs some of
+        what that gives, and so does shrinking the file.
+        """
+        with contextlib.suppress(LedgerError):
+            self._fold()
+            self.outbox.prune(_FEW_ROWS)
+            self._fold()
+            for _ in range(_ROUNDS):
+                if not self._give_back(_FEW_PAGES):
+                    break
+
+    def _give_back(self, pages: int = _VACUUM_PAGES) -> int:
+        """Shrink the file by some free pages, and fold the WAL into it; returns how many are still free."""
         with self.database.read() as connection:
             # The pragma frees one page a step; `execute` steps once, a script until it is done.
-            connection.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
-            (free,) = connection.execute("PRAGMA freelist_count").fetchone()
-            # A reader beside us may hold the WAL; then the next call folds it in, so do not stand and wait.
-            connection.execute("PRAGMA busy_timeout = 0")
+            connection.executescript(f"PRAGMA incremental_vacuum({pages})")
+            free: int = connection.execute("PRAGMA freelist_count").fetchone()[0]
+        self._fold()
+        return free
+
+    def _fold(self) -> None:
+        """Fold the WAL into the file; a reader beside us may hold it, then the next call does."""
+        with self.database.read() as connection:
+            connection.execute("PRAGMA busy_timeout = 0")  # so do not stand and wait
             try:
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             finally:
                 connection.execute(f"PRAGMA busy_timeout = {round(BUSY_TIMEOUT_S * 1000)}")
-        return pruned > 0 or free > 0
 
     def waiting(self) -> Waiting:
         """Say what waits for analysis; cheap enough for every second."""
         with self.database.read() as connection:
             findings, closed, oldest = connection.execute(
                 "SELECT coalesce(sum(findings), 0), coalesce(sum(findings) FILTER (WHERE state = 'closed'), 0),"
-                " min(opened_at) FROM scans WHERE state <> 'done'"
+                " min(opened_at) FROM scans WHERE state <> 'done' AND aside IS NULL"
             ).fetchone()
         age_s = 0.0
-        if oldest is not None:
+        with contextlib.suppress(TypeError, ValueError):  # none waits, or its time is damaged, as fsck says
             age_s = max(0.0, self._clock() - datetime.fromisoformat(oldest).timestamp())
         return Waiting(findings, closed, age_s)
 
@@ -184,7 +224,8 @@ class Ledger:
                 "schema_version": self.database.version(),
                 "files": count("SELECT count(*) FROM files"),
                 "scans_open": count("SELECT count(*) FROM scans WHERE state = 'open'"),
-                "scans_waiting": count("SELECT count(*) FROM scans WHERE state = 'closed'"),
+                "scans_waiting": count("SELECT count(*) FROM scans WHERE state = 'closed' AND aside IS NULL"),
+                "scans_set_aside": self.aside.count(),
                 "scans_done": count("SELECT count(*) FROM scans WHERE state = 'done'"),
                 "findings_in_inbox": count("SELECT coalesce(sum(findings), 0) FROM scans WHERE state <> 'done'"),
                 "batches_waiting": count("SELECT count(*) FROM batches WHERE NOT done"),

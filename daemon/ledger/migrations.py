@@ -65,6 +65,18 @@ def to_3(connection: Connection) -> None:
     _fill_places(connection)
 
 
+def to_4(connection: Connection) -> None:
+    """Count what the findings of a scan take, and how often a process ended over it."""
+    for statement in (
+        "ALTER TABLE scans ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE scans ADD COLUMN attempt INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE scans ADD COLUMN aside TEXT",
+        "UPDATE scans SET bytes = (SELECT coalesce(sum(length(finding)), 0) FROM inbox WHERE inbox.scan = scans.scan)"
+        " WHERE state <> 'done'",
+    ):
+        connection.execute(statement)
+
+
 def _fill_places(connection: Connection) -> None:
     marks: dict[bytes, dict[str, int]] = {}
     for source, host, number in connection.execute(

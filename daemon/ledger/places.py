@@ -17,6 +17,10 @@ import os
 from collections.abc import Collection
 from sqlite3 import Connection
 
+from daemon.log import get_logger
+
+logger = get_logger(__name__)
+
 MAX_HOSTS = 1_000  # remembered of one name; of the one whose latest scan is oldest the least is lost
 
 
@@ -108,7 +112,16 @@ class Place:
         row = self._connection.execute(
             "SELECT owner, before, base, marks FROM places WHERE kind = ? AND name = ?", self._key
         ).fetchone()
-        return None if row is None else (row[0], json.loads(row[1]), json.loads(row[2]), json.loads(row[3]))
+        if row is None:
+            return None
+        try:
+            before, base, marks = (json.loads(text) for text in row[1:])
+            if isinstance(before, list) and isinstance(base, dict) and isinstance(marks, dict):
+                return row[0], before, base, marks
+        except ValueError:
+            pass
+        logger.error("place.damaged", source=os.fsdecode(self._key[1]), advice="what it shows next is taken for known")
+        return row[0], [], {}, {}
 
     def _store(self, owner: int, before: list[int], base: dict[str, int], marks: dict[str, int]) -> None:
         self._connection.execute(

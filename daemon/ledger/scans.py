@@ -25,19 +25,31 @@ from pipeline.classes.scan import HostSource
 from pipeline.finding import ScanHeader
 
 UNKNOWN_HOST = "unknown"
+# What a host is called that nobody has named: by distributions, by the kernel, and by our own output.
+NO_HOST = frozenset(
+    {
+        "localhost", "localhost.localdomain", "localhost4", "localhost4.localdomain4", "localhost6",
+        "localhost6.localdomain6", "(none)", "127.0.0.1", "::1", UNKNOWN_HOST,
+    }
+)  # fmt: skip
 _FETCH = 1000
 
 
 def resolve_host(header: ScanHeader, host_key: str | None, option: str | None) -> tuple[str, HostSource]:
-    """Say whose scan it is. A host that the place stands for binds: what the report claims is only a claim."""
+    """Say whose scan it is. A host that the place stands for binds: what the report claims is only a claim.
+
+    A name that every host has for itself names none: it is shown, but nobody knows whose scan it is, so it is compared
+    with no other, and resolves nothing.
+    """
     claimed = header.host or None
     if host_key:
         return codec.text(host_key), "report" if claimed == host_key else "key"
-    if claimed:
+    names_one = claimed is not None and claimed.casefold().rstrip(".") not in NO_HOST
+    if claimed and names_one:
         return codec.text(claimed), "report"
     if option:
         return codec.text(option), "option"
-    return UNKNOWN_HOST, "unknown"
+    return codec.text(claimed) if claimed else UNKNOWN_HOST, "unknown"
 
 
 def header_hash(header: ScanHeader) -> str:

@@ -6,7 +6,7 @@ from sqlite3 import Connection
 from daemon.ledger import migrations, settling
 from pipeline.errors import UnknownSchema
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 APPLICATION_ID = 0x53534C47  # "SSLG", in the file's header, so that a stranger's database is not taken for ours
 
 # Names (paths) are bytes as the file system has them. `scan` is the row of a scan from its first line on; `scan_no` is
@@ -48,6 +48,9 @@ CREATE TABLE scans (
   emitted INTEGER,
   findings INTEGER NOT NULL DEFAULT 0,
   rejected INTEGER NOT NULL DEFAULT 0,
+  bytes INTEGER NOT NULL DEFAULT 0,               -- of its findings, as `codec.weight` counts them
+  attempt INTEGER NOT NULL DEFAULT 0,             -- how often a process ended over it, and nothing was done since
+  aside TEXT,                                     -- why it is not worked on, until a person says so
   complete INTEGER NOT NULL DEFAULT 0,
   continued INTEGER NOT NULL DEFAULT 0,           -- goes on after the end of another scan of its input
   opened_at TEXT NOT NULL,                        -- pinned ingest time
@@ -174,7 +177,11 @@ CREATE TABLE counters (
 """
 
 # From the version in the key to the next one; each runs inside the transaction that raises the version.
-MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {1: settling.make_tables, 2: migrations.to_3}
+MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {
+    1: settling.make_tables,
+    2: migrations.to_3,
+    3: migrations.to_4,
+}
 
 
 def create(connection: Connection) -> None:

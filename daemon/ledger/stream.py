@@ -2,12 +2,12 @@
 
 A scan begins at a `meta` line; findings, or a summary, that come without one begin a scan of their own. Lines up to the
 first finding are the header. A scan ends when it has the announced number of findings, at the next `meta` line, when
-the source says so, or when it has as many findings as one report may have. Findings that follow a scan which has ended
-(more than announced, or after the deadline) begin a continuation: a scan with the same header, noted as `continued`,
-never complete.
+the source says so, or when it has as many findings, or bytes of them, as one scan may have. Findings that follow a scan
+which has ended (more than announced, or after the deadline) begin a continuation: a scan with the same header, noted as
+`continued`, never complete.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from sqlite3 import Connection
 
 from daemon.ledger import codec, scans
@@ -19,7 +19,24 @@ from pipeline.report.records import BadLine, FindingLine, HeaderLine, MetaLine, 
 from pipeline.report.stream import stream_header
 
 MAX_HEADER_LINES = 10_000  # they are kept together until the scan ends
+MAX_HEADER_BYTES = 4 << 20  # of all of them: ten times those of the largest real report
 _FLUSH = 5000
+
+
+class ContextDamaged(Exception):
+    """Raised when the header lines kept of an input's latest scan cannot be read."""
+
+    def __init__(self, input_id: int, reason: str) -> None:
+        super().__init__(reason)
+        self.input_id = input_id
+
+
+@dataclass(slots=True, frozen=True)
+class Bounds:
+    """What one scan may hold, None for no bound; `max_bytes` as `codec.weight` counts them."""
+
+    max_findings: int | None = None
+    max_bytes: int | None = None
 
 
 class StreamAdmission:
@@ -32,7 +49,7 @@ class StreamAdmission:
         now: str,
         host_key: str | None,
         host_option: str | None,
-        max_findings: int | None,
+        bounds: Bounds,
     ) -> None:
         self._connection = connection
         self._source = source
@@ -40,9 +57,10 @@ class StreamAdmission:
         self._now = now
         self._host_key = host_key
         self._host_option = host_option
-        self._max_findings = max_findings
+        self._bounds = bounds
         self._meta: MetaLine | None = None
         self._headers: list[HeaderLine] = []
+        self._header_bytes = 0
         self._scan: int | None = None
         self._header_read = False  # of the open scan
         self._continued = False
@@ -51,6 +69,7 @@ class StreamAdmission:
         self._host: str | None = None  # whose scan it is, and what its header hashes to, as first read
         self._header_hash: str | None = None
         self._findings = 0
+        self._bytes = 0
         self._rejected = 0
         self._had_scan = False  # `_meta` and `_headers` are those of a scan that ended
         self._buffer: list[tuple[int, int, bytes]] = []
@@ -68,8 +87,10 @@ class StreamAdmission:
                 self._fix_header()
             scan = self._scan
             assert scan is not None
-            self._buffer.append((scan, self._findings, codec.encode_finding(record.finding)))
+            encoded = codec.encode_finding(record.finding)
+            self._buffer.append((scan, self._findings, encoded))
             self._findings += 1
+            self._bytes += codec.weight(encoded)
             self._new_findings += not self._held
             if self._findings == self._emitted or self._is_full():
                 self.close()
@@ -130,31 +151,40 @@ class StreamAdmission:
             "SELECT context, open_scan FROM inputs WHERE input_id = ?", (self._source.input_id,)
         ).fetchone()
         if context is not None:
-            self._meta, self._headers = codec.decode_header_lines(context)
+            self._meta, self._headers = self._header_lines(context)
+            self._header_bytes = sum(len(line.line) for line in self._headers)
             self._had_scan = scan is None
         if scan is None:
             return
         self._scan = scan
-        self._findings, self._rejected, self._emitted, self._host, self._header_hash, held, self._continued = (
-            self._connection.execute(
-                "SELECT findings, rejected, emitted, host, header_hash, n IS NULL, continued FROM scans WHERE scan = ?",
-                (scan,),
-            ).fetchone()
-        )
+        row = self._connection.execute(
+            "SELECT findings, bytes, rejected, emitted, host, header_hash, n IS NULL, continued FROM scans"
+            " WHERE scan = ?",
+            (scan,),
+        ).fetchone()
+        self._findings, self._bytes, self._rejected, self._emitted = row[:4]
+        self._host, self._header_hash, held, self._continued = row[4:]
         self._header_read = self._header_hash is not None
         self._held = bool(held) and self._header_read
+
+    def _header_lines(self, context: bytes) -> tuple[MetaLine | None, list[HeaderLine]]:
+        try:
+            return codec.decode_header_lines(context)
+        except codec.DAMAGE as error:
+            raise ContextDamaged(self._source.input_id, str(error)) from error
 
     def _open(self, *, continued: bool) -> None:
         self._scan = scans.open_scan(self._connection, self._source, self._now, continued=continued)
         self._header_read = self._held = False
         self._continued = continued
         self._emitted = self._host = self._header_hash = None
-        self._findings = 0
+        self._findings = self._bytes = 0
         self._rejected = 0
         self._had_scan = False
 
     def _forget_header(self) -> None:
         self._meta, self._headers, self._had_scan = None, [], False
+        self._header_bytes = 0
 
     def _fix_header(self, *, ended: bool = False) -> None:
         """Fix what the scan's header says and with it whose scan it is.
@@ -190,8 +220,12 @@ class StreamAdmission:
             self._reject(Reject("unknown_record", f"a {line.kind} line after its scan", excerpt=line.line), offset)
         elif len(self._headers) >= MAX_HEADER_LINES:
             self._reject(Reject("too_large", f"more than {MAX_HEADER_LINES} header lines", excerpt=line.line), offset)
+        elif self._header_bytes + len(line.line) > MAX_HEADER_BYTES:
+            detail = f"more than {MAX_HEADER_BYTES} bytes of header lines"
+            self._reject(Reject("too_large", detail, excerpt=line.line), offset)
         else:
             self._headers.append(line)
+            self._header_bytes += len(line.line)
             # The last line of a header: a scan without findings ends here.
             if (
                 line.kind == "summary_extension"
@@ -210,7 +244,8 @@ class StreamAdmission:
             self._rejected += 1
 
     def _is_full(self) -> bool:
-        return self._max_findings is not None and self._findings >= self._max_findings
+        most, most_bytes = self._bounds.max_findings, self._bounds.max_bytes
+        return (most is not None and self._findings >= most) or (most_bytes is not None and self._bytes >= most_bytes)
 
     def _flush(self) -> None:
         if self._buffer:
@@ -219,5 +254,6 @@ class StreamAdmission:
 
     def _store_counts(self) -> None:
         self._connection.execute(
-            "UPDATE scans SET findings = ?, rejected = ? WHERE scan = ?", (self._findings, self._rejected, self._scan)
+            "UPDATE scans SET findings = ?, bytes = ?, rejected = ? WHERE scan = ?",
+            (self._findings, self._bytes, self._rejected, self._scan),
         )

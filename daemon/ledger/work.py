@@ -5,15 +5,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from sqlite3 import Connection
 
-from daemon.ledger import codec, settling
+from daemon.ledger import aside, codec, settling
 from daemon.ledger.baseline import read_baseline, write_baseline
 from daemon.ledger.records import forget_old_records
 from daemon.ledger.store import Store
 from daemon.ports.work import BaselineRow, Batch, ClosedScan
-from pipeline.errors import LedgerError
+from pipeline.errors import LedgerError, ScanDamaged
 from pipeline.finding import RawFinding
 
 MAX_BATCHES = 10_000  # of one scan, to be planned in one short transaction
+BATCH_BYTES = 4 << 20  # of the findings of one batch, on average: its lines are held together
 
 
 class WorkStore(Store):
@@ -23,41 +24,76 @@ class WorkStore(Store):
         with self._database.read() as connection:
             row = connection.execute(
                 "SELECT scan_no, scan_id, host, host_source, source, header, complete, findings, rejected, as_of,"
-                " opened_at FROM scans WHERE state = 'closed' ORDER BY scan_no LIMIT 1"
+                " opened_at, bytes, EXISTS (SELECT 1 FROM scans d WHERE d.host = s.host AND d.scan_no > s.scan_no"
+                " AND d.state = 'done')"
+                " FROM scans s WHERE state = 'closed' AND aside IS NULL ORDER BY scan_no LIMIT 1"
             ).fetchone()
         if row is None:
             return None
-        scan_no, scan_id, host, host_source, source, header, complete, findings, rejected, as_of, received = row
+        scan_no, scan_id, host, host_source, source, header, complete, findings, rejected, as_of, *more = row
+        received, taken, late = more
+        try:
+            said = codec.decode_header(header)
+        except codec.DAMAGE as error:
+            raise _damaged(scan_no, os.fsdecode(source), f"its header cannot be read: {error}") from error
         return ClosedScan(
             scan_no=scan_no,
             scan_id=scan_id,
             host=host,
             host_source=host_source,
             source=os.fsdecode(source),
-            header=codec.decode_header(header),
+            header=said,
             complete=bool(complete),
             findings=findings,
             rejected=rejected,
             as_of=as_of,
             received=received,
+            bytes=taken,
+            late=bool(late),
         )
+
+    def set_aside(self, scan_no: int, reason: str) -> None:
+        with self._database.write() as connection:
+            _scan(connection, scan_no)
+            aside.set_aside(connection, scan_no, reason)
+
+    def count_attempt(self, scan_no: int, reason: str) -> bool:
+        with self._database.write() as connection:
+            return aside.count_attempt(connection, scan_no, reason)
 
     def findings(self, scan_no: int, first: int = 0, limit: int = -1) -> list[RawFinding]:
         """Give the findings of a scan from the position `first` on, in report order; a negative `limit` is none."""
         with self._database.read() as connection:
-            scan = _scan(connection, scan_no)
+            scan, name, total, state = connection.execute(
+                "SELECT scan, source, findings, state FROM scans WHERE scan = ?", (_scan(connection, scan_no),)
+            ).fetchone()
+            source = os.fsdecode(name)
             rows = connection.execute(
-                "SELECT finding FROM inbox WHERE scan = ? AND seq >= ? ORDER BY seq LIMIT ?", (scan, first, limit)
+                "SELECT seq, finding FROM inbox WHERE scan = ? AND seq >= ? ORDER BY seq LIMIT ?", (scan, first, limit)
             ).fetchall()
-        return [codec.decode_finding(finding) for (finding,) in rows]
+        found: list[RawFinding] = []
+        for seq, finding in rows:
+            try:
+                if seq != first + len(found):
+                    raise ValueError(f"{first + len(found)} is missing")
+                found.append(codec.decode_finding(finding))
+            except codec.DAMAGE as error:
+                raise _damaged(scan_no, source, f"finding {seq} cannot be read: {error}") from error
+        is_end = limit < 0 or len(found) < limit
+        if is_end and state == "closed" and first + len(found) != total:
+            raise _damaged(scan_no, source, f"{first + len(found)} of {total} findings are there")
+        return found
 
     def plan(self, scan_no: int, size: int) -> list[Batch]:
         if size < 1:
             raise ValueError(f"out of range: {size=}")
         with self._database.write() as connection:
-            scan, state, findings, planned = connection.execute(
-                "SELECT scan, state, findings, batch_size FROM scans WHERE scan = ?", (_scan(connection, scan_no),)
+            scan, state, findings, taken, planned = connection.execute(
+                "SELECT scan, state, findings, bytes, batch_size FROM scans WHERE scan = ?",
+                (_scan(connection, scan_no),),
             ).fetchone()
+            if taken > BATCH_BYTES:
+                size = min(size, max(1, BATCH_BYTES * findings // taken))
             size = max(size, -(-findings // MAX_BATCHES))
             if planned is None and state == "closed":
                 connection.execute("UPDATE scans SET batch_size = ? WHERE scan = ?", (size, scan))
@@ -88,14 +124,14 @@ class WorkStore(Store):
         """
         if len(rows) != batch.last - batch.first:
             raise ValueError(f"batch {batch.batch_id}: {len(rows)} lines for {batch.last - batch.first} findings")
-        with self._database.write() as connection:
+        with self._database.write(more=sum(len(row[3]) for row in rows)) as connection:
             found = connection.execute(
                 "SELECT scan, first, last, done FROM batches WHERE batch_id = ?", (batch.batch_id,)
             ).fetchone()
             if found is None:
                 if self._is_done(connection, batch.scan_no):
                     return
-                raise LedgerError(f"batch {batch.batch_id} of scan {batch.scan_no} is not in the ledger")
+                raise _damaged(batch.scan_no, "", f"its batch {batch.batch_id} is not there")
             scan, first, last, done = found
             if done:
                 return
@@ -105,11 +141,12 @@ class WorkStore(Store):
                 "INSERT OR IGNORE INTO keys (scan, key) VALUES (?, ?)", ((scan, row[0]) for row in rows)
             ).rowcount
             if added != len(rows):
-                raise LedgerError(f"scan {batch.scan_no}: a dedupe key occurs twice; please report this as a fault")
+                raise _damaged(batch.scan_no, "", "a dedupe key occurs twice; please report this as a fault")
             connection.executemany(
                 "INSERT INTO outbox (kind, key, level, changed, line) VALUES ('finding', ?, ?, ?, ?)", rows
             )
             connection.execute("UPDATE batches SET done = 1 WHERE batch_id = ?", (batch.batch_id,))
+            connection.execute("UPDATE scans SET attempt = 0 WHERE scan = ? AND attempt > 0", (scan,))
 
     def finish_scan(
         self,
@@ -137,7 +174,7 @@ class WorkStore(Store):
                 "SELECT coalesce(sum(last - first), 0) FROM batches WHERE scan = ? AND done", (row,)
             ).fetchone()
             if covered != findings:
-                raise LedgerError(f"scan {scan.scan_no}: {covered} of {findings} findings are committed")
+                raise _damaged(scan.scan_no, scan.source, f"{covered} of {findings} findings are committed")
             write_baseline(connection, scan.host, profile, baseline, gone)
             connection.execute(
                 "INSERT INTO outbox (kind, key, level, changed, line) VALUES ('scan', ?, 'info', 1, ?)",
@@ -179,6 +216,11 @@ class WorkStore(Store):
     def _is_done(self, connection: Connection, scan_no: int) -> bool:
         row = connection.execute("SELECT state FROM scans WHERE scan_no = ?", (scan_no,)).fetchone()
         return row is not None and row[0] == "done"
+
+
+def _damaged(scan_no: int, source: str, what: str) -> ScanDamaged:
+    whence = f" of {source}" if source else ""
+    return ScanDamaged(scan_no, f"scan {scan_no}{whence}: damaged in the ledger ({what})")
 
 
 def _scan(connection: Connection, scan_no: int) -> int:

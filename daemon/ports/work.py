@@ -17,10 +17,15 @@ class ClosedScan(ScanContext):
     Attributes:
         source: name of the input, such as the path of a file, or ``-`` for standard input.
         findings: how many there are.
+        bytes: what they take as they are kept; text that is not ASCII counts fourfold, as in memory.
+        late: scans of its host that were closed after it are done already, so that it is compared with nothing and
+            changes no baseline. It was set aside, and a person had it tried again.
     """
 
     source: str
     findings: int
+    bytes: int = 0
+    late: bool = False
 
 
 @dataclass(slots=True, frozen=True)
@@ -55,14 +60,30 @@ class Work(Protocol):
     """Closed scans, in the order of closing, and what becomes of them."""
 
     def next_scan(self) -> ClosedScan | None:
-        """Give the oldest closed scan that is not done."""
+        """Give the oldest closed scan that is neither done nor set aside.
+
+        Here and below:
+
+        Raises:
+            ScanDamaged: when what is kept of a scan cannot be read; `set_aside` it, and go on.
+        """
+
+    def set_aside(self, scan_no: int, reason: str) -> None:
+        """Take a scan out of the way, durably, until a person has it tried again; what is kept of it stays."""
+
+    def count_attempt(self, scan_no: int, reason: str) -> bool:
+        """Count durably that a process ended over a scan, or could not go on with it.
+
+        The second time, with no batch done in between, the scan is set aside; returns whether it is now.
+        """
 
     def findings(self, scan_no: int, first: int = 0, limit: int = -1) -> list[RawFinding]:
         """Give the findings of a scan from the position `first` on, in report order; a negative `limit` is none."""
 
     def plan(self, scan_no: int, size: int) -> list[Batch]:
         """Commit the batches of a scan (once; a later call with another size keeps the first plan) and return
-        those that are not done, in order. A scan so large that there would be very many has larger ones."""
+        those that are not done, in order. A scan so large that there would be very many has larger ones, and one of
+        large findings smaller ones."""
 
     def retry_batch(self, batch: Batch) -> Batch:
         """Count another attempt at a batch durably; returns the batch with the new count."""

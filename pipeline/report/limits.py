@@ -27,6 +27,9 @@ class Limits(BaseModel):
         max_depth: of nested objects and lists. The JSON writer puts out 254 levels, and a finding stands some levels
             deeper in what is stored and written than in its report.
         max_findings: of one scan: sixty times those of the largest real one. A scan is analysed as a whole, in memory.
+        max_scan_bytes: of the findings of one scan of a stream, as they are kept; what is not ASCII counts fourfold, as
+            Python holds it. A stream that brings more goes on in a next scan. 64 MiB hold 200,000 findings of usual
+            size, or 64 lines of the longest.
         max_rejects: of one document; with more of them it is no report. The quarantine keeps 100,000 entries.
         max_repairs: of values that the strict parser cannot read (names that are not UTF-8, NaN) in one document; each
             costs some microseconds. The report of a host with that many such names is rejected, with the reason.
@@ -41,6 +44,7 @@ class Limits(BaseModel):
     max_line_bytes: int = Field(default=MIB, ge=4 * KIB, le=64 * MIB)
     max_depth: int = Field(default=64, ge=8, le=200)
     max_findings: int = Field(default=200_000, ge=1, le=1_000_000)
+    max_scan_bytes: int = Field(default=64 * MIB, ge=MIB, le=4 * GIB)
     max_rejects: int = Field(default=10_000, ge=1, le=100_000)
     max_repairs: int = Field(default=100_000, ge=1, le=1_000_000)
 

@@ -717,3 +717,77 @@ def test_a_batch_that_rests_on_what_is_no_longer_so_is_begun_again(
     shop.finish(shop.worker())
     assert [entry["first"] for entry in logs if entry["event"] == "batch.restarted"] == [0]
     assert (shop.written(), shop.written("scan")) == expected
+
+
+@pytest.mark.parametrize(
+    ("steps", "damage"),
+    [
+        (0, "UPDATE scans SET header = x'7b' WHERE scan_no = 1"),
+        (0, "UPDATE inbox SET finding = x'5b' WHERE scan = 1 AND seq = 9"),
+        (0, "DELETE FROM inbox WHERE scan = 1 AND seq = 9"),
+        (3, "DELETE FROM batches WHERE scan = 1 AND NOT done"),  # two batches are done
+    ],
+)
+def test_a_scan_that_is_damaged_is_set_aside_at_any_step_and_the_next_goes_on(
+    tmp_path: Path, steps: int, damage: str, logs: list[Any]
+) -> None:
+    shop = Shop(tmp_path / "state")
+    shop.take_in()
+    shop.take_in("web01-unpriv.json")
+    worker = shop.worker()
+    for _ in range(steps):
+        worker.step()
+    shop.ledger.database.connection.execute(damage)
+    shop.finish(worker)
+    assert len(shop.written("scan")) == 1
+    assert len(shop.written()) >= len(report("web01-unpriv.json").findings)
+    assert shop.ledger.aside.count() == [entry["event"] for entry in logs].count("scan.set_aside") == 1
+    shop.close()
+
+
+def test_a_scan_that_does_not_fit_into_memory_is_tried_twice_and_set_aside(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, logs: list[Any]
+) -> None:
+    shop.take_in()
+    shop.take_in("web01-unpriv.json")
+    tried = []
+
+    def too_large(opening: daemon.opening.Opening) -> None:
+        if opening.scan.scan_no == 1:
+            tried.append(1)
+            raise MemoryError
+        real(opening)
+
+    real = daemon.opening.Opening._work_out
+    monkeypatch.setattr(daemon.opening.Opening, "_work_out", too_large)
+    shop.finish(shop.worker())
+    assert len(tried) == 2
+    assert len(shop.written("scan")) == 1
+    assert "not enough memory" in shop.ledger.aside.rows()[0].reason
+    monkeypatch.undo()
+    shop.ledger.aside.retry(1)
+    shop.finish(shop.worker())
+    assert len(shop.written("scan")) == 2
+
+
+def test_a_scan_that_comes_late_changes_no_baseline(shop: Shop) -> None:
+    shop.take_in()
+    shop.ledger.work.set_aside(1, "a test")
+    admit(shop.ledger, replace(report(SCAN), digest="later", findings=report(SCAN).findings[:5]), path="/w/later")
+    shop.finish(shop.worker())
+    query = "SELECT * FROM baseline ORDER BY fingerprint"
+    before = shop.ledger.database.connection.execute(query).fetchall()
+    shop.ledger.aside.retry(1)
+    shop.finish(shop.worker())
+    assert shop.ledger.database.connection.execute(query).fetchall() == before != []
+    assert len(shop.written("scan")) == 2
+
+
+def test_checkpoints_that_cannot_be_opened_are_kept_in_memory(tmp_path: Path) -> None:
+    """As on a disk without room: what waits is delivered, and that makes room."""
+    (tmp_path / "state" / "checkpoints.db").mkdir(parents=True)
+    shop = Shop(tmp_path / "state")
+    shop.take_in()
+    shop.finish(shop.worker())
+    assert len(shop.written()) == len(report(SCAN).findings)
+    shop.close()

@@ -148,3 +148,37 @@ def test_f37_after_a_long_stop_everything_that_came_meanwhile_is_read(agent: Age
     os.kill(agent._pid, signal.SIGCONT)
     wait_until(lambda: lines(agent) >= expected, "everything")
     assert lines(agent) == expected
+
+
+@pytest.mark.parametrize("name", ["ledger.db", "ledger.db-wal", "state"])
+def test_a_ledger_that_is_taken_away_under_the_daemon_ends_it_in_one_line(agent: Agent, name: str) -> None:
+    process = subprocess.Popen(
+        [sys.executable, str(LAUNCHER), *agent.arguments],
+        cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        feed(agent, "web01-ioc.json")
+        wait_until(lambda: agent.state.exists() and lines(agent) > 0, "the first findings")
+        if name == "state":
+            agent.state.rename(agent.state.with_name("elsewhere"))
+        else:
+            (agent.state / name).unlink()
+        _, said = process.communicate(timeout=PATIENCE_S)  # although nothing more comes in
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 3
+    assert "Traceback" not in said
+    assert said.splitlines()[-1].startswith("sysscan-agent: ") and "under the running program" in said
+
+
+def test_checkpoints_that_are_taken_away_under_the_daemon_cost_nothing(agent: Agent) -> None:
+    total = len(report("db02-full.json.gz").findings)
+    agent.start()
+    feed(agent, "db02-full.json.gz")
+    wait_until(lambda: lines(agent) > 0, "in the middle")
+    for file in agent.state.glob("checkpoints.db*"):
+        file.unlink()
+    wait_until(lambda: lines(agent) == total + 1, "everything")
+    agent.kill(signal.SIGTERM)
+    assert agent.problems() == []

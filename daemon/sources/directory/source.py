@@ -56,6 +56,7 @@ class ReportDirectory:
         self._settings = settings
         self._clock = clock
         self._told: Callable[[Taken], None] = lambda taken: None
+        self._stop = asyncio.Event()
         self._sweeper = Sweeper(inputs, files, limits, settings, clock=clock, excluded=excluded, blocked=blocked)
         self._wanted: asyncio.Event = asyncio.Event()
         self._everything = True
@@ -117,7 +118,7 @@ class ReportDirectory:
             SourceError: when a root of a dry run is not there.
             LedgerError: when the ledger takes nothing more. Files that are gone stay open, and the next run goes on.
         """
-        self._told = told
+        self._told, self._stop = told, stop
         if dry:
             await self._read_all(stop)
             return
@@ -169,9 +170,12 @@ class ReportDirectory:
         await self._go_through(self._sweeper.steps(paths, result), result)
 
     async def _go_through(self, steps: Iterator[None], result: SweepResult) -> None:
+        """Go through a sweep; told to stop, the step in hand is finished, and the rest is left to the next start."""
         told_at = self._clock()
         for _ in steps:
             await asyncio.sleep(0)
+            if self._stop.is_set():
+                break
             if self._clock() - told_at >= _TELL_S:
                 told_at = self.swept_at = self._clock()
                 part = result.part()

@@ -235,6 +235,8 @@ class Sweeper:
         replaced = False
         now = self._clock()
         for file in self._in_order(self._tracked.values()):
+            if file.gone_at is None and self._gone_only:
+                continue
             if file.gone_at is not None:
                 if file.descriptor is None:
                     continue

@@ -3,9 +3,13 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from daemon.ledger import Ledger
 from daemon.ports.files import KIND, FileIdentity
 from daemon.ports.inputs import Admitted
+from pipeline.classes.scan import baseline_scope
+from pipeline.finding import ScanHeader
 from tests.daemon.ledger.reports import (
     START,
     Stream,
@@ -115,3 +119,28 @@ def test_a_stranger_with_surrogates_for_a_name_is_storable(tmp_path: Path) -> No
         admit(ledger, report("\ud800", host="\udcff"), rejects=(reject(detail="\udcff", path="\ud800"),))
         assert [found.id for found in ledger.work.findings(1)] == ["\ud800"]
         assert ledger.fsck() == []
+
+
+@pytest.mark.parametrize("name", ["localhost", "LOCALHOST", "localhost.localdomain", "localhost.", "(none)", "::1"])
+def test_a_name_that_every_host_has_names_none(tmp_path: Path, name: str) -> None:
+    with open_ledger(tmp_path) as ledger:
+        admit(ledger, report("x", host=name))
+        closed = ledger.work.next_scan()
+        assert closed is not None
+        assert (closed.host, closed.host_source) == (name, "unknown")
+        assert baseline_scope(ScanHeader("json", cmdline="sys-scan"), closed.host_source) is None
+
+
+def test_a_name_that_every_host_has_gives_way_to_the_operators(tmp_path: Path) -> None:
+    with open_ledger(tmp_path, host="here") as ledger:
+        admit(ledger, report("x", host="localhost"))
+        admit(ledger, report("y", host="web01", digest="e"), path="/w/b.json")
+        assert [(closed.host, closed.host_source) for closed in work_off(ledger)] == [
+            ("here", "option"),
+            ("web01", "report"),
+        ]
+
+
+def test_it_is_only_the_whole_name_that_names_none(ledger: Ledger) -> None:
+    admit(ledger, report("x", host="localhost7"))
+    assert [closed.host_source for closed in work_off(ledger)] == ["report"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from daemon.ledger import Ledger
-from daemon.ledger.database import Database
+from daemon.ledger.database import RESERVE_BYTES, Database
 from daemon.ports.inputs import Admitted
 from pipeline.errors import LedgerError
 from tests.daemon.ledger.reports import SINK, Stream, admit, drain, finding, open_ledger, report, scan, work_off
@@ -128,8 +128,8 @@ def test_a_power_cut_leaves_a_whole_number_of_transactions(tmp_path: Path, monke
         write = Database.write
 
         @contextmanager
-        def recorded(database: Database) -> Iterator[sqlite3.Connection]:
-            with write(database) as lent:
+        def recorded(database: Database, more: int = 0) -> Iterator[sqlite3.Connection]:
+            with write(database, more) as lent:
                 yield lent
             states.append(tuple(lent.iterdump()))
 
@@ -162,3 +162,62 @@ def state_after_power_cut(directory: Path, main: bytes, wal: bytes) -> tuple[str
     with open_ledger(directory) as found:
         assert found.fsck() == []
         return tuple(found.database.connection.iterdump())
+
+
+class Disk:
+    """What `os.statvfs` says of a disk of a thousand MiB."""
+
+    f_frsize = 4096
+    f_blocks = 256_000
+
+    def __init__(self, free: int) -> None:
+        self.f_bavail = free // self.f_frsize
+
+
+def test_a_disk_that_fills_up_keeps_room_to_deliver_what_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log that cannot be folded into the file for want of room cannot be shortened either."""
+    with open_ledger(tmp_path) as ledger:
+        ledger.outbox.register(SINK)
+        stream = Stream(ledger, "/w/a")
+        stream.append(*scan("a", "b"))
+        work_off(ledger)
+        stream.append(*scan("c", "d", emitted=3))
+        monkeypatch.setattr("os.statvfs", lambda path: Disk(RESERVE_BYTES))
+        before = list(ledger.database.connection.iterdump())
+        grows: tuple[Callable[[], object], ...] = (
+            lambda: admit(ledger, report("x")),
+            lambda: stream.append(finding("e")),
+        )
+        for more in grows:
+            with pytest.raises(LedgerError, match="full but for what is needed to deliver") as caught:
+                more()
+            assert caught.value.transient
+        assert list(ledger.database.connection.iterdump())[-3:] == before[-3:]
+        assert drain(ledger) == [b"a", b"b"]  # this is what the room is for
+        assert ledger.outbox.prune() == 3
+        ledger.make_room()
+        monkeypatch.setattr("os.statvfs", lambda path: Disk(2 * RESERVE_BYTES))
+        stream.read_from(0)
+
+
+def test_what_the_log_still_holds_counts_as_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_ledger(tmp_path) as ledger:
+        ledger.make_room()
+        monkeypatch.setattr("os.statvfs", lambda path: Disk(RESERVE_BYTES + 700_000))
+        admit(ledger, report(*("x" * 1000 + str(number) for number in range(100))))
+        with pytest.raises(LedgerError, match="full but for"):
+            admit(ledger, report("y", digest="e"), path="/w/b.json")
+        ledger.make_room()  # folds it in
+        admit(ledger, report("y", digest="e"), path="/w/c.json")
+
+
+def test_a_ledger_is_opened_and_looked_at_without_writing_anything(tmp_path: Path) -> None:
+    with open_ledger(tmp_path) as ledger:
+        ledger.outbox.keep_only(["one"])
+        admit(ledger, report("x"))
+        connection = ledger.database.connection
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with open_ledger(tmp_path, exclusive=False) as again:  # as a start does
+            again.outbox.keep_only(["one"])
+            again.outbox.register("one")
+        assert (tmp_path / "ledger.db-wal").stat().st_size == 0

@@ -130,7 +130,7 @@ def test_a_crash_at_any_statement_leaves_the_old_one_and_the_next_start_migrates
             migrations.to_3(_Breaking(connection, at, crash))  # type: ignore[arg-type]
 
         try:
-            with open_ledger(state, migrations={1: settling.make_tables, 2: step}):
+            with open_ledger(state, migrations={1: settling.make_tables, 2: step, 3: migrations.to_4}):
                 break
         except LedgerError:
             pass

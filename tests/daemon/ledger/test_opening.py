@@ -1,6 +1,8 @@
 """Opening: the lock, the mode, damage and versions."""
 
+import fcntl
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from daemon.ledger import Ledger, schema
+from daemon.ledger.lock import StateLock
 from pipeline.errors import LedgerError, LedgerLocked, UnknownSchema
 from tests.daemon.ledger.reports import Stream, admit, open_ledger, reject, report, scan
 
@@ -194,3 +197,72 @@ def test_a_state_directory_that_cannot_be_made_is_a_ledger_error(tmp_path: Path)
     for exclusive in (True, False):
         with pytest.raises(LedgerError):
             Ledger.open(tmp_path / "file" / "state", clock=lambda: 0.0, exclusive=exclusive)
+
+
+@pytest.mark.parametrize("tidied", ["removed", "replaced", "moved away", "emptied"])
+def test_the_lock_does_not_hang_on_its_file(tmp_path: Path, tidied: str) -> None:
+    command = [sys.executable, "-c", HOLDER, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout is not None and first.stdout.readline() == "held\n"
+        lock = tmp_path / "lock"
+        if tidied == "moved away":
+            lock.rename(tmp_path / "lock.old")
+        elif tidied == "emptied":
+            os.truncate(lock, 0)
+        else:
+            lock.unlink()
+        if tidied == "replaced":
+            lock.touch()
+        for _ in range(2):  # what a refused start leaves behind does not help the next one
+            with pytest.raises(LedgerLocked, match="another process owns"):
+                open_ledger(tmp_path)
+        first.kill()
+    open_ledger(tmp_path).close()
+
+
+def test_a_daemon_of_an_older_version_that_locks_the_file_alone_is_seen(tmp_path: Path) -> None:
+    open_ledger(tmp_path).close()
+    with (tmp_path / "lock").open("r+") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(LedgerLocked):
+            open_ledger(tmp_path)
+    open_ledger(tmp_path).close()
+
+
+def test_analyze_sets_up_a_ledger_while_a_daemon_has_the_state_directory(tmp_path: Path) -> None:
+    lock = StateLock.acquire(tmp_path)  # it is about to make its ledger
+    with open_ledger(tmp_path, exclusive=False) as analyze:
+        analyze.analyses.store_analyses({"k": b"v"})
+    lock.release()
+
+
+@pytest.mark.parametrize("name", ["ledger.db", "ledger.db-wal", "ledger.db-shm"])
+@pytest.mark.parametrize("how", ["removed", "replaced", "moved"])
+def test_a_file_that_is_taken_away_is_noticed_before_anything_is_stored_in_it(
+    tmp_path: Path, name: str, how: str
+) -> None:
+    with open_ledger(tmp_path) as ledger:
+        admit(ledger, report("x"))
+        ledger.check_in_place()  # the control: all is well
+        path = tmp_path / name
+        if how == "replaced":
+            shutil.copy(path, tmp_path / "restored")
+            (tmp_path / "restored").rename(path)
+        elif how == "removed":
+            path.unlink()
+        else:
+            path.rename(tmp_path / "elsewhere")
+        said = "was replaced" if how == "replaced" else "was removed"
+        calls = (ledger.check_in_place, ledger.idle, lambda: admit(ledger, report("y", digest="e")))
+        for call in calls:
+            with pytest.raises(LedgerError, match=f"{name}: {said}") as caught:
+                call()
+            assert not caught.value.transient and "\n" not in str(caught.value)
+
+
+def test_a_state_directory_that_is_moved_is_noticed(tmp_path: Path) -> None:
+    with open_ledger(tmp_path / "state") as ledger:
+        admit(ledger, report("x"))
+        (tmp_path / "state").rename(tmp_path / "other")
+        with pytest.raises(LedgerError, match="was removed"):
+            ledger.check_in_place()

@@ -319,6 +319,30 @@ def test_a_stop_drains_what_would_be_lost(root: Path) -> None:
     assert inputs.ids == ["1", "2"]
 
 
+@pytest.mark.parametrize("dry", [False, True])
+def test_a_stop_in_the_middle_of_a_long_look_finishes_the_step_in_hand_and_no_more(root: Path, dry: bool) -> None:
+    for number in range(300):
+        (root / f"{number:03}.json").write_bytes(report(str(number)))
+    gone = root / "gone.ndjson"
+    gone.write_bytes(stream("first"))
+    inputs = MemoryInputs()
+    source = source_on(root, inputs)
+
+    async def test() -> None:
+        stop = asyncio.Event()
+        task = asyncio.create_task(source.run(stop, lambda taken: None, dry=dry))
+        await until(lambda: len(inputs.ids) >= 5)
+        stop.set()
+        await task
+        assert len(inputs.ids) < 20
+        if not dry:
+            async with running(source):  # the next start reads the rest
+                await until(lambda: len(inputs.ids) >= 301)
+            assert len(inputs.ids) == len(set(inputs.ids)) == 301
+
+    run(test)
+
+
 def test_f24_a_full_ledger_ends_a_run_and_the_next_run_goes_on_with_what_is_gone_meanwhile(root: Path) -> None:
     inputs = MemoryInputs()
     source = source_on(root, inputs)
