@@ -14,7 +14,7 @@ every copy is a redelivery.
 
 import json
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from sqlite3 import Connection
 
 MAX_HOSTS = 1_000  # remembered of one name; of the one whose latest scan is oldest the least is lost
@@ -40,6 +40,35 @@ class Place:
         row = self._row()
         if row is not None and row[0] == input_id and (shown := self._shown(input_id)):
             self._store(input_id, shown, row[3], row[3])
+
+    def follow(self, input_id: int, others: Iterable[int]) -> None:
+        """Let a new input begin behind what others have shown, where that is further than this name has come.
+
+        They were moved out of its way, so what they show, whatever they are called by now, comes before what it shows.
+        """
+        row = self._row()
+        marks = dict(row[3]) if row is not None else {}
+        known = dict(marks)
+        for other in others:
+            for host, number in self._connection.execute(
+                "SELECT s.host, max(s.scan_no) FROM claims c JOIN scans s ON s.scan = c.scan WHERE c.input_id = ?"
+                " GROUP BY s.host",
+                (other,),
+            ):
+                marks[host] = max(marks.get(host, 0), number)
+        if marks != known:
+            self._store(input_id, [], _bounded(marks), _bounded(marks))
+
+    def hand_on(self, input_id: int, name: str) -> None:
+        """Note that an input bears another name from now on: what this one has shown goes with it."""
+        row, other = self._row(), Place(self._connection, self._key[0], name)
+        if row is None or row[0] != input_id or other._key == self._key:
+            return
+        marks = dict(row[3])
+        there = other._row()
+        for host, number in (there[3] if there is not None else {}).items():
+            marks[host] = max(marks.get(host, 0), number)
+        other._store(input_id, row[1], row[2], _bounded(marks))
 
     def find(
         self, input_id: int, host: str, known: Collection[tuple[int, int | None]], *, timed: bool, once: bool = False
@@ -77,9 +106,7 @@ class Place:
         marks = dict(row[3]) if row is not None else {}
         if marks.get(host, 0) < number:
             marks[host] = number
-            if len(marks) > MAX_HOSTS:
-                del marks[min(marks, key=marks.__getitem__)]
-        self._store(input_id, before, base, marks)
+        self._store(input_id, before, base, _bounded(marks))
 
     def _enter(self, input_id: int) -> tuple[list[int], dict[str, int]]:
         """Give the scans of the content that this one replaced, and the latest of each host from before it."""
@@ -117,3 +144,8 @@ class Place:
             " base = excluded.base, marks = excluded.marks",
             (*self._key, owner, json.dumps(before), json.dumps(base), json.dumps(marks)),
         )
+
+
+def _bounded(marks: Mapping[str, int]) -> dict[str, int]:
+    kept = sorted(marks, key=marks.__getitem__)[-MAX_HOSTS:] if len(marks) > MAX_HOSTS else marks
+    return {host: marks[host] for host in kept}

@@ -1,6 +1,7 @@
 """Kills a daemon when it is about to make a system call for the N-th time."""
 
 import contextlib
+import hashlib
 import os
 import random
 import signal
@@ -8,6 +9,9 @@ import subprocess
 from collections import Counter
 from pathlib import Path
 
+from daemon.sources.directory.content import Content, identify
+from daemon.sources.directory.state import file_state
+from pipeline.errors import LedgerError
 from tests.crash.process import Agent, Launcher, wait_until
 
 # The calls with which the ledger, the checkpoints and the output become durable, and those that read what is there;
@@ -38,13 +42,13 @@ class AimedAgent(Agent):
         number = 1 + int(AIMS[self._aim] ** self._choose.random())  # early ones more often, each place in reach
         self._pid = pid = self._launcher.start(self.log, ["--held", *self.arguments])
         self.starts += 1
+        wait_until(lambda: "\nState:\tT" in _status(pid), "it waits")
         self._tracer = subprocess.Popen(
             ["strace", "-f", "-q", "-s", "0", "-o", self._trace, "-p", str(pid), "-e", f"trace={self._aim}",
              "-e", f"inject={self._aim}:signal=KILL:when={number}"],
             stderr=subprocess.DEVNULL,
         )  # fmt: skip
         wait_until(lambda: "TracerPid:\t0\n" not in _status(pid), "it is traced")
-        wait_until(lambda: "\nState:\tT" in _status(pid) or "\nState:\tt" in _status(pid), "it waits")
         os.kill(pid, signal.SIGCONT)
 
     def note_death(self) -> bool:
@@ -56,6 +60,20 @@ class AimedAgent(Agent):
         assert b"killed by SIGKILL" in self._trace.read_bytes(), f"it ended by itself: {self.log.read_text()}"
         self.kills[self._aim] += 1
         return True
+
+    def has_read(self, path: Path) -> bool:
+        """Say whether the ledger knows all of this very file: another of its name may have had the same content."""
+        with path.open("rb") as file:
+            identity = identify(Content(file.fileno()))
+            content = file.read()
+        digest = hashlib.sha256(content).hexdigest()
+        with contextlib.suppress(LedgerError), self.look() as ledger:
+            return any(
+                state.digest == digest or (state.kind == "stream" and state.offset == len(content))
+                for state in map(file_state, ledger.files.known())
+                if state.identity == identity
+            )
+        return False
 
     def kill_now(self) -> None:
         """Kill it wherever it is."""

@@ -70,9 +70,9 @@ class Host:
             for number in range(self.findings)
         ]
 
-    def next_state(self, choose: random.Random) -> int:
+    def next_state(self, choose: random.Random, refused: int | None) -> int:
         """Change to a new state, or back to an earlier one; never stay."""
-        known = [state for state in self.produced if state != self.latest]
+        known = [state for state in self.produced if state not in (self.latest, refused)]
         state = choose.choice(known) if known and choose.random() < 0.45 else len(self.produced)
         self.produced[state] += 1
         self.latest = state
@@ -120,6 +120,8 @@ class Channel:
     hosts: list[Host]
     path: Path
     form: str  # stream, timed, canonical
+    live: list[tuple[str, int]] = field(default_factory=list)  # host and state of each scan in it
+    rotated_last: list[tuple[str, int]] = field(default_factory=list)
 
     def rotated(self) -> list[Path]:
         """Give the rotated files, newest first."""
@@ -180,8 +182,14 @@ class Fleet:
     def _produce(self, channel: Channel) -> Iterable[Step]:
         host = self._choose.choice(channel.hosts)
         path = channel.path
-        state = host.next_state(self._choose)
+        # A file that begins with all that is in the newest rotated one cannot be told from one that was copied.
+        last, number = channel.rotated_last, len(channel.live)
+        alike = channel.live == last[:number] and len(last) == number + 1 and last[-1][0] == host.name
+        state = host.next_state(self._choose, last[-1][1] if alike else None)
         self._serial += 1
+        if channel.form != "stream":
+            channel.live.clear()
+        channel.live.append((host.name, state))
         if channel.form == "stream":
             self.done["stream"] += 1
             for piece in self._pieces(host.stream(state)):
@@ -213,6 +221,7 @@ class Fleet:
         path = channel.path
         if not path.exists() or not path.stat().st_size:
             return
+        channel.rotated_last, channel.live = channel.live, []
         old = channel.rotated()
         for last in old[KEPT - 1 :]:
             yield Step(last.unlink, (last,))

@@ -60,6 +60,10 @@ class Lineage:
         """Give device and inode number of files that may be found under any name."""
         return {(absent.state.identity.device, absent.state.identity.inode) for absent in self._absent.values()}
 
+    def content(self, file: Tracked, descriptor: int) -> Content | None:
+        """Give what is in an open file, unpacked; None where that cannot be had."""
+        return _content(file, descriptor, self._limits)
+
     def is_same_document(self, file: Tracked, content: Content) -> bool:
         """Say whether a file holds, byte for byte, the document that the ledger knows of it."""
         raw = read_all(content.descriptor, self._limits.max_bytes + 1)
