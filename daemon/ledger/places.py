@@ -50,11 +50,7 @@ class Place:
         marks = dict(row[3]) if row is not None else {}
         known = dict(marks)
         for other in others:
-            for host, number in self._connection.execute(
-                "SELECT s.host, max(s.scan_no) FROM claims c JOIN scans s ON s.scan = c.scan WHERE c.input_id = ?"
-                " GROUP BY s.host",
-                (other,),
-            ):
+            for host, number in self._latest(other).items():
                 marks[host] = max(marks.get(host, 0), number)
         if marks != known:
             self._store(input_id, [], _bounded(marks), _bounded(marks))
@@ -86,7 +82,8 @@ class Place:
         if timed:
             return next((scan for scan, _ in known if once or scan not in shown), None)
         before, base = self._enter(input_id)
-        mark = base.get(host, 0)
+        # States come in order within a content, too: what it has shown is later than what it may show again.
+        mark = max(base.get(host, 0), self._latest(input_id).get(host, 0))
         for scan, number in known:
             if scan in shown:
                 if once and scan == shown[-1]:
@@ -130,6 +127,15 @@ class Place:
     def _shown(self, input_id: int) -> list[int]:
         rows = self._connection.execute("SELECT scan FROM claims WHERE input_id = ? ORDER BY claim", (input_id,))
         return [scan for (scan,) in rows.fetchall()]
+
+    def _latest(self, input_id: int) -> dict[str, int]:
+        """Give the number of the latest scan of each host that the present content of an input has shown."""
+        rows = self._connection.execute(
+            "SELECT s.host, max(s.scan_no) FROM claims c JOIN scans s ON s.scan = c.scan WHERE c.input_id = ?"
+            " GROUP BY s.host",
+            (input_id,),
+        )
+        return dict(rows.fetchall())
 
     def _row(self) -> tuple[int, list[int], dict[str, int], dict[str, int]] | None:
         row = self._connection.execute(

@@ -62,6 +62,7 @@ class Host:
     alike: bool
     produced: "Counter[int]" = field(default_factory=Counter)
     latest: int | None = None
+    returned: bool = False  # to an earlier state, with the latest scan
 
     def ids(self, state: int) -> list[str]:
         middle = range(self.findings // 3, self.findings - self.findings // 3)
@@ -73,7 +74,8 @@ class Host:
     def next_state(self, choose: random.Random, refused: int | None) -> int:
         """Change to a new state, or back to an earlier one; never stay."""
         known = [state for state in self.produced if state not in (self.latest, refused)]
-        state = choose.choice(known) if known and choose.random() < 0.45 else len(self.produced)
+        self.returned = bool(known) and choose.random() < 0.45
+        state = choose.choice(known) if self.returned else len(self.produced)
         self.produced[state] += 1
         self.latest = state
         return state
@@ -221,6 +223,9 @@ class Fleet:
         path = channel.path
         if not path.exists() or not path.stat().st_size:
             return
+        if channel.form != "timed" and any(host.returned for host in channel.hosts):
+            # Without times, a return that was rotated away before it was read cannot be told from a copy.
+            yield Step(lambda: None, (path,))
         channel.rotated_last, channel.live = channel.live, []
         old = channel.rotated()
         for last in old[KEPT - 1 :]:
