@@ -1,8 +1,10 @@
 """The table of the directory source: which file an input is."""
 
 import os
+from collections.abc import Sequence
 
 from daemon.ledger.inputs import COLUMNS, add_input, input_of
+from daemon.ledger.places import Place
 from daemon.ledger.store import Store
 from daemon.ports.files import KIND, FileIdentity, FileKind, KnownFile
 from pipeline.errors import LedgerError
@@ -21,10 +23,11 @@ class FileStore(Store):
         """Give the files that a person wants read again; the source asks at each full sweep."""
         return self._files("i.reread AND i.open_scan IS NULL")
 
-    def add(self, path: str, identity: FileIdentity, kind: FileKind) -> KnownFile:
-        """Make a file known, nothing of which was read."""
+    def add(self, path: str, identity: FileIdentity, kind: FileKind, after: Sequence[int] = ()) -> KnownFile:
+        """Make a file known, nothing of which was read; `after` are the inputs that it comes after."""
         with self._database.write() as connection:
             source = add_input(connection, KIND, path)
+            Place(connection, KIND, path).follow(source.input_id, after)
             connection.execute(
                 "INSERT INTO files (input_id, device, inode, birth_ns, kind) VALUES (?, ?, ?, ?, ?)",
                 (source.input_id, *_numbers(identity), kind),
@@ -34,6 +37,9 @@ class FileStore(Store):
     def move(self, input_id: int, path: str, identity: FileIdentity) -> None:
         """Record a new path, or that the input goes on in another file."""
         with self._database.write() as connection:
+            row = connection.execute("SELECT name FROM inputs WHERE input_id = ?", (input_id,)).fetchone()
+            if row is not None:
+                Place(connection, KIND, os.fsdecode(row[0])).hand_on(input_id, path)
             found = connection.execute(
                 "UPDATE files SET device = ?, inode = ?, birth_ns = ? WHERE input_id = ?",
                 (*_numbers(identity), input_id),

@@ -14,7 +14,7 @@ every copy is a redelivery.
 
 import json
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from sqlite3 import Connection
 
 from daemon.log import get_logger
@@ -45,6 +45,31 @@ class Place:
         if row is not None and row[0] == input_id and (shown := self._shown(input_id)):
             self._store(input_id, shown, row[3], row[3])
 
+    def follow(self, input_id: int, others: Iterable[int]) -> None:
+        """Let a new input begin behind what others have shown, where that is further than this name has come.
+
+        They were moved out of its way, so what they show, whatever they are called by now, comes before what it shows.
+        """
+        row = self._row()
+        marks = dict(row[3]) if row is not None else {}
+        known = dict(marks)
+        for other in others:
+            for host, number in self._latest(other).items():
+                marks[host] = max(marks.get(host, 0), number)
+        if marks != known:
+            self._store(input_id, [], _bounded(marks), _bounded(marks))
+
+    def hand_on(self, input_id: int, name: str) -> None:
+        """Note that an input bears another name from now on: what this one has shown goes with it."""
+        row, other = self._row(), Place(self._connection, self._key[0], name)
+        if row is None or row[0] != input_id or other._key == self._key:
+            return
+        marks = dict(row[3])
+        there = other._row()
+        for host, number in (there[3] if there is not None else {}).items():
+            marks[host] = max(marks.get(host, 0), number)
+        other._store(input_id, row[1], row[2], _bounded(marks))
+
     def find(
         self, input_id: int, host: str, known: Collection[tuple[int, int | None]], *, timed: bool, once: bool = False
     ) -> int | None:
@@ -61,7 +86,8 @@ class Place:
         if timed:
             return next((scan for scan, _ in known if once or scan not in shown), None)
         before, base = self._enter(input_id)
-        mark = base.get(host, 0)
+        # States come in order within a content, too: what it has shown is later than what it may show again.
+        mark = max(base.get(host, 0), self._latest(input_id).get(host, 0))
         for scan, number in known:
             if scan in shown:
                 if once and scan == shown[-1]:
@@ -81,9 +107,7 @@ class Place:
         marks = dict(row[3]) if row is not None else {}
         if marks.get(host, 0) < number:
             marks[host] = number
-            if len(marks) > MAX_HOSTS:
-                del marks[min(marks, key=marks.__getitem__)]
-        self._store(input_id, before, base, marks)
+        self._store(input_id, before, base, _bounded(marks))
 
     def _enter(self, input_id: int) -> tuple[list[int], dict[str, int]]:
         """Give the scans of the content that this one replaced, and the latest of each host from before it."""
@@ -108,6 +132,15 @@ class Place:
         rows = self._connection.execute("SELECT scan FROM claims WHERE input_id = ? ORDER BY claim", (input_id,))
         return [scan for (scan,) in rows.fetchall()]
 
+    def _latest(self, input_id: int) -> dict[str, int]:
+        """Give the number of the latest scan of each host that the present content of an input has shown."""
+        rows = self._connection.execute(
+            "SELECT s.host, max(s.scan_no) FROM claims c JOIN scans s ON s.scan = c.scan WHERE c.input_id = ?"
+            " GROUP BY s.host",
+            (input_id,),
+        )
+        return dict(rows.fetchall())
+
     def _row(self) -> tuple[int, list[int], dict[str, int], dict[str, int]] | None:
         row = self._connection.execute(
             "SELECT owner, before, base, marks FROM places WHERE kind = ? AND name = ?", self._key
@@ -130,3 +163,8 @@ class Place:
             " base = excluded.base, marks = excluded.marks",
             (*self._key, owner, json.dumps(before), json.dumps(base), json.dumps(marks)),
         )
+
+
+def _bounded(marks: Mapping[str, int]) -> dict[str, int]:
+    kept = sorted(marks, key=marks.__getitem__)[-MAX_HOSTS:] if len(marks) > MAX_HOSTS else marks
+    return {host: marks[host] for host in kept}

@@ -1,5 +1,6 @@
 """The table of the directory source: which file an input is, whatever it is called."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -56,7 +57,11 @@ class Files(Protocol):
     def rereads(self) -> list[KnownFile]:
         """Give those that are to be read from their start again."""
 
-    def add(self, path: str, identity: FileIdentity, kind: FileKind) -> KnownFile: ...
+    def add(self, path: str, identity: FileIdentity, kind: FileKind, after: Sequence[int] = ()) -> KnownFile:
+        """Make a file known, nothing of which was read.
+
+        `after` are the inputs that it comes after, whatever their names are now: those were moved out of its way.
+        """
 
     def move(self, input_id: int, path: str, identity: FileIdentity) -> None:
         """Record that an input has another path (renamed), or goes on in another file; consumes nothing.

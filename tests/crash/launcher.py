@@ -3,7 +3,7 @@
 Reports without times get their ingest time, so two runs can only agree byte by byte if that is the same.
 `launcher.py ARGS` runs `sysscan-agent ARGS`. `launcher.py --serve` imports once, then forks a daemon for each line of
 JSON on standard input (the log's path, then the arguments) and answers with its pid: the same code in a process of its
-own, without a second of imports each time.
+own, without a second of imports each time. With `--held` in front of the arguments it stops before its first step.
 """
 
 import ctypes
@@ -38,6 +38,9 @@ def serve() -> None:
                 os.dup2(file.fileno(), 2)
             os.dup2(os.open(os.devnull, os.O_RDWR), 0)
             os.dup2(2, 1)
+            if arguments[0] == "--held":
+                del arguments[0]
+                os.kill(os.getpid(), signal.SIGSTOP)
             agent(arguments)
         sys.stdout.write(f"{pid}\n")
         sys.stdout.flush()

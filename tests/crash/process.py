@@ -44,10 +44,11 @@ def size_of(path: Path) -> int:
 class Launcher:
     """Forks daemons from a process that has imported everything."""
 
-    def __init__(self) -> None:
+    def __init__(self, **more: str) -> None:
+        """`more` are variables for all that it starts."""
         self._process = subprocess.Popen(
             [sys.executable, str(LAUNCHER), "--serve"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment(),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, env={**environment(), **more},
         )  # fmt: skip
 
     def start(self, log: Path, arguments: list[str]) -> int:

@@ -127,7 +127,7 @@ class MemoryFiles:
     def rereads(self) -> list[KnownFile]:
         return [file for file in self.known() if file.source.anew]
 
-    def add(self, path: str, identity: FileIdentity, kind: FileKind) -> KnownFile:
+    def add(self, path: str, identity: FileIdentity, kind: FileKind, after: Sequence[int] = ()) -> KnownFile:
         row = self.inputs.add(KIND, path)
         self.rows[row.input_id] = (identity, kind)
         return KnownFile(row, identity, kind)

@@ -31,7 +31,7 @@ class Admission:
             self._inputs.drop(state.input_id)
             state = None
         if state is None:
-            state = file_state(self._files.add(file.path, identify(content), kind))
+            state = file_state(self._files.add(file.path, identify(content), kind, file.after))
             file.state = state
             file.verified = None
             file.searched = 0

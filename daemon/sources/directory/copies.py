@@ -4,6 +4,7 @@ import os
 from collections.abc import Generator, Iterable
 
 from daemon.sources.directory.content import Content, begins, end_of_lines
+from daemon.sources.directory.names import unrotated
 from daemon.sources.directory.proof import holds
 from daemon.sources.directory.tracked import Tracked
 
@@ -24,6 +25,7 @@ def is_copy(file: Tracked, streams: Iterable[Tracked], quiet_since: float) -> Ge
             or other.state is None
             or other.changed_at <= quiet_since
             or os.path.dirname(other.path) != directory  # noqa: PTH120
+            or other.path != unrotated(other.path) == file.path  # rotated out of its way, so it cannot be its copy
         ):
             continue
         original = Content(other.descriptor)

@@ -1,7 +1,8 @@
 """What became of files that the ledger knows: found again, replaced, gone, or continued in another file."""
 
+import os
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from daemon.ports.files import FileIdentity, Files
@@ -9,6 +10,7 @@ from daemon.ports.inputs import Inputs
 from daemon.sources.directory.content import Content, begins, identify
 from daemon.sources.directory.descriptors import DescriptorPool
 from daemon.sources.directory.identity import read_all
+from daemon.sources.directory.names import rotation, unrotated
 from daemon.sources.directory.proof import Prover, may_hold
 from daemon.sources.directory.settings import WatchSettings
 from daemon.sources.directory.state import FileState, file_state
@@ -60,6 +62,10 @@ class Lineage:
         """Give device and inode number of files that may be found under any name."""
         return {(absent.state.identity.device, absent.state.identity.inode) for absent in self._absent.values()}
 
+    def content(self, file: Tracked, descriptor: int) -> Content | None:
+        """Give what is in an open file, unpacked; None where that cannot be had."""
+        return _content(file, descriptor, self._limits)
+
     def is_same_document(self, file: Tracked, content: Content) -> bool:
         """Say whether a file holds, byte for byte, the document that the ledger knows of it."""
         raw = read_all(content.descriptor, self._limits.max_bytes + 1)
@@ -98,7 +104,7 @@ class Lineage:
 
     def lose(self, file: Tracked) -> bool:
         """Note that the content of a file is no longer what was read; returns True if it may be found elsewhere."""
-        state = file.state
+        state = None if file.state is None else replace(file.state, open=file.open_scan)
         file.restart()
         if state is None:
             return False
@@ -144,7 +150,7 @@ class Lineage:
         unread = [file for file in files if _is_gone_unread(file)]
         if not lost and not unread:
             return
-        matches: list[tuple[int, int, int, FileState]] = []
+        matches: list[tuple[int, bool, int, int, FileState]] = []
         for position, file in enumerate(fresh):
             assert file.descriptor is not None
             content = _content(file, file.descriptor, self._limits)
@@ -153,14 +159,15 @@ class Lineage:
             for other in unread:
                 if other.descriptor is not None and (yield from begins(Content(other.descriptor), content)):
                     self._let_go(other, pool)
-            continued = yield from _continued(content, [state for state, _ in lost])
+            candidates = {number: state for number, (state, gone) in enumerate(lost) if _may_go_on(state, gone, file)}
+            continued = yield from _continued(content, candidates)
             for number, state in continued.items():
                 gone = lost[number][1]
                 if gone is None or gone.descriptor is None or (yield from begins(Content(gone.descriptor), content)):
-                    matches.append((-_evidence(state, gone), position, number, state))
-        # Two lost files may have begun alike: the match that explains most bytes decides.
+                    matches.append((-_evidence(state, gone), file.path != state.path, position, number, state))
+        # Two lost files may have begun alike: the match that explains most bytes decides, then the name.
         adopted: set[int] = set()
-        for _, position, number, state in sorted(matches, key=lambda match: match[:3]):
+        for _, _, position, number, state in sorted(matches, key=lambda match: match[:4]):
             file, gone = fresh[position], lost[number][1]
             if file.state is None and number not in adopted:
                 adopted.add(number)
@@ -246,7 +253,20 @@ def _evidence(state: FileState, gone: Tracked | None) -> int:
     return state.offset if gone is None or gone.descriptor is None else max(state.offset, gone.current[0])
 
 
-def _continued(content: Content, lost: list[FileState]) -> Generator[None, None, dict[int, FileState]]:
+def _may_go_on(state: FileState, gone: Tracked | None, file: Tracked) -> bool:
+    """Say whether a lost stream may be continued in a file that begins with it.
+
+    Equal bytes may also be a host that is again as it was. So unless a scan is open, of which the other half would be
+    missing, it must be the same name, or one that a file gets by rotation. Else the file is read from its start: scans
+    that are known are redeliveries.
+    """
+    if file.path == state.path or state.open or (gone is not None and gone.open_scan):
+        return True
+    before, now = (os.path.basename(path) for path in (state.path, file.path))  # noqa: PTH119
+    return now != unrotated(now) == unrotated(before) and rotation(now) >= rotation(before)
+
+
+def _continued(content: Content, lost: Mapping[int, FileState]) -> Generator[None, None, dict[int, FileState]]:
     """Find out which lost streams a content begins with all that was consumed of, reading it once; by their index.
 
     What version 0.1 kept of a stream is samples: they connect it with another file only in the middle of a scan, where
@@ -254,7 +274,7 @@ def _continued(content: Content, lost: list[FileState]) -> Generator[None, None,
     """
     found: dict[int, FileState] = {}
     prover = Prover()
-    for number, state in sorted(enumerate(lost), key=lambda pair: pair[1].offset):
+    for number, state in sorted(lost.items(), key=lambda pair: pair[1].offset):
         samples = state.samples
         if samples is None and not may_hold(state.proof, content):
             continue

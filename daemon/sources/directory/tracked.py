@@ -31,6 +31,7 @@ class Tracked:
         verified: size and times at which the file is known to begin with what was consumed of it, or None.
         wanted: its name is that of a report; else it is here because it may be one under another name.
         copied: (when, up to where) all its lines are known to have been read under another name.
+        after: inputs of older files that were moved out of its way.
         was_stream: it held one before its content was replaced; what it holds now may begin in the middle of a line.
     """
 
@@ -58,6 +59,7 @@ class Tracked:
     verified: Signature | None = None
     wanted: bool = True
     copied: tuple[Signature, int] | None = None
+    after: tuple[int, ...] = ()
 
     @property
     def key(self) -> tuple[int, int]:

@@ -1,0 +1,106 @@
+r"""F1: killed at system calls, among hosts whose scans are alike, and counted by the feeder alone.
+
+`SYSSCAN_CRASH_AIMED` says how many kills (default 12; `.ci/run` makes 40), `SYSSCAN_CRASH_ROUNDS` how many rounds the
+feed has, `SYSSCAN_CRASH_FINDINGS` how many findings each scan, `SYSSCAN_CRASH_SEED` everything else. The long form is
+
+    SYSSCAN_CRASH_AIMED=300 SYSSCAN_CRASH_ROUNDS=75 SYSSCAN_CRASH_FINDINGS=256 \
+        .venv/bin/pytest -s tests/crash/test_aimed.py
+"""
+
+import os
+import random
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.crash.aim import AimedAgent
+from tests.crash.fleet import Fleet, judge
+from tests.crash.process import Launcher
+
+KILLS = int(os.environ.get("SYSSCAN_CRASH_AIMED", "12"))
+ROUNDS = int(os.environ.get("SYSSCAN_CRASH_ROUNDS", "5"))
+FINDINGS = int(os.environ.get("SYSSCAN_CRASH_FINDINGS", "12"))
+SEED = int(os.environ.get("SYSSCAN_CRASH_SEED", "1"))
+HANGS_S = 120.0
+DOWN = 0.15  # share of the steps after which nobody runs for a while
+
+
+@pytest.fixture
+def launcher() -> Iterator[Launcher]:
+    forks = Launcher(SYSSCAN_OUTPUT__ROTATE_BYTES=str(8 << 20))
+    yield forks
+    forks.close()
+
+
+class Driver:
+    """Lets the feed go on beside an agent that dies again and again."""
+
+    def __init__(self, agent: AimedAgent, seed: int) -> None:
+        self._agent = agent
+        self._choose = random.Random(seed)
+        self._down = 0
+
+    def step(self) -> None:
+        """Keep the agent up, or down for some steps."""
+        if self._down:
+            self._down -= 1
+        elif self._choose.random() < DOWN and self._agent.is_alive():
+            self._agent.kill_now()
+            self._down = self._choose.randint(2, 12)
+        else:
+            self.up()
+
+    def up(self) -> None:
+        self._down = 0
+        agent = self._agent
+        if agent.is_alive():
+            return
+        if agent.note_death():
+            assert agent.problems() == []
+        if agent.kills.total() < KILLS:
+            agent.start_aimed()
+        else:
+            agent.start()
+
+    def settle(self, paths: tuple[Path, ...]) -> None:
+        """Wait until files are read, whoever dies meanwhile."""
+        for path in paths:
+            deadline = time.monotonic() + HANGS_S
+            while not self._agent.has_read(path):
+                self.up()
+                if self._choose.random() < 0.02:
+                    self._agent.kill_model()
+                assert time.monotonic() < deadline, f"{path} is never read: {self._agent.log.read_text()}"
+                time.sleep(0.02)
+
+
+def _lines(output: Path) -> Iterator[bytes]:
+    for path in (*sorted(output.parent.glob("out.[0-9]*.ndjson")), output):
+        with path.open("rb") as file:
+            yield from file
+
+
+@pytest.mark.slow
+def test_killed_at_system_calls_every_host_has_what_it_produced(launcher: Launcher, tmp_path: Path) -> None:
+    if not shutil.which("strace"):
+        pytest.skip("strace is not installed")
+    agent = AimedAgent(tmp_path, launcher, SEED)
+    fleet = Fleet(agent.root, tmp_path / "aside", SEED, rounds=ROUNDS, findings=FINDINGS)
+    driver = Driver(agent, SEED)
+    for step in fleet.steps():
+        driver.step()
+        driver.settle(step.needs)
+        step.act()
+    driver.settle(fleet.last())
+    agent.kill_now()
+    agent.finish()
+    verdict = judge(fleet, _lines(agent.output))
+    print(
+        f"{verdict.findings} findings of {fleet.total()}, {agent.kills.total()} aimed kills {dict(agent.kills)}, "
+        f"{agent.starts} starts, {agent.model_kills} kills of the model; fed: {dict(fleet.done)}"
+    )
+    assert verdict.is_right, verdict
+    assert agent.problems() == []
