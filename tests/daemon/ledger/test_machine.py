@@ -63,6 +63,7 @@ class ModelFile:
     place: "ModelPlace" = field(default_factory=lambda: ModelPlace())
     before: set[int] = field(default_factory=set)  # scans that the content in front of this one had shown
     base: dict[str, int] = field(default_factory=dict)  # of each host, the latest that the place had shown before
+    latest: dict[str, int] = field(default_factory=dict)  # and the latest that this content has
 
     @classmethod
     def at(cls, place: "ModelPlace") -> "ModelFile":
@@ -75,12 +76,15 @@ class ModelFile:
             self.place.before = self.claims
 
     def shows_again(self, n: int, scan: Known) -> bool:
-        return n not in self.claims and (n >= self.base.get(host_of(scan), 0) or n in self.before)
+        host = host_of(scan)
+        mark = max(self.base.get(host, 0), self.latest.get(host, 0))  # states come in order, within a content, too
+        return n not in self.claims and (n >= mark or n in self.before)
 
     def claim(self, n: int, scan: Known) -> None:
         self.claims.add(n)
-        marks, host = self.place.marks, host_of(scan)
-        marks[host] = max(marks.get(host, 0), n)
+        host = host_of(scan)
+        for marks in (self.latest, self.place.marks):
+            marks[host] = max(marks.get(host, 0), n)
 
 
 @dataclass
