@@ -34,6 +34,13 @@ class FileStore(Store):
             )
         return KnownFile(source, identity, kind)
 
+    def follow(self, input_id: int, after: Sequence[int]) -> None:
+        """Note for a file of which nothing was read yet which inputs it comes after."""
+        with self._database.write() as connection:
+            row = connection.execute("SELECT name FROM inputs WHERE input_id = ?", (input_id,)).fetchone()
+            if row is not None:
+                Place(connection, KIND, os.fsdecode(row[0])).follow(input_id, after)
+
     def move(self, input_id: int, path: str, identity: FileIdentity) -> None:
         """Record a new path, or that the input goes on in another file."""
         with self._database.write() as connection:

@@ -63,6 +63,9 @@ class Files(Protocol):
         `after` are the inputs that it comes after, whatever their names are now: those were moved out of its way.
         """
 
+    def follow(self, input_id: int, after: Sequence[int]) -> None:
+        """Note for a file of which nothing was read yet which inputs it comes after; see `add`."""
+
     def move(self, input_id: int, path: str, identity: FileIdentity) -> None:
         """Record that an input has another path (renamed), or goes on in another file; consumes nothing.
 

@@ -15,10 +15,10 @@ from pipeline.errors import LedgerError
 from tests.crash.process import Agent, Launcher, wait_until
 
 # The calls with which the ledger, the checkpoints and the output become durable, and those that read what is there;
-# how often each happens between a start and the end of a few scans.
+# how often each happens between a start and the end of a scan or two.
 AIMS = {
-    "fdatasync": 60, "fsync": 6, "pwrite64": 400, "write": 40, "rename": 3, "ftruncate": 6, "unlink": 4, "pread64": 400,
-    "openat": 150, "close": 150, "lseek": 200, "statx": 40,
+    "fdatasync": 30, "fsync": 3, "pwrite64": 150, "write": 10, "ftruncate": 3, "pread64": 150, "openat": 60,
+    "close": 60, "lseek": 80, "statx": 20,
 }  # fmt: skip
 
 

@@ -184,10 +184,10 @@ class Fleet:
     def _produce(self, channel: Channel) -> Iterable[Step]:
         host = self._choose.choice(channel.hosts)
         path = channel.path
-        # A file that begins with all that is in the newest rotated one cannot be told from one that was copied.
+        # A file that begins as the newest rotated one cannot be told from that where nobody looked in between.
         last, number = channel.rotated_last, len(channel.live)
-        alike = channel.live == last[:number] and len(last) == number + 1 and last[-1][0] == host.name
-        state = host.next_state(self._choose, last[-1][1] if alike else None)
+        alike = channel.live == last[:number] and number < len(last) and last[number][0] == host.name
+        state = host.next_state(self._choose, last[number][1] if alike else None)
         self._serial += 1
         if channel.form != "stream":
             channel.live.clear()

@@ -25,7 +25,7 @@ ROUNDS = int(os.environ.get("SYSSCAN_CRASH_ROUNDS", "5"))
 FINDINGS = int(os.environ.get("SYSSCAN_CRASH_FINDINGS", "12"))
 SEED = int(os.environ.get("SYSSCAN_CRASH_SEED", "1"))
 HANGS_S = 120.0
-DOWN = 0.15  # share of the steps after which nobody runs for a while
+DOWN = 0.05  # share of the steps after which nobody runs for a while
 
 
 @pytest.fixture

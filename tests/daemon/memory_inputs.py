@@ -132,6 +132,9 @@ class MemoryFiles:
         self.rows[row.input_id] = (identity, kind)
         return KnownFile(row, identity, kind)
 
+    def follow(self, input_id: int, after: Sequence[int]) -> None:
+        pass  # it knows no places
+
     def move(self, input_id: int, path: str, identity: FileIdentity) -> None:
         self.inputs._check()
         if input_id not in self.inputs.rows:

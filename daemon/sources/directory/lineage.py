@@ -150,7 +150,7 @@ class Lineage:
         unread = [file for file in files if _is_gone_unread(file)]
         if not lost and not unread:
             return
-        matches: list[tuple[int, bool, int, int, FileState]] = []
+        matches: list[tuple[int, int, int, int, FileState]] = []
         for position, file in enumerate(fresh):
             assert file.descriptor is not None
             content = _content(file, file.descriptor, self._limits)
@@ -164,7 +164,7 @@ class Lineage:
             for number, state in continued.items():
                 gone = lost[number][1]
                 if gone is None or gone.descriptor is None or (yield from begins(Content(gone.descriptor), content)):
-                    matches.append((-_evidence(state, gone), file.path != state.path, position, number, state))
+                    matches.append((-_evidence(state, gone), _distance(state, file), position, number, state))
         # Two lost files may have begun alike: the match that explains most bytes decides, then the name.
         adopted: set[int] = set()
         for _, _, position, number, state in sorted(matches, key=lambda match: match[:4]):
@@ -262,8 +262,15 @@ def _may_go_on(state: FileState, gone: Tracked | None, file: Tracked) -> bool:
     """
     if file.path == state.path or state.open or (gone is not None and gone.open_scan):
         return True
+    return _distance(state, file) == 0
+
+
+def _distance(state: FileState, file: Tracked) -> int:
+    """Say how far the name of a file is from that of a lost stream: 0 for one that rotation gives, 1 for the same."""
+    if file.path == state.path:
+        return 1
     before, now = (os.path.basename(path) for path in (state.path, file.path))  # noqa: PTH119
-    return now != unrotated(now) == unrotated(before) and rotation(now) >= rotation(before)
+    return 0 if now != unrotated(now) == unrotated(before) and rotation(now) >= rotation(before) else 2
 
 
 def _continued(content: Content, lost: Mapping[int, FileState]) -> Generator[None, None, dict[int, FileState]]:

@@ -331,6 +331,9 @@ class Sweeper:
                     logger.info("source.copy_skipped", path=file.path)
             if file.state is None:
                 file.after = yield from self._predecessors(file, result)
+            elif file.state.kind == "stream" and not file.state.offset and not file.compressed:
+                # It was empty when it was found, perhaps before what was rotated out of its way was read.
+                self._files.follow(file.state.input_id, (yield from self._predecessors(file, result)))
             yield from self._read(file, result)
         elif file.retry_at is not None:
             result.waiting += 1

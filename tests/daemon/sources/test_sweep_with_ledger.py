@@ -1,6 +1,7 @@
 """Sources and the real ledger together: what is found is emitted once."""
 
 import gzip
+import json
 import os
 import shutil
 from pathlib import Path
@@ -140,3 +141,103 @@ def test_what_is_never_opened_counts_as_quarantined_once(watched: Watched) -> No
     counts = [watched.sweeper.sweep().admitted.quarantined for _ in range(2)]
     assert [entry.reason for entry in watched.ledger.quarantine.rows()] == ["not_regular"]
     assert counts == [1, 0]
+
+
+def scan_of(state: str) -> bytes:
+    return stream(f"{state}-1", f"{state}-2")
+
+
+def states(watched: Watched) -> list[str]:
+    return [ids[0].partition("-")[0] for _, ids in watched.closed()]
+
+
+def test_a_host_that_changed_and_came_back_since_its_log_was_rotated(watched: Watched) -> None:
+    live = watched.root / "a.ndjson"
+    live.write_bytes(scan_of("bad"))
+    watched.settle()
+    live.rename(watched.root / "a.ndjson.1")
+    live.write_bytes(scan_of("good") + scan_of("bad"))
+    watched.settle()
+    assert states(watched) == ["bad", "good", "bad"]
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_host_that_changed_was_rotated_and_came_back_while_nobody_looked(watched: Watched, compressed: bool) -> None:
+    live, old = watched.root / "a.ndjson", watched.root / "a.ndjson.1"
+    live.write_bytes(scan_of("bad"))
+    watched.settle()
+    watched.crash()
+    live.write_bytes(scan_of("bad") + scan_of("good"))
+    live.rename(old)
+    if compressed:
+        old.with_name("a.ndjson.1.gz").write_bytes(gzip.compress(old.read_bytes()))
+        old.unlink()
+    live.write_bytes(scan_of("bad"))
+    for _ in range(2):
+        watched.settle()
+        watched.crash()
+    assert states(watched) == ["bad", "good", "bad"]
+
+
+def test_a_live_file_whose_copy_is_rotated_already_is_no_return(watched: Watched) -> None:
+    for name in ("a.ndjson.1", "a.ndjson"):  # between copy and truncation, before anybody looked
+        (watched.root / name).write_bytes(scan_of("bad") + scan_of("good"))
+    watched.settle()
+    assert states(watched) == ["bad", "good"]
+
+
+def test_a_report_that_is_written_anew_and_renamed_while_nobody_looked_is_news(watched: Watched) -> None:
+    def write(state: str) -> None:
+        findings = [{"id": f"{state}-1", "severity": "low"}]
+        report = {"meta": {"hostname": "h"}, "results": [{"scanner": "s", "findings": findings}]}
+        (watched.root / "a.json").write_text(json.dumps(report))
+
+    for state in ("bad", "good"):
+        write(state)
+        watched.settle()
+    watched.crash()
+    write("bad")
+    (watched.root / "a.json").rename(watched.root / "a.json.1")
+    watched.settle()
+    assert states(watched) == ["bad", "good", "bad"]
+
+
+def test_a_new_stream_does_not_go_on_behind_a_deleted_copy_that_was_equal(watched: Watched) -> None:
+    live, copy = watched.root / "a.ndjson", watched.root / "kept.ndjson"
+    copy.write_bytes(scan_of("bad"))
+    live.write_bytes(scan_of("bad"))
+    watched.settle()
+    live.write_bytes(scan_of("good"))
+    watched.settle()
+    copy.unlink()
+    (watched.root / "new").write_bytes(scan_of("bad"))
+    (watched.root / "new").rename(live)
+    watched.settle()
+    assert states(watched) == ["bad", "good", "bad"]
+
+
+def test_a_mirror_that_is_replaced_goes_on_under_its_name_beside_a_copy(watched: Watched) -> None:
+    (watched.root / "mirror").mkdir()
+    live, mirror = watched.root / "a.ndjson", watched.root / "mirror" / "a.ndjson"
+    content = b""
+    for state in ("one", "two", "three"):
+        content += scan_of(state)
+        live.write_bytes(content)
+        (watched.root / f"kept-{state}.ndjson").write_bytes(content)
+        mirror.with_name("part").write_bytes(content)
+        mirror.with_name("part").rename(mirror)
+        watched.settle()
+    assert states(watched) == ["one", "two", "three"]
+
+
+def test_a_new_stream_is_no_copy_of_what_was_rotated_out_of_its_way(watched: Watched) -> None:
+    live = watched.root / "a.ndjson"
+    live.write_bytes(scan_of("bad"))
+    watched.sweep()
+    with live.open("ab") as file:
+        file.write(scan_of("good"))
+    watched.sweep()
+    live.rename(watched.root / "a.ndjson.1")
+    live.write_bytes(scan_of("bad"))
+    watched.settle()
+    assert states(watched) == ["bad", "good", "bad"]
