@@ -1,6 +1,5 @@
 """What became of files that the ledger knows: found again, replaced, gone, or continued in another file."""
 
-import os
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -269,7 +268,7 @@ def _distance(state: FileState, file: Tracked) -> int:
     """Say how far the name of a file is from that of a lost stream: 0 for one that rotation gives, 1 for the same."""
     if file.path == state.path:
         return 1
-    before, now = (os.path.basename(path) for path in (state.path, file.path))  # noqa: PTH119
+    before, now = state.path, file.path
     return 0 if now != unrotated(now) == unrotated(before) and rotation(now) >= rotation(before) else 2
 
 
