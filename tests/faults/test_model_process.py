@@ -133,8 +133,9 @@ def test_f40_stopped_in_the_middle_of_a_scan_it_is_ended_in_time_and_no_byte_cha
     daemon: Daemon, undisturbed: bytes
 ) -> None:
     process = daemon.start("--once")
-    known = hit(daemon, signal.SIGSTOP, 0)
-    hit(daemon, signal.SIGSTOP, known)
+    for _ in range(2):
+        wait_until(lambda: daemon.model() not in {None, *daemon.hit} or not daemon.is_running(), "a process", 0.05)
+        hit(daemon, signal.SIGSTOP, daemon.answers())  # once it has answered: loading is waited for much longer
     assert process.wait(PATIENCE_S) == 0
     assert daemon.events().count("model.died") == 2
     assert "no answer came in time" in daemon.log.read_text()
