@@ -23,6 +23,7 @@ if sys.modules["rich"] is None:
 
 
 _STANDARD_ERROR = 2
+_MAX_VALUE = 4000  # characters of one value that people see
 
 
 def get_logger(name: str) -> Any:
@@ -110,9 +111,16 @@ def _harmless(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMappin
     """Make values safe to show: hosts and files are named by others."""
     for key, value in event.items():
         if isinstance(value, str):
-            event[key] = printable(value, 4000)
+            event[key] = printable(value, _MAX_VALUE)
     return event
 
 
 def _serialise(value: Any, **_: Any) -> bytes:
-    return orjson.dumps(value, default=repr, option=orjson.OPT_NON_STR_KEYS)
+    try:
+        return orjson.dumps(value, default=repr, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError:  # a path that is not UTF-8, say; nothing that is logged may fail, and end what it tells of
+        return orjson.dumps({printable(str(name)): _plain(one) for name, one in value.items()})
+
+
+def _plain(value: Any) -> str:
+    return printable(value if isinstance(value, str) else repr(value), _MAX_VALUE)

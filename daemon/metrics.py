@@ -71,7 +71,7 @@ class Metrics:
         temporary = path.with_name(f".{path.name}.tmp")  # the collector ignores names without .prom
         # The directory may be one that others write to: nothing that lies there is followed or kept.
         temporary.unlink(missing_ok=True)
-        with temporary.open("x", encoding="utf-8") as file:
+        with temporary.open("x", encoding="utf-8", errors="backslashreplace") as file:
             file.write(self.render())
             file.flush()
             os.fchmod(file.fileno(), 0o644)

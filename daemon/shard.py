@@ -21,6 +21,7 @@ MAX_BACKLOG = 200_000
 _RETRY_S = (1.0, 2.0, 5.0, 10.0, 30.0)  # after faults of the ledger's disk in a row
 _BREATH_S = 0.2  # between two attempts, however often a delivery makes room
 _STALLED_S = 120.0  # a piece of work is a second at most; what does not move for this long never will
+_NAMED = 10  # refused pieces that the log names at once; the quarantine has all
 _FOR_A_SINK = 2  # descriptors: the file, and its directory to sync
 _FOR_A_PROCESS = 12  # that of a model: two pairs, what starting it takes, and what is waited at
 _POLL_S = 0.5  # how late a part notices what nobody told it of
@@ -186,12 +187,23 @@ class Shard:
         admitted = taken.admitted
         self.taken = Taken(self.taken.bytes_read + taken.bytes_read, self.taken.admitted + admitted)
         if admitted.quarantined:
-            logger.warning("input.quarantined", pieces=admitted.quarantined, see="ledger quarantine list")
+            self._tell_refused(admitted.quarantined)
         if admitted.redelivered_scans:
             logger.info("scan.redelivered", scans=admitted.redelivered_scans, findings=admitted.redelivered_findings)
         if admitted.scans or admitted.findings:
             self._work.set()
         self._told()
+
+    def _tell_refused(self, pieces: int) -> None:
+        """Name what went to quarantine, the first few of many."""
+        with contextlib.suppress(LedgerError):  # it is there to be read later
+            for row in reversed(self.ledger.quarantine.rows(limit=min(pieces, _NAMED))):
+                logger.warning("input.refused", source=row.source, reason=row.reason, detail=row.detail)
+        logger.warning(
+            "input.quarantined",
+            pieces=pieces,
+            see=f"sysscan-agent ledger quarantine list --state-dir {self.ledger.database.path.parent}",
+        )
 
     def _part_of(self, source: Source) -> str:
         return f"source {source.name}"

@@ -82,6 +82,8 @@ def main() -> None:
         die(Exit.REJECTED, str(error))
     except BrokenPipeError:
         _leave_closed_pipe()
+    except KeyboardInterrupt:  # before anything was begun that has to be ended
+        raise SystemExit(130) from None
     except OSError as error:
         _explain_surroundings(error)
     except SystemExit as end:

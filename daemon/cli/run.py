@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -40,6 +41,8 @@ def run_daemon(given: Mapping[str, Any], config: Path | None, *, once: bool) -> 
     if STANDARD_INPUT in settings.watch.roots and len(settings.watch.roots) > 1:
         die(Exit.USAGE, "--watch -: standard input stands alone; start another daemon for the directories")
     configure(settings.log.level, settings.log.format)
+    # A request to look again is no end: until there is something to look with, it is what comes next anyway.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     notifier = Notifier(os.environ)
     notifier.status("starting")
     patience = Patience(notifier, forever=not once and not is_pipe(settings))

@@ -7,6 +7,7 @@ A script ends with 0 where things are right, with 1 where the fault is there, an
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -38,14 +39,20 @@ def _wanted() -> list[Path]:
 
 
 @pytest.mark.parametrize("case", _wanted(), ids=lambda case: case.parent.name)
-def test_case(case: Path, tmp_path: Path) -> None:
+def test_case(case: Path) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o755)  # a case may go on as a user that has nothing of its own
+        _try(case, place)
+
+
+def _try(case: Path, place: str) -> None:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SYSSCAN_")}
     # `python3` of a script is the one that runs the tests.
     path = f"{AGENT.parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         ["sh" if case.suffix == ".sh" else sys.executable, case],
-        env={**kept, "AGENT": str(AGENT), "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path), "PATH": path},
-        cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S, check=False,
+        env={**kept, "AGENT": str(AGENT), "PYTHONPATH": str(ROOT), "TMPDIR": place, "PATH": path},
+        cwd=place, capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     if done.returncode == CANNOT_BE_TRIED and case.parent.name not in MAY_BE_UNTRIED:
         pytest.skip(f"{case.parent.name}: {done.stdout.strip()}")
