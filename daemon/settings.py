@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, get_origin
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
+from daemon.sinks.kafka.settings import KafkaSettings
 from daemon.sources.directory.settings import WatchSettings
 from pipeline.engine.identity import DEFAULT_THREADS
 from pipeline.engine.runtimes import Runtime
@@ -41,6 +42,7 @@ NamedPath = Annotated[Path, AfterValidator(_no_dash)]
 class OutputSettings(_Section):
     """The NDJSON file that enriched findings go to."""
 
+    enabled: bool = True
     path: NamedPath | None = None  # default: findings.ndjson in the state directory
     rotate_bytes: int = Field(default=256 << 20, ge=1 << 16)  # a day of hourly full scans of one host
     keep_segments: int = Field(default=8, ge=1)
@@ -92,6 +94,7 @@ class Settings(_Section):
     watch: WatchSettings = WatchSettings()
     limits: Limits = Limits()
     output: OutputSettings = OutputSettings()
+    kafka: KafkaSettings = KafkaSettings()
     analysis: AnalysisSettings = AnalysisSettings()
     model: ModelSettings = ModelSettings()
     log: LogSettings = LogSettings()

@@ -77,6 +77,8 @@ def _end(shard: Shard) -> Exit:
     for delivery in shard.deliveries:
         if delivery.fault is not None:
             die(Exit.REJECTED, f"{delivery.fault}; the findings wait in the ledger")
+        if delivery.recovering:
+            die(Exit.REJECTED, f"{delivery.name}: does not answer; the findings wait in the ledger")
         if delivery.held:
             die(
                 Exit.REJECTED, f"{delivery.name}: does not let go of {delivery.held:,} records; they wait in the ledger"

@@ -277,7 +277,9 @@ def _main(libs: str, port: str = "9092") -> None:
     try:
         with Cluster(Path(libs), base, port=int(port)) as cluster:
             asyncio.run(cluster.create("sysscan.findings", "sysscan.scans", partitions=4))
-            sys.stdout.write(f"broker at {cluster.plain[0]}, with the topics sysscan.findings and sysscan.scans; ^C ends it\n")  # noqa: E501
+            sys.stdout.write(
+                f"broker at {cluster.plain[0]}, with the topics sysscan.findings and sysscan.scans; ^C ends it\n"
+            )  # noqa: E501
             sys.stdout.flush()
             with contextlib.suppress(KeyboardInterrupt):
                 signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -134,7 +134,9 @@ def test_metadata_of_200_bytes_and_of_4000_comes_back_and_longer_is_refused(clus
             assert (await cluster.committed(group))[TopicPartition(into, 0)].metadata == text
         with pytest.raises(KafkaError):
             async with one.transaction():
-                await one.send_offsets_to_transaction({TopicPartition(into, 0): OffsetAndMetadata(1, "m" * 5000)}, group)
+                await one.send_offsets_to_transaction(
+                    {TopicPartition(into, 0): OffsetAndMetadata(1, "m" * 5000)}, group
+                )
         await drop(one)
 
     into = topic()
