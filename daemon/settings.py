@@ -225,7 +225,8 @@ def _typed(parts: Sequence[str], text: str, where: str) -> Any:
         field = _fields(section).get(part) if section is not None else None
         kind = field.annotation if field is not None else None
     if get_origin(kind) is tuple:
-        return [item for item in text.split(os.pathsep) if item]
+        separator = "," if parts[0] == "kafka" else os.pathsep  # HOST:PORT has the separator of paths in it
+        return [item for item in text.split(separator) if item]
     if get_origin(kind) is dict:
         pairs = [item.split("=", 1) for item in text.split(",") if item]
         if any(len(pair) != 2 for pair in pairs):

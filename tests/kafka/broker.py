@@ -20,6 +20,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from pathlib import Path
 from typing import Any
 
+from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.structs import TopicPartition
 
@@ -27,7 +28,10 @@ PATIENCE_S = 90.0  # a broker starts in five seconds, on a busy machine in thirt
 USER, STRANGER = "agent", "stranger"
 PASSWORD = "open-sesame"
 
-_JVM = ("-Xmx512m", "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")  # fmt: skip # noqa: E501
+_JVM = (
+    "-Xmx512m", "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+)  # fmt: skip
 # Small everywhere: the tests have two cores. The cleaner's buffer is 128 MB by default, more than the heap has room for.
 _COMMON = """
 process.roles=broker,controller
@@ -218,9 +222,10 @@ class Cluster:
 
     async def create(self, *names: str, partitions: int = 1, **config: str) -> None:
         """Create topics and wait until every broker knows their leaders."""
+        settings = {name.replace("_", "."): value for name, value in config.items()}
         async with self.admin() as admin:
             topics = [
-                NewTopic(name, partitions, len(self.brokers), topic_configs={k.replace("_", "."): v for k, v in config.items()})
+                NewTopic(name, partitions, len(self.brokers), topic_configs=settings)
                 for name in names
             ]  # fmt: skip
             await admin.create_topics(topics)
@@ -237,6 +242,16 @@ class Cluster:
             there = await admin.describe_cluster()
             if len(there["brokers"]) < len(self.brokers):
                 raise RuntimeError(f"only {there['brokers']}")
+        # The topics that offsets and transactions are kept in are made at their first use, which takes seconds.
+        producer = AIOKafkaProducer(bootstrap_servers=self.plain, transactional_id="warm", request_timeout_ms=9000)
+        await producer.start()
+        try:
+            async with producer.transaction():
+                pass
+        finally:
+            await producer.stop()
+        async with self.admin() as admin:
+            await admin.list_consumer_group_offsets("warm")
 
     def _make_certificate(self) -> None:
         store = str(self._base / "keystore.p12")
@@ -279,7 +294,7 @@ def _main(libs: str, port: str = "9092") -> None:
             asyncio.run(cluster.create("sysscan.findings", "sysscan.scans", partitions=4))
             sys.stdout.write(
                 f"broker at {cluster.plain[0]}, with the topics sysscan.findings and sysscan.scans; ^C ends it\n"
-            )  # noqa: E501
+            )
             sys.stdout.flush()
             with contextlib.suppress(KeyboardInterrupt):
                 signal.signal(signal.SIGTERM, signal.default_int_handler)

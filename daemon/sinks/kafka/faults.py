@@ -33,6 +33,7 @@ _LOGGED = (
     ("UnsupportedSaslMechanism", "the brokers do not know kafka.sasl = {sasl}"),
     ("AuthorizationFailed", "not allowed: give {user} WRITE and DESCRIBE on {topics}"),
     ("WRONG_VERSION_NUMBER", "the brokers do not speak TLS on this port: look at kafka.tls and kafka.brokers"),
+    ("not found in cluster metadata", "a topic does not exist: create {topics}"),
     ("not known", "no such host: look at kafka.brokers"),
 )  # fmt: skip
 
@@ -68,6 +69,8 @@ def _by_class(error: BaseException | None) -> str | None:
 
 
 def _by_log(logged: str) -> str | None:
+    if logged.startswith("Unable connect") and logged.rstrip().endswith('":'):  # no reason: the other end hung up
+        return "the connection is closed at once: look at kafka.tls, and at the port in kafka.brokers"
     return next((advice for sign, advice in _LOGGED if sign in logged), None)
 
 
