@@ -1,7 +1,7 @@
 """Forks agents from a process that has imported everything; each kills itself at a step of the Kafka sink.
 
-A line of JSON on standard input: the step, after how many of them, the log's path, then the arguments. The answer is the
-pid. The daemon is the real one: only the calls at which it dies are wrapped.
+A line of JSON on standard input: the step, after how many of them, the log's path, then the arguments. The answer is
+the pid. The daemon is the real one: only the calls at which it dies are wrapped.
 """
 
 import asyncio
@@ -12,6 +12,8 @@ import signal
 import sys
 from collections.abc import Callable
 from typing import Any
+
+from aiokafka import AIOKafkaProducer
 
 import daemon.cli.run  # noqa: F401
 from daemon.ledger.outbox import OutboxStore
@@ -32,7 +34,7 @@ def arm(step: str, after: int) -> None:
             if left <= 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    class Dying(client.AIOKafkaProducer):  # type: ignore[misc]
+    class Dying(AIOKafkaProducer):  # type: ignore[misc]
         async def start(self) -> None:
             await super().start()
             reached("connect")
@@ -62,7 +64,7 @@ def arm(step: str, after: int) -> None:
                 await super().commit_transaction()
             reached("commit")
 
-    client.AIOKafkaProducer = Dying  # type: ignore[misc]
+    vars(client)["AIOKafkaProducer"] = Dying
     wrapped: Callable[[OutboxStore, str, int], None] = OutboxStore.delivered
 
     def delivered(self: OutboxStore, sink: str, position: int) -> None:

@@ -31,7 +31,7 @@ def sink(settings: KafkaSettings, identity: str = "0123") -> KafkaTopic:
 class Settled:
     """A sink whose calls wait until there is nothing more to wait for."""
 
-    max_held = None
+    max_held: int | None = None
 
     def __init__(self, inner: KafkaTopic) -> None:
         self.inner = inner

@@ -1,7 +1,7 @@
 """What the sink needs of a Kafka client: the seam to the library.
 
-A connection is one transactional producer with the right to write for one ledger. Opening one takes that right from every
-other; what they had not committed is gone then, and the mark that is read *after* that cannot become stale.
+A connection is one transactional producer with the right to write for one ledger. Opening one takes that right from
+every other; what they had not committed is gone then, and the mark that is read *after* that cannot become stale.
 """
 
 from collections.abc import Awaitable, Callable, Sequence

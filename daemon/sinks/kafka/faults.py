@@ -27,7 +27,7 @@ _ADVICE: Mapping[str, str] = {
     "than kafka.transaction_timeout_s",
 }
 _LOGGED = (
-    ("CERTIFICATE_VERIFY_FAILED", "the brokers' certificate is not trusted: look at kafka.ca_file, and whether it has expired"),
+    ("CERTIFICATE_VERIFY_FAILED", "the brokers' certificate is not trusted, or has expired: look at kafka.ca_file"),
     ("uthentication failed", "the password is refused: look at kafka.username and kafka.password_file"),
     ("AuthenticationFailed", "the password is refused: look at kafka.username and kafka.password_file"),
     ("UnsupportedSaslMechanism", "the brokers do not know kafka.sasl = {sasl}"),

@@ -74,8 +74,8 @@ class KafkaTopic:
             rows = [row for row in pending(position) if row.position <= mark.position]
             if not rows:
                 raise SinkError(
-                    f"{self.name}: has records up to {mark.position} of this state directory, which ends at {position}; "
-                    "it was restored from a backup, so nothing is written until it has got there again"
+                    f"{self.name}: has records up to {mark.position} of this state directory, which ends at "
+                    f"{position}: it was restored from a backup, so nothing is written until it has got there again"
                 )
             for row in rows:
                 agree(row, mark, self.name)
