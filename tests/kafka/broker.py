@@ -32,7 +32,7 @@ _JVM = (
     "-Xmx512m", "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
 )  # fmt: skip
-# Small everywhere: the tests have two cores. The cleaner's buffer alone takes 128 MB by default, more than the heap has.
+# Small everywhere: the tests have two cores, and the cleaner alone takes 128 MB by default.
 _COMMON = """
 process.roles=broker,controller
 listener.security.protocol.map=PLAIN:PLAINTEXT,SECURED:SASL_SSL,CONTROLLER:PLAINTEXT
