@@ -57,7 +57,7 @@ def run_daemon(given: Mapping[str, Any], config: Path | None, *, once: bool) -> 
                 "service.started",
                 version=VERSION,
                 state_dir=str(settings.state_dir),
-                output=str(settings.output_path),
+                sinks=[delivery.name for delivery in shard.deliveries],
                 knowledge=resources.knowledge.digest,
                 policy=resources.policy.digest,
                 model=resources.analyst.model if resources.analyst is not None else None,

@@ -6,6 +6,7 @@ Each broker has two ways in: ``plain`` (no password, may do all) and ``secured``
 
 import asyncio
 import contextlib
+import logging
 import os
 import shutil
 import signal
@@ -138,6 +139,13 @@ class Broker:
     def running(self) -> bool:
         """Say whether the process is there."""
         return self._process is not None and self._process.poll() is None
+
+    def allow(self, user: str, *arguments: str) -> None:
+        """Give rights, in the words of Kafka's own tool."""
+        self._java(
+            "org.apache.kafka.tools.AclCommand", "--bootstrap-server", self.plain, "--add", "--force",
+            "--allow-principal", f"User:{user}", *arguments,
+        )  # fmt: skip
 
     def _java(self, *arguments: str) -> None:
         done = subprocess.run(
@@ -288,6 +296,7 @@ def _free_ports(number: int) -> list[int]:
 
 
 def _main(libs: str, port: str = "9092") -> None:
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it is asked before it is there
     base = Path(tempfile.mkdtemp(prefix="sysscan-kafka-"))
     try:
         with Cluster(Path(libs), base, port=int(port)) as cluster:

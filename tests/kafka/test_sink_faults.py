@@ -79,6 +79,33 @@ def test_with_tls_and_a_password_it_writes(cluster: Cluster, topic: Topic, deliv
     finish(cluster, *deliver(topic(), **secured, sasl="scram-sha-512", username=USER, password_file=password))
 
 
+def test_the_rights_that_the_handbook_names_are_enough_and_without_one_of_them_it_says_so(
+    cluster: Cluster, topic: Topic, deliver: Deliver, password: Path
+) -> None:
+    name, prefix = topic(), "p" + topic()
+    outbox, delivery = deliver(
+        name, id_prefix=prefix, brokers=tuple(cluster.secured), tls=True, ca_file=cluster.certificate,
+        sasl="scram-sha-512", username=STRANGER, password_file=password,
+    )  # fmt: skip
+    allow = cluster.brokers[0].allow
+    prefixed = ("--resource-pattern-type", "prefixed")
+    allow(
+        STRANGER,
+        "--operation",
+        "Write",
+        "--operation",
+        "Describe",
+        "--topic",
+        name,
+        "--transactional-id",
+        prefix,
+        *prefixed,
+    )
+    assert "READ on groups that begin with p" in fault_of(delivery)
+    allow(STRANGER, "--operation", "Read", "--topic", name, "--group", prefix, *prefixed)
+    finish(cluster, outbox, delivery)
+
+
 @pytest.mark.parametrize(
     ("fault", "others"),
     [
