@@ -1,7 +1,7 @@
 """Findings a second from a directory into a Kafka topic, beside the same into a file, in the same run.
 
-The broker is Apache Kafka itself, on the same cores; KAFKA_LIBS says where its jars are (`make kafka` fetches them). The
-rules answer, so that what is measured is the way and not the model.
+The broker is Apache Kafka itself, on the same cores; KAFKA_LIBS says where its jars are (`make kafka` fetches them).
+The rules answer, so that what is measured is the way and not the model.
 """
 
 import asyncio
