@@ -9,14 +9,18 @@ PIP := $(BIN)/python -m pip $(PIP_FLAGS)
 # Of its own, because torch and what comes with it are 6 GB, and what the agent runs with must do without.
 TRAINER := .venv-trainer
 SETUP := pyproject.toml setup.py constraints.txt
+KAFKA_VERSION ?= 4.3.1
+KAFKA := build/kafka/$(KAFKA_VERSION)
 KNOWLEDGE := pipeline/knowledge/compiled.json
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-trainer lint bench knowledge schema model wheel clean output-digests
+.PHONY: help demo test kafka kafka-broker test-trainer lint bench knowledge schema model wheel clean output-digests
 
 help:
 	@echo 'make demo       analyse real scans of two hosts and show what is wrong with them (output in demo-output/)'
 	@echo 'make test       run the tests'
+	@echo 'make kafka      run the tests of Kafka on a real broker (needs Java 17 and Maven)'
+	@echo 'make kafka-broker  run a broker for trying things out at 127.0.0.1:9092'
 	@echo 'make test-trainer  run the tests that need torch, too (sets up .venv-trainer: 6 GB)'
 	@echo 'make lint       ruff, mypy and the import layers'
 	@echo 'make bench      measure speed and memory'
@@ -31,6 +35,24 @@ demo: $(VENV)/.installed $(KNOWLEDGE)
 
 test: $(VENV)/.installed-dev $(KNOWLEDGE)
 	$(BIN)/pytest
+
+# Apache Kafka itself, fetched by Maven from wherever Maven is told to fetch. The tests start it and stop it.
+kafka: $(VENV)/.installed-dev $(VENV)/.installed-kafka $(KNOWLEDGE) $(KAFKA)/.complete
+	KAFKA_LIBS='$(CURDIR)/$(KAFKA)' $(BIN)/pytest --skips none tests/kafka
+
+kafka-broker: $(VENV)/.installed-dev $(VENV)/.installed-kafka $(KAFKA)/.complete
+	@$(BIN)/python -m tests.kafka.broker '$(KAFKA)' 9092
+
+$(KAFKA)/.complete: tests/kafka/pom.xml
+	@echo 'fetching Kafka $(KAFKA_VERSION) into $(KAFKA) ...'
+	@mvn -B -q -f tests/kafka/pom.xml -Dkafka.version=$(KAFKA_VERSION) \
+	    org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
+	    -DincludeScope=runtime -DoutputDirectory='$(CURDIR)/$(KAFKA)'
+	@touch $@
+
+$(VENV)/.installed-kafka: $(SETUP) $(VENV)/.installed-dev
+	@$(PIP) install -c constraints.txt -e '.[kafka]'
+	@touch $@
 
 # The tests that skip themselves elsewhere, and those beside them; none may skip itself here. Small models: more threads
 # only wait for one another.

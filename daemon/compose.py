@@ -3,9 +3,11 @@
 A new kind is a row in one of the two tables, beside its own settings and its own file.
 """
 
+import importlib
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
+from types import ModuleType
 
 from daemon.checkpoints import Checkpoints
 from daemon.in_hand import InHand
@@ -16,12 +18,13 @@ from daemon.ports.source import Source
 from daemon.settings import Settings
 from daemon.shard import Shard
 from daemon.sinks.delivery import Delivery
+from daemon.sinks.kafka.topic import KafkaTopic
 from daemon.sinks.ndjson_file import NdjsonFile
 from daemon.sources.directory.source import ReportDirectory
 from daemon.sources.standard_input import NAME as STANDARD_INPUT
 from daemon.sources.standard_input import Descriptor, StandardInput
 from daemon.worker import Worker
-from pipeline.errors import SourceError
+from pipeline.errors import ConfigError, SourceError
 from pipeline.graph.resources import Resources
 
 logger = get_logger(__name__)
@@ -44,8 +47,13 @@ def open_shard(
     """Make the shard of a state directory. Nothing is read or written yet, but the ledger knows its sinks.
 
     Sinks that are no longer configured would hold their records back for ever, so the ledger lets them go.
+
+    Raises:
+        ConfigError: when no sink is configured, or what one needs is not installed.
     """
-    sinks = [sink for kind in SINKS.values() for sink in kind(settings)]
+    sinks = [sink for kind in SINKS.values() for sink in kind(settings, ledger)]
+    if not sinks:
+        raise ConfigError("records have nowhere to go; set output.enabled or kafka.brokers")
     names = [sink.name for sink in sinks]
     for released in ledger.outbox.keep_only(names):
         logger.warning("sink.replaced", sink=released, by=", ".join(names))
@@ -84,15 +92,35 @@ def _directories(settings: Settings, ledger: Ledger, blocked: Blocked, clock: Ca
         )
 
 
-def _files(settings: Settings) -> Iterable[Sink]:
+def _files(settings: Settings, ledger: Ledger) -> Iterable[Sink]:
     output = settings.output
-    yield NdjsonFile(
-        settings.output_path,
-        rotate_bytes=output.rotate_bytes,
-        keep_segments=output.keep_segments,
-        emit_changes_only=output.emit == "changes",
-        min_level=output.min_level,
-    )
+    if output.enabled:
+        yield NdjsonFile(
+            settings.output_path,
+            rotate_bytes=output.rotate_bytes,
+            keep_segments=output.keep_segments,
+            emit_changes_only=output.emit == "changes",
+            min_level=output.min_level,
+        )
+
+
+def _kafka(settings: Settings, ledger: Ledger) -> Iterable[Sink]:
+    if settings.kafka.brokers:
+        yield KafkaTopic(settings.kafka, kafka_client().connect_as(settings.kafka, ledger.identity()))
+
+
+def kafka_client() -> ModuleType:
+    """Import what stands on aiokafka, which is installed only where it is wanted.
+
+    Raises:
+        ConfigError: when it is not.
+    """
+    try:
+        return importlib.import_module("daemon.sinks.kafka.client")
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"kafka.brokers is set, but {error.name} is not installed: install sysscan-agent[kafka]"
+        ) from error
 
 
 def _ours(settings: Settings) -> list[str]:
@@ -105,6 +133,7 @@ SOURCES: Mapping[str, Callable[[Settings, Ledger, Blocked, Callable[[], float]],
     "stdin": _standard_input,
 }
 
-SINKS: Mapping[str, Callable[[Settings], Iterable[Sink]]] = {
+SINKS: Mapping[str, Callable[[Settings, Ledger], Iterable[Sink]]] = {
     "file": _files,
+    "kafka": _kafka,
 }

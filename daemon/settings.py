@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, get_origin
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
+from daemon.sinks.kafka.settings import KafkaSettings
 from daemon.sources.directory.settings import WatchSettings
 from pipeline.engine.identity import DEFAULT_THREADS
 from pipeline.engine.runtimes import Runtime
@@ -41,6 +42,7 @@ NamedPath = Annotated[Path, AfterValidator(_no_dash)]
 class OutputSettings(_Section):
     """The NDJSON file that enriched findings go to."""
 
+    enabled: bool = True
     path: NamedPath | None = None  # default: findings.ndjson in the state directory
     rotate_bytes: int = Field(default=256 << 20, ge=1 << 16)  # a day of hourly full scans of one host
     keep_segments: int = Field(default=8, ge=1)
@@ -92,6 +94,7 @@ class Settings(_Section):
     watch: WatchSettings = WatchSettings()
     limits: Limits = Limits()
     output: OutputSettings = OutputSettings()
+    kafka: KafkaSettings = KafkaSettings()
     analysis: AnalysisSettings = AnalysisSettings()
     model: ModelSettings = ModelSettings()
     log: LogSettings = LogSettings()
@@ -222,7 +225,8 @@ def _typed(parts: Sequence[str], text: str, where: str) -> Any:
         field = _fields(section).get(part) if section is not None else None
         kind = field.annotation if field is not None else None
     if get_origin(kind) is tuple:
-        return [item for item in text.split(os.pathsep) if item]
+        separator = "," if parts[0] == "kafka" else os.pathsep  # HOST:PORT has the separator of paths in it
+        return [item for item in text.split(separator) if item]
     if get_origin(kind) is dict:
         pairs = [item.split("=", 1) for item in text.split(",") if item]
         if any(len(pair) != 2 for pair in pairs):

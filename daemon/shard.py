@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import NoReturn
 
 from daemon.ledger import Ledger
@@ -127,6 +128,9 @@ class Shard:
                 for delivery, wanted in zip(self.deliveries, self._outgoing, strict=True)
             ),
         ]
+        loop = asyncio.get_running_loop()
+        for delivery, wanted in zip(self.deliveries, self._outgoing, strict=True):
+            delivery.tell(partial(_wake, loop, wanted))
         try:
             async with asyncio.TaskGroup() as group:
                 for name, part in parts:
@@ -278,7 +282,8 @@ class Shard:
 
     def _worth_waiting_for(self, delivery: Delivery, moved_at: float) -> bool:
         """Say whether a sink may yet make durable what it holds; told to stop, nobody waits for that."""
-        return delivery.held > 0 and not self._stop.is_set() and self._clock() - moved_at < _HELD_S
+        unsettled = delivery.held > 0 or (delivery.recovering and not delivery.failing)
+        return unsettled and not self._stop.is_set() and self._clock() - moved_at < _HELD_S
 
     async def _wait_out(self, part: str, error: LedgerError, faults: int) -> int:
         """Wait for a disk that is full or fails just now; a ledger that is damaged ends the run, as any fault does
@@ -313,6 +318,12 @@ class Shard:
         while self.ledger.idle():
             await asyncio.sleep(0)
         self.worker.tidy()
+
+
+def _wake(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
+    """Set an event of a loop from any thread."""
+    with contextlib.suppress(RuntimeError):  # the loop has ended
+        loop.call_soon_threadsafe(event.set)
 
 
 def _tell_nobody() -> None:

@@ -1,5 +1,6 @@
 """`sysscan-agent doctor`."""
 
+import asyncio
 import contextlib
 import os
 import platform
@@ -20,6 +21,7 @@ from rich.text import Text
 import pipeline.graph.library  # noqa: F401 - imports LangGraph as the daemon does
 from daemon.cli.exits import Exit
 from daemon.cli.terminal import terminal
+from daemon.compose import kafka_client
 from daemon.inference import ModelProcess
 from daemon.ledger import Ledger
 from daemon.ledger.database import FILE_NAME
@@ -31,7 +33,7 @@ from pipeline.airgap.importing import real_because
 from pipeline.analysis.prompt import PROMPT_VERSION
 from pipeline.engine.cpu import instruction_sets
 from pipeline.engine.errors import EngineError
-from pipeline.errors import AgentError, ConfigError, LedgerError
+from pipeline.errors import AgentError, ConfigError, LedgerError, SinkError
 
 Verdict = Literal["ok", "warning", "problem"]
 _STYLES: Mapping[Verdict, str] = {"ok": "green", "warning": "yellow", "problem": "bold red"}
@@ -66,7 +68,7 @@ def examine(given: Mapping[str, Any], config: Path | None, *, as_json: bool) -> 
             checks.append(Check("settings", "warning", "no home directory to keep state in: no daemon starts", advice))
         else:
             checks.append(Check("settings", "ok", f"state in {settings.state_dir}, output to {settings.output_path}"))
-            keeps_state = [_ledger, _output]
+            keeps_state = [_ledger, *([_output] if settings.output.enabled else []), _kafka]
         checks += _knowledge(settings)
         checks += [check(settings) for check in (_model, *keeps_state, *_roots(settings))]
         checks += _disks(settings) if keeps_state else []
@@ -229,6 +231,21 @@ def _output(settings: Settings) -> Check:
     if directory.exists() and not os.access(directory, os.W_OK | os.X_OK):
         return Check("output", "problem", f"{directory} cannot be written", "change its owner, or choose --output")
     return Check("output", "ok", str(settings.output_path))
+
+
+def _kafka(settings: Settings) -> Check:
+    """Ask the brokers as the daemon would; writes nothing."""
+    if not settings.kafka.brokers:
+        return Check("kafka", "ok", "not used: kafka.brokers is not set")
+    try:
+        detail = asyncio.run(kafka_client().probe(settings.kafka))
+    except ConfigError as error:
+        return Check("kafka", "problem", str(error))
+    except SinkError as error:
+        return Check(
+            "kafka", "problem", str(error), "the daemon runs, and records wait in its ledger until it is mended"
+        )
+    return Check("kafka", "ok", detail)
 
 
 def _roots(settings: Settings) -> list[Callable[[Settings], Check]]:

@@ -67,7 +67,7 @@ def run_daemon(given: Mapping[str, Any], config: Path | None, *, once: bool) -> 
                 "service.started",
                 version=VERSION,
                 state_dir=str(settings.state_dir),
-                output=str(settings.output_path),
+                sinks=[delivery.name for delivery in shard.deliveries],
                 knowledge=resources.knowledge.digest,
                 policy=resources.policy.digest,
                 model=resources.analyst.model if resources.analyst is not None else None,
@@ -113,6 +113,8 @@ def _end(shard: Shard) -> Exit:
     for delivery in shard.deliveries:
         if delivery.fault is not None:
             die(Exit.REJECTED, f"{delivery.fault}; the findings wait in the ledger")
+        if delivery.recovering:
+            die(Exit.REJECTED, f"{delivery.name}: does not answer; the findings wait in the ledger")
         if delivery.held:
             die(
                 Exit.REJECTED, f"{delivery.name}: does not let go of {delivery.held:,} records; they wait in the ledger"

@@ -1,6 +1,7 @@
 """The ledger as one object: opening, upkeep and reports on itself."""
 
 import contextlib
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -193,6 +194,15 @@ class Ledger:
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             finally:
                 connection.execute(f"PRAGMA busy_timeout = {round(BUSY_TIMEOUT_S * 1000)}")
+
+    def identity(self) -> str:
+        """Give what tells this ledger from every other, made up at the first call; a copy of it has the same."""
+        with self.database.write() as connection:
+            connection.execute(
+                "INSERT OR IGNORE INTO counters (name, value) VALUES ('identity', ?)", (secrets.randbits(63),)
+            )
+            (value,) = connection.execute("SELECT value FROM counters WHERE name = 'identity'").fetchone()
+        return f"{value:016x}"
 
     def waiting(self) -> Waiting:
         """Say what waits for analysis; cheap enough for every second."""

@@ -13,15 +13,21 @@ class Sink(Protocol):
 
     Attributes:
         name: ``KIND:PLACE``, such as ``file:/var/lib/x.ndjson``; under it the ledger keeps the sink's mark.
+        max_held: rows that it is given at most before some of them are durable; None: it says when it has enough.
     """
 
     name: str
+    max_held: int | None
 
-    def recover(self, delivered: int, pending: Pending) -> int:
+    def tell(self, wake: Callable[[], None]) -> None:
+        """Be given what to call, from any thread, when it has got on without being asked."""
+
+    def recover(self, delivered: int, pending: Pending) -> int | None:
         """Find out how far the records are durable, given the mark in the ledger; returns the position up to which.
 
-        Called once, before the first `write`. It may be past the mark, never before it: what a crash cut off between
-        making durable and moving the mark is found here, by what the destination holds.
+        Called until it gives one, before the first `write`; None means that the destination has not said yet. It may be
+        past the mark, never before it: what a crash cut off between making durable and moving the mark is found here,
+        by what the destination holds.
 
         Raises:
             SinkError: when it cannot just now; it will be called again.

@@ -49,6 +49,11 @@ class Delivery:
         return self._offered - self._durable
 
     @property
+    def recovering(self) -> bool:
+        """Say whether the sink has yet to find out how far it is."""
+        return not self._recovered
+
+    @property
     def failing(self) -> bool:
         """Say whether the last attempt failed."""
         return self.fault is not None
@@ -58,9 +63,13 @@ class Delivery:
         """Say when the next attempt is due after a fault (monotonic), or None."""
         return self._not_before if self._faults else None
 
+    def tell(self, wake: Callable[[], None]) -> None:
+        """Have the sink call this, from any thread, when another step is worth while."""
+        self._sink.tell(wake)
+
     def step(self) -> bool:
         """Deliver the next records; returns False when nothing came of it: there are none, those that the sink holds
-        are no nearer to being durable, or it is too early after a fault.
+        are no nearer to being durable, it has not found out yet how far it is, or it is too early after a fault.
 
         Raises:
             ValueError: when the sink calls rows durable that it was never given, or takes back what it said.
@@ -69,10 +78,12 @@ class Delivery:
         if self._faults and self._clock() < self._not_before:
             return False
         try:
-            if not self._recovered:
-                self._recover()
+            if not self._recovered and not self._recover():
+                return False
             self._mark()
-            rows = self._outbox.pending(self.name, BATCH_ROWS, self._offered)
+            limit = self._sink.max_held
+            full = limit is not None and self.held >= limit
+            rows = [] if full else self._outbox.pending(self.name, BATCH_ROWS, self._offered)
             if not rows and not self.held:
                 self._well_again()
                 return False
@@ -87,7 +98,8 @@ class Delivery:
             raise ValueError(
                 f"sink {self.name}: calls {durable} durable, between {self._durable} and {self._offered} were possible"
             )
-        self._well_again()
+        if durable > self._durable or durable == self._offered:  # a sink that holds rows may still fail with them
+            self._well_again()
         # First remembered, then marked: rows whose mark the ledger could not keep must not be written again.
         moved = durable - self._durable
         self._durable = durable
@@ -99,12 +111,15 @@ class Delivery:
         """Close the sink."""
         self._sink.close()
 
-    def _recover(self) -> None:
-        self._marked = self._outbox.register(self.name)
-        self._durable = self._offered = self._sink.recover(
-            self._marked, lambda position: self._outbox.pending(self.name, BATCH_ROWS, position)
-        )
+    def _recover(self) -> bool:
+        marked = self._outbox.register(self.name)
+        found = self._sink.recover(marked, lambda position: self._outbox.pending(self.name, BATCH_ROWS, position))
+        if found is None:
+            return False
+        self._marked = marked
+        self._durable = self._offered = found
         self._recovered = True
+        return True
 
     def _mark(self) -> None:
         if self._durable != self._marked:

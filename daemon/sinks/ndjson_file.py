@@ -5,15 +5,16 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from daemon.log import get_logger
 from daemon.ports.outbox import OutboxRow
 from daemon.ports.sink import Pending
 from daemon.sinks.tail import Tail
+from daemon.sinks.wanted import wanted
 from pipeline.errors import SinkError
-from pipeline.finding import LEVELS, Level
+from pipeline.finding import Level
 
 logger = get_logger(__name__)
 
@@ -31,6 +32,8 @@ class NdjsonFile:
     completed, and the rest is appended. The file is closed by renaming it to ``NAME.000001.ndjson`` and so on when it
     is full; when it was renamed, removed or truncated by others (logrotate), writing goes on at the start of a new one.
     """
+
+    max_held: int | None = None
 
     def __init__(
         self,
@@ -51,13 +54,15 @@ class NdjsonFile:
         self._path = path
         self._rotate_bytes = rotate_bytes
         self._keep_segments = keep_segments
-        self._changes_only = emit_changes_only
-        self._least = LEVELS.index(min_level)
+        self._wants = wanted(changes_only=emit_changes_only, min_level=min_level)
         self._file: int | None = None
         self._end = 0  # where our last line ended; others may have changed the file since
         self._unsynced = False  # a sync has failed, or is under way
         self._sure = False  # everything that we began to write is known to be written
         self._durable = 0  # position up to which all is on disk
+
+    def tell(self, wake: Callable[[], None]) -> None:
+        """Do nothing: all is done when `write` returns."""
 
     def recover(self, delivered: int, pending: Pending) -> int:
         """Find the rows after `delivered` that are in the file already; a torn last line is completed.
@@ -112,11 +117,6 @@ class NdjsonFile:
 
     def _lines(self, rows: Sequence[OutboxRow]) -> list[tuple[int, bytes]]:
         return [(row.position, row.line + b"\n") for row in rows if self._wants(row)]
-
-    def _wants(self, row: OutboxRow) -> bool:
-        if row.kind == "scan":
-            return True
-        return (row.changed or not self._changes_only) and LEVELS.index(_level(row.level)) >= self._least
 
     # Writing
 
@@ -268,10 +268,6 @@ def _open_sibling(path: Path) -> int:
         return os.open(path, os.O_RDWR | flags)
     except PermissionError:
         return os.open(path, os.O_RDONLY | flags)
-
-
-def _level(text: str) -> Level:
-    return next(level for level in LEVELS if level == text)
 
 
 def _sync_directory(path: Path) -> None:

@@ -259,3 +259,16 @@ def test_the_sandbox_of_these_tests_is_one() -> None:
     """A call that the unit forbids must fail in it."""
     done = run_inside("allow", "-c", "import os; os.sched_setaffinity(0, os.sched_getaffinity(0))")
     assert b"PermissionError" in done.stderr
+
+
+@with_systemd
+def test_the_form_that_reaches_brokers_opens_the_network_and_nothing_else(tmp_path: Path) -> None:
+    shutil.copy(UNIT, tmp_path)
+    plain = exposure(tmp_path / UNIT.name)
+    (tmp_path / f"{UNIT.name}.d").mkdir()
+    shutil.copy(DROP_INS / "kafka.conf", tmp_path / f"{UNIT.name}.d")
+    assert plain < exposure(tmp_path / UNIT.name) <= 1.2
+    opened = settings_of((DROP_INS / "kafka.conf").read_text(encoding="utf-8"))
+    assert set(opened) == {
+        "Wants", "After", "PrivateNetwork", "RestrictAddressFamilies", "IPAddressDeny", "IPAddressAllow",
+    }  # fmt: skip

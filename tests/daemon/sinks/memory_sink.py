@@ -1,6 +1,6 @@
 """Sinks in memory; `tests/daemon/ports/test_sink.py` holds them to the contract."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from daemon.ports.outbox import OutboxRow
 from daemon.ports.sink import Pending
@@ -17,6 +17,8 @@ class MemorySink:
         faults: reasons with which the next writes fail.
     """
 
+    max_held: int | None = None
+
     def __init__(self, name: str = "memory", place: list[OutboxRow] | None = None) -> None:
         self.name = name
         self.place: list[OutboxRow] = [] if place is None else place
@@ -30,6 +32,9 @@ class MemorySink:
     def taken(self) -> list[int]:
         """List the positions of the durable rows."""
         return [one.position for one in self.place]
+
+    def tell(self, wake: Callable[[], None]) -> None:
+        """Do nothing: it gets on only when it is asked."""
 
     def recover(self, delivered: int, pending: Pending) -> int:
         self.recovered.append(delivered)

@@ -1,0 +1,101 @@
+"""Forks agents from a process that has imported everything; each kills itself at a step of the Kafka sink.
+
+A line of JSON on standard input: the step, after how many of them, the log's path, then the arguments. The answer is
+the pid. The daemon is the real one: only the calls at which it dies are wrapped.
+"""
+
+import asyncio
+import ctypes
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+
+import daemon.cli.run  # noqa: F401
+from daemon.ledger.outbox import OutboxStore
+from daemon.sinks.kafka import client
+from tests.crash.launcher import PR_SET_PDEATHSIG, agent
+
+STEPS = ("connect", "begin", "send", "offsets", "committing", "commit", "before mark", "after mark")
+
+
+def arm(step: str, after: int) -> None:
+    """Have the process die at the `after`th time that it comes to the step."""
+    left = after
+
+    def reached(name: str) -> None:
+        nonlocal left
+        if name == step:
+            left -= 1
+            if left <= 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    class Dying(AIOKafkaProducer):  # type: ignore[misc]
+        async def start(self) -> None:
+            await super().start()
+            reached("connect")
+
+        async def begin_transaction(self) -> None:
+            await super().begin_transaction()
+            reached("begin")
+
+        async def send(self, *arguments: Any, **options: Any) -> Any:
+            sent = await super().send(*arguments, **options)
+            if step == "send":
+                await asyncio.sleep(0.003)  # some of the batch are with the broker, some are not
+            reached("send")
+            return sent
+
+        async def send_offsets_to_transaction(self, *arguments: Any) -> None:
+            await super().send_offsets_to_transaction(*arguments)
+            reached("offsets")
+
+        async def commit_transaction(self) -> None:
+            if step == "committing":
+                task = asyncio.ensure_future(super().commit_transaction())
+                await asyncio.sleep(0.001 * (after % 4))
+                reached("committing")
+                await task
+            else:
+                await super().commit_transaction()
+            reached("commit")
+
+    vars(client)["AIOKafkaProducer"] = Dying
+    wrapped: Callable[[OutboxStore, str, int], None] = OutboxStore.delivered
+
+    def delivered(self: OutboxStore, sink: str, position: int) -> None:
+        ours = sink.startswith("kafka:")
+        if ours:
+            reached("before mark")
+        wrapped(self, sink, position)
+        if ours:
+            reached("after mark")
+
+    OutboxStore.delivered = delivered  # type: ignore[method-assign]
+
+
+def serve() -> None:
+    """Fork until standard input ends."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the killed
+    for line in sys.stdin:
+        step, after, log, *arguments = json.loads(line)
+        pid = os.fork()
+        if not pid:
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # a test that fails leaves nobody behind
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            os.dup2(file, 1)
+            os.dup2(file, 2)
+            os.dup2(os.open(os.devnull, os.O_RDWR), 0)
+            arm(step, after)
+            agent(arguments)
+        sys.stdout.write(f"{pid}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    serve()
