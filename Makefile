@@ -57,7 +57,7 @@ $(VENV)/.installed-kafka: $(SETUP) $(VENV)/.installed-dev
 # The tests that skip themselves elsewhere, and those beside them; none may skip itself here. Small models: more threads
 # only wait for one another.
 test-trainer: $(TRAINER)/.installed-trainer $(KNOWLEDGE)
-	CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1 GPTQMODEL_CPU_WORKERS=2 $(TRAINER)/bin/pytest --skips none \
+	CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1 GPTQMODEL_CPU_WORKERS=2 $(TRAINER)/bin/pytest --skips=none \
 	    tests/trainer tests/pipeline/engine tests/daemon/cli/test_evaluate.py
 
 lint: $(VENV)/.installed-dev

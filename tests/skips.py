@@ -1,8 +1,8 @@
 """Decides which tests may skip themselves, so that a run says "all is well" of what it ran and of nothing else.
 
-pytest --skips any        a test may skip itself for any reason; the default
-pytest --skips trainer    only where the extra `trainer` is not installed
-pytest --skips none       no test may, none may be deselected, and each file of tests must hold some
+pytest --skips=any        a test may skip itself for any reason; the default
+pytest --skips=trainer    only where the extra `trainer` is not installed
+pytest --skips=none       no test may, none may be deselected, and each file of tests must hold some
 """
 
 import importlib.util
@@ -51,7 +51,7 @@ class Skips:
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
         """Refuse to leave tests out."""
         if self._allowed == "none" and items:
-            raise pytest.UsageError(f"--skips none: {len(items)} tests are deselected, such as {items[0].nodeid}")
+            raise pytest.UsageError(f"--skips=none: {len(items)} tests are deselected, such as {items[0].nodeid}")
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Refuse a run in which a file of tests below the given directories came to nothing."""
@@ -61,7 +61,7 @@ class Skips:
         wanted = {file.resolve() for one in given for file in (one.rglob(_PATTERN) if one.is_dir() else [one])}
         empty = sorted(wanted - {item.path.resolve() for item in session.items})
         if empty:
-            raise pytest.UsageError(f"--skips none: no test was collected from {empty[0]}; {len(empty)} such files")
+            raise pytest.UsageError(f"--skips=none: no test was collected from {empty[0]}; {len(empty)} such files")
 
     def _refuse(self, report: pytest.TestReport | pytest.CollectReport) -> None:
         if not report.skipped:
