@@ -214,7 +214,7 @@ def test_no_cancellation_is_lost_while_something_is_waited_for() -> None:
 
 def several(monkeypatch: pytest.MonkeyPatch, *sinks: Sink) -> None:
     """Configure these beside the file."""
-    monkeypatch.setattr("daemon.compose.SINKS", {**SINKS, "memory": lambda settings: sinks})
+    monkeypatch.setattr("daemon.compose.SINKS", {**SINKS, "memory": lambda settings, ledger: sinks})
 
 
 def test_each_sink_gets_everything_and_one_that_fails_holds_no_other_up(
