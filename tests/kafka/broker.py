@@ -23,6 +23,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.client import AIOKafkaClient
 from aiokafka.structs import TopicPartition
 
 PATIENCE_S = 90.0  # a broker starts in five seconds, on a busy machine in thirty
@@ -238,6 +239,24 @@ class Cluster:
             ]  # fmt: skip
             await admin.create_topics(topics)
             await until_true(lambda: _led(admin, names, partitions), f"leaders of {names}")
+
+    async def leader(self, topic: str) -> "Broker":
+        """Give the broker that leads a topic's first partition."""
+        async with self.admin() as admin:
+            (described,) = await admin.describe_topics([topic])
+        return self._broker(next(one["leader"] for one in described["partitions"] if one["partition"] == 0))
+
+    async def coordinator(self, name: str, kind: int) -> "Broker":
+        """Give the broker that coordinates a group (0) or a transactional id (1)."""
+        client = AIOKafkaClient(bootstrap_servers=self.plain)
+        await client.bootstrap()
+        try:
+            return self._broker(await client.coordinator_lookup(kind, name))
+        finally:
+            await client.close()
+
+    def _broker(self, node: int) -> "Broker":
+        return next(broker for broker in self.brokers if broker.node == node)
 
     async def committed(self, group: str) -> Mapping[TopicPartition, Any]:
         """Give the committed offsets of a group, with their metadata."""

@@ -22,6 +22,13 @@ else:
         with Cluster(Path(LIBS), tmp_path_factory.mktemp("kafka")) as one:
             yield one
 
+    @pytest.fixture(scope="module")
+    def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+        """Three brokers of which any one may be killed: everything is there three times and needs two."""
+        assert LIBS is not None
+        with Cluster(Path(LIBS), tmp_path_factory.mktemp("three"), size=3) as one:
+            yield one
+
     @pytest.fixture
     def topic(cluster: Cluster) -> Callable[..., str]:
         """Create a topic with a name that nobody has used."""

@@ -205,3 +205,46 @@ def test_a_sink_that_claims_what_cannot_be_is_not_believed(world: World, claim: 
     with pytest.raises(ValueError, match=f"calls {claim} durable"):
         world.delivery.step()
     assert world.mark == 0
+
+
+def test_a_destination_that_has_not_said_how_far_it_is_gets_nothing_and_is_asked_again(world: World) -> None:
+    class Slow(MemorySink):
+        answers = 0
+
+        def recover(self, delivered: int, pending: Any) -> int | None:  # type: ignore[override]
+            self.answers += 1
+            return None if self.answers < 3 else super().recover(delivered, pending)
+
+    sink = Slow()
+    delivery = Delivery(world.outbox, sink, lambda: world.now)
+    world.outbox.add(row(1))
+    assert not delivery.step()
+    assert not delivery.step()
+    assert (delivery.recovering, delivery.failing, sink.taken) == (True, False, [])
+    assert delivery.step()
+    assert (delivery.recovering, sink.taken) == (False, [1])
+
+
+def test_a_sink_is_given_no_more_than_it_may_hold(world: World) -> None:
+    sink = HoldingSink()  # until a scan ends, which none does
+    sink.max_held = BATCH_ROWS + 1
+    delivery = Delivery(world.outbox, sink, lambda: world.now)
+    world.outbox.add(*(row(number) for number in range(1, 5 * BATCH_ROWS)))
+    while delivery.step():
+        pass
+    assert delivery.held == 2 * BATCH_ROWS  # whole pages
+
+
+def test_a_sink_that_takes_rows_after_a_fault_is_well_when_they_are_durable_and_not_before(world: World) -> None:
+    sink = HoldingSink()
+    delivery = Delivery(world.outbox, sink, lambda: world.now)
+    world.outbox.add(row(1))
+    sink.faults = ["the brokers are away"]
+    delivery.step()
+    assert delivery.failing
+    world.now += 1
+    delivery.step()
+    assert (delivery.held, delivery.failing) == (1, True)
+    world.outbox.add(row(2, kind="scan"))
+    delivery.step()
+    assert (delivery.held, delivery.failing) == (0, False)
