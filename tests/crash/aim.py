@@ -76,8 +76,9 @@ class AimedAgent(Agent):
         return False
 
     def kill_now(self) -> None:
-        """Kill it wherever it is."""
-        self.kill()
+        """Kill it wherever it is, unless an aimed kill was first."""
+        if self._pid is not None:
+            self.kill()
         if self._tracer is not None:
             self._tracer.wait(60)
             self._tracer = None

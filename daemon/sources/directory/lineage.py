@@ -1,5 +1,6 @@
 """What became of files that the ledger knows: found again, replaced, gone, or continued in another file."""
 
+import os
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -269,7 +270,11 @@ def _distance(state: FileState, file: Tracked) -> int:
     if file.path == state.path:
         return 1
     before, now = state.path, file.path
-    return 0 if now != unrotated(now) == unrotated(before) and rotation(now) >= rotation(before) else 2
+    above, name = os.path.split(unrotated(before))
+    place, rotated_from = os.path.split(unrotated(now))
+    # logrotate's `olddir` is mostly below.
+    near = rotated_from == name and (place == above or place.startswith(above.rstrip("/") + "/"))
+    return 0 if near and now != unrotated(now) and rotation(now) >= rotation(before) else 2
 
 
 def _continued(content: Content, lost: Mapping[int, FileState]) -> Generator[None, None, dict[int, FileState]]:
