@@ -124,7 +124,7 @@ def test_a_verification_that_stopped_early_is_not_taken_for_a_whole_one(
         ("mounts", "mount:sensitive-nodev-missing:/boot", "low",
          ("Sensitive mount missing nodev", "Expected nodev on non-device mount"), {}, "CM-7(2)"),
         ("integrity", "pkg_mismatch:0", "medium", ("Package file mismatch", "rpm verification mismatch"),
-         {"raw": ".M.......    /usr/bin/x", "path": "/usr/bin/x"}, "AC-6"),
+         {"raw": ".M.......    /usr/bin/x", "path": "/usr/bin/x"}, "SI-7(1)"),
         ("modules", "x1", "high", ("Module anomaly: x1", "Module in /proc but not /sys"),
          {"hidden_sysfs": "true"}, "SI-7"),
         ("ioc", "/opt/x:7", "low", ("Process IOC Detected", "Process with suspicious patterns: /opt/x"),
