@@ -70,7 +70,8 @@ def logged(word: str, times: int = 1) -> bool:
 
 def emitted(path: Path = OUTPUT) -> list[dict[str, Any]]:
     """Give the findings that came out."""
-    lines = [json.loads(line) for line in path.read_bytes().splitlines()] if path.is_file() else []
+    whole = path.read_bytes().split(b"\n")[:-1] if path.is_file() else []  # the last may be on its way
+    lines = [json.loads(line) for line in whole]
     return [line for line in lines if line["schema"] == "sysscan.enriched/1"]
 
 
