@@ -1,12 +1,12 @@
 """The answers of a model that one worker waits for, while others on the same loop go on."""
 
 import asyncio
-import contextlib
 import threading
 import time
 from collections.abc import Callable, Collection
 from functools import partial
 
+from daemon.waiting import wait_for_any, wake
 from pipeline.graph.asking import Pending
 
 # Answers that come one by one are taken up together, since each return to the graph costs some milliseconds. It is
@@ -41,14 +41,9 @@ class Awaited:
     async def rest(self) -> None:
         """Let others run until a step has something to do, for a quarter of a second at most."""
         came = asyncio.Event()
-        self._wake = partial(asyncio.get_running_loop().call_soon_threadsafe, came.set)
+        self._wake = partial(wake, asyncio.get_running_loop(), came)
         if self.waiting:
-            # Not `wait_for`, which in Python 3.11 loses a cancellation that comes together with the event.
-            waiter = asyncio.ensure_future(came.wait())
-            try:
-                await asyncio.wait([waiter], timeout=GATHER_S)
-            finally:
-                waiter.cancel()
+            await wait_for_any(GATHER_S, came)
         self._wake = None
 
     def rest_here(self) -> None:
@@ -60,7 +55,6 @@ class Awaited:
         self._wake = None
 
     def _came(self, _: Pending) -> None:
-        wake = self._wake
-        if wake is not None and all(one.done() for one in self._pending):
-            with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile: nobody waits any more
-                wake()
+        tell = self._wake
+        if tell is not None and all(one.done() for one in self._pending):
+            tell()

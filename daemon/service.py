@@ -14,8 +14,9 @@ from daemon.metrics import Metrics
 from daemon.notify import Notifier
 from daemon.ports.source import Source, Taken
 from daemon.settings import MetricsSettings
-from daemon.shard import Shard, raise_first, wait_for_any
+from daemon.shard import Shard, raise_first
 from daemon.sinks.delivery import Delivery
+from daemon.waiting import wait_for_any
 from pipeline.errors import LedgerError
 
 logger = get_logger(__name__)

@@ -12,6 +12,7 @@ from daemon.log import get_logger
 from daemon.ports.source import Source, Taken
 from daemon.shortage import is_shortage
 from daemon.sinks.delivery import BATCH_ROWS, Delivery
+from daemon.waiting import wait_for_any, wake
 from daemon.worker import Worker
 from pipeline.errors import AgentError, LedgerError
 
@@ -28,6 +29,10 @@ _FOR_A_PROCESS = 12  # that of a model: two pairs, what starting it takes, and w
 _POLL_S = 0.5  # how late a part notices what nobody told it of
 _STOP_S = 20.0  # systemd gives a minute; what is not delivered by then waits in the ledger for the next start
 _HELD_S = 30.0  # a sink that holds rows without getting on for this long will not get on before the end
+
+
+def _tell_nobody() -> None:
+    """Do nothing: nobody wants to know."""
 
 
 class Progress:
@@ -103,12 +108,12 @@ class Shard:
         # An open scan waits for lines that nobody would read then; each has a bound of its own.
         return outgoing + self.ledger.waiting().closed > MAX_BACKLOG
 
-    async def run(self, stop: asyncio.Event, told: Callable[[], None] = lambda: None, *, dry: bool = False) -> None:
+    async def run(self, stop: asyncio.Event, told: Callable[[], None] = _tell_nobody, *, dry: bool = False) -> None:
         """Run until told to stop, or, if `dry`, until everything that the sources have is delivered.
 
         Told to stop, the batch in hand is finished and what is committed is delivered, as far as that goes in some
-        seconds. At either end a sink that
-        fails is not waited for: `Delivery.fault` says why it did not take what is left.
+        seconds. At either end a sink that fails is not waited for: `Delivery.fault` says why it did not take what is
+        left.
 
         Args:
             told: called on the loop whenever a source has got on.
@@ -130,7 +135,7 @@ class Shard:
         ]
         loop = asyncio.get_running_loop()
         for delivery, wanted in zip(self.deliveries, self._outgoing, strict=True):
-            delivery.tell(partial(_wake, loop, wanted))
+            delivery.tell(partial(wake, loop, wanted))
         try:
             async with asyncio.TaskGroup() as group:
                 for name, part in parts:
@@ -318,33 +323,6 @@ class Shard:
         while self.ledger.idle():
             await asyncio.sleep(0)
         self.worker.tidy()
-
-
-def _wake(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
-    """Set an event of a loop from any thread."""
-    with contextlib.suppress(RuntimeError):  # the loop has ended
-        loop.call_soon_threadsafe(event.set)
-
-
-def _tell_nobody() -> None:
-    """Do nothing: nobody wants to know."""
-
-
-async def wait_for_any(seconds: float, *events: asyncio.Event) -> None:
-    """Wait until one of the events is set, or for so long.
-
-    `asyncio.wait_for` will not do: in Python 3.11 it loses a cancellation that comes together with what it waits for,
-    and the part that was to end goes on alone.
-    """
-    if any(event.is_set() for event in events):
-        await asyncio.sleep(0)
-        return
-    waiting = [asyncio.ensure_future(event.wait()) for event in events]
-    try:
-        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in waiting:
-            task.cancel()
 
 
 def raise_first(errors: BaseExceptionGroup[BaseException]) -> NoReturn:

@@ -24,8 +24,9 @@ from daemon.ports.outbox import OutboxRow
 from daemon.ports.sink import Sink
 from daemon.service import Service
 from daemon.settings import MetricsSettings, OutputSettings, Settings
-from daemon.shard import Shard, wait_for_any
+from daemon.shard import Shard
 from daemon.sources.directory.settings import WatchSettings
+from daemon.waiting import wait_for_any
 from pipeline.errors import LedgerError
 from pipeline.graph.resources import Resources
 from tests.daemon.house import PATIENCE_S, SCANS, House
