@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.structs import ConsumerRecord
+from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from daemon.ports.outbox import OutboxRow
 from daemon.ports.sink import Pending
@@ -76,6 +76,31 @@ def drive(delivery: Delivery, until: Callable[[], bool], what: str) -> None:
 def records(cluster: Cluster, *topics: str, isolation: str = "read_committed") -> list[ConsumerRecord]:
     """Read topics to the end that is readable, in order of the partitions."""
     return asyncio.run(_records(cluster, topics, isolation))
+
+
+def settled(cluster: Cluster, *topics: str) -> list[ConsumerRecord]:
+    """Read topics to their end, once no transaction in them is open any more.
+
+    A commit is confirmed when its coordinator has written it down; the leaders of the partitions hear of it after that,
+    and of a new leader's first moments a reader sees less than was confirmed.
+    """
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        stable, high = (asyncio.run(_ends(cluster, topics, one)) for one in ("read_committed", "read_uncommitted"))
+        if stable == high:
+            return records(cluster, *topics)
+        assert time.monotonic() < deadline, f"a transaction stays open: readable up to {stable} of {high}"
+        time.sleep(0.1)
+
+
+async def _ends(cluster: Cluster, topics: Sequence[str], isolation: str) -> dict[TopicPartition, int]:
+    consumer = AIOKafkaConsumer(*topics, bootstrap_servers=cluster.plain, isolation_level=isolation)
+    await consumer.start()
+    try:
+        ends: dict[TopicPartition, int] = await consumer.end_offsets(sorted(consumer.assignment()))
+        return ends
+    finally:
+        await consumer.stop()
 
 
 async def _records(cluster: Cluster, topics: Sequence[str], isolation: str) -> list[ConsumerRecord]:
