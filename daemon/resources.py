@@ -11,12 +11,12 @@ from pipeline.analysis.question import AnalysisStore
 from pipeline.engine.errors import EngineError
 from pipeline.engine.identity import choose_device
 from pipeline.engine.model import Model
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, RegistryError
 from pipeline.features import load_features
 from pipeline.graph.resources import Resources
 from pipeline.intel.match import load_intel
 from pipeline.knowledge.load import load_knowledge
-from pipeline.models.embedded import EMBEDDED_MODEL
+from pipeline.models.registry import Registry
 from pipeline.rules.policy import load_policy
 
 
@@ -38,11 +38,11 @@ def open_resources(
     analyst, notice = None, None
     if settings.model.enabled:
         try:
-            model = open_model(settings.model)
+            model = open_model(settings)
             analyst = ModelAnalyst(
                 ModelProcess(model, tell=tell), knowledge, model.name, trained_classes(model.manifest)
             )
-        except EngineError as error:
+        except (EngineError, RegistryError) as error:
             notice = f"no model, the rules answer: {error}"
     return Resources(
         knowledge, policy, intel, version=VERSION, analyst=analyst, store=store, notice=notice,
@@ -50,13 +50,23 @@ def open_resources(
     )  # fmt: skip
 
 
-def open_model(settings: ModelSettings) -> Model:
-    """Find and verify the model that the settings name; its weights are loaded when they are needed.
+def open_model(settings: Settings) -> Model:
+    """Find and verify the model that is to answer; its weights are loaded when they are needed.
 
     Raises:
-        EngineError: if there is none that can be used.
+        EngineError: if it cannot be used.
+        RegistryError: if the registry does not say which one it is.
     """
-    directory = settings.path or EMBEDDED_MODEL
+    path = settings.model.path
+    return open_directory(path or Registry(settings.models_dir).incumbent().directory, settings.model)
+
+
+def open_directory(directory: Path, settings: ModelSettings) -> Model:
+    """Verify a model directory, to be run as the settings say.
+
+    Raises:
+        EngineError: if it cannot be used.
+    """
     device = choose_device(directory, settings.runtime) if settings.device == "auto" else settings.device
     return Model(directory, settings.runtime, threads=settings.threads, device=device, shipped=settings.shipped)
 

@@ -60,7 +60,9 @@ class ModelSettings(_Section):
     """The local language model."""
 
     enabled: bool = True
-    path: Path | None = None  # none: the one that comes with the program
+    path: Path | None = None  # none: the incumbent of the registry, at first the one that comes with the program
+    registry: NamedPath | None = None  # default: models in the state directory
+    keep: int = Field(default=3, ge=1, le=1000)  # models to go back to
     runtime: Runtime = "onnx"
     device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: a GPU where what is installed can use it
     threads: int = Field(default=DEFAULT_THREADS, ge=1, le=256)
@@ -115,6 +117,11 @@ class Settings(_Section):
     def output_path(self) -> Path:
         """Say where enriched findings go."""
         return self.output.path or self.state_dir / "findings.ndjson"
+
+    @property
+    def models_dir(self) -> Path:
+        """Say where the registry of models is."""
+        return self.model.registry or self.state_dir / "models"
 
 
 def load_settings(

@@ -9,6 +9,7 @@ AgentError
       LedgerLocked   another daemon owns this state directory
       UnknownSchema  the ledger was written by a newer version
       ScanDamaged    what it holds of one scan cannot be read: set the scan aside and go on
+    RegistryError    a model cannot be taken in or made the one that answers: the one before stays (exit 2, or 4)
     RecordError      what was once written cannot be read: say so
     SinkError        full or failing just now: hold and offer again
     SourceError      what was to be read once is not to be had: say so (exit 2)
@@ -103,6 +104,18 @@ class ScanDamaged(LedgerError):
     def __init__(self, scan_no: int, message: str) -> None:
         super().__init__(message)
         self.scan_no = scan_no
+
+
+class RegistryError(AgentError):
+    """Raised when a registry of models, or a model in it, is not as it should be.
+
+    Attributes:
+        missing: what was asked for is not there.
+    """
+
+    def __init__(self, message: str, *, missing: bool = False) -> None:
+        super().__init__(message)
+        self.missing = missing
 
 
 class RecordError(AgentError):

@@ -17,7 +17,7 @@ from daemon.cli.exits import Exit, die
 from daemon.cli.options import AsJson, Config, Host, IntelFiles, KnowledgeDirs, Policy, StateDir, flags
 from daemon.shortage import is_shortage
 from pipeline.engine.runtimes import Runtime
-from pipeline.errors import AgentError, ConfigError, LedgerError, SourceError
+from pipeline.errors import AgentError, ConfigError, LedgerError, RegistryError, SourceError
 
 _NAME = "sysscan-agent"
 _EPILOG = (
@@ -40,7 +40,9 @@ app = typer.Typer(
 ledger_app = typer.Typer(help="Look at, check and repair what the daemon remembers.")
 quarantine_app = typer.Typer(help="Input that could not be used, and why.")
 aside_app = typer.Typer(help="Scans that are not worked on: they ended the process, or are damaged.")
+model_app = typer.Typer(help="The models that are there, and which of them answers.")
 app.add_typer(ledger_app, name="ledger")
+app.add_typer(model_app, name="model")
 ledger_app.add_typer(aside_app, name="aside")
 ledger_app.add_typer(quarantine_app, name="quarantine")
 
@@ -63,6 +65,16 @@ Format = Annotated[
     Literal["text", "json"] | None,
     typer.Option("--format", help="Default: text on a terminal, JSON in a pipe.", show_default=False),
 ]
+Which = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[MODEL]", help="Digest, or its beginning; embedded: the one of the program.", show_default=False
+    ),
+]
+Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for whoever reads it later.")]
+Author = Annotated[
+    str | None, typer.Option("--author", metavar="NAME", help="Who. Default: this user.", show_default=False)
+]
 Once = Annotated[bool, typer.Option("--once", help="Take in what is there, deliver it, and end.")]
 
 
@@ -76,7 +88,7 @@ def main() -> None:
         die(Exit.USAGE, _usage(error))
     except LedgerError as error:
         die(Exit.LEDGER, str(error))
-    except (ConfigError, SourceError) as error:
+    except (ConfigError, RegistryError, SourceError) as error:
         die(Exit.USAGE, str(error))
     except AgentError as error:
         die(Exit.REJECTED, str(error))
@@ -397,3 +409,75 @@ def quarantine_dismiss(
     from daemon.cli.ledger import dismiss_quarantined
 
     raise typer.Exit(int(dismiss_quarantined(flags(state_dir), config, number)))
+
+
+@model_app.command("list")
+def model_list(as_json: AsJson = False, state_dir: StateDir = None, config: Config = None) -> None:
+    """List the models, and say which one answers."""
+    from daemon.cli.model import list_models
+
+    raise typer.Exit(int(list_models(flags(state_dir), config, as_json=as_json)))
+
+
+@model_app.command("show")
+def model_show(model: Which = None, as_json: AsJson = False, state_dir: StateDir = None, config: Config = None) -> None:
+    """Show what a model was made from and when it answered; without a digest, the one that answers."""
+    from daemon.cli.model import show_model
+
+    raise typer.Exit(int(show_model(flags(state_dir), config, model, as_json=as_json)))
+
+
+@model_app.command("verify")
+def model_verify(
+    model: Which = None, as_json: AsJson = False, state_dir: StateDir = None, config: Config = None
+) -> None:
+    """Check every file of a model, or of all of them; exit code 1 where one is not as it was made."""
+    from daemon.cli.model import verify_models
+
+    raise typer.Exit(int(verify_models(flags(state_dir), config, model, as_json=as_json)))
+
+
+@model_app.command("add")
+def model_add(
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A model directory, as `sysscan-train export` makes it.")
+    ],
+    as_json: AsJson = False,
+    state_dir: StateDir = None,
+    config: Config = None,
+) -> None:
+    """Copy a model into the registry; it answers only when it is promoted."""
+    from daemon.cli.model import add_model
+
+    raise typer.Exit(int(add_model(flags(state_dir), config, directory, as_json=as_json)))
+
+
+@model_app.command("promote")
+def model_promote(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="Digest, or its beginning; embedded: the one of the program.")
+    ],
+    reason: Reason = "promoted by hand",
+    author: Author = None,
+    as_json: AsJson = False,
+    state_dir: StateDir = None,
+    config: Config = None,
+) -> None:
+    """Have a model answer from the next scan on; it is verified and tried first, and the one before is kept."""
+    from daemon.cli.model import promote_model
+
+    raise typer.Exit(int(promote_model(flags(state_dir), config, model, reason=reason, author=author, as_json=as_json)))
+
+
+@model_app.command("rollback")
+def model_rollback(
+    reason: Reason = "rolled back by hand",
+    author: Author = None,
+    as_json: AsJson = False,
+    state_dir: StateDir = None,
+    config: Config = None,
+) -> None:
+    """Have the model answer that did before the last promotion."""
+    from daemon.cli.model import roll_back
+
+    raise typer.Exit(int(roll_back(flags(state_dir), config, reason=reason, author=author, as_json=as_json)))

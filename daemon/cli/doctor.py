@@ -33,7 +33,7 @@ from pipeline.airgap.importing import real_because
 from pipeline.analysis.prompt import PROMPT_VERSION
 from pipeline.engine.cpu import instruction_sets
 from pipeline.engine.errors import EngineError
-from pipeline.errors import AgentError, ConfigError, LedgerError, SinkError
+from pipeline.errors import AgentError, ConfigError, LedgerError, RegistryError, SinkError
 
 Verdict = Literal["ok", "warning", "problem"]
 _STYLES: Mapping[Verdict, str] = {"ok": "green", "warning": "yellow", "problem": "bold red"}
@@ -167,10 +167,10 @@ def _model(settings: Settings) -> Check:
         return Check("model", "warning", "switched off (model.enabled); the rules answer")
     advice = "the rules answer until this is mended"
     try:
-        model = open_model(settings.model)
+        model = open_model(settings)
         with contextlib.closing(ModelProcess(model)) as process:
             loaded_s, speed = process.load(), process.measure()
-    except EngineError as error:  # what a library says may have many lines
+    except (EngineError, RegistryError) as error:  # what a library says may have many lines
         return Check("model", "problem", " ".join(str(error).split()), advice)
     manifest = model.manifest
     detail = (
