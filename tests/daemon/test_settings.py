@@ -262,7 +262,11 @@ def test_the_example_file_is_valid_and_shows_every_setting(tmp_path: Path) -> No
     own = ("state_dir", "host", "knowledge_dirs", "policy_files", "intel_files")
     for section, values in load(config=toml(tmp_path, shown)).model_dump(mode="json", by_alias=True).items():
         if section not in own:
-            kept = {name: value for name, value in values.items() if name not in {"roots", "bind", "path", *examples}}
+            kept = {
+                name: value
+                for name, value in values.items()
+                if name not in {"roots", "bind", "path", "registry", *examples}
+            }
             assert {name: defaults[section][name] for name in kept} == kept, section
 
 
