@@ -25,6 +25,10 @@ class KafkaSettings(BaseModel):
     Attributes:
         brokers: some of the cluster's, as HOST:PORT; none: no Kafka.
         topic: of findings; `scans_topic` is that of the records of whole scans, and may be the same.
+        input_topic: reports come from here, or are published to it.
+        state_topic: compacted; what a worker needs to go on for another one.
+        dlq_topic: of what cannot be used.
+        group: of the workers that share the partitions of the input topic.
         id_prefix: what the transactional id and the group of this agent begin with; ACLs can be given to a prefix.
         password_file: its first line is the password; it stands nowhere else.
     """
@@ -34,6 +38,10 @@ class KafkaSettings(BaseModel):
     brokers: Annotated[tuple[str, ...], AfterValidator(_host_and_port)] = ()
     topic: Annotated[str, Field(pattern=_TOPIC)] = "sysscan.findings"
     scans_topic: Annotated[str, Field(pattern=_TOPIC)] = "sysscan.scans"
+    input_topic: Annotated[str, Field(pattern=_TOPIC)] = "sysscan.reports"
+    state_topic: Annotated[str, Field(pattern=_TOPIC)] = "sysscan.state"
+    dlq_topic: Annotated[str, Field(pattern=_TOPIC)] = "sysscan.dlq"
+    group: Annotated[str, Field(pattern=_PREFIX)] = "sysscan-agent"
     emit: Literal["all", "changes"] = "all"
     min_level: Level = "info"
     id_prefix: Annotated[str, Field(pattern=_PREFIX)] = "sysscan-agent"
