@@ -91,6 +91,7 @@ def _open_ledger(settings: Settings) -> Ledger:
         host=settings.host,
         max_findings=limits.max_findings,
         max_scan_bytes=limits.max_scan_bytes,
+        max_part_bytes=limits.max_bytes,
     )
 
 

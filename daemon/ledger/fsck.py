@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from sqlite3 import Connection, DatabaseError
 from typing import get_args
 
-from daemon.ledger import codec, scans
+from daemon.ledger import codec, part_sets, scans
 from daemon.ledger.database import Database
 from pipeline.errors import QuarantineReason
 
@@ -134,6 +134,7 @@ RULES: tuple[tuple[str, str], ...] = (
         "SELECT name FROM places WHERE NOT (json_valid(before) AND json_valid(base) AND json_valid(marks))",
     ),
     ("quarantine {}: met {} times", "SELECT id, seen FROM quarantine WHERE seen < 1"),
+    *part_sets.RULES,
 )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from sqlite3 import Connection
 
-from daemon.ledger import codec, scans
+from daemon.ledger import codec, parts, scans
 from daemon.ledger.database import Database
 from daemon.ledger.places import Place
 from daemon.ledger.quarantine import NOT_FINDINGS, store_reject
@@ -61,6 +61,7 @@ class InputStore(Store):
         """Forget an input; its open scan is closed as incomplete. What its name has shown stays known."""
         with self._mended(input_id), self._database.write() as connection:
             self._close(connection, input_id)
+            parts.abandon(connection, input_id, self._now())
             row = connection.execute("SELECT kind, name FROM inputs WHERE input_id = ?", (input_id,)).fetchone()
             if row is not None:
                 Place(connection, row[0], os.fsdecode(row[1])).leave(input_id)
@@ -245,6 +246,8 @@ def _is_scan(report: ParsedReport) -> bool:
 
 
 def _store_position(connection: Connection, source: Input) -> None:
+    if source.part_set is not None:
+        parts.taken(connection, source.part_set)
     connection.execute(
         "UPDATE inputs SET name = ?, position = ? WHERE input_id = ?",
         (os.fsencode(source.name), source.position, source.input_id),
