@@ -1,6 +1,6 @@
 """What a fault of the brokers is called, and what a person does about it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from daemon.sinks.kafka.settings import KafkaSettings
 
@@ -38,16 +38,27 @@ _LOGGED = (
 )  # fmt: skip
 
 
-def explain(settings: KafkaSettings, what: str, error: BaseException, logged: str) -> str:
+def explain(
+    settings: KafkaSettings,
+    what: str,
+    error: BaseException,
+    logged: str,
+    topics: Sequence[str] = (),
+    *,
+    again: bool = True,
+) -> str:
     """Say in one line what happened and what to do.
 
     Args:
         what: that the brokers do, or do not.
         logged: what the library logged last; some reasons stand nowhere else.
+        topics: that it is about, where they are not those of the sink.
+        again: it is tried again by itself.
     """
     brokers = ",".join(settings.brokers)
+    topics = topics or (settings.topic, settings.scans_topic)
     words = {
-        "topics": " and ".join(dict.fromkeys((settings.topic, settings.scans_topic))),
+        "topics": " and ".join(dict.fromkeys(topics)),
         "user": settings.username or "this agent",
         "prefix": settings.id_prefix,
         "sasl": settings.sasl,
@@ -57,7 +68,8 @@ def explain(settings: KafkaSettings, what: str, error: BaseException, logged: st
         advice = f"no answer in {settings.timeout_s:g} s" + (f" ({_short(logged)})" if logged else "")
     if advice is None:
         advice = _short(logged) if logged and type(error).__name__ == "KafkaConnectionError" else _short(_name(error))
-    return f"kafka {settings.topic}: {brokers} {what}: {advice.format_map(words)}; tried again"
+    ending = "; tried again" if again else ""
+    return f"kafka {topics[0]}: {brokers} {what}: {advice.format_map(words)}{ending}"
 
 
 def _by_class(error: BaseException | None) -> str | None:
