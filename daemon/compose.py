@@ -115,8 +115,17 @@ def kafka_client() -> ModuleType:
     Raises:
         ConfigError: when it is not.
     """
+    return kafka_part("client")
+
+
+def kafka_part(name: str) -> ModuleType:
+    """Import a file beside that one.
+
+    Raises:
+        ConfigError: when aiokafka is not installed.
+    """
     try:
-        return importlib.import_module("daemon.sinks.kafka.client")
+        return importlib.import_module(f"daemon.sinks.kafka.{name}")
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"kafka.brokers is set, but {error.name} is not installed: install sysscan-agent[kafka]"

@@ -14,7 +14,18 @@ from typer.exceptions import TyperException
 
 from daemon.cli import startup
 from daemon.cli.exits import Exit, die
-from daemon.cli.options import AsJson, Config, Host, IntelFiles, KnowledgeDirs, Policy, StateDir, flags
+from daemon.cli.options import (
+    AsJson,
+    Brokers,
+    Config,
+    Host,
+    IntelFiles,
+    KnowledgeDirs,
+    Policy,
+    StateDir,
+    flags,
+    kafka_flags,
+)
 from daemon.shortage import is_shortage
 from pipeline.engine.runtimes import Runtime
 from pipeline.errors import AgentError, ConfigError, LedgerError, SourceError
@@ -229,6 +240,27 @@ def analyze(
             )
         )
     )  # fmt: skip
+
+
+@app.command()
+def publish(
+    reports: Annotated[
+        list[str], typer.Argument(help="Report files, directories of them; - is standard input.", metavar="REPORT...")
+    ],
+    brokers: Brokers = None,
+    topic: Annotated[
+        str | None,
+        typer.Option("--topic", metavar="NAME", help="Where they go. Default: kafka.input_topic.", show_default=False),
+    ] = None,
+    as_json: AsJson = False,
+    config: Config = None,
+    host: Host = None,
+) -> None:
+    """Send reports to a Kafka topic, each scan whole, under the name of its host. Needs no daemon."""
+    from daemon.cli.publish import publish_reports
+
+    given = flags(host=host, kafka=kafka_flags(brokers, input_topic=topic))
+    raise typer.Exit(int(publish_reports(reports, given, config, as_json=as_json)))
 
 
 @app.command()

@@ -11,7 +11,8 @@ _ADVICE: Mapping[str, str] = {
     "GroupAuthorizationFailedError": "not allowed: give {user} READ on groups that begin with {prefix}",
     "TransactionalIdAuthorizationFailed": "not allowed: give {user} WRITE and DESCRIBE on transactional ids that begin "
     "with {prefix}",
-    "ClusterAuthorizationFailedError": "not allowed: give {user} IDEMPOTENT_WRITE on the cluster",
+    "ClusterAuthorizationFailedError": "not allowed: give {user} WRITE and DESCRIBE on {topics} (and, before "
+    "Kafka 2.8, IDEMPOTENT_WRITE on the cluster)",
     "AuthenticationFailedError": "the password is refused: look at kafka.username and kafka.password_file",
     "SaslAuthenticationFailed": "the password is refused: look at kafka.username and kafka.password_file",
     "UnsupportedSaslMechanismError": "the brokers do not know kafka.sasl = {sasl}",
