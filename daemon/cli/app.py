@@ -14,9 +14,9 @@ from typer.exceptions import TyperException
 
 from daemon.cli import startup
 from daemon.cli.exits import Exit, die
+from daemon.cli.kafka_app import kafka_app, publish
 from daemon.cli.options import (
     AsJson,
-    Brokers,
     Config,
     Host,
     IntelFiles,
@@ -24,7 +24,6 @@ from daemon.cli.options import (
     Policy,
     StateDir,
     flags,
-    kafka_flags,
 )
 from daemon.shortage import is_shortage
 from pipeline.engine.runtimes import Runtime
@@ -52,6 +51,7 @@ ledger_app = typer.Typer(help="Look at, check and repair what the daemon remembe
 quarantine_app = typer.Typer(help="Input that could not be used, and why.")
 aside_app = typer.Typer(help="Scans that are not worked on: they ended the process, or are damaged.")
 app.add_typer(ledger_app, name="ledger")
+app.add_typer(kafka_app, name="kafka")
 ledger_app.add_typer(aside_app, name="aside")
 ledger_app.add_typer(quarantine_app, name="quarantine")
 
@@ -242,25 +242,7 @@ def analyze(
     )  # fmt: skip
 
 
-@app.command()
-def publish(
-    reports: Annotated[
-        list[str], typer.Argument(help="Report files, directories of them; - is standard input.", metavar="REPORT...")
-    ],
-    brokers: Brokers = None,
-    topic: Annotated[
-        str | None,
-        typer.Option("--topic", metavar="NAME", help="Where they go. Default: kafka.input_topic.", show_default=False),
-    ] = None,
-    as_json: AsJson = False,
-    config: Config = None,
-    host: Host = None,
-) -> None:
-    """Send reports to a Kafka topic, each scan whole, under the name of its host. Needs no daemon."""
-    from daemon.cli.publish import publish_reports
-
-    given = flags(host=host, kafka=kafka_flags(brokers, input_topic=topic))
-    raise typer.Exit(int(publish_reports(reports, given, config, as_json=as_json)))
+app.command()(publish)
 
 
 @app.command()
