@@ -143,10 +143,8 @@ def _judged(
 
 def _shape(topic: Found) -> str:
     config = topic.config or {}
-    return (
-        f"{_counted(topic.partitions, 'partition')}, {_counted(topic.replication, 'replica')}, {config.get('cleanup.policy', '?')}, at least "
-        f"{config.get('min.insync.replicas', '?')} in sync"
-    )
+    count = f"{_counted(topic.partitions, 'partition')}, {_counted(topic.replication, 'replica')}"
+    return f"{count}, {config.get('cleanup.policy', '?')}, at least {config.get('min.insync.replicas', '?')} in sync"
 
 
 async def _status(kafka: KafkaSettings) -> tuple[Found | None, GroupState, list[PartitionState]]:

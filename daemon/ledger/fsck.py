@@ -74,7 +74,10 @@ RULES: tuple[tuple[str, str], ...] = (
     ),
     (
         "scan numbers: {} of {} are there",
-        "SELECT count(scan_no), max(scan_no) FROM scans HAVING count(scan_no) <> coalesce(max(scan_no), 0)",
+        # Of a ledger that was rebuilt only what came after: it knows the latest scans of each host from before.
+        "SELECT count(scan_no), max(scan_no) - rebuilt FROM scans,"
+        " (SELECT coalesce(max(value), 0) AS rebuilt FROM counters WHERE name = 'rebuilt')"
+        " WHERE scan_no > rebuilt HAVING count(scan_no) <> coalesce(max(scan_no) - rebuilt, 0)",
     ),
     (
         "scan row {}: done, but has no profile, or still its header",

@@ -43,7 +43,7 @@ class PartStore(Store):
         with self._database.write(more=len(part.data)) as connection:
             if connection.execute("SELECT 1 FROM inputs WHERE input_id = ?", (source.input_id,)).fetchone() is None:
                 raise LedgerError(f"{source.name}: input {source.input_id} is not in the ledger; add it first")
-            taken = self._take(connection, source, part, self._now())
+            taken = self.take(connection, source, part, self._now())
             if taken.whole is None:
                 connection.execute(
                     "UPDATE inputs SET position = ? WHERE input_id = ?", (source.position, source.input_id)
@@ -72,7 +72,8 @@ class PartStore(Store):
             found = [_give_up(connection, number, self._now(), "came in time") for (number,) in rows]
         return [expired for expired in found if expired is not None]
 
-    def _take(self, connection: Connection, source: Input, part: ReportPart, now: str) -> PartTaken:
+    def take(self, connection: Connection, source: Input, part: ReportPart, now: str) -> PartTaken:
+        """Keep a part inside a transaction of the caller; `now` is when it came in."""
         number, size, state = _set_of(connection, source, part, now)
         if state == "refused":  # as a whole, before
             return PartTaken(missing=part.count)

@@ -54,7 +54,9 @@ class Administrator:
         async with self._asked("do not answer"):
             seen = await self._client.describe_cluster()
         addresses = {one["node_id"]: f"{one['host']}:{one['port']}" for one in seen["brokers"]}
-        versions = next((one._versions for one in self._client._client._conns.values() if one._versions), {})
+        versions: Mapping[int, tuple[int, int]] = next(
+            (one._versions for one in self._client._client._conns.values() if one._versions), {}
+        )
         return Brokers(addresses, _release(versions))
 
     async def topics(self, names: Iterable[str]) -> Mapping[str, Found]:
