@@ -2,26 +2,20 @@
 
 import asyncio
 import os
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import orjson
-from rich.table import Table
-
 from daemon.cli import startup
 from daemon.cli.checks import Check, show_checks
-from daemon.cli.exits import Exit, die
-from daemon.cli.terminal import terminal
+from daemon.cli.exits import Exit
 from daemon.compose import kafka_part
 from daemon.settings import Settings, load_settings
 from daemon.sinks.kafka.cluster import Brokers, GroupState, PartitionState
 from daemon.sinks.kafka.settings import KafkaSettings
 from daemon.sinks.kafka.topics import DEFAULT_PARTITIONS, Found, Wanted, flaws, wanted_topics
-from pipeline.display import printable
 from pipeline.errors import ConfigError, SinkError
 
 _USUAL_REPLICATION = 3
@@ -33,67 +27,17 @@ def look_after_topics(
     as_json: bool,
 ) -> Exit:  # fmt: skip
     """Create the topics that are missing, if asked to, and say what is wrong with those that are there."""
-    settings = _settings(given, config)
+    settings = kafka_settings(given, config)
     return show_checks(asyncio.run(_topics(settings, create, partitions, replication)), as_json=as_json)
-
-
-def show_status(given: Mapping[str, Any], config: Path | None, *, as_json: bool) -> Exit:
-    """Show how far each partition of the input topic is, and who has it."""
-    settings = _settings(given, config)
-    found, group, states = asyncio.run(_status(settings.kafka))
-    if found is None:
-        die(Exit.NOT_FOUND, f"kafka {settings.kafka.input_topic}: {_missing(settings.kafka)}")
-    owners = {number: member for member in group.members for number in member.partitions}
-    rows = [
-        {
-            "topic": settings.kafka.input_topic,
-            "partition": one.partition,
-            "begin": one.begin,
-            "end": one.end,
-            "committed": one.committed,
-            "lag": one.end - max(one.begin, one.committed or 0),
-            "owner": owners[one.partition].instance if one.partition in owners else None,
-            "address": owners[one.partition].address if one.partition in owners else None,
-            "mark": _mark(one.metadata),
-        }
-        for one in states
-    ]
-    if as_json or not sys.stdout.isatty():
-        for row in rows:
-            sys.stdout.buffer.write(orjson.dumps(row) + b"\n")
-        return Exit.DONE
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for name, right in (
-        ("partition", 1),
-        ("oldest", 1),
-        ("end", 1),
-        ("delivered", 1),
-        ("lag", 1),
-        ("worker", 0),
-        ("ledger", 0),
-    ):
-        table.add_column(name, justify="right" if right else "left")
-    for row in rows:
-        committed = "-" if row["committed"] is None else f"{row['committed']:,}"
-        mark = row["mark"]
-        ledger = str(mark.get("ledger", "-")) if isinstance(mark, dict) else "-"
-        table.add_row(
-            str(row["partition"]), f"{row['begin']:,}", f"{row['end']:,}", committed, f"{row['lag']:,}",
-            printable(f"{row['owner']} at {row['address']}" if row["owner"] else "-"), printable(ledger),
-        )  # fmt: skip
-    console = terminal()
-    console.print(f"group {settings.kafka.group}: {_members(group)}")
-    console.print(table)
-    return Exit.DONE
 
 
 def examine_cluster(given: Mapping[str, Any], config: Path | None, *, as_json: bool) -> Exit:
     """Check all that a worker needs of the brokers; a problem ends with `Exit.USAGE`."""
-    settings = _settings(given, config)
+    settings = kafka_settings(given, config)
     return show_checks(asyncio.run(_doctor(settings.kafka)), as_json=as_json)
 
 
-def _settings(given: Mapping[str, Any], config: Path | None) -> Settings:
+def kafka_settings(given: Mapping[str, Any], config: Path | None) -> Settings:
     settings = load_settings(os.environ, given, config)
     if not settings.kafka.brokers:
         raise ConfigError("there are no brokers to ask; give --brokers HOST:PORT or set kafka.brokers")
@@ -130,7 +74,7 @@ def _judged(
     for one in wanted:
         topic = found.get(one.name)
         if topic is None:
-            yield Check(one.name, "problem", f"{one.role}: {_missing(kafka)}", "sysscan-agent kafka topics --create")
+            yield Check(one.name, "problem", f"{one.role}: {missing(kafka)}", "sysscan-agent kafka topics --create")
             continue
         whole = True
         for flaw in flaws(kafka, one, topic, there.partitions if there is not None else None):
@@ -143,19 +87,8 @@ def _judged(
 
 def _shape(topic: Found) -> str:
     config = topic.config or {}
-    count = f"{_counted(topic.partitions, 'partition')}, {_counted(topic.replication, 'replica')}"
+    count = f"{counted(topic.partitions, 'partition')}, {counted(topic.replication, 'replica')}"
     return f"{count}, {config.get('cleanup.policy', '?')}, at least {config.get('min.insync.replicas', '?')} in sync"
-
-
-async def _status(kafka: KafkaSettings) -> tuple[Found | None, GroupState, list[PartitionState]]:
-    async with kafka_part("administrator").Administrator.connected(kafka) as administrator:
-        topics: Mapping[str, Found] = await administrator.topics([kafka.input_topic])
-        found = topics.get(kafka.input_topic)
-        if found is None:
-            return None, GroupState("", ()), []
-        group: GroupState = await administrator.group(kafka.group, kafka.input_topic)
-        states: list[PartitionState] = await administrator.partitions(kafka.input_topic, found.partitions, kafka.group)
-    return found, group, states
 
 
 async def _doctor(kafka: KafkaSettings) -> list[Check]:
@@ -180,7 +113,7 @@ async def _doctor(kafka: KafkaSettings) -> list[Check]:
 def _connection(kafka: KafkaSettings, brokers: Brokers) -> Check:
     secured = ("TLS" if kafka.tls else "no TLS") + (f", {kafka.sasl} as {kafka.username}" if kafka.username else "")
     detail = (
-        f"{_counted(len(brokers.addresses), 'broker')} ({', '.join(brokers.addresses.values())}), {brokers.release}, "
+        f"{counted(len(brokers.addresses), 'broker')} ({', '.join(brokers.addresses.values())}), {brokers.release}, "
         f"{secured}; aiokafka {version('aiokafka')}"
     )
     if not kafka.tls and not all(one.startswith(("127.", "localhost:", "[::1]")) for one in kafka.brokers):
@@ -193,7 +126,7 @@ async def _reading(kafka: KafkaSettings, administrator: Any, found: Mapping[str,
     topic = found.get(kafka.input_topic)
     try:
         group: GroupState = await administrator.group(kafka.group, kafka.input_topic)
-        checks.append(Check("group", "ok", f"{kafka.group}: {_members(group)}"))
+        checks.append(Check("group", "ok", f"{kafka.group}: {members(group)}"))
         if topic is not None:
             states: list[PartitionState] = await administrator.partitions(topic.name, topic.partitions, kafka.group)
             lag = sum(one.end - max(one.begin, one.committed or 0) for one in states)
@@ -202,7 +135,7 @@ async def _reading(kafka: KafkaSettings, administrator: Any, found: Mapping[str,
                 detail = f"records of partitions {', '.join(map(str, overtaken))} went before they were read"
                 checks.append(Check("lag", "problem", detail, "raise retention.ms; the findings in them are lost"))
             else:
-                checks.append(Check("lag", "ok", f"{_counted(lag, 'record')} not delivered yet"))
+                checks.append(Check("lag", "ok", f"{counted(lag, 'record')} not delivered yet"))
     except SinkError as error:
         checks.append(Check("group", "problem", str(error), f"READ and DESCRIBE on the group {kafka.group}"))
     try:
@@ -240,23 +173,15 @@ async def _transaction(kafka: KafkaSettings, administrator: Any, wanted: Sequenc
     return Check("transaction", "ok", "begun, offsets and partitions of all topics added, and aborted")
 
 
-def _members(group: GroupState) -> str:
+def members(group: GroupState) -> str:
     if not group.members:
         return "no workers" + ("" if group.state in ("Empty", "Dead") else f", {group.state}")
-    return f"{_counted(len(group.members), 'worker')}, {group.state.lower()}"
+    return f"{counted(len(group.members), 'worker')}, {group.state.lower()}"
 
 
-def _counted(count: int, what: str) -> str:
+def counted(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
-def _missing(kafka: KafkaSettings) -> str:
+def missing(kafka: KafkaSettings) -> str:
     return f"is not there, or {kafka.username or 'this agent'} may not DESCRIBE it"
-
-
-def _mark(metadata: str) -> Any:
-    """Give what a worker committed with its offset, as far as it is ours."""
-    try:
-        return orjson.loads(metadata) if metadata else None
-    except orjson.JSONDecodeError:
-        return metadata[:200]

@@ -68,7 +68,7 @@ def kafka_status(
     brokers: Brokers = None, as_json: AsJson = False, state_dir: StateDir = None, config: Config = None
 ) -> None:
     """Show how far each partition is, which worker has it, and what this state directory holds of it."""
-    from daemon.cli.kafka import show_status
+    from daemon.cli.kafka_status import show_status
 
     raise typer.Exit(int(show_status(flags(state_dir, kafka=kafka_flags(brokers)), config, as_json=as_json)))
 

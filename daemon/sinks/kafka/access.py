@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from daemon.sinks.kafka.faults import explain
@@ -35,6 +35,22 @@ async def leave(producer: AIOKafkaProducer) -> None:
     with contextlib.suppress(Exception):
         async with asyncio.timeout(LEAVE_S):
             await producer.client.close()
+
+
+async def stop(consumer: AIOKafkaConsumer) -> None:
+    """Stop a consumer, whether the brokers answer or not.
+
+    Its own tasks may be cancelled over it, and the library lets that out as if we were.
+    """
+    try:
+        async with asyncio.timeout(LEAVE_S):
+            await consumer.stop()
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+    except Exception:  # it was to end, and has
+        return
 
 
 def access(settings: KafkaSettings) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import for_code
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
-from daemon.sinks.kafka.access import access, leave, told
+from daemon.sinks.kafka.access import access, leave, stop, told
 from daemon.sinks.kafka.cluster import Brokers, GroupState, Member, PartitionState
 from daemon.sinks.kafka.settings import KafkaSettings
 from daemon.sinks.kafka.topics import Found, Wanted
@@ -127,7 +127,7 @@ class Administrator:
             try:
                 begins, ends = await consumer.beginning_offsets(places), await consumer.end_offsets(places)
             finally:
-                await consumer.stop()
+                await stop(consumer)
         states = []
         for place in places:
             mark = committed.get(place)
@@ -157,7 +157,8 @@ class Administrator:
                 ends = await consumer.end_offsets(places)
                 begins = await consumer.beginning_offsets(places)
                 filled = [place for place in places if ends[place] > begins[place]]
-                consumer.assign(filled)
+                if filled:
+                    consumer.assign(filled)
                 newest: int | None = None
                 for place in filled:
                     # The last one may be a marker of a transaction, which no reader sees.
@@ -165,7 +166,7 @@ class Administrator:
                     for records in (await consumer.getmany(place, timeout_ms=1000)).values():
                         newest = max([newest or 0, *(one.timestamp for one in records)])
             finally:
-                await consumer.stop()
+                await stop(consumer)
         return newest
 
     async def try_transaction(self, topics: Sequence[str], input_topic: str, group: str) -> None:

@@ -109,18 +109,17 @@ def flaws(settings: KafkaSettings, wanted: Wanted, found: Found, partitions: int
 
 
 def _count_flaws(settings: KafkaSettings, wanted: Wanted, found: Found, partitions: int | None) -> Iterator[Flaw]:
-    if partitions is None or wanted.role in ("input", "dlq") or found.partitions == partitions:
+    """What comes from a partition of the input goes into the one of the same number, so all need as many."""
+    if partitions is None or wanted.role == "input" or found.partitions == partitions:
         return
-    detail = f"has {found.partitions} partitions, {settings.input_topic} has {partitions}"
-    if found.partitions < partitions:
-        advice = (
-            f"kafka-topics.sh --alter --topic {found.name} --partitions {partitions}"
-            if wanted.role != "state"
-            else "see `sysscan-agent kafka adopt-partitions`: states would be looked for where they are not"
-        )
-        yield Flaw("problem", detail, advice)
+    detail = f"has {found.partitions} partitions, {settings.input_topic} has {partitions}: no worker starts"
+    if wanted.role == "state":
+        advice = "see `sysscan-agent kafka adopt-partitions`: states must be where the hosts are"
+    elif found.partitions < partitions:
+        advice = f"kafka-topics.sh --alter --topic {found.name} --partitions {partitions}"
     else:
-        yield Flaw("warning", detail, "those past the last stay empty; it does no harm")
+        advice = "delete it when its readers have read it, then `sysscan-agent kafka topics --create`, or name another"
+    yield Flaw("problem", detail, advice)
 
 
 def _policy_flaws(wanted: Wanted, name: str, config: Mapping[str, str]) -> Iterator[Flaw]:
