@@ -40,7 +40,7 @@ class Place:
         self.names = {setting: f"{role}-{self._run}" for setting, role in ROLES.items()}
         self.settings = {
             f"SYSSCAN_KAFKA__{name.upper()}": value
-            for name, value in {**self.names, "group": self.group, "timeout_s": "10"}.items()
+            for name, value in {**self.names, "group": self.group, "timeout_s": "30"}.items()
         }
 
     def name(self, role: str) -> str:
@@ -235,8 +235,8 @@ def test_doctor_notices_a_clock_that_is_ahead(place: Place) -> None:
 
 def test_nobody_there_is_one_line_each(place: Place) -> None:
     for command in ("topics", "status"):
-        done = place("kafka", command, brokers="127.0.0.1:9")
+        done = place("kafka", command, brokers="127.0.0.1:9", timeout_s="5")
         assert done.returncode == 1 and done.stderr.count(b"\n") == 1 and b"cannot be reached" in done.stderr
-    doctor = place("kafka", "doctor", brokers="127.0.0.1:9")
+    doctor = place("kafka", "doctor", brokers="127.0.0.1:9", timeout_s="5")
     (check,) = [json.loads(line) for line in doctor.stdout.splitlines()]
     assert doctor.returncode == 2 and check["verdict"] == "problem" and "cannot be reached" in check["detail"]

@@ -118,13 +118,16 @@ _last_words = _LastWords()
 
 
 @contextlib.contextmanager
-def told(settings: KafkaSettings, what: str, topics: Sequence[str] = (), *, again: bool = True) -> Iterator[None]:
+def told(
+    settings: KafkaSettings, what: str, topics: Sequence[str] = (), *, again: bool = True, prefix: str = ""
+) -> Iterator[None]:
     """Turn what the library raises into one line.
 
     Args:
         what: that the brokers do, or do not.
         topics: that it is about, where they are not those of the sink.
         again: it is tried again by itself.
+        prefix: of groups and transactional ids, where it is not that of the sink.
 
     Raises:
         SinkError: for everything that the library or the network makes of the brokers.
@@ -137,4 +140,4 @@ def told(settings: KafkaSettings, what: str, topics: Sequence[str] = (), *, agai
     try:
         yield
     except (KafkaError, OSError, TimeoutError, RuntimeError, ValueError) as error:
-        raise SinkError(explain(settings, what, error, _last_words.said, topics, again=again)) from error
+        raise SinkError(explain(settings, what, error, _last_words.said, topics, again=again, prefix=prefix)) from error

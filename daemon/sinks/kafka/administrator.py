@@ -36,7 +36,7 @@ class Administrator:
     @asynccontextmanager
     async def connected(cls, settings: KafkaSettings) -> AsyncIterator["Administrator"]:
         """Lend one that is connected."""
-        with told(settings, "cannot be reached", _all(settings), again=False):
+        with told(settings, "cannot be reached", _all(settings), again=False, prefix=settings.group):
             client = AIOKafkaAdminClient(**access(settings))
             try:
                 async with asyncio.timeout(settings.timeout_s):
@@ -180,7 +180,7 @@ class Administrator:
             transactional_id=f"{group}.doctor.{secrets.token_hex(4)}",
             transaction_timeout_ms=round(self._settings.transaction_timeout_s * 1000),
         )
-        with told(self._settings, what, topics, again=False):
+        with told(self._settings, what, topics, again=False, prefix=self._settings.group):
             try:
                 async with asyncio.timeout(self._settings.timeout_s):
                     await producer.start()
@@ -211,7 +211,7 @@ class Administrator:
 
     @asynccontextmanager
     async def _asked(self, what: str) -> AsyncIterator[None]:
-        with told(self._settings, what, _all(self._settings), again=False):
+        with told(self._settings, what, _all(self._settings), again=False, prefix=self._settings.group):
             async with asyncio.timeout(self._settings.timeout_s):
                 yield
 

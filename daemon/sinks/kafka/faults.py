@@ -47,6 +47,7 @@ def explain(
     topics: Sequence[str] = (),
     *,
     again: bool = True,
+    prefix: str = "",
 ) -> str:
     """Say in one line what happened and what to do.
 
@@ -55,13 +56,14 @@ def explain(
         logged: what the library logged last; some reasons stand nowhere else.
         topics: that it is about, where they are not those of the sink.
         again: it is tried again by itself.
+        prefix: of groups and transactional ids, where it is not that of the sink.
     """
     brokers = ",".join(settings.brokers)
     topics = topics or (settings.topic, settings.scans_topic)
     words = {
         "topics": " and ".join(dict.fromkeys(topics)),
         "user": settings.username or "this agent",
-        "prefix": settings.id_prefix,
+        "prefix": prefix or settings.id_prefix,
         "sasl": settings.sasl,
     }
     advice = _by_class(error) or _by_log(logged)
