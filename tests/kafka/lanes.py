@@ -75,9 +75,11 @@ class Topics:
         )
         await producer.start()
         try:
-            for key, value, partition in records:
+            sent = [
                 await producer.send(self.reports, value, key=key, partition=partition, **options)
-            await producer.flush()
+                for key, value, partition in records
+            ]
+            await asyncio.gather(*sent)
         finally:
             await producer.stop()
 
