@@ -47,7 +47,7 @@ def explain(settings: KafkaSettings, what: str, error: BaseException, logged: st
     """
     brokers = ",".join(settings.brokers)
     words = {
-        "topics": " and ".join(dict.fromkeys((settings.topic, settings.scans_topic))),
+        "topics": " and ".join(dict.fromkeys(_topics(settings))),
         "user": settings.username or "this agent",
         "prefix": settings.id_prefix,
         "sasl": settings.sasl,
@@ -58,6 +58,11 @@ def explain(settings: KafkaSettings, what: str, error: BaseException, logged: st
     if advice is None:
         advice = _short(logged) if logged and type(error).__name__ == "KafkaConnectionError" else _short(_name(error))
     return f"kafka {settings.topic}: {brokers} {what}: {advice.format_map(words)}; tried again"
+
+
+def _topics(settings: KafkaSettings) -> list[str]:
+    sent = [settings.topic, settings.scans_topic] if settings.send else []
+    return [settings.input_topic, *sent, settings.state_topic, settings.dlq_topic] if settings.consumes else sent
 
 
 def _by_class(error: BaseException | None) -> str | None:
