@@ -119,7 +119,7 @@ class LaneDelivery:
             return self._end_commit(*self._committing)
         if not self._acquired:
             return self._acquire()
-        if self._leaving:
+        if self._leaving or not self._client.confirmed(0.0):  # others may be about to take the partition
             return False
         due = self._clock() - self._offset_at >= _OFFSET_EVERY_S
         transaction = self._composer.compose(self.mark, claim=not self._claimed, offset=due)

@@ -117,6 +117,11 @@ class Lane:
         """Give the ledger's own tables while it is open."""
         return self._home.store if self._home is not None else None
 
+    def leave(self) -> None:
+        """Begin no more transactions: the partition is another's."""
+        if self._home is not None:
+            self._home.delivery.leave()
+
     def problems(self) -> list[str]:
         """Say what keeps it from working."""
         return [] if self._problem is None else [f"kafka {self.name}: {self._problem}"]

@@ -109,6 +109,7 @@ class Lanes:
         for partition, running in self._running.items():
             if partition not in assigned and not running.stop.is_set():
                 logger.info("partition.revoked", partition=running.lane.name)
+                running.lane.leave()
                 running.stop.set()
         for partition in sorted(assigned - self._running.keys() - (done if dry else set())):
             lane = Lane(partition, self._settings, self._resources, self._client, self._clock, self._wall)

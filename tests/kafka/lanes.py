@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections import defaultdict
@@ -75,9 +76,11 @@ class Topics:
         )
         await producer.start()
         try:
-            for key, value, partition in records:
+            sent = [
                 await producer.send(self.reports, value, key=key, partition=partition, **options)
-            await producer.flush()
+                for key, value, partition in records
+            ]
+            await asyncio.gather(*sent)
         finally:
             await producer.stop()
 
@@ -208,3 +211,56 @@ def kill_all(*workers: Worker) -> None:
         if worker.process is not None and worker.process.poll() is None:
             os.kill(worker.process.pid, signal.SIGCONT)
             worker.kill()
+
+
+class Load:
+    """Sends reports all the time, from a thread of its own, until it is told to stop.
+
+    Attributes:
+        sent: numbers of the reports of each host, in order.
+    """
+
+    def __init__(self, topics: Topics, hosts: int = 6, every_s: float = 0.1) -> None:
+        self.sent: dict[str, list[int]] = {}
+        self._topics = topics
+        self._hosts = hosts
+        self._every_s = every_s
+        self._stop = threading.Event()
+        self._failed: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> "Load":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(PATIENCE_S)
+        assert not self._thread.is_alive()
+        if self._failed is not None:
+            raise self._failed
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._send())
+        except BaseException as error:
+            self._failed = error
+
+    async def _send(self) -> None:
+        producer = AIOKafkaProducer(bootstrap_servers=self._topics.cluster.plain, enable_idempotence=True)
+        await producer.start()
+        try:
+            number = 0
+            while not self._stop.is_set():
+                host = f"h{number % self._hosts}"
+                partition = number % self._hosts % self._topics.partitions
+                text = report(host, number)
+                # Every other one line by line, so that a scan is open for a while.
+                pieces = text.splitlines(keepends=True) if number % 2 else [text]
+                for piece in pieces:
+                    await producer.send_and_wait(self._topics.reports, piece, key=host.encode(), partition=partition)
+                    await asyncio.sleep(self._every_s / len(pieces))
+                self.sent.setdefault(host, []).append(number)
+                number += 1
+        finally:
+            await producer.stop()

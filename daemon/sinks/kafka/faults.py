@@ -59,11 +59,11 @@ def explain(
         prefix: of groups and transactional ids, where it is not that of the sink.
     """
     brokers = ",".join(settings.brokers)
-    topics = topics or (settings.topic, settings.scans_topic)
+    topics = topics or _topics(settings) or (settings.topic,)
     words = {
         "topics": " and ".join(dict.fromkeys(topics)),
         "user": settings.username or "this agent",
-        "prefix": prefix or settings.id_prefix,
+        "prefix": prefix or (settings.group if settings.consumes else settings.id_prefix),
         "sasl": settings.sasl,
     }
     advice = _by_class(error) or _by_log(logged)
@@ -73,6 +73,11 @@ def explain(
         advice = _short(logged) if logged and type(error).__name__ == "KafkaConnectionError" else _short(_name(error))
     ending = "; tried again" if again else ""
     return f"kafka {topics[0]}: {brokers} {what}: {advice.format_map(words)}{ending}"
+
+
+def _topics(settings: KafkaSettings) -> list[str]:
+    sent = [settings.topic, settings.scans_topic] if settings.send else []
+    return [settings.input_topic, *sent, settings.state_topic, settings.dlq_topic] if settings.consumes else sent
 
 
 def _by_class(error: BaseException | None) -> str | None:
