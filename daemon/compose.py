@@ -140,6 +140,15 @@ def kafka_part(name: str) -> ModuleType:
     return _imported(f"daemon.sinks.kafka.{name}", "kafka.brokers")
 
 
+def kafka_adoption() -> ModuleType:
+    """Import what moves hosts between partitions.
+
+    Raises:
+        ConfigError: when aiokafka is not installed.
+    """
+    return _imported("daemon.lane.kafka.adopt", "kafka.brokers")
+
+
 def _imported(module: str, setting: str) -> ModuleType:
     try:
         return importlib.import_module(module)

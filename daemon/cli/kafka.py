@@ -2,16 +2,19 @@
 
 import asyncio
 import os
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from daemon.cli import startup
 from daemon.cli.checks import Check, show_checks
-from daemon.cli.exits import Exit
-from daemon.compose import kafka_part
+from daemon.cli.exits import Exit, die
+from daemon.compose import kafka_adoption, kafka_part
 from daemon.settings import Settings, load_settings
 from daemon.sinks.kafka.cluster import Brokers, GroupState, PartitionState
 from daemon.sinks.kafka.settings import KafkaSettings
@@ -35,6 +38,23 @@ def examine_cluster(given: Mapping[str, Any], config: Path | None, *, as_json: b
     """Check all that a worker needs of the brokers; a problem ends with `Exit.USAGE`."""
     settings = kafka_settings(given, config)
     return show_checks(asyncio.run(_doctor(settings.kafka)), as_json=as_json)
+
+
+def adopt(given: Mapping[str, Any], config: Path | None, *, force: bool, as_json: bool) -> Exit:
+    """Move the states of hosts to where they are read, after the number of partitions was raised."""
+    kafka = kafka_settings(given, config).kafka
+    adoption = asyncio.run(kafka_adoption().adopt_partitions(kafka, force=force))
+    if adoption is None:
+        die(Exit.NOT_FOUND, f"kafka {kafka.input_topic}: nothing was ever delivered, so there is nothing to adopt")
+    said = {"partitions": len(adoption.marks), "hosts": adoption.hosts, "moved": adoption.moved}
+    if as_json or not sys.stdout.isatty():
+        sys.stdout.buffer.write(orjson.dumps(said) + b"\n")
+    else:
+        sys.stdout.write(
+            f"{counted(adoption.hosts, 'host')} in {len(adoption.marks)} partitions, of which {adoption.moved:,} moved; the "
+            "workers may be started\n"
+        )
+    return Exit.DONE
 
 
 def kafka_settings(given: Mapping[str, Any], config: Path | None) -> Settings:

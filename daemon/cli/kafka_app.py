@@ -79,3 +79,18 @@ def kafka_doctor(brokers: Brokers = None, as_json: AsJson = False, config: Confi
     from daemon.cli.kafka import examine_cluster
 
     raise typer.Exit(int(examine_cluster(flags(kafka=kafka_flags(brokers)), config, as_json=as_json)))
+
+
+@kafka_app.command("adopt-partitions")
+def kafka_adopt_partitions(
+    force: Annotated[
+        bool, typer.Option("--force", help="Go on although records of hosts that move are not delivered.")
+    ] = False,
+    brokers: Brokers = None,
+    as_json: AsJson = False,
+    config: Config = None,
+) -> None:
+    """Move the states of hosts after the number of partitions was raised. Stop all workers first."""
+    from daemon.cli.kafka import adopt
+
+    raise typer.Exit(int(adopt(flags(kafka=kafka_flags(brokers)), config, force=force, as_json=as_json)))
