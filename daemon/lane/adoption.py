@@ -121,8 +121,8 @@ def _check_drained(old: Mapping[int, OldPartition], after: int, place_of: Callab
         if leaving:
             raise ConfigError(
                 f"partition {partition}: {one.end - one.mark.offset:,} records are not delivered, {leaving:,} of them "
-                "of hosts that move: they were to be delivered before the number was raised; with --force they are read "
-                "where they are, and compared with nothing"
+                "of hosts that move: they were to be delivered before the number was raised; with --force they are "
+                "read where they are, and compared with nothing"
             )
 
 

@@ -47,7 +47,8 @@ def test_commands_that_need_it_say_so_in_a_line(tmp_path: Path) -> None:
     )):  # fmt: skip
         done = subprocess.run(
             [sys.executable, "-c", _WITHOUT + _AGENT, *arguments],
-            capture_output=True, cwd=ROOT, env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}, timeout=120, check=False,
+            capture_output=True, cwd=ROOT, env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}, timeout=120,
+            check=False,
         )  # fmt: skip
         assert done.returncode == 2, arguments
         assert b"aiokafka is not installed: install sysscan-agent[kafka]" in done.stderr

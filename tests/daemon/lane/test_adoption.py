@@ -1,4 +1,4 @@
-"""When partitions are added, each host's state is in one place, the one it is read from, and no two scans have one number."""
+"""When partitions are added, each host's state is where it is read from, and no two scans have one number."""
 
 import zlib
 from typing import Any
@@ -73,7 +73,8 @@ def applied(before: dict[int, OldPartition], adoption: Adoption) -> dict[int, di
 
 
 HOSTS = st.dictionaries(
-    st.text("abcdef", min_size=1, max_size=3), st.lists(st.integers(1, 40), min_size=1, max_size=4, unique=True).map(sorted),
+    st.text("abcdef", min_size=1, max_size=3),
+    st.lists(st.integers(1, 40), min_size=1, max_size=4, unique=True).map(sorted),
     max_size=8,
 )  # fmt: skip
 
