@@ -14,7 +14,17 @@ from typer.exceptions import TyperException
 
 from daemon.cli import startup
 from daemon.cli.exits import Exit, die
-from daemon.cli.options import AsJson, Config, Host, IntelFiles, KnowledgeDirs, Policy, StateDir, flags
+from daemon.cli.kafka_app import kafka_app, publish
+from daemon.cli.options import (
+    AsJson,
+    Config,
+    Host,
+    IntelFiles,
+    KnowledgeDirs,
+    Policy,
+    StateDir,
+    flags,
+)
 from daemon.shortage import is_shortage
 from pipeline.engine.runtimes import Runtime
 from pipeline.errors import AgentError, ConfigError, LedgerError, RegistryError, SourceError
@@ -43,6 +53,7 @@ aside_app = typer.Typer(help="Scans that are not worked on: they ended the proce
 model_app = typer.Typer(help="The models that are there, and which of them answers.")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(model_app, name="model")
+app.add_typer(kafka_app, name="kafka")
 ledger_app.add_typer(aside_app, name="aside")
 ledger_app.add_typer(quarantine_app, name="quarantine")
 
@@ -241,6 +252,9 @@ def analyze(
             )
         )
     )  # fmt: skip
+
+
+app.command()(publish)
 
 
 @app.command()

@@ -1,0 +1,145 @@
+"""Workers that share a group: they join, leave, die, freeze and fight over a name while reports come in."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.kafka.broker import Cluster
+from tests.kafka.lanes import Load, Topics, Worker, check, delivered, kill_all, until
+
+
+@contextmanager
+def workers(base: Path, topics: Topics, *names: str, **kafka: Any) -> Iterator[list[Worker]]:
+    made = [Worker(base, topics, name, **kafka) for name in names]
+    try:
+        yield made
+    finally:
+        kill_all(*made)
+
+
+def acquired(worker: Worker) -> int:
+    return len(worker.events("partition.acquired"))
+
+
+def test_joining_leaving_and_dying_in_the_middle_of_scans(cluster: Cluster, tmp_path: Path) -> None:
+    topics = Topics(cluster, partitions=4).create()
+    with workers(tmp_path, topics, "a", "b", "c") as (a, b, c), Load(topics, hosts=8, every_s=0.05) as load:
+        a.start()
+        until(lambda: acquired(a) == 4, "all are a's", a)
+        b.start()
+        until(lambda: acquired(b) >= 1, "b has some", a, b)
+        time.sleep(1)
+        c.start()
+        until(lambda: acquired(c) >= 1, "c has some", a, b, c)
+        time.sleep(1)
+        assert b.stop() == 0
+        before = acquired(a) + acquired(c)
+        until(lambda: acquired(a) + acquired(c) > before, "b's are taken over", a, c)
+        time.sleep(1)
+        before = acquired(a)
+        c.kill()
+        until(lambda: acquired(a) > before, "c's are taken over", a)
+        time.sleep(1)
+        c.start()  # with the ledgers that it had
+        before = acquired(c)
+        until(lambda: acquired(c) > before, "c is back", a, c)
+        time.sleep(1)
+        load.__exit__()
+        until(delivered(topics), "all is delivered", a, c)
+        kinds = {one["kind"] for worker in (a, b, c) for one in worker.events("partition.acquired")}
+        assert {"new", "rebuilt", "stale"} <= kinds, kinds
+        assert a.stop() == 0 and c.stop() == 0
+        print(
+            {
+                kind: sum(one["kind"] == kind for w in (a, b, c) for one in w.events("partition.acquired"))
+                for kind in kinds
+            }
+        )
+    check(topics, load.sent)
+
+
+def test_a_frozen_worker_that_wakes_commits_nothing(cluster: Cluster, tmp_path: Path) -> None:
+    topics = Topics(cluster, partitions=2).create()
+    with workers(tmp_path, topics, "a", "b") as (a, b), Load(topics, every_s=0.05) as load:
+        a.start()
+        until(lambda: acquired(a) == 2, "both are a's", a)
+        time.sleep(1)
+        a.freeze()
+        b.start()
+        until(lambda: acquired(b) == 2, "b has taken over", b)
+        time.sleep(1)
+        a.thaw()
+        until(lambda: acquired(a) > 2, "a has a part again", a, b)
+        time.sleep(1)
+        load.__exit__()
+        until(delivered(topics), "all is delivered", a, b)
+        assert a.stop() == 0 and b.stop() == 0
+    check(topics, load.sent)
+
+
+def test_a_static_member_that_restarts_moves_nothing(cluster: Cluster, tmp_path: Path) -> None:
+    topics = Topics(cluster, partitions=2).create()
+    with workers(tmp_path, topics, "a", "b") as (a, b), Load(topics, every_s=0.05) as load:
+        a = Worker(tmp_path, topics, "a", instance_id="one", session_timeout_s=20).start()
+        b = Worker(tmp_path, topics, "b", instance_id="two", session_timeout_s=20).start()
+        try:
+            until(lambda: acquired(a) >= 1 and acquired(b) >= 1, "both have one", a, b)
+            time.sleep(1)
+            before = acquired(b)
+            a.kill()
+            time.sleep(1)
+            a.start()
+            has = acquired(a)
+            until(lambda: acquired(a) > has, "a is back", a, b)
+            load.__exit__()
+            until(delivered(topics), "all is delivered", a, b)
+            assert acquired(b) == before
+            assert a.events("partition.acquired")[-1]["kind"] in ("own", "adopted")
+            assert a.stop() == 0 and b.stop() == 0
+        finally:
+            kill_all(a, b)
+    check(topics, load.sent)
+
+
+def test_of_two_workers_with_one_name_one_says_so_and_ends(cluster: Cluster, tmp_path: Path) -> None:
+    topics = Topics(cluster).create()
+    a = Worker(tmp_path, topics, "a", instance_id="same")
+    b = Worker(tmp_path, topics, "b", instance_id="same")
+    try:
+        with Load(topics) as load:
+            a.start()
+            until(lambda: acquired(a) == 1, "a has it", a)
+            b.start()
+            until(lambda: None not in (a.process and a.process.poll(), 0) or b.process.poll() is not None, "one ends")
+            time.sleep(1)
+        left = next(one for one in (a, b) if one.process is not None and one.process.poll() is None)
+        gone = b if left is a else a
+        assert gone.process is not None and gone.process.returncode == 2
+        assert "kafka.instance_id = 'same' is used by another process" in gone.tail()
+        until(delivered(topics), "all is delivered", left)
+        assert left.stop() == 0
+    finally:
+        kill_all(a, b)
+    check(topics, load.sent)
+
+
+def test_of_two_workers_with_one_partition_one_says_so_and_ends(cluster: Cluster, tmp_path: Path) -> None:
+    topics = Topics(cluster).create()
+    a, b = Worker(tmp_path, topics, "a", partitions=[0]), Worker(tmp_path, topics, "b", partitions=[0])
+    try:
+        with Load(topics, every_s=0.05) as load:
+            a.start()
+            until(lambda: acquired(a) == 1, "a has it", a)
+            b.start()
+            until(lambda: any(one.process is not None and one.process.poll() is not None for one in (a, b)), "one ends")
+        left = next(one for one in (a, b) if one.process is not None and one.process.poll() is None)
+        gone = b if left is a else a
+        assert gone.process is not None and gone.process.returncode == 2
+        assert "name each partition for one worker only" in gone.tail()
+        until(delivered(topics), "all is delivered", left)
+        assert left.stop() == 0
+    finally:
+        kill_all(a, b)
+    check(topics, load.sent)
