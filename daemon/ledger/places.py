@@ -21,6 +21,7 @@ from daemon.log import get_logger
 
 logger = get_logger(__name__)
 
+NOBODY = 0  # bears a name whose input has moved on
 MAX_HOSTS = 1_000  # remembered of one name; of the one whose latest scan is oldest the least is lost
 
 
@@ -69,6 +70,8 @@ class Place:
         for host, number in (there[3] if there is not None else {}).items():
             marks[host] = max(marks.get(host, 0), number)
         other._store(input_id, row[1], row[2], _bounded(marks))
+        # Now, not when somebody else is found here: by then the input may be dropped, or be back.
+        self._store(NOBODY, [], row[3], row[3])
 
     def find(
         self, input_id: int, host: str, known: Collection[tuple[int, int | None]], *, timed: bool, once: bool = False
@@ -120,7 +123,7 @@ class Place:
         # Another input bears the name now.
         there = self._connection.execute("SELECT kind, name FROM inputs WHERE input_id = ?", (owner,)).fetchone()
         if there is None:
-            pass  # dropped: `leave` has kept what it had shown
+            pass  # nobody, or dropped: `leave` has kept what it had shown
         elif (there[0], there[1]) == self._key:
             before = self._shown(owner)  # replaced, and about to be dropped
         else:
