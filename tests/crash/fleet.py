@@ -141,6 +141,7 @@ class Fleet:
         self._choose = random.Random(seed)
         self._rounds = rounds
         self._serial = 0
+        self.round = 0  # the one that is being made, from 1
         self._endings = compressions()
         names = (f"h{number:02d}" for number in range(99))
         self.channels: list[Channel] = []
@@ -160,7 +161,7 @@ class Fleet:
         return [host for channel in self.channels for host in channel.hosts]
 
     def steps(self) -> Iterable[Step]:
-        for _ in range(self._rounds):
+        for self.round in range(1, self._rounds + 1):
             for channel in self._choose.sample(self.channels, len(self.channels)):
                 yield from self._produce(channel)
                 for act in self._choose.sample((self._rotate, self._copy, self._mirror, self._tidy), 2):

@@ -25,6 +25,7 @@ ROUNDS = int(os.environ.get("SYSSCAN_CRASH_ROUNDS", "5"))
 FINDINGS = int(os.environ.get("SYSSCAN_CRASH_FINDINGS", "12"))
 SEED = int(os.environ.get("SYSSCAN_CRASH_SEED", "1"))
 HANGS_S = 120.0
+LINGERS_S = 2.0  # that a step waits for a kill that is due; then the daemon is idle, or aimed at what it never does
 DOWN = 0.05  # share of the steps after which nobody runs for a while
 
 
@@ -43,8 +44,12 @@ class Driver:
         self._choose = random.Random(seed)
         self._down = 0
 
-    def step(self) -> None:
-        """Keep the agent up, or down for some steps."""
+    def step(self, wanted: float) -> None:
+        """Keep the agent up, or down for some steps.
+
+        Args:
+            wanted: aimed kills by now; while there are fewer, each step waits for the next.
+        """
         if self._down:
             self._down -= 1
         elif self._choose.random() < DOWN and self._agent.is_alive():
@@ -52,6 +57,15 @@ class Driver:
             self._down = self._choose.randint(2, 12)
         else:
             self.up()
+            if self._agent.kills.total() < wanted:
+                self._linger()
+
+    def _linger(self) -> None:
+        deadline = time.monotonic() + LINGERS_S
+        while self._agent.is_alive() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        if self._agent.is_alive():
+            self._agent.kill_now()
 
     def up(self) -> None:
         self._down = 0
@@ -90,17 +104,22 @@ def test_killed_at_system_calls_every_host_has_what_it_produced(launcher: Launch
     agent = AimedAgent(tmp_path, launcher, SEED)
     fleet = Fleet(agent.root, tmp_path / "aside", SEED, rounds=ROUNDS, findings=FINDINGS)
     driver = Driver(agent, SEED)
+    began = time.monotonic()
     for step in fleet.steps():
-        driver.step()
+        driver.step(KILLS * fleet.round / ROUNDS)
         driver.settle(step.needs)
         step.act()
+    while agent.kills.total() < KILLS:
+        driver.step(KILLS)
     driver.settle(fleet.last())
     agent.kill_now()
     agent.finish()
     verdict = judge(fleet, _lines(agent.output))
     print(
-        f"{verdict.findings} findings of {fleet.total()}, {agent.kills.total()} aimed kills {dict(agent.kills)}, "
+        f"{verdict.findings} findings of {fleet.total()}, {len(verdict.lost)} hosts lost some, "
+        f"{len(verdict.doubled)} doubled some, in {time.monotonic() - began:.0f} s; {agent.kills.total()} aimed kills {dict(agent.kills)}, "
         f"{agent.starts} starts, {agent.model_kills} kills of the model; fed: {dict(fleet.done)}"
     )
     assert verdict.is_right, verdict
+    assert agent.kills.total() >= KILLS
     assert agent.problems() == []
