@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 
 from daemon.log import get_logger
+from daemon.log_writer import dropped_lines
 from daemon.metrics import Metrics
 from daemon.notify import Notifier
 from daemon.ports.source import Source, Taken
@@ -128,6 +129,9 @@ class Service:
         aside = sum(shard.ledger.aside.count() for shard in self._shards)
         if aside:
             parts.append(f"{aside:,} scans set aside (`sysscan-agent ledger aside list`)")
+        dropped = dropped_lines()
+        if dropped:
+            parts.append(f"{dropped:,} lines of the log dropped since the start: whoever reads it does not keep up")
         refused = {shard.worker.model_health.refused for shard in self._shards} - {None}  # they may share a model
         parts += [f"the rules answer for the model: {reason}" for reason in sorted(map(str, refused))]
         return "; ".join([*parts, *(problem for shard in self._shards for problem in shard.problems())])
@@ -162,6 +166,7 @@ class Service:
                 metrics.backlog.set(rows, stage=f"delivery {name}")
         metrics.healthy.set(1.0 if all(source.healthy for source in self._sources()) else 0.0)
         metrics.overflows.set(sum(source.overflows for source in self._sources()))
+        metrics.log_dropped.set(dropped_lines())
         path = self._settings.path
         if path is not None:
             try:

@@ -10,11 +10,11 @@ from typing import NoReturn
 from daemon.ledger import Ledger
 from daemon.log import get_logger
 from daemon.ports.source import Source, Taken
-from daemon.shortage import is_shortage
 from daemon.sinks.delivery import BATCH_ROWS, Delivery
 from daemon.waiting import wait_for_any, wake
 from daemon.worker import Worker
 from pipeline.errors import AgentError, LedgerError
+from pipeline.shortage import is_shortage
 
 logger = get_logger(__name__)
 

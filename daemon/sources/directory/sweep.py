@@ -1,6 +1,5 @@
 """One look at the watched roots and everything that follows from it, without threads, events or sleep."""
 
-import errno
 import os
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -23,6 +22,7 @@ from daemon.sources.directory.tree import Entry, Listing, Tree
 from daemon.sources.directory.verify import Verifier
 from pipeline.report.decompress import MAGIC_BYTES, is_compressed
 from pipeline.report.limits import Limits
+from pipeline.shortage import is_shortage
 
 logger = get_logger(__name__)
 
@@ -94,7 +94,7 @@ class Sweeper:
             logger.warning("source.descriptors_exhausted", held=len(self._pool))
         except OSError as error:  # of the tree itself: the roots are looked at again in a moment
             result.again = True
-            if error.errno in (errno.EMFILE, errno.ENFILE):
+            if is_shortage(error):
                 result.exhausted = True
                 self._pool.close_idle()
             logger.warning("source.sweep_failed", error=str(error))
@@ -277,6 +277,9 @@ class Sweeper:
             result.again = True  # replaced since the listing
             return None
         except OSError as error:
+            if is_shortage(error):
+                result.again = True
+                return None
             file.retry_at = None
             file.drained = False
             result.unreadable = (*result.unreadable, file.path)
@@ -381,7 +384,7 @@ class Sweeper:
         except OSError as error:
             logger.warning("source.read_failed", path=file.path, error=str(error))
             result.again = True
-            if not file.unreadable:
+            if not file.unreadable and not is_shortage(error):
                 self._reader.refuse(file, "unreadable", f"{error.strerror}; it is tried again", result)
                 file.unreadable = True
 

@@ -43,6 +43,7 @@ class Fed(ABC):
     @abstractmethod
     def give(self, data: bytes) -> None: ...
 
+    @abstractmethod
     def end(self) -> None:
         """Say that nothing more comes."""
 
@@ -61,6 +62,9 @@ class FromADirectory(Fed):
     def give(self, data: bytes) -> None:
         with self._path.open("ab") as file:
             file.write(data)
+
+    def end(self) -> None:
+        pass  # a directory has no end
 
 
 class FromAPipe(Fed):
