@@ -161,7 +161,8 @@ class Fleet:
         return [host for channel in self.channels for host in channel.hosts]
 
     def steps(self) -> Iterable[Step]:
-        for self.round in range(1, self._rounds + 1):
+        for number in range(1, self._rounds + 1):
+            self.round = number
             for channel in self._choose.sample(self.channels, len(self.channels)):
                 yield from self._produce(channel)
                 for act in self._choose.sample((self._rotate, self._copy, self._mirror, self._tidy), 2):
