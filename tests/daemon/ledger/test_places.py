@@ -96,6 +96,32 @@ def test_a_renamed_file_takes_what_it_has_shown_with_it(ledger: Ledger) -> None:
     assert Stream(ledger, "/w/a.2.gz").append(*scan("bad"), *scan("good")).scans == 0
 
 
+def test_a_mirror_that_missed_a_state_and_was_read_first_costs_and_brings_nothing(ledger: Ledger) -> None:
+    """It shows a later scan before the host's own file has shown the return in front of it."""
+
+    def show(path: str, *states: str) -> int:
+        for known in ledger.inputs.known("directory"):
+            if known.name == path:
+                ledger.inputs.drop(known.input_id)
+        stream = Stream(ledger, path)
+        for state in states:
+            stream.append(*scan(state))
+        stream.close()
+        count: int = ledger.database.connection.execute("SELECT count(scan_no) FROM scans").fetchone()[0]
+        return count
+
+    assert show("/w/a", "bad") == show("/w/m", "bad") == 1
+    assert show("/w/a", "good") == 2
+    assert show("/w/m", "bad", "worse") == 3  # it was bad again, but that the mirror cannot tell
+    assert show("/w/a", "bad", "worse") == 4
+    for path in ("/w/a.1.gz", "/w/m", "/w/archived", "/w/a"):
+        assert show(path, "bad", "worse") == 4, path
+    assert show("/w/a", "bad", "worse", "best") == 5
+    assert show("/w/m", "bad", "worse", "best") == 5
+    assert show("/w/a", "bad", "worse", "best", "worse", "bad") == 7
+    assert ledger.fsck() == []
+
+
 def rewritten_report(ledger: Ledger, path: str, *states: str) -> int:
     """Write a report again and again in place; returns its input."""
     file = ledger.files.add(path, FileIdentity(1, 7), "document").source
