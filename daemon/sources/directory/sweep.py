@@ -170,7 +170,10 @@ class Sweeper:
                 yield
             else:
                 logger.info("source.file_continued", path=continued[0].path, was=continued[1])
-        self._lineage.settle()
+        if (
+            not self._gone_only
+        ):  # else new files were not looked at: what is lost may go on in them after the next start
+            result.expect(self._lineage.settle(lambda: self._reader.final or self._all_seen()))
         yield
         self._streams = [file for file in self._tracked.values() if file.is_growing_stream]
         self._rotated = None
@@ -182,6 +185,14 @@ class Sweeper:
                 if self._blocked():
                     self._note_blocked(result)
                     return
+
+    def _all_seen(self) -> bool:
+        """Say whether every new file was looked at, so that what goes on in none of them is gone."""
+        return not any(
+            file.state is None and file.gone_at is None and not file.drained
+            and (file.descriptor is None or self._lineage.content(file, file.descriptor) is None)
+            for file in self._tracked.values()
+        )  # fmt: skip
 
     def _note_blocked(self, result: SweepResult) -> None:
         result.blocked = result.again = True
