@@ -47,7 +47,8 @@ def open_shard(
 ) -> Shard:
     """Make the shard of a state directory. Nothing is read or written yet, but the ledger knows its sinks.
 
-    Sinks that are no longer configured would hold their records back for ever, so the ledger lets them go.
+    Sinks that are no longer configured would hold their records back for ever, so the ledger lets them go. Scans that
+    were left open in inputs of which no kind of source is configured any more would wait for ever, so they are closed.
 
     Raises:
         ConfigError: when no sink is configured, or what one needs is not installed.
@@ -59,10 +60,13 @@ def open_shard(
     for released in ledger.outbox.keep_only(names):
         logger.warning("sink.replaced", sink=released, by=", ".join(names))
     deliveries = [Delivery(ledger.outbox, sink, clock) for sink in sinks]
-    worker = Worker(ledger.work, resources, checkpoints, settings.analysis.batch_size, in_hand=in_hand)
+    own = resources.with_store(ledger.analyses)
+    worker = Worker(ledger.work, own, checkpoints, settings.analysis.batch_size, in_hand=in_hand)
     shard = Shard(ledger, worker, deliveries, name=name, clock=clock)
     for kind in SOURCES.values():
         shard.read_from(*kind(settings, ledger, shard.blocked, clock))
+    for left in ledger.inputs.close_left({source.kind for source in shard.sources}):
+        logger.warning("input.left", source=left.name, kind=left.kind, advice="its open scan was closed, incomplete")
     return shard
 
 

@@ -1,98 +1,24 @@
 """The model in a process of its own: text and grammar go in, text comes out.
 
-A thread owns the process: it starts it for the first question, sends questions in the order in which they came, and
-ends it when an answer does not come. A crash, a leak or an endless answer in a runtime costs that process. The
-question in its hands is asked again of the next one, which gives the same answer, since no answer depends on what was
-asked before it. Any number of workers may ask; none has to wait.
+A crash, a leak or an endless answer in a runtime costs that process, which `daemon/supervisor.py` starts, times and
+ends. Any number of workers may ask; none has to wait.
 """
 
 import itertools
-import os
-import selectors
-import signal
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
-from queue import Empty, SimpleQueue
 
-from daemon.child import Child, serve_command
-from pipeline.engine import errors
-from pipeline.engine.errors import EngineError, NotEnoughMemory, RuntimeFault, TooLong
+from daemon.asked import Asked
+from daemon.child import serve_command
+from daemon.supervisor import Patience, Supervisor
+from pipeline.engine.errors import TooLong
 from pipeline.engine.generator import Grammar, Health
-from pipeline.engine.messages import (
-    Answered,
-    Ask,
-    BadMessage,
-    Failed,
-    Measure,
-    Measured,
-    Message,
-    Ready,
-    Start,
-    pack,
-)
+from pipeline.engine.messages import Ask, BadMessage, Measure, pack
 from pipeline.engine.model import Weights
 from pipeline.engine.probe import Speed
 
-_IN_HAND = 3  # questions that the process has: the next one lies there when an answer goes out
-_REFUSED = 1000  # questions that are remembered because the process died of them
 _MEASURE_TOKENS = 3 * (8 * 32 + 64)
-_ENOUGH_TOKENS = 16  # for a speed that means something
-_HAND_OVER_S = 0.0002
-_NEVER = float("inf")
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long the process is waited for, and how often it may die. docs/reliability.md has the reasons.
-
-    Attributes:
-        load_s, load_bytes_per_s: for loading: so long, and at this rate for weights of so many bytes.
-        answer_s, factor: for an answer: so many times what it takes at the lowest speed that was seen, and so long at
-            least.
-        back_off_s: before the process is started again, after so many deaths in a row.
-        deaths: so many in a row, without an answer, and no model is asked for `rest_s`. Then one more is enough.
-        deaths_of_one: a question that the process died of so often is not asked again.
-    """
-
-    load_s: float = 60.0
-    load_bytes_per_s: float = 10e6
-    answer_s: float = 10.0
-    factor: float = 5.0
-    back_off_s: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0, 4.0)
-    deaths: int = 7  # two questions that kill it, one after the other, are not its end
-    rest_s: float = 600.0
-    deaths_of_one: int = 3
-
-
-@dataclass(slots=True, eq=False)
-class _Asked:
-    """A question, or that for the speed.
-
-    Attributes:
-        packed: the request as it is sent.
-        tokens: that it takes at most, about.
-        key: equal for equal questions.
-        deaths: of the process over it.
-    """
-
-    request: Ask | Measure
-    packed: bytes
-    tokens: int
-    answer: "Future[str] | Future[Speed]"
-    deaths: int = 0
-
-    @property
-    def key(self) -> tuple[str, str]:
-        request = self.request
-        return (request.prompt, request.schema) if isinstance(request, Ask) else ("", "")
-
-    def fail(self, error: EngineError) -> None:
-        """Leave it without an answer; each gets an error of its own, since raising one adds to it."""
-        self.answer.set_exception(type(error)(*error.args))
 
 
 class ModelProcess:
@@ -120,7 +46,7 @@ class ModelProcess:
         self.model = model
         self.num_shipped = 0
         self.num_fresh = 0
-        self._supervisor = _Supervisor(model, patience or Patience(), tell, command or serve_command(), clock)
+        self._supervisor = Supervisor(model, patience or Patience(), tell, command or serve_command(), clock)
         self._ids = itertools.count(1)
 
     @property
@@ -153,7 +79,7 @@ class ModelProcess:
         except BadMessage as error:
             answer.set_exception(TooLong(f"a prompt of {len(prompt):,} characters: {error}"))
             return answer
-        self._supervisor.ask(_Asked(request, packed, len(prompt) // 2 + max_tokens, answer))
+        self._supervisor.ask(Asked(request, packed, len(prompt) // 2 + max_tokens, answer))
         return answer
 
     def generate(self, prompt: str, grammar: Grammar, max_tokens: int) -> str:
@@ -188,324 +114,5 @@ class ModelProcess:
     def _measure(self, rounds: int) -> Speed:
         request = Measure(next(self._ids), rounds)
         speed: Future[Speed] = Future()
-        self._supervisor.ask(_Asked(request, pack(request), _MEASURE_TOKENS, speed))
+        self._supervisor.ask(Asked(request, pack(request), _MEASURE_TOKENS, speed))
         return speed.result()
-
-
-class _Supervisor:
-    """The thread, and what it alone touches; others reach it through the inbox."""
-
-    def __init__(
-        self,
-        model: Weights,
-        patience: Patience,
-        tell: Callable[..., object],
-        command: Sequence[str],
-        clock: Callable[[], float],
-    ) -> None:
-        self._model = model
-        self._tell = tell
-        self._patience = patience
-        self._command = command
-        self._clock = clock
-        self._inbox: SimpleQueue[_Asked | None] = SimpleQueue()
-        self._lock = threading.Lock()  # over starting, asking and closing
-        self._wake = -1
-        self._thread: threading.Thread | None = None
-        self._closed = False
-        self._waiting: deque[_Asked] = deque()
-        self._in_hand: deque[_Asked] = deque()
-        self._child: Child | None = None
-        self._loaded = False
-        self._speed = 0.0  # tokens a second, the lowest of this process
-        self._deadline = _NEVER
-        self._start_at = 0.0
-        self._in_a_row = 0  # deaths without an answer in between
-        self._deaths = 0
-        self._given_up: EngineError | None = None
-        self._given_up_until = 0.0
-        self._refused: dict[tuple[str, str], str] = {}
-        self.load_s = 0.0
-
-    # What others call
-
-    @property
-    def health(self) -> Health:
-        refused = self._given_up if self._clock() < self._given_up_until else None
-        return Health(self._child is not None, self._deaths, str(refused) if refused is not None else None)
-
-    @property
-    def pid(self) -> int | None:
-        child = self._child
-        return child.pid if child is not None else None
-
-    def ask(self, asked: _Asked) -> None:
-        with self._lock:
-            if self._closed:
-                asked.fail(RuntimeFault("the model was closed"))
-                return
-            if self._thread is None:
-                self._open()
-                self._thread = threading.Thread(target=self._run, name="model", daemon=True)
-                self._thread.start()
-            self._inbox.put(asked)
-            os.eventfd_write(self._wake, 1)
-        if not self._in_hand:
-            # Else the thread would get the interpreter's lock only when the asker has worked on for 5 ms, and the
-            # process would have nothing to do for as long.
-            time.sleep(_HAND_OVER_S)
-
-    def _open(self) -> None:
-        """Open what the thread waits at; here, so that a shortage of descriptors is the asker's to wait out.
-
-        Raises:
-            OSError: if there is none left.
-        """
-        wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        try:
-            self._selector = selectors.DefaultSelector()
-        except OSError:
-            os.close(wake)
-            raise
-        self._wake = wake
-
-    def close(self) -> None:
-        with self._lock:
-            self._closed = True
-            thread, self._thread = self._thread, None
-            if thread is None:
-                return
-            self._inbox.put(None)
-            os.eventfd_write(self._wake, 1)
-        thread.join()
-        os.close(self._wake)
-
-    # The thread
-
-    def _run(self) -> None:
-        # Signals are for the main thread, whatever it waits for.
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        with self._selector:
-            self._selector.register(self._wake, selectors.EVENT_READ)
-            try:
-                while self._turn():
-                    pass
-            except Exception as error:  # a fault of ours; nobody is to wait for ever
-                self._stop_child()
-                self._give_up(RuntimeFault(f"what runs the model failed: {error!r}"), _NEVER)
-                while self._take_in():
-                    self._fail_all()
-                    self._selector.select()
-            finally:
-                self._stop_child()
-                self._given_up = self._given_up or RuntimeFault("the model was closed")
-                self._fail_all()
-
-    def _turn(self) -> bool:
-        if not self._take_in():
-            return False
-        self._weed()
-        if self._child is None and self._waiting and self._clock() >= self._start_at:
-            self._start()
-        self._hand_out()
-        ready = self._selector.select(self._wait_s())
-        child = self._child
-        if child is not None:
-            self._attend(child, {key.fd for key, _ in ready})
-        return True
-
-    def _take_in(self) -> bool:
-        """Take what was asked; returns whether to go on."""
-        try:
-            os.eventfd_read(self._wake)
-        except BlockingIOError:
-            return True
-        try:
-            while True:
-                asked = self._inbox.get_nowait()
-                if asked is None:
-                    return False
-                if asked.answer.set_running_or_notify_cancel():
-                    self._waiting.append(asked)
-        except Empty:
-            return True
-
-    def _weed(self) -> None:
-        """Leave out what is not to be asked."""
-        if self._given_up is not None:
-            if self._clock() < self._given_up_until:
-                self._fail_all()
-                return
-            self._given_up = None
-        if self._refused:
-            for asked in [one for one in self._waiting if one.key in self._refused]:
-                self._waiting.remove(asked)
-                asked.fail(RuntimeFault(self._refused[asked.key]))
-
-    def _start(self) -> None:
-        model, patience = self._model, self._patience
-        try:
-            self._child = child = Child(self._command)
-        except OSError as error:
-            self._died(f"it cannot be started: {error.strerror or error}")
-            return
-        self._selector.register(child.channel, selectors.EVENT_READ)
-        self._selector.register(child.printed, selectors.EVENT_READ)
-        self._loaded = False
-        self._deadline = self._clock() + patience.load_s + model.weight_bytes / patience.load_bytes_per_s
-        start = Start(
-            str(model.directory.absolute()), model.checkpoint, model.runtime, model.threads, model.device,
-            model.generator_digest,
-        )  # fmt: skip
-        self._guarded(child, lambda: child.send(pack(start)))
-
-    def _hand_out(self) -> None:
-        while (child := self._child) is not None and self._waiting and len(self._in_hand) < _IN_HAND:
-            asked = self._waiting.popleft()
-            self._in_hand.append(asked)
-            if self._loaded and len(self._in_hand) == 1:
-                self._set_deadline()
-            self._guarded(child, lambda child=child, asked=asked: child.send(asked.packed))  # type: ignore[misc]
-
-    def _attend(self, child: Child, ready: set[int]) -> None:
-        if child.printed in ready and not child.listen():
-            self._selector.unregister(child.printed)
-        if child.has_unsent:
-            self._guarded(child, child.flush)
-        # Looked at once more before it is called late: this process itself may have been stopped for a while.
-        self._guarded(child, lambda: self._read(child))
-        if self._child is child:
-            self._selector.modify(
-                child.channel, selectors.EVENT_READ | (selectors.EVENT_WRITE if child.has_unsent else 0)
-            )
-            if self._clock() >= self._deadline:
-                what = "no answer came" if self._loaded else "it was not loaded"
-                self._end_child(f"{what} in time")
-
-    def _guarded(self, child: Child, act: Callable[[], None]) -> None:
-        """Do something with the process that shows when it has died."""
-        if self._child is not child:
-            return
-        try:
-            act()
-        except BadMessage as error:
-            self._end_child(f"it does not speak as agreed ({error})")
-        except OSError:
-            self._end_child("", by_itself=True)
-
-    def _read(self, child: Child) -> None:
-        for message in child.receive():
-            self._understand(message)
-            if self._child is not child:
-                return
-
-    def _understand(self, message: Message) -> None:
-        if isinstance(message, Ready) and not self._loaded and message.tokens_per_s > 0:
-            self._loaded, self._speed, self.load_s = True, message.tokens_per_s, message.seconds
-            self._set_deadline()
-            return
-        if isinstance(message, Failed) and message.id == 0 and not self._loaded:
-            error = _error(message)
-            self._stop_child()
-            self._give_up(error, self._patience.rest_s if isinstance(error, NotEnoughMemory) else _NEVER)
-            return
-        asked = self._in_hand[0] if self._in_hand and self._loaded else None
-        if asked is None or getattr(message, "id", None) != asked.request.id:
-            raise BadMessage(f"{type(message).__name__} that nobody asked for")
-        answer: Future[str] | Future[Speed] = asked.answer
-        if isinstance(message, Failed):
-            answer.set_exception(_error(message))
-        elif isinstance(message, Answered) and isinstance(asked.request, Ask):
-            if message.tokens >= _ENOUGH_TOKENS and message.seconds > 0:
-                self._speed = min(self._speed, message.tokens / message.seconds)
-            answer.set_result(message.text)  # type: ignore[arg-type]
-        elif isinstance(message, Measured) and isinstance(asked.request, Measure):
-            answer.set_result(Speed(message.prefill, message.decode))  # type: ignore[arg-type]
-        else:
-            raise BadMessage(f"{type(message).__name__} to another question")
-        self._in_hand.popleft()
-        self._in_a_row = 0
-        self._set_deadline()
-
-    def _set_deadline(self) -> None:
-        """Give the question that the process is at its time."""
-        if not self._in_hand:
-            self._deadline = _NEVER
-            return
-        patience = self._patience
-        takes = self._in_hand[0].tokens / self._speed
-        self._deadline = self._clock() + max(patience.answer_s, patience.factor * takes)
-
-    def _wait_s(self) -> float | None:
-        until = self._deadline if self._child is not None else self._start_at if self._waiting else _NEVER
-        return None if until == _NEVER else max(0.0, until - self._clock())
-
-    # The end of the process
-
-    def _end_child(self, why: str, *, by_itself: bool = False) -> None:
-        child = self._child
-        assert child is not None
-        how = self._let_go(child, by_itself=by_itself)
-        self._died(f"{why}, so {how}" if why else how)
-
-    def _died(self, why: str) -> None:
-        patience = self._patience
-        self._deaths += 1
-        self._in_a_row += 1
-        asked = self._in_hand[0] if self._in_hand and self._loaded else None
-        if asked is not None:
-            asked.deaths += 1
-            if asked.deaths >= patience.deaths_of_one:
-                self._in_hand.popleft()
-                self._refuse(asked, why)
-        self._waiting.extendleft(reversed(self._in_hand))
-        self._in_hand.clear()
-        self._loaded = False
-        self._start_at = self._clock() + patience.back_off_s[min(self._in_a_row, len(patience.back_off_s)) - 1]
-        self._tell("model.died", reason=why, in_a_row=self._in_a_row)
-        if self._in_a_row >= patience.deaths:
-            self._give_up(
-                RuntimeFault(
-                    f"the model's process died {self._in_a_row} times in a row, and is left alone for "
-                    f"{patience.rest_s:.0f} s; the last time {why}"
-                ),
-                patience.rest_s,
-            )
-
-    def _refuse(self, asked: _Asked, why: str) -> None:
-        reason = f"the model's process died {asked.deaths} times over one question, which is not asked again: {why}"
-        self._refused[asked.key] = reason
-        if len(self._refused) > _REFUSED:
-            del self._refused[next(iter(self._refused))]
-        asked.fail(RuntimeFault(reason))
-
-    def _give_up(self, error: EngineError, rest_s: float) -> None:
-        self._given_up, self._given_up_until = error, self._clock() + rest_s
-        self._tell("model.refused", reason=str(error))
-        self._fail_all()
-
-    def _fail_all(self) -> None:
-        assert self._given_up is not None
-        for asked in (*self._in_hand, *self._waiting):
-            asked.fail(self._given_up)
-        self._in_hand.clear()
-        self._waiting.clear()
-
-    def _stop_child(self) -> None:
-        if self._child is not None:
-            self._let_go(self._child)
-
-    def _let_go(self, child: Child, *, by_itself: bool = False) -> str:
-        self._child = None
-        self._deadline = _NEVER
-        for end in (child.channel, child.printed):
-            if end in self._selector.get_map():
-                self._selector.unregister(end)
-        return child.end(by_itself=by_itself)
-
-
-def _error(message: Failed) -> EngineError:
-    kind = getattr(errors, message.kind, None)
-    if not isinstance(kind, type) or not issubclass(kind, EngineError):
-        raise BadMessage(f"an error that is none of the engine's: {message.kind[:80]!r}")
-    return kind(message.message)

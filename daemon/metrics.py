@@ -52,6 +52,9 @@ class Metrics:
         self.behind = self._new("behind_seconds", "gauge", "Age of the oldest work that waits, in seconds.")
         self.healthy = self._new("healthy", "gauge", "1 while every directory is watched.")
         self.overflows = self._new("watch_overflows_total", "counter", "Times that the kernel dropped watch events.")
+        self.log_dropped = self._new(
+            "log_lines_dropped_total", "counter", "Lines of the log that nobody could be given."
+        )
 
     def _new(self, name: str, kind: Literal["counter", "gauge"], text: str) -> Metric:
         family = Metric(f"{_NAMESPACE}_{name}", kind, text)

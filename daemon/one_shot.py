@@ -25,6 +25,7 @@ from pipeline.graph.session import ScanSession
 from pipeline.output.enriched import Line
 from pipeline.output.records import ScanRecord
 from pipeline.report.limits import Limits
+from pipeline.shortage import is_shortage
 
 STANDARD_INPUT = "-"
 _AHEAD = 8  # batches that are begun while one waits for the model; their lines are kept meanwhile, 1 MB each
@@ -178,6 +179,7 @@ def read_source(source: str, limits: Limits) -> tuple[bytes, str]:
 
     Raises:
         ReportError: ``unreadable`` or ``not_regular``.
+        OSError: when the host has run out of something.
     """
     at_most = limits.max_bytes + 1
     try:
@@ -190,6 +192,8 @@ def read_source(source: str, limits: Limits) -> tuple[bytes, str]:
                 raise ReportError("not_regular", "neither a file nor a pipe")
             return file.read(at_most), _rfc3339(status.st_mtime)
     except OSError as error:
+        if is_shortage(error):
+            raise
         raise ReportError("unreadable", error.strerror or str(error)) from error
 
 

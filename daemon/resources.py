@@ -18,6 +18,7 @@ from pipeline.intel.match import load_intel
 from pipeline.knowledge.load import load_knowledge
 from pipeline.models.registry import Registry
 from pipeline.rules.policy import load_policy
+from pipeline.shortage import is_shortage
 
 
 def open_resources(
@@ -30,7 +31,7 @@ def open_resources(
     A model that cannot be used is no error: `Resources.notice` says why, and the rules answer.
 
     Raises:
-        ConfigError: names the file, the line and the reason.
+        ConfigError: names the file, the line and the reason; of a shortage, as its cause (`is_shortage`).
     """
     knowledge = load_knowledge(load_features, settings.knowledge_dirs)
     policy = load_policy(_expand(settings.policy_files, (".yaml", ".yml")), knowledge)
@@ -43,6 +44,8 @@ def open_resources(
                 ModelProcess(model, tell=tell), knowledge, model.name, trained_classes(model.manifest)
             )
         except (EngineError, RegistryError) as error:
+            if is_shortage(error):  # of which the model is not to blame, and for which nobody is to go without it
+                raise ConfigError(f"the model cannot be looked at: {error}") from error
             notice = f"no model, the rules answer: {error}"
     return Resources(
         knowledge, policy, intel, version=VERSION, analyst=analyst, store=store, notice=notice,

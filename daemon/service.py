@@ -11,6 +11,7 @@ from types import FrameType
 
 from daemon.crew import Crew, Fixed
 from daemon.log import get_logger
+from daemon.log_writer import dropped_lines
 from daemon.metrics import Metrics
 from daemon.notify import Notifier
 from daemon.ports.delivery import Delivering
@@ -131,9 +132,11 @@ class Service:
         aside = sum(shard.ledger.aside.count() for shard in self._crew.shards())
         if aside:
             parts.append(f"{aside:,} scans set aside (`sysscan-agent ledger aside list`)")
-        refused = {shard.worker.model_health.refused for shard in self._crew.shards()} - {
-            None
-        }  # they may share a model
+        dropped = dropped_lines()
+        if dropped:
+            parts.append(f"{dropped:,} lines of the log dropped since the start: whoever reads it does not keep up")
+        shards = self._crew.shards()
+        refused = {shard.worker.model_health.refused for shard in shards} - {None}  # they may share a model
         parts += [f"the rules answer for the model: {reason}" for reason in sorted(map(str, refused))]
         parts += self._crew.problems()
         return "; ".join([*parts, *(problem for shard in self._crew.shards() for problem in shard.problems())])
@@ -169,6 +172,7 @@ class Service:
         well = self._crew.ready and not self._crew.problems() and all(source.healthy for source in self._sources())
         metrics.healthy.set(1.0 if well else 0.0)
         metrics.overflows.set(sum(source.overflows for source in self._sources()))
+        metrics.log_dropped.set(dropped_lines())
         path = self._settings.path
         if path is not None:
             try:

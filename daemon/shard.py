@@ -11,11 +11,11 @@ from daemon.ledger import Ledger
 from daemon.log import get_logger
 from daemon.ports.delivery import Delivering
 from daemon.ports.source import Source, Taken
-from daemon.shortage import is_shortage
 from daemon.sinks.delivery import BATCH_ROWS
 from daemon.waiting import wait_for_any, wake
 from daemon.worker import Worker
 from pipeline.errors import AgentError, LedgerError
+from pipeline.shortage import is_shortage
 
 logger = get_logger(__name__)
 

@@ -1,22 +1,7 @@
-"""Tells a shortage of the host, which passes, from a fault of ours, which does not."""
-
-import errno
+"""Has a shortage of the host waited for."""
 
 from pipeline.errors import LedgerError
-
-_SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOBUFS})
-
-
-def is_shortage(error: BaseException) -> bool:
-    """Say whether descriptors or memory ran out, here or in what led to here."""
-    seen: BaseException | None = error
-    for _ in range(10):
-        if seen is None:
-            return False
-        if isinstance(seen, MemoryError) or (isinstance(seen, OSError) and seen.errno in _SHORTAGES):
-            return True
-        seen = seen.__cause__ or seen.__context__
-    return False
+from pipeline.shortage import is_shortage
 
 
 def wait_for_more(error: BaseException) -> None:

@@ -2,22 +2,24 @@
 
 import asyncio
 import contextlib
+from typing import Any
 
 
-async def wait_for_any(seconds: float, *events: asyncio.Event) -> None:
-    """Wait until one of the events is set, or for so long.
+async def wait_for_any(seconds: float, *wanted: "asyncio.Event | asyncio.Future[Any]") -> None:
+    """Wait until one of the events is set or one of the futures is done, which go on otherwise, or for so long.
 
     `asyncio.wait_for` will not do: in Python 3.11 it loses a cancellation that comes together with what it waits for,
     and the part that was to end goes on alone.
     """
-    if any(event.is_set() for event in events):
+    if any(one.is_set() if isinstance(one, asyncio.Event) else one.done() for one in wanted):
         await asyncio.sleep(0)
         return
-    waiting = [asyncio.ensure_future(event.wait()) for event in events]
+    ours = [asyncio.ensure_future(one.wait()) for one in wanted if isinstance(one, asyncio.Event)]
+    theirs = [one for one in wanted if not isinstance(one, asyncio.Event)]
     try:
-        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([*ours, *theirs], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in waiting:
+        for task in ours:
             task.cancel()
 
 

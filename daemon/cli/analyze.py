@@ -26,6 +26,7 @@ from pipeline.graph.resources import Resources
 from pipeline.intel.stix_bundle import utc
 from pipeline.output.enriched import Line
 from pipeline.output.write import write
+from pipeline.shortage import is_shortage
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
 _MODE = 0o640  # as the daemon's: findings name what is weak
@@ -110,6 +111,8 @@ def _explained(output: Path | None) -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
+        if is_shortage(error):
+            raise
         die(Exit.USAGE, f"{output or 'standard output'}: cannot be written: {error.strerror}")
 
 

@@ -3,39 +3,26 @@
 The commands import what they need when they run: LangGraph alone takes half a second, and `--help` needs none of it.
 """
 
-import errno
-import os
 import sys
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Literal
 
 import typer
 from typer.exceptions import TyperException
 
 from daemon.cli import startup
 from daemon.cli.exits import Exit, die
+from daemon.cli.failures import fail, leave_closed_pipe
 from daemon.cli.kafka_app import kafka_app, publish
-from daemon.cli.options import (
-    AsJson,
-    Config,
-    Host,
-    IntelFiles,
-    KnowledgeDirs,
-    Policy,
-    StateDir,
-    flags,
-)
-from daemon.shortage import is_shortage
+from daemon.cli.options import AsJson, Config, Host, IntelFiles, KnowledgeDirs, Policy, StateDir, flags
 from pipeline.engine.runtimes import Runtime
-from pipeline.errors import AgentError, ConfigError, LedgerError, RegistryError, SourceError
+from pipeline.errors import AgentError
 
 _NAME = "sysscan-agent"
 _EPILOG = (
     "Exit codes: 0 done; 1 done, but some input could not be used; 2 a flag, setting or file must be changed first; "
     "3 the ledger is in use, damaged or not there yet; 4 not found."
 )
-
-_NOT_WRITTEN = frozenset({errno.EBADF, errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EDQUOT})
 
 app = typer.Typer(
     name=_NAME,
@@ -97,51 +84,17 @@ def main() -> None:
         sys.stdout.flush()
     except TyperException as error:
         die(Exit.USAGE, _usage(error))
-    except LedgerError as error:
-        die(Exit.LEDGER, str(error))
-    except (ConfigError, RegistryError, SourceError) as error:
-        die(Exit.USAGE, str(error))
-    except AgentError as error:
-        die(Exit.REJECTED, str(error))
     except BrokenPipeError:
-        _leave_closed_pipe()
+        leave_closed_pipe()
     except KeyboardInterrupt:  # before anything was begun that has to be ended
         raise SystemExit(130) from None
-    except OSError as error:
-        _explain_surroundings(error)
+    except (AgentError, OSError, MemoryError) as error:
+        fail(error)
     except SystemExit as end:
         if isinstance(end.__context__, BrokenPipeError):  # typer makes exit code 1 of it
-            _leave_closed_pipe()
+            leave_closed_pipe()
         raise
     raise SystemExit(code)
-
-
-def _leave_closed_pipe() -> NoReturn:
-    """End well: the reader of our output has what it wanted, as with `| head`."""
-    _let_go_of_output()
-    raise SystemExit(int(Exit.DONE)) from None
-
-
-def _explain_surroundings(error: OSError) -> NoReturn:
-    """Say in one line what is wrong around the program; what is wrong with it is raised again."""
-    if is_shortage(error):
-        die(Exit.REJECTED, f"{error.strerror}: nothing is lost; give it more, and start again")
-    try:
-        sys.stdout.flush()
-        failed = error.filename is None and error.errno in _NOT_WRITTEN
-    except OSError:
-        failed = True
-    if failed:
-        _let_go_of_output()
-        die(Exit.USAGE, f"standard output: cannot be written: {error.strerror}")
-    if isinstance(error, FileNotFoundError) and error.filename is None:
-        die(Exit.USAGE, "the working directory is gone; change to another one")
-    raise error
-
-
-def _let_go_of_output() -> None:
-    """Keep what could not be written from failing again at the very end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _usage(error: TyperException) -> str:

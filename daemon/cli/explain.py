@@ -25,6 +25,7 @@ from pipeline.output.read import read_finding
 from pipeline.output.records import EnrichedFinding
 from pipeline.output.write import write
 from pipeline.rules.remediate import Action
+from pipeline.shortage import is_shortage
 
 _BASES: dict[ClassBasis, str] = {
     "exact": "all that the report says",
@@ -112,6 +113,8 @@ def _lines(path: Path) -> Iterator[bytes]:
     except FileNotFoundError:
         return
     except OSError as error:
+        if is_shortage(error):
+            raise
         die(Exit.USAGE, f"{path}: cannot be read: {error.strerror}")
 
 

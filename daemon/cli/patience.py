@@ -1,4 +1,5 @@
-"""Waits, while starting, for what passes by itself or by somebody's hand: a disk without room, or one that fails.
+"""Waits, while starting, for what passes by itself or by somebody's hand: a disk without room, or one that fails,
+no descriptors, no memory.
 
 A daemon that runs waits for such faults; one that ended over them at the start would be given up by systemd after a few
 attempts, and be gone when there is room again. A signal ends it at once, as nothing is in hand yet.
@@ -10,7 +11,8 @@ from typing import TypeVar
 
 from daemon.log import get_logger
 from daemon.notify import Notifier
-from pipeline.errors import LedgerError
+from pipeline.errors import AgentError, LedgerError
+from pipeline.shortage import is_shortage
 
 logger = get_logger(__name__)
 
@@ -32,17 +34,19 @@ class Patience:
         """Do something as often as it takes.
 
         Raises:
-            LedgerError: when it is not transient, or nobody is to wait for it.
+            AgentError, OSError: when it is neither a shortage nor a transient `LedgerError`, or nobody is to wait.
         """
         faults = 0
         while True:
             try:
                 return attempt()
-            except LedgerError as error:
-                if not error.transient or not self._forever:
+            except (AgentError, OSError) as error:
+                passes = is_shortage(error) or (isinstance(error, LedgerError) and error.transient)
+                if not passes or not self._forever:
                     raise
                 delay = _DELAYS_S[min(faults, len(_DELAYS_S) - 1)]
-                logger.error("ledger.failed", part="start", error=str(error), retry_in_s=delay)
+                event = "ledger.failed" if isinstance(error, LedgerError) else "start.failed"
+                logger.error(event, error=str(error), retry_in_s=delay)
                 self._notifier.status(f"waiting to start: {error}")
                 self._notifier.extend(delay + _MARGIN_S)
             self._sleep(delay)

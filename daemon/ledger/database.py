@@ -9,6 +9,7 @@ from pathlib import Path
 from daemon.ledger import schema
 from daemon.ledger.lock import setting_up
 from pipeline.errors import LedgerError, UnknownSchema
+from pipeline.shortage import is_shortage
 
 FILE_NAME = "ledger.db"
 MARK_NAME = "ledger.mark"  # says that this state directory has had a ledger
@@ -268,6 +269,13 @@ def damaged(path: Path, what: str) -> str:
 
 def _explain(path: Path, error: sqlite3.Error) -> LedgerError:
     name = getattr(error, "sqlite_errorname", None) or ""
+    if name.startswith("SQLITE_CANTOPEN"):  # SQLite does not say why
+        try:
+            os.close(os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC))
+        except OSError as reason:
+            if is_shortage(reason):
+                error.__cause__ = reason
+                return LedgerError(f"{path}: {reason.strerror}", transient=True)
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         return LedgerError(damaged(path, str(error)))
     for prefix, advice in _ADVICE.items():

@@ -1,7 +1,7 @@
 """The ledger's side of admission: inputs, documents and lines."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from sqlite3 import Connection
 
@@ -144,6 +144,23 @@ class InputStore(Store):
         """Close the open scan of a stream; does nothing where none is open."""
         with self.mended(), self._database.write() as connection:
             self._close(connection, input_id)
+
+    def close_left(self, kinds: Collection[str]) -> list[Input]:
+        """Close the open scans of all inputs but those of these kinds, which nobody reads any more.
+
+        The inputs stay known: a kind that is configured again goes on where it was.
+
+        Returns:
+            Those that had an open scan.
+        """
+        with self._database.read() as connection:
+            rows = connection.execute(
+                f"SELECT {COLUMNS} FROM inputs i WHERE i.open_scan IS NOT NULL ORDER BY i.input_id"  # noqa: S608
+            ).fetchall()
+        left = [source for source in map(input_of, rows) if source.kind not in kinds]
+        for source in left:
+            self.close_scan(source.input_id)
+        return left
 
     @contextmanager
     def mended(self) -> Iterator[None]:

@@ -5,11 +5,16 @@ of that (rotation, compression, a restored file), or the host may be again as it
 a host's states come in order. So a known scan is shown again, and its report is a redelivery, when
 
 - the content that it is found in has not shown it yet (a file that shows a scan twice holds two), and
-- it is the host's latest that this name has shown, or it was closed after that (shown under another name first: a copy
-  that lags behind), or the content which this one replaced had shown it (a file that is written anew, or read again).
+- it was closed after the host's latest that this name had shown before this content (shown under another name first: a
+  copy that lags behind), or it is that one and the content has shown nothing later yet, or the content which this one
+  replaced had shown it (a file that is written anew, or read again).
 
 Otherwise the name has moved past it, and this is a new scan. A name that has shown nothing has not moved past anything:
 every copy is a redelivery.
+
+Scans are numbered as they are closed, which is not always the order in which their host made them: a copy may have
+shown a later one first. So within a content what was closed earlier may follow what was closed later. A name that has
+shown the two is past both, which its mark says with a half: past 59, and not past 60.
 """
 
 import json
@@ -21,6 +26,7 @@ from daemon.log import get_logger
 
 logger = get_logger(__name__)
 
+NOBODY = 0  # bears a name whose input has moved on
 MAX_HOSTS = 1_000  # remembered of one name; of the one whose latest scan is oldest the least is lost
 
 
@@ -54,7 +60,7 @@ class Place:
         marks = dict(row[3]) if row is not None else {}
         known = dict(marks)
         for other in others:
-            for host, number in self._latest(other).items():
+            for host, number in self._marks(other).items():
                 marks[host] = max(marks.get(host, 0), number)
         if marks != known:
             self._store(input_id, [], _bounded(marks), _bounded(marks))
@@ -69,6 +75,8 @@ class Place:
         for host, number in (there[3] if there is not None else {}).items():
             marks[host] = max(marks.get(host, 0), number)
         other._store(input_id, row[1], row[2], _bounded(marks))
+        # Now, not when somebody else is found here: by then the input may be dropped, or be back.
+        self._store(NOBODY, [], row[3], row[3])
 
     def find(
         self, input_id: int, host: str, known: Collection[tuple[int, int | None]], *, timed: bool, once: bool = False
@@ -86,13 +94,13 @@ class Place:
         if timed:
             return next((scan for scan, _ in known if once or scan not in shown), None)
         before, base = self._enter(input_id)
-        # States come in order within a content, too: what it has shown is later than what it may show again.
-        mark = max(base.get(host, 0), self._latest(input_id).get(host, 0))
+        mark = base.get(host, 0)
+        past = self._last(input_id, host) > mark  # the latest from before this content
         for scan, number in known:
             if scan in shown:
                 if once and scan == shown[-1]:
                     return scan
-            elif number is None or number >= mark or scan in before:
+            elif number is None or number > mark or (number == mark and not past) or scan in before:
                 return scan
         return None
 
@@ -101,15 +109,15 @@ class Place:
         if timed:
             return
         before, base = self._enter(input_id)
+        last = self._last(input_id, host)
         self._connection.execute("INSERT OR IGNORE INTO claims (input_id, scan) VALUES (?, ?)", (input_id, scan))
         number: int = self._connection.execute("SELECT scan_no FROM scans WHERE scan = ?", (scan,)).fetchone()[0]
         row = self._row()
         marks = dict(row[3]) if row is not None else {}
-        if marks.get(host, 0) < number:
-            marks[host] = number
+        marks[host] = max(marks.get(host, 0), _moved(last, number))
         self._store(input_id, before, base, _bounded(marks))
 
-    def _enter(self, input_id: int) -> tuple[list[int], dict[str, int]]:
+    def _enter(self, input_id: int) -> tuple[list[int], dict[str, float]]:
         """Give the scans of the content that this one replaced, and the latest of each host from before it."""
         row = self._row()
         if row is None:
@@ -120,7 +128,7 @@ class Place:
         # Another input bears the name now.
         there = self._connection.execute("SELECT kind, name FROM inputs WHERE input_id = ?", (owner,)).fetchone()
         if there is None:
-            pass  # dropped: `leave` has kept what it had shown
+            pass  # nobody, or dropped: `leave` has kept what it had shown
         elif (there[0], there[1]) == self._key:
             before = self._shown(owner)  # replaced, and about to be dropped
         else:
@@ -132,16 +140,29 @@ class Place:
         rows = self._connection.execute("SELECT scan FROM claims WHERE input_id = ? ORDER BY claim", (input_id,))
         return [scan for (scan,) in rows.fetchall()]
 
-    def _latest(self, input_id: int) -> dict[str, int]:
-        """Give the number of the latest scan of each host that the present content of an input has shown."""
+    def _last(self, input_id: int, host: str) -> int:
+        """Give the highest number of a scan of a host that the present content of an input has shown, else 0."""
+        row = self._connection.execute(
+            "SELECT coalesce(max(s.scan_no), 0) FROM claims c JOIN scans s ON s.scan = c.scan"
+            " WHERE c.input_id = ? AND s.host = ?",
+            (input_id, host),
+        ).fetchone()
+        last: int = row[0]
+        return last
+
+    def _marks(self, input_id: int) -> dict[str, float]:
+        """Say of each host what the present content of an input has moved past."""
         rows = self._connection.execute(
-            "SELECT s.host, max(s.scan_no) FROM claims c JOIN scans s ON s.scan = c.scan WHERE c.input_id = ?"
-            " GROUP BY s.host",
+            "SELECT s.host, s.scan_no FROM claims c JOIN scans s ON s.scan = c.scan WHERE c.input_id = ?"
+            " ORDER BY c.claim",
             (input_id,),
         )
-        return dict(rows.fetchall())
+        marks: dict[str, float] = {}
+        for host, number in rows.fetchall():
+            marks[host] = max(marks.get(host, 0), _moved(int(marks.get(host, 0)), number))
+        return marks
 
-    def _row(self) -> tuple[int, list[int], dict[str, int], dict[str, int]] | None:
+    def _row(self) -> tuple[int, list[int], dict[str, float], dict[str, float]] | None:
         row = self._connection.execute(
             "SELECT owner, before, base, marks FROM places WHERE kind = ? AND name = ?", self._key
         ).fetchone()
@@ -156,7 +177,7 @@ class Place:
         logger.error("place.damaged", source=os.fsdecode(self._key[1]), advice="what it shows next is taken for known")
         return row[0], [], {}, {}
 
-    def _store(self, owner: int, before: list[int], base: dict[str, int], marks: dict[str, int]) -> None:
+    def _store(self, owner: int, before: list[int], base: dict[str, float], marks: dict[str, float]) -> None:
         self._connection.execute(
             "INSERT INTO places (kind, name, owner, before, base, marks) VALUES (?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (kind, name) DO UPDATE SET owner = excluded.owner, before = excluded.before,"
@@ -165,6 +186,11 @@ class Place:
         )
 
 
-def _bounded(marks: Mapping[str, int]) -> dict[str, int]:
+def _moved(last: int, number: int) -> float:
+    """Give the mark of what has shown a scan after another one."""
+    return number if number > last else last + 0.5
+
+
+def _bounded(marks: Mapping[str, float]) -> dict[str, float]:
     kept = sorted(marks, key=marks.__getitem__)[-MAX_HOSTS:] if len(marks) > MAX_HOSTS else marks
     return {host: marks[host] for host in kept}

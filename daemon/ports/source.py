@@ -23,6 +23,9 @@ class Source(Protocol):
     and between two of them it lets the rest of the shard run. While the ledger takes nothing more (the `blocked` that
     it was made with), it reads nothing and keeps hold of what could be lost.
 
+    What an earlier process left open in an input that is not among those it is to read now (an ended pipe, a directory
+    that is no longer a root) it closes: nobody else will. Of kinds that are not configured at all the shard does that.
+
     Attributes:
         kind: under which its inputs are kept, such as ``directory``.
         name: for logs, unique in a shard.

@@ -3,11 +3,12 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 from daemon.ports.inputs import Input, Inputs
 from daemon.ports.source import Taken
 from daemon.sources.whole import read_whole
+from daemon.waiting import wait_for_any
 from pipeline.errors import SourceError
 from pipeline.finding import EXCERPT_BYTES, Reject
 from pipeline.keys import content_digest
@@ -101,17 +102,17 @@ class StandardInput:
         self._close()
         self._tell(told)
         while not dry and not stop.is_set():
-            await _wait(stop)
+            await wait_for_any(_TELL_S, stop)
             self._tell(told)
 
     async def _next(self, stop: asyncio.Event) -> bytes | None:
         """Give the next bytes; None when there are none for a while, or when it is time to stop."""
         if self._blocked():
-            await _wait(stop)
+            await wait_for_any(_TELL_S, stop)
             return None
         if self._reading is None:
             self._reading = asyncio.ensure_future(self._read(READ_BYTES))
-        await _wait(stop, self._reading)
+        await wait_for_any(_TELL_S, stop, self._reading)
         if not self._reading.done():
             return None
         reading, self._reading = self._reading, None
@@ -302,15 +303,6 @@ class Descriptor:
             await ready.wait()
         finally:
             loop.remove_reader(self._descriptor)
-
-
-async def _wait(stop: asyncio.Event, *others: asyncio.Future[Any]) -> None:
-    """Wait for a sign of life to be due, for the word to stop, or for something else."""
-    stopping: asyncio.Future[Any] = asyncio.ensure_future(stop.wait())
-    try:
-        await asyncio.wait({stopping, *others}, timeout=_TELL_S, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        stopping.cancel()
 
 
 def _split(data: bytes) -> list[bytes]:

@@ -2,7 +2,7 @@
 
     python -m pipeline.engine.serve DESCRIPTOR PARENT
 
-Its parent starts it and ends it (`daemon/inference.py`). It never outlives its parent. Signals that a terminal or a
+Its parent starts it and ends it (`daemon/supervisor.py`). It never outlives its parent. Signals that a terminal or a
 service manager sends to everybody are not for it. Only the standard library is imported here, so that a library that
 is missing is an answer, too.
 """

@@ -16,6 +16,7 @@ from pipeline.intel.expression import Equal, anchors, holds
 from pipeline.intel.indicator_list import LIST_KINDS, ListLine, list_lines
 from pipeline.intel.skipped import SkipLog, Skipped
 from pipeline.intel.stix_bundle import Indicator, read_bundles, utc
+from pipeline.shortage import is_shortage
 
 Strength = Literal["hash", "address", "name"]
 
@@ -305,9 +306,9 @@ def _read(path: Path, skipped: SkipLog) -> bytes:
         if path.stat().st_size <= MAX_FILE_BYTES:
             return path.read_bytes()
         skipped.add(path.name, "", f"nothing of it is used: larger than {MAX_FILE_BYTES} bytes; split it")
-    except FileNotFoundError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except OSError as error:
+        if isinstance(error, FileNotFoundError) or is_shortage(error):
+            raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
         skipped.add(path.name, "", f"nothing of it is used: cannot be read: {error.strerror}")
     return b""
 

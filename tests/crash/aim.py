@@ -34,12 +34,14 @@ class AimedAgent(Agent):
         self.kills: Counter[str] = Counter()
         self.model_kills = 0
 
-    def start_aimed(self) -> None:
-        """Start a daemon that will be killed sooner or later."""
+    def start_aimed(self, reach: int = 1) -> None:
+        """Start a daemon that will be killed sooner or later: the larger its reach, the later."""
         self.log.write_bytes(b"")
         self._trace.write_bytes(b"")
         self._aim = self._choose.choice(tuple(AIMS))
-        number = 1 + int(AIMS[self._aim] ** self._choose.random())  # early ones more often, each place in reach
+        number = 1 + int(
+            (reach * AIMS[self._aim]) ** self._choose.random()
+        )  # early ones more often, each place in reach
         self._pid = pid = self._launcher.start(self.log, ["--held", *self.arguments])
         self.starts += 1
         wait_until(lambda: "\nState:\tT" in _status(pid), "it waits")
@@ -74,6 +76,12 @@ class AimedAgent(Agent):
                 if state.identity == identity
             )
         return False
+
+    def waits(self) -> int:
+        """Count the findings that wait for analysis, and the records that wait for the output."""
+        with contextlib.suppress(LedgerError), self.look() as ledger:
+            return ledger.waiting().closed + max(ledger.outbox.backlog().values(), default=0)
+        return 0
 
     def kill_now(self) -> None:
         """Kill it wherever it is, unless an aimed kill was first."""

@@ -7,8 +7,9 @@ not enter.
 Hosts' scans have one length, and streams and reports begin and end alike for more than a kilobyte. Hosts return to
 earlier states, in reports with times and without. Nothing is destroyed before it was read, for what was never seen was
 never delivered; but everything may be renamed, copied, truncated after a copy, compressed, mirrored and moved while
-nobody looks. Two things that docs/reliability.md leaves out under *Limits* are left out here: the same state twice in a
-row without times, and one host's reports without times under two names of which neither is a copy.
+nobody looks. What docs/reliability.md leaves out under *Limits* is left out here: the same state twice in a row without
+times; one host's reports without times under two names of which neither is a copy; and, in a new file of a stream, a
+return to what its name may have held when somebody last looked.
 """
 
 import bz2
@@ -141,6 +142,7 @@ class Fleet:
         self._choose = random.Random(seed)
         self._rounds = rounds
         self._serial = 0
+        self.round = 0  # the one that is being made, from 1
         self._endings = compressions()
         names = (f"h{number:02d}" for number in range(99))
         self.channels: list[Channel] = []
@@ -160,7 +162,8 @@ class Fleet:
         return [host for channel in self.channels for host in channel.hosts]
 
     def steps(self) -> Iterable[Step]:
-        for _ in range(self._rounds):
+        for number in range(1, self._rounds + 1):
+            self.round = number
             for channel in self._choose.sample(self.channels, len(self.channels)):
                 yield from self._produce(channel)
                 for act in self._choose.sample((self._rotate, self._copy, self._mirror, self._tidy), 2):
@@ -191,6 +194,8 @@ class Fleet:
         self._serial += 1
         if channel.form != "stream":
             channel.live.clear()
+        elif not channel.live and host.returned and channel.rotated():
+            yield Step(lambda: None, tuple(channel.rotated()[:1]))  # else it may begin as what was last seen here
         channel.live.append((host.name, state))
         if channel.form == "stream":
             self.done["stream"] += 1

@@ -95,7 +95,7 @@ class Agent:
         """Let the installed program do what is left, and end."""
         done = subprocess.run(
             [sys.executable, str(LAUNCHER), *self.arguments, "--once"],
-            cwd=ROOT, env=environment(), capture_output=True, timeout=PATIENCE_S, check=False,
+            cwd=ROOT, env=environment(), capture_output=True, timeout=10 * PATIENCE_S, check=False,
         )  # fmt: skip
         assert done.returncode in (0, 1), done.stderr.decode()
 

@@ -42,6 +42,11 @@ class Side:
             self._now += 0.5
             self._sweeper.sweep()
 
+    def look_at(self, directory: Path) -> None:
+        """Sweep one directory, as an event of it makes the daemon do; what happened elsewhere is not noticed."""
+        self._now += 0.5
+        self._sweeper.sweep([str(directory)])
+
     def crash(self) -> None:
         self._sweeper.close_files()
         self.ledger.close()
@@ -56,7 +61,8 @@ class Side:
 def test_each_scan_of_each_host_is_taken_once_whenever_somebody_looks(seed: int, tmp_path: Path) -> None:
     fleet = Fleet(tmp_path / "in", tmp_path / "aside", seed, rounds=8, findings=3)
     choose = random.Random(seed)
-    side = Side(tmp_path / "in", tmp_path / "state")
+    root = tmp_path / "in"
+    side = Side(root, tmp_path / "state")
     down = 0
     for step in fleet.steps():
         if step.needs:
@@ -69,6 +75,8 @@ def test_each_scan_of_each_host_is_taken_once_whenever_somebody_looks(seed: int,
             down = choose.randint(2, 12)
         elif choose.random() < 0.3:
             side.sweep()
+        elif choose.random() < 0.3:
+            side.look_at(choose.choice([root, *sorted(path for path in root.iterdir() if path.is_dir())]))
         step.act()
     side.sweep(4)
     side.crash()

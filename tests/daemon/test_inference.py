@@ -1,19 +1,23 @@
 """The model in a process of its own: answers to whoever asked, and one line for whatever happens to it."""
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import wait
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from daemon.inference import ModelProcess, Patience
+import daemon.supervisor
+from daemon.child import Child
+from daemon.inference import ModelProcess
+from daemon.supervisor import Patience
 from pipeline.engine.errors import EngineError, ModelDamaged, NotEnoughMemory, RuntimeFault, TooLong, Unsupported
 from pipeline.engine.generator import Grammar
 from pipeline.engine.manifest import relist
@@ -21,6 +25,7 @@ from pipeline.engine.messages import MAX_BYTES
 from pipeline.engine.model import Model
 from pipeline.engine.shipped import answer_key, write_answers
 from pipeline.models.embedded import EMBEDDED_MODEL
+from pipeline.shortage import is_shortage
 from tests.pipeline.engine.directories import lay_out
 
 GRAMMAR = Grammar("{}")
@@ -215,6 +220,25 @@ def test_a_process_that_does_not_load_in_time_is_ended(make: Make) -> None:
 
 def test_a_command_that_is_not_there_is_one_line(make: Make) -> None:
     assert "cannot be started: No such file" in str(refusal(make(command=["/nowhere/python"])))
+
+
+def test_a_host_that_has_run_out_of_something_is_not_the_models_fault(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The asker is told what is wrong, however often, and the process is as new when there is more."""
+
+    def no_descriptors(command: Sequence[str]) -> Child:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    process = make()
+    with monkeypatch.context() as patched:
+        patched.setattr(daemon.supervisor, "Child", no_descriptors)
+        for _ in range(2 * QUICK.deaths):
+            with pytest.raises(OSError, match="Too many open files") as caught:
+                process.submit("question", GRAMMAR, 8).result(LIMIT_S)
+            assert is_shortage(caught.value)
+    assert (process.health.deaths, process.health.refused) == (0, None)
+    assert process.submit("question", GRAMMAR, 8).result(LIMIT_S)
 
 
 @pytest.mark.parametrize("kind", ["Unsupported", "ModelDamaged", "NotEnoughMemory"])

@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+import daemon.log_writer
 import daemon.service
 import daemon.shard
 from daemon.cli.exits import Exit
 from daemon.ledger import Ledger
+from daemon.log_writer import LogWriter
 from daemon.service import FORCED
 from daemon.shard import Progress
 from daemon.sources.directory.source import ReportDirectory
@@ -92,6 +94,27 @@ def test_the_status_says_what_waits_and_why(tmp_path: Path, quick: None) -> None
     house = House(tmp_path, haste=1000.0)
     house.run(script)
     assert len(house.findings()) == findings
+
+
+def test_lines_of_the_log_that_nobody_takes_show_in_status_and_metrics(
+    tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    writer = LogWriter(lambda line: os.write(writing, line), lambda count: b"")
+
+    async def script(house: House) -> None:
+        metrics = house.base / "metrics.prom"
+        await house.until(lambda: metrics.exists() and bool(house.statuses()), "metrics")
+        assert "sysscan_agent_log_lines_dropped_total 0" in metrics.read_text()
+        assert "log" not in house.statuses()[-1]
+        for _ in range(3):
+            writer.write(b"line\n")
+        await house.until(lambda: "; 3 lines of the log dropped" in house.statuses()[-1], "status")
+        await house.until(lambda: "sysscan_agent_log_lines_dropped_total 3" in metrics.read_text(), "metric")
+
+    monkeypatch.setattr(daemon.log_writer, "_of_standard_error", writer)
+    House(tmp_path).run(script)
 
 
 def test_a_model_that_was_given_up_shows_in_status_and_metrics(tmp_path: Path, quick: None) -> None:

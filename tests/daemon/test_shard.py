@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import json
 import os
 import shutil
 import signal
@@ -26,10 +27,13 @@ from daemon.service import Service
 from daemon.settings import MetricsSettings, OutputSettings, Settings
 from daemon.shard import Shard
 from daemon.sources.directory.settings import WatchSettings
+from daemon.sources.directory.sweep import Sweeper
 from daemon.waiting import wait_for_any
 from pipeline.errors import LedgerError
 from pipeline.graph.resources import Resources
+from pipeline.report.limits import Limits
 from tests.daemon.house import PATIENCE_S, SCANS, House
+from tests.daemon.ledger.reports import records, scan
 from tests.daemon.sinks.memory_sink import HoldingSink, MemorySink
 from tests.pipeline.analysts import PlainAnalyst
 from tests.pipeline.sessions import report, resources
@@ -109,6 +113,59 @@ def test_a_second_dry_run_has_nothing_to_do(tmp_path: Path) -> None:
     written = place.output.read_bytes()
     assert place.drain().taken.admitted.scans == 0
     assert place.output.read_bytes() == written
+
+
+# What an earlier process left open
+
+
+@pytest.mark.parametrize("kind", ["stdin", "of a source that is configured no more"])
+def test_a_scan_left_open_in_an_input_of_another_kind_comes_out(kind: str, tmp_path: Path, logs: list[Any]) -> None:
+    """As when the process that read a pipe was killed, and the next one watches directories."""
+    place = Place(tmp_path, REPORTS[0])
+    ids = _leave_open(place, kind)
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        with place.shard() as shard:
+
+            def look() -> None:
+                if shard.taken.admitted.scans == 1 and not shard.ledger.waiting().findings:
+                    stop.set()
+
+            await asyncio.wait_for(shard.run(stop, look), PATIENCE_S)
+            assert [known.name for known in shard.ledger.inputs.known(kind)] == ["-"]  # it may be configured again
+
+    asyncio.run(run())
+    lines = [json.loads(line) for line in place.output.read_bytes().splitlines()]
+    assert [line["finding"]["id"] for line in lines if line["host"] == "web09" and "finding" in line] == ids
+    assert [line["complete"] for line in lines if line["host"] == "web09" and "finding" not in line] == [False]
+    assert [entry["kind"] for entry in logs if entry["event"] == "input.left"] == [kind]
+
+
+def test_a_file_that_was_read_in_part_is_closed_by_a_pipe_and_goes_on_afterwards(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    data = (SCANS / "web01-fs-hygiene.ndjson").read_bytes().splitlines(keepends=True)
+    path = place.root / "a.ndjson"
+    path.write_bytes(b"".join(data[:9]))
+    with Ledger.open(place.settings.state_dir, clock=lambda: 0.0) as ledger:
+        Sweeper(ledger.inputs, ledger.files, Limits(), place.settings.watch).sweep()
+        assert (ledger.waiting().findings, ledger.waiting().closed) == (6, 0)
+        assert [left.name for left in ledger.inputs.close_left({"stdin"})] == [str(path)]
+        assert (ledger.waiting().findings, ledger.waiting().closed) == (6, 6)
+    path.write_bytes(b"".join(data))
+    place.drain()
+    ids = [json.loads(line)["id"] for line in data if b'"type":"finding"' in line]
+    lines = [json.loads(line) for line in place.output.read_bytes().splitlines()]
+    assert [line["finding"]["id"] for line in lines if "finding" in line] == ids
+
+
+def _leave_open(place: Place, kind: str) -> list[str]:
+    lines = scan("a", "b", "c", host="web09")[:-1]  # the last never came
+    with Ledger.open(place.settings.state_dir, clock=lambda: 0.0) as ledger:
+        source = ledger.inputs.add(kind, "-")
+        ledger.inputs.admit_records(source, records(b"".join(line + b"\n" for line in lines)))
+        assert (ledger.waiting().findings, ledger.waiting().closed) == (2, 0)
+    return ["a", "b"]
 
 
 # Parts that fail
@@ -299,16 +356,18 @@ def test_a_dry_run_takes_all_in_although_its_sink_fails(tmp_path: Path, monkeypa
 
 
 class Counted:
-    """Two places, what each writes alone, and in how many steps."""
+    """Two places, what each writes alone, in how many steps, and which answers it keeps."""
 
     def __init__(self, base: Path) -> None:
         self.places = [Place(base / "a", *REPORTS), Place(base / "b", "db02-default.json", "web01-ioc.json")]
         self.outputs: list[bytes] = []
         self.steps: list[int] = []
+        self.kept: list[list[str]] = []
         for place in self.places:
             with place.shard(resources(analyst=PlainAnalyst())) as shard:
                 steps = count_steps(shard)
                 asyncio.run(shard.run(asyncio.Event(), dry=True))
+                self.kept.append(_kept_answers(shard.ledger))
             self.steps.append(len(steps))
             self.outputs.append(place.take_output())
 
@@ -342,6 +401,8 @@ def test_two_shards_with_one_model_work_side_by_side_as_each_does_alone(
         for shard in (one, two):
             count_steps(shard, order)
         asyncio.run(_until_dry(one, two) if end == "dry" else _until_stopped({one: 3, two: 2}))
+        kept = [_kept_answers(shard.ledger) for shard in (one, two)]
+    assert kept == alone.kept and all(kept)  # each where its scans are
     assert [place.output.read_bytes() for place in alone.places] == alone.outputs
     steps = [order.count(name) for name in ("first", "second")]
     # Told to stop, a worker leaves out the steps that only give the memory of its last scan back.
@@ -350,6 +411,10 @@ def test_two_shards_with_one_model_work_side_by_side_as_each_does_alone(
     )
     turns = sum(now != before for before, now in itertools.pairwise(order))
     assert turns > min(alone.steps) / 2  # side by side, not one after the other
+
+
+def _kept_answers(ledger: Ledger) -> list[str]:
+    return [key for (key,) in ledger.database.connection.execute("SELECT key FROM analyses ORDER BY key")]
 
 
 async def _until_dry(*shards: Shard) -> None:

@@ -1,10 +1,12 @@
 """The worker: nothing is given up before the ledger has it, and no fault of ours loses a finding."""
 
 import contextlib
+import errno
 import itertools
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from daemon.ledger import Ledger
 from daemon.ports.work import Batch
 from daemon.worker import MAX_ATTEMPTS, Worker
 from pipeline.analysis.model import ModelAnalyst
+from pipeline.analysis.question import Answer, Question
 from pipeline.engine.model import Model
 from pipeline.errors import LedgerError
 from pipeline.graph.batches import run_batch
@@ -31,6 +34,7 @@ from pipeline.graph.session import ScanSession, Stale
 from pipeline.graph.state import thread_name
 from pipeline.models.embedded import EMBEDDED_MODEL
 from pipeline.output.enriched import Line
+from pipeline.shortage import is_shortage
 from tests.daemon.ledger.reports import SINK, admit
 from tests.pipeline.analysts import LateAnalyst, PlainAnalyst
 from tests.pipeline.sessions import knowledge, lines_of, report, resources, session_of
@@ -388,6 +392,39 @@ def test_a_record_that_our_code_fails_on_is_a_poor_one(
     assert shop.written() == expected[0]
     (record,) = shop.written("scan")
     assert "internal_error" in valid("scan", record)["notes"]
+
+
+def test_a_shortage_of_what_the_model_needs_is_waited_for_and_never_answered_by_the_rules(
+    shop: Shop, tmp_path: Path
+) -> None:
+    class Starved(PlainAnalyst):
+        left = 5
+
+        def analyse(self, question: Question, attempt: int) -> "Future[Answer | None]":
+            if not self.left:
+                return super().analyse(question, attempt)
+            self.left -= 1
+            answer: Future[Answer | None] = Future()
+            answer.set_exception(OSError(errno.EMFILE, "Too many open files"))
+            return answer
+
+    shop.take_in()
+    shop.resources = resources(analyst=Starved(), store=shop.ledger.analyses)
+    worker, waited = shop.worker(), 0
+    busy = True
+    while busy:
+        try:
+            busy = worker.step()
+        except LedgerError as error:
+            assert error.transient and is_shortage(error)
+            waited += 1
+    assert waited > 0
+    other = Shop(tmp_path / "other")
+    other.take_in()
+    other.resources = resources(analyst=PlainAnalyst(), store=other.ledger.analyses)
+    other.finish(other.worker())
+    assert shop.written() == other.written()
+    other.close()
 
 
 def test_a_model_that_takes_long_gives_way_and_goes_on_where_it_was(shop: Shop, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from daemon.ports.files import FileIdentity, Files
@@ -33,6 +33,14 @@ class _Absent:
     closed: bool = False
 
 
+@dataclass(slots=True, frozen=True)
+class _Replaced:
+    """What was in a file that has another content now, since when that is known."""
+
+    state: FileState
+    since: float
+
+
 class Lineage:
     """Connects files on disk with what the ledger knows of files."""
 
@@ -53,7 +61,7 @@ class Lineage:
         self._clock = clock
         self._absent: dict[int, _Absent] = {}
         self._by_key: dict[tuple[int, int], list[int]] = {}
-        self._replaced: list[FileState] = []
+        self._replaced: list[_Replaced] = []
         for state in map(file_state, files.known()):
             self._absent[state.input_id] = _Absent(state)
             self._by_key.setdefault((state.identity.device, state.identity.inode), []).append(state.input_id)
@@ -89,7 +97,7 @@ class Lineage:
                 file.state = file.state or state
                 file.open_scan = state.open
             else:
-                self._replaced.append(state)
+                self._replaced.append(_Replaced(state, self._clock()))
                 replaced = replaced or state.kind == "stream"
         return replaced
 
@@ -108,7 +116,7 @@ class Lineage:
         file.restart()
         if state is None:
             return False
-        self._replaced.append(state)
+        self._replaced.append(_Replaced(state, self._clock()))
         return state.kind == "stream"
 
     def renamed(self, file: Tracked) -> FileState:
@@ -134,13 +142,14 @@ class Lineage:
         Yields (the new file, the old path), and None now and then.
         """
         files = list(files)
+        yield from self._adopt_copies(files, pool)
         fresh = sorted(
             (file for file in files if file.state is None and file.descriptor is not None and file.gone_at is None),
             key=lambda file: file.order,
         )
         if not fresh:
             return
-        lost: list[tuple[FileState, Tracked | None]] = [(state, None) for state in self._replaced]
+        lost: list[tuple[FileState, Tracked | None]] = [(replaced.state, None) for replaced in self._replaced]
         lost += [(absent.state, None) for absent in self._absent.values() if absent.since is not None]
         lost += [(file.state, file) for file in files if file.state is not None and file.gone_at is not None]
         # What was skipped as a copy was read under another name: nothing of it is there to be continued.
@@ -175,12 +184,24 @@ class Lineage:
                 self._continue(state, gone, file, identify(Content(file.descriptor)), pool)
                 yield file, state.path
 
-    def settle(self) -> None:
-        """Let the ledger forget what was replaced, and what has been gone for long; close its scans."""
-        while self._replaced:
-            self._inputs.drop(self._replaced[-1].input_id)
-            self._replaced.pop()
+    def settle(self, all_seen: Callable[[], bool]) -> float | None:
+        """Let the ledger forget what was replaced, and what has been gone for long; close its scans.
+
+        Where half a scan was read of what was replaced, the rest is looked for in each new file, or it would come out
+        with the first half once more.
+
+        Args:
+            all_seen: says that no new file is left that could not be opened, or not be unpacked yet.
+
+        Returns:
+            When to come again for what is still looked for, if there is any.
+        """
         now = self._clock()
+        unsure = any(replaced.state.open for replaced in self._replaced) and not all_seen()
+        for replaced in list(self._replaced):
+            if not unsure or not replaced.state.open or now >= replaced.since + self._settings.rotate_wait_s:
+                self._inputs.drop(replaced.state.input_id)
+                self._replaced.remove(replaced)
         for input_id, absent in list(self._absent.items()):
             if absent.since is None:
                 continue
@@ -191,6 +212,29 @@ class Lineage:
             if now >= absent.since + self._settings.forget_after_s:
                 self._inputs.drop(input_id)
                 del self._absent[input_id]
+        return min((one.since + self._settings.rotate_wait_s for one in self._replaced), default=None)
+
+    def _adopt_copies(self, files: Sequence[Tracked], pool: DescriptorPool) -> Iterator[tuple[Tracked, str]]:
+        """Continue lost streams in copies of them that were skipped, as rotation makes them, so that their names are
+        free: what comes under these is no longer what was there, written anew.
+        """
+        copies = [
+            file for file in files
+            if file.state is not None and file.state.digest == COPY_MARK and file.gone_at is None
+        ]  # fmt: skip
+        lost = [one.state for one in self._replaced] + [
+            one.state for one in self._absent.values() if one.since is not None
+        ]
+        for file in copies if lost else ():
+            copy = file.state
+            assert copy is not None
+            for state in lost:
+                if state.offset and state.proof == copy.proof and _distance(state, file) == 0:
+                    self._inputs.drop(copy.input_id)
+                    self._continue(state, None, file, copy.identity, pool)
+                    lost.remove(state)
+                    yield file, state.path
+                    break
 
     def _let_go(self, gone: Tracked, pool: DescriptorPool) -> None:
         """Leave a file that is gone unread, because all of it is in another one."""
@@ -226,7 +270,7 @@ class Lineage:
             gone.state = None
             gone.open_scan = False
         self._absent.pop(state.input_id, None)
-        self._replaced = [other for other in self._replaced if other.input_id != state.input_id]
+        self._replaced = [other for other in self._replaced if other.state.input_id != state.input_id]
 
 
 def _content(file: Tracked, descriptor: int, limits: Limits) -> Content | None:

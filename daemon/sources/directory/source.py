@@ -1,7 +1,6 @@
 """The directory source: decides when to sweep."""
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -13,6 +12,7 @@ from daemon.sources.directory.settings import WatchSettings
 from daemon.sources.directory.sweep import Sweeper
 from daemon.sources.directory.tracked import SweepResult
 from daemon.sources.directory.watch import DirectoryWatch
+from daemon.waiting import wait_for_any, wake
 from pipeline.errors import SourceError
 from pipeline.report.limits import Limits
 
@@ -125,15 +125,13 @@ class ReportDirectory:
         loop = asyncio.get_running_loop()
         self._everything = True
         if self._settings.watch == "auto":
-            self._watch = DirectoryWatch(lambda: _call_soon(loop, self._wanted.set))
-        stopping = asyncio.create_task(stop.wait())
+            self._watch = DirectoryWatch(lambda: wake(loop, self._wanted))
         try:
             while not stop.is_set():
                 await self._sweep_once()
-                await self._sleep(stopping)
+                await self._sleep(stop)
             self._report(self._sweeper.close())
         finally:
-            stopping.cancel()
             if self._watch is not None:
                 self._watch.stop()
             if stop.is_set():
@@ -217,7 +215,7 @@ class ReportDirectory:
             self.ready = not result.missing_roots and not set(self._settings.roots).intersection(result.unreadable)
         self._told(Taken(result.bytes_read, result.admitted))
 
-    async def _sleep(self, stopping: "asyncio.Task[bool]") -> None:
+    async def _sleep(self, stop: asyncio.Event) -> None:
         now = self._clock()
         until = (self.swept_fully_at if self.swept_fully_at is not None else now) + self._interval_s()
         if self.last.next_due is not None:
@@ -226,20 +224,11 @@ class ReportDirectory:
             until = min(until, now + _RETRY_S)
         if self._everything:
             until = now
-        wanted = asyncio.create_task(self._wanted.wait())
-        try:
-            await asyncio.wait((wanted, stopping), timeout=max(0.0, until - now), return_when=asyncio.FIRST_COMPLETED)
-            if self._wanted.is_set() and not stopping.done():
-                await asyncio.wait((stopping,), timeout=self._settings.debounce_s)
-        finally:
-            wanted.cancel()
+        await wait_for_any(max(0.0, until - now), self._wanted, stop)
+        if self._wanted.is_set():
+            await wait_for_any(self._settings.debounce_s, stop)
 
     def _interval_s(self) -> float:
         # A root that is not there cannot announce its coming.
         often = self.polling or self.last.missing_roots
         return min(self._settings.poll_s, self._settings.full_sweep_s) if often else self._settings.full_sweep_s
-
-
-def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
-    with contextlib.suppress(RuntimeError):
-        loop.call_soon_threadsafe(callback)

@@ -1,6 +1,5 @@
 """One look at the watched roots and everything that follows from it, without threads, events or sleep."""
 
-import errno
 import os
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -8,12 +7,14 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from daemon.log import get_logger
 from daemon.ports.files import Files
 from daemon.ports.inputs import Inputs
-from daemon.sources.directory.content import Content, begins
+from daemon.sources.directory.content import Content
 from daemon.sources.directory.copies import is_copy
 from daemon.sources.directory.descriptors import DescriptorPool, Exhausted
-from daemon.sources.directory.identity import NotRegular, birth_ns, opened_path
+from daemon.sources.directory.identity import birth_ns
 from daemon.sources.directory.lineage import Lineage
-from daemon.sources.directory.names import rotation, unrotated
+from daemon.sources.directory.names import rotation
+from daemon.sources.directory.opening import Opener
+from daemon.sources.directory.predecessors import Predecessors
 from daemon.sources.directory.reading import Reader
 from daemon.sources.directory.refusals import Refusals
 from daemon.sources.directory.settings import WatchSettings
@@ -23,6 +24,7 @@ from daemon.sources.directory.tree import Entry, Listing, Tree
 from daemon.sources.directory.verify import Verifier
 from pipeline.report.decompress import MAGIC_BYTES, is_compressed
 from pipeline.report.limits import Limits
+from pipeline.shortage import is_shortage
 
 logger = get_logger(__name__)
 
@@ -71,7 +73,8 @@ class Sweeper:
         self._refusals = Refusals(inputs, self._reader, self._lineage, lambda entry: _discover(entry, clock()))
         self._roots: dict[str, tuple[int, int] | None] = {}
         self._streams: list[Tracked] = []  # partly read before this sweep
-        self._rotated: dict[str, list[Tracked]] | None = None  # by the name that they had; made when it is needed
+        self._opener = Opener(self._pool, self.tree, self._lineage, self._reader, blocked)
+        self._predecessors = Predecessors(self._lineage, self._opener)
         self._gone_only = False
 
     def sweep(self, paths: Iterable[str] | None = None) -> SweepResult:
@@ -94,7 +97,7 @@ class Sweeper:
             logger.warning("source.descriptors_exhausted", held=len(self._pool))
         except OSError as error:  # of the tree itself: the roots are looked at again in a moment
             result.again = True
-            if error.errno in (errno.EMFILE, errno.ENFILE):
+            if is_shortage(error):
                 result.exhausted = True
                 self._pool.close_idle()
             logger.warning("source.sweep_failed", error=str(error))
@@ -170,10 +173,13 @@ class Sweeper:
                 yield
             else:
                 logger.info("source.file_continued", path=continued[0].path, was=continued[1])
-        self._lineage.settle()
+        if (
+            not self._gone_only
+        ):  # else new files were not looked at: what is lost may go on in them after the next start
+            result.expect(self._lineage.settle(lambda: self._reader.final or self._all_seen()))
         yield
         self._streams = [file for file in self._tracked.values() if file.is_growing_stream]
-        self._rotated = None
+        self._predecessors.among(self._tracked.values())
         for file in self._in_order(self._tracked.values()):
             if file.gone_at is None and self._gone_only:
                 continue
@@ -182,6 +188,14 @@ class Sweeper:
                 if self._blocked():
                     self._note_blocked(result)
                     return
+
+    def _all_seen(self) -> bool:
+        """Say whether every new file was looked at, so that what goes on in none of them is gone."""
+        return not any(
+            file.state is None and file.gone_at is None and not file.drained
+            and (file.descriptor is None or self._lineage.content(file, file.descriptor) is None)
+            for file in self._tracked.values()
+        )  # fmt: skip
 
     def _note_blocked(self, result: SweepResult) -> None:
         result.blocked = result.again = True
@@ -245,7 +259,7 @@ class Sweeper:
                 file.note(signature_of(file.descriptor), now)
             if not file.due(now) and not (file.state is None and not file.unreadable):
                 continue
-            descriptor = self._open(file, result)
+            descriptor = self._opener.open(file, result)
             if descriptor is None:
                 continue
             content = Content(descriptor)
@@ -269,31 +283,6 @@ class Sweeper:
                 self._pool.close(file)
                 del self._tracked[file.key]
         return replaced
-
-    def _open(self, file: Tracked, result: SweepResult) -> int | None:
-        try:
-            descriptor = self._pool.open(file)
-        except (NotRegular, FileNotFoundError, NotADirectoryError):
-            result.again = True  # replaced since the listing
-            return None
-        except OSError as error:
-            file.retry_at = None
-            file.drained = False
-            result.unreadable = (*result.unreadable, file.path)
-            if not file.unreadable and not self._blocked():
-                self._lineage.recognise_unopened(file)
-                detail = f"{error.strerror}; it is read as soon as that is possible"
-                self._reader.refuse(file, "unreadable", detail, result)
-                file.unreadable = True
-            return None
-        file.unreadable = False
-        real = opened_path(descriptor)
-        if real is not None and file.gone_at is None and not self.tree.inside(real):
-            # A directory on the way was replaced by a link since the listing.
-            self._pool.close(file)
-            result.again = True
-            return None
-        return descriptor
 
     def _reread(self) -> None:
         """Begin anew with files that somebody wants to be read again."""
@@ -330,10 +319,10 @@ class Sweeper:
                     yield from self._reader.skip(file, file.descriptor, end, result)
                     logger.info("source.copy_skipped", path=file.path)
             if file.state is None:
-                file.after = yield from self._predecessors(file, result)
+                file.after = yield from self._predecessors.of(file, result)
             elif file.state.kind == "stream" and not file.state.offset and not file.compressed:
                 # It was empty when it was found, perhaps before what was rotated out of its way was read.
-                self._files.follow(file.state.input_id, (yield from self._predecessors(file, result)))
+                self._files.follow(file.state.input_id, (yield from self._predecessors.of(file, result)))
             yield from self._read(file, result)
         elif file.retry_at is not None:
             result.waiting += 1
@@ -342,38 +331,8 @@ class Sweeper:
         if file.drained and (file.state is None or file.state.kind == "document" or file.compressed):
             self._pool.close(file)
 
-    def _predecessors(self, file: Tracked, result: SweepResult) -> Generator[None, None, tuple[int, ...]]:
-        """Give the inputs that a new file comes after: those of the files that were rotated out of its way before it.
-
-        There are none where the newest of them is a copy of it, made before it was truncated, or without that; nor
-        where it is the compressed form of one that is there.
-        """
-        if self._rotated is None:
-            self._rotated = {}
-            for other in self._tracked.values():
-                stem = unrotated(other.path)
-                if stem != other.path:
-                    self._rotated.setdefault(stem, []).append(other)
-        stem = unrotated(file.path)
-        found = [other for other in self._rotated.get(stem, ()) if other is not file and other.state is not None]
-        if stem != file.path:
-            if any(file.path.startswith(f"{other.path}.") for other in found):
-                return ()
-            found = [other for other in found if _is_older(other, file)]
-        elif found:
-            newest = found[0]
-            for other in found:
-                if _is_older(newest, other):
-                    newest = other
-            descriptors = self._open(newest, result), self._open(file, result)
-            if descriptors[0] is not None and descriptors[1] is not None:
-                old, new = self._lineage.content(newest, descriptors[0]), Content(descriptors[1])
-                if old is not None and old.size() and (yield from begins(old, new)):
-                    return ()
-        return tuple(other.state.input_id for other in found if other.state is not None)
-
     def _read(self, file: Tracked, result: SweepResult) -> Iterator[None]:
-        descriptor = self._open(file, result)
+        descriptor = self._opener.open(file, result)
         if descriptor is None:
             return
         try:
@@ -381,9 +340,8 @@ class Sweeper:
         except OSError as error:
             logger.warning("source.read_failed", path=file.path, error=str(error))
             result.again = True
-            if not file.unreadable:
-                self._reader.refuse(file, "unreadable", f"{error.strerror}; it is tried again", result)
-                file.unreadable = True
+            if not is_shortage(error):
+                self._opener.refuse(file, f"{error.strerror}; it is tried again", result)
 
     def _finish_gone(self, file: Tracked, result: SweepResult) -> Iterator[None]:
         now = self._clock()
@@ -409,12 +367,6 @@ class Sweeper:
 
     def _settled(self, file: Tracked) -> bool:
         return file.drained and not file.open_scan and (file.state is None or file.state.kind == "document")
-
-
-def _is_older(one: Tracked, other: Tracked) -> bool:
-    """Say whether a rotated file is older than another of its name."""
-    numbers = rotation(one.path), rotation(other.path)
-    return numbers[0] > numbers[1] if all(numbers) else one.order < other.order
 
 
 def _discover(entry: Entry, now: float) -> Tracked:

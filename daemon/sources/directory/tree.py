@@ -3,7 +3,6 @@
 # ruff: noqa: PTH100, PTH112, PTH113, PTH116, PTH118, PTH119, PTH120, PTH122
 # Plain strings: this runs for every name in the tree every few seconds.
 
-import errno
 import glob
 import os
 import re
@@ -12,6 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from daemon.sources.directory.names import NameRules, hidden, unrotated
+from pipeline.shortage import is_shortage
 
 Key = tuple[int, int]  # device and inode number
 
@@ -156,7 +156,7 @@ class Tree:
                 self._known.discard(directory)
                 continue
             except OSError as error:
-                if error.errno in (errno.EMFILE, errno.ENFILE):
+                if is_shortage(error):
                     raise
                 listing.closed[directory] = error.strerror or str(error)
                 continue

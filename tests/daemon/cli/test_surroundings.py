@@ -81,6 +81,15 @@ def test_few_descriptors_are_enough(tmp_path: Path, files: int) -> None:
     assert (done.returncode, b"internal_error" in (tmp_path / "out.ndjson").read_bytes()) == (0, False)
 
 
+@pytest.mark.parametrize("files", [5, 6, 7, 8, 9, 10])
+def test_too_few_descriptors_are_nobodys_mistake(tmp_path: Path, files: int) -> None:
+    """Neither of the person who wrote the settings (2), nor is the ledger damaged or in use (3)."""
+    done = start(once(tmp_path), preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files)))
+    assert done.returncode == 1
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith(b"sysscan-agent: ")]
+    assert b"Too many open files" in line and line.endswith(b"nothing is lost; give it more, and start again")
+
+
 def test_a_locale_without_characters_is_enough(tmp_path: Path) -> None:
     environment = {
         **os.environ,

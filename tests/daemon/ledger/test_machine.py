@@ -62,7 +62,7 @@ class ModelFile:
     claims: set[int] = field(default_factory=set)
     place: "ModelPlace" = field(default_factory=lambda: ModelPlace())
     before: set[int] = field(default_factory=set)  # scans that the content in front of this one had shown
-    base: dict[str, int] = field(default_factory=dict)  # of each host, the latest that the place had shown before
+    base: dict[str, float] = field(default_factory=dict)  # of each host, the latest that the place had shown before
     latest: dict[str, int] = field(default_factory=dict)  # and the latest that this content has
 
     @classmethod
@@ -77,14 +77,17 @@ class ModelFile:
 
     def shows_again(self, n: int, scan: Known) -> bool:
         host = host_of(scan)
-        mark = max(self.base.get(host, 0), self.latest.get(host, 0))  # states come in order, within a content, too
-        return n not in self.claims and (n >= mark or n in self.before)
+        mark = self.base.get(host, -1)
+        is_latest = n == mark and self.latest.get(host, -1) <= mark  # and nothing later was shown since
+        return n not in self.claims and (n > mark or is_latest or n in self.before)
 
     def claim(self, n: int, scan: Known) -> None:
         self.claims.add(n)
         host = host_of(scan)
-        for marks in (self.latest, self.place.marks):
-            marks[host] = max(marks.get(host, 0), n)
+        last = self.latest.get(host, -1)
+        self.latest[host] = max(last, n)
+        moved = n if n > last else last + 0.5  # past both, where the one that was closed earlier comes later
+        self.place.marks[host] = max(self.place.marks.get(host, -1), moved)
 
 
 @dataclass
@@ -92,7 +95,7 @@ class ModelPlace:
     """A name: what its latest content had shown, and of each host the latest scan that it ever has."""
 
     before: set[int] = field(default_factory=set)
-    marks: dict[str, int] = field(default_factory=dict)
+    marks: dict[str, float] = field(default_factory=dict)
 
 
 class Model:

@@ -268,7 +268,7 @@ def test_the_whole_daemon_goes_on_with_it(watched: Watched, tmp_path: Path) -> N
     consumed = META + lines("one", "two")
     watched.knows(OPEN_INPUT, "a.ndjson", consumed + lines("three", "four"), len(consumed))
     waiting = watched.connection.execute(
-        "SELECT (SELECT coalesce(sum(findings), 0) FROM scans WHERE state <> 'done' AND source <> x'2d')"
+        "SELECT (SELECT coalesce(sum(findings), 0) FROM scans WHERE state <> 'done')"
         " - (SELECT coalesce(sum(last - first), 0) FROM batches WHERE done)"
         " + (SELECT count(*) FROM outbox WHERE kind = 'finding' AND position > (SELECT min(delivered) FROM sinks))"
     ).fetchone()[0]

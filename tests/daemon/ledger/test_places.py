@@ -1,6 +1,7 @@
 """A state that a host returns to is news, a copy of it is not: reports without times, and streams."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,74 @@ def test_a_renamed_file_takes_what_it_has_shown_with_it(ledger: Ledger) -> None:
     assert second.append(*scan("good")).scans == 0  # the latest
     assert second.append(*scan("bad")).scans == 1  # it comes back
     assert Stream(ledger, "/w/a.2.gz").append(*scan("bad"), *scan("good")).scans == 0
+
+
+def test_a_mirror_that_missed_a_state_and_was_read_first_costs_and_brings_nothing(ledger: Ledger) -> None:
+    """It shows a later scan before the host's own file has shown the return in front of it."""
+
+    def show(path: str, *states: str) -> int:
+        for known in ledger.inputs.known("directory"):
+            if known.name == path:
+                ledger.inputs.drop(known.input_id)
+        stream = Stream(ledger, path)
+        for state in states:
+            stream.append(*scan(state))
+        stream.close()
+        count: int = ledger.database.connection.execute("SELECT count(scan_no) FROM scans").fetchone()[0]
+        return count
+
+    assert show("/w/a", "bad") == show("/w/m", "bad") == 1
+    assert show("/w/a", "good") == 2
+    assert show("/w/m", "bad", "worse") == 3  # it was bad again, but that the mirror cannot tell
+    assert show("/w/a", "bad", "worse") == 4
+    for path in ("/w/a.1.gz", "/w/m", "/w/archived", "/w/a"):
+        assert show(path, "bad", "worse") == 4, path
+    assert show("/w/a", "bad", "worse", "best") == 5
+    assert show("/w/m", "bad", "worse", "best") == 5
+    assert show("/w/a", "bad", "worse", "best", "worse", "bad") == 7
+    assert ledger.fsck() == []
+
+
+def rewritten_report(ledger: Ledger, path: str, *states: str) -> int:
+    """Write a report again and again in place; returns its input."""
+    file = ledger.files.add(path, FileIdentity(1, 7), "document").source
+    for state in states:
+        made = report(state, digest=state, started_at=None)
+        ledger.inputs.admit_document(replace(file, position=state), state, [made], [])
+    return file.input_id
+
+
+def rewritten_stream(ledger: Ledger, path: str, *states: str) -> int:
+    stream = Stream(ledger, path)
+    for state in states:
+        stream.read_anew(b"".join(line + b"\n" for line in scan(state)))
+    return stream.state.input_id
+
+
+@pytest.mark.parametrize("rewritten, show", [(rewritten_report, as_report), (rewritten_stream, as_stream)])
+@pytest.mark.parametrize("then", ["kept", "forgotten", "moved on", "moved on and forgotten", "copied and forgotten"])
+def test_a_name_whose_file_moved_away_is_past_all_that_it_showed_whatever_becomes_of_that(
+    ledger: Ledger, rewritten: Callable[..., int], show: Show, then: str
+) -> None:
+    """As when a rotated file is compressed and removed while its host returns to an earlier state."""
+    moved = rewritten(ledger, "/w/a", "bad", "good")
+    ledger.files.move(moved, "/w/a.1", FileIdentity(1, 7))
+    if "moved on" in then:
+        ledger.files.move(moved, "/w/a.2", FileIdentity(1, 7))
+    if "copied" in then:
+        assert show(ledger, "/w/a.1.gz", "good").scans == 0
+    if "forgotten" in then:
+        ledger.inputs.drop(moved)
+    assert [show(ledger, "/w/a", state).scans for state in ("bad", "bad", "good")] == [1, 0, 1]
+
+
+def test_a_file_that_moves_away_and_back_is_written_anew_as_before(ledger: Ledger) -> None:
+    stream = Stream(ledger, "/w/a")
+    stream.append(*scan("x"), *scan("y"))
+    for path in ("/w/b", "/w/a"):
+        ledger.files.move(stream.state.input_id, path, FileIdentity(1, 7))
+    assert stream.read_anew().scans == 0
+    assert stream.read_anew(b"".join(line + b"\n" for line in [*scan("x"), *scan("z")])).scans == 1
 
 
 def test_a_file_that_is_written_anew_with_an_addition_redelivers_the_rest(ledger: Ledger) -> None:

@@ -1,5 +1,6 @@
 """What every outbox promises: the ledger's own, and the one in memory that tests of deliveries use."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,16 +15,17 @@ from tests.daemon.sinks.memory_outbox import MemoryOutbox, row
 ROWS = 5  # findings and a record
 
 
-class Filled:
+class Filled(ABC):
     """An outbox, and how rows get into it."""
 
     outbox: Outbox
 
+    @abstractmethod
     def fill(self) -> None:
         """Add `ROWS` rows."""
 
-    def marks(self) -> dict[str, int]:
-        raise NotImplementedError
+    @abstractmethod
+    def marks(self) -> dict[str, int]: ...
 
 
 class InMemory(Filled):

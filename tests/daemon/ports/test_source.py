@@ -2,54 +2,75 @@
 
 import asyncio
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from daemon.ports.files import FileIdentity
+from daemon.ports.inputs import Input
 from daemon.ports.source import Source, Taken
 from daemon.sources.directory.settings import WatchSettings
 from daemon.sources.directory.source import ReportDirectory
 from daemon.sources.standard_input import Descriptor, StandardInput
 from pipeline.errors import LedgerError, SourceError
 from pipeline.report.limits import Limits
+from pipeline.report.stream import parse_line
 from tests.daemon.memory_inputs import MemoryFiles, MemoryInputs
 from tests.daemon.sources.world import META, lines, stream
 
 Blocked = Callable[[], bool]
 
 
-class Fed:
+class Fed(ABC):
     """A source, and the way in which reports get to it."""
 
     def __init__(self, directory: Path) -> None:
         self.inputs = MemoryInputs()
         self.blocked = False
+        self.left = self.leave()
+        self.inputs.admit_records(self.left, [(0, parse_line(META, 0, Limits()))])
         self.source = self.make(directory)
 
-    def make(self, directory: Path) -> Source:
-        raise NotImplementedError
+    @abstractmethod
+    def leave(self) -> Input:
+        """Add an input of this kind as an earlier process left it that read something else."""
 
-    def give(self, data: bytes) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def make(self, directory: Path) -> Source: ...
 
+    @abstractmethod
+    def give(self, data: bytes) -> None: ...
+
+    @abstractmethod
     def end(self) -> None:
         """Say that nothing more comes."""
 
 
 class FromADirectory(Fed):
+    def leave(self) -> Input:
+        self._files = MemoryFiles(self.inputs)
+        return self._files.add("/no/longer/a/root/a.ndjson", FileIdentity(1, 1), "stream").source
+
     def make(self, directory: Path) -> Source:
         self._path = directory / "in" / "a.ndjson"
         self._path.parent.mkdir()
         settings = WatchSettings(roots=(str(directory / "in"),), watch="poll", poll_s=0.05)
-        return ReportDirectory(self.inputs, MemoryFiles(self.inputs), Limits(), settings, blocked=lambda: self.blocked)
+        return ReportDirectory(self.inputs, self._files, Limits(), settings, blocked=lambda: self.blocked)
 
     def give(self, data: bytes) -> None:
         with self._path.open("ab") as file:
             file.write(data)
 
+    def end(self) -> None:
+        pass  # a directory has no end
+
 
 class FromAPipe(Fed):
+    def leave(self) -> Input:
+        return self.inputs.add("stdin", "-")
+
     def make(self, directory: Path) -> Source:
         read_end, self._write_end = os.pipe()
         return StandardInput(Descriptor(read_end), self.inputs, Limits(), blocked=lambda: self.blocked)
@@ -103,6 +124,20 @@ def test_it_takes_what_comes_until_it_is_told_to_stop(fed: Fed) -> None:
 
     asyncio.run(test())
     assert sum(taken.admitted.findings for taken in told) == 2
+
+
+def test_what_was_left_open_in_an_input_that_it_does_not_read_is_closed(fed: Fed) -> None:
+    async def test() -> None:
+        stop = asyncio.Event()
+        assert fed.inputs.open == {fed.left.input_id}
+        fed.give(META + lines("1"))
+        task = asyncio.create_task(fed.source.run(stop, lambda taken: None))
+        await until(lambda: fed.inputs.ids == ["1"])
+        assert fed.inputs.closed == [fed.left.name]
+        stop.set()
+        await asyncio.wait_for(task, 10)
+
+    asyncio.run(test())
 
 
 def test_a_ledger_that_takes_nothing_ends_the_run_and_the_next_goes_on(fed: Fed) -> None:

