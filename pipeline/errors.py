@@ -39,6 +39,8 @@ QuarantineReason = Literal[
     "trailing_data",  # bytes after a complete document
     "not_regular",  # a FIFO, device, socket or a link out of the watched tree
     "unreadable",  # permission denied, or an input/output error
+    "too_costly",  # reading it takes more memory or time than a document may
+    "parser_died",  # the process that reads documents ended over it, twice
 ]
 
 
