@@ -49,6 +49,13 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True)
+class Hosts:
+    """Which hosts the reports of the document name, in their order; the first piece."""
+
+    names: tuple[str | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ReportBegins:
     """The next report, with its header as it is kept; its findings and rejects follow."""
 
@@ -114,7 +121,7 @@ class Failed:
 
 
 T = TypeVar("T")
-Piece = ReportBegins | Findings | Rejects | ReportEnds | Whole | Unusable | Failed
+Piece = Hosts | ReportBegins | Findings | Rejects | ReportEnds | Whole | Unusable | Failed
 
 
 def cut(document: Document, digest: str) -> Iterator[Piece]:
@@ -123,6 +130,7 @@ def cut(document: Document, digest: str) -> Iterator[Piece]:
     Raises:
         ReportError: ``too_large``, where a header takes more than `MAX_HEADER_BYTES`.
     """
+    yield Hosts(tuple(report.header.host for report in document.reports))
     for report in document.reports:
         yield from _cut_report(report)
     yield from _in_groups(document.rejects)
@@ -190,6 +198,8 @@ def _body(frame: Read | Piece) -> tuple[int, bytes]:
             return 5, _json([frame.digest])
         case Unusable():
             return 6, _json([frame.reason, frame.detail, frame.offset, frame.incomplete])
+        case Hosts():
+            return 8, _json([list(frame.names)])
         case Failed():
             return 7, _json([frame.detail, frame.memory])
 
@@ -242,6 +252,9 @@ def _unpack(kind: int, body: bytes) -> Read | Piece:
         if kind == 7:
             detail, memory = values
             return Failed(_of(str, detail), _of(bool, memory))
+        if kind == 8:
+            (names,) = values
+            return Hosts(tuple(None if name is None else _of(str, name) for name in names))
     except (ValueError, TypeError, KeyError, struct.error, RecursionError) as error:
         raise BadPiece(f"no piece of kind {kind}: {body[:80]!r}") from error
     raise BadPiece(f"no piece of kind {kind}")

@@ -18,10 +18,9 @@ from pathlib import Path
 from pipeline.engine.parent import bind_to
 from pipeline.errors import Incomplete, ReportError
 from pipeline.keys import content_digest
-from pipeline.report.document import Document
 from pipeline.report.limits import Limits, too_large
 from pipeline.report.pieces import Failed, Piece, Read, Unpacker, Unusable, cut, pack
-from pipeline.report.read import read_document
+from pipeline.report.read import read_patiently
 
 _RECEIVED = 1 << 16
 _PAGES_FILE = Path("/proc/self/statm")
@@ -87,20 +86,6 @@ def _pieces(request: Read, descriptor: int) -> Iterator[Piece]:
     document = read_patiently(raw, limits, request.final)
     del raw
     yield from cut(document, digest)
-
-
-def read_patiently(raw: bytes, limits: Limits, final: bool) -> Document:
-    """Read a document; what is whole in front of a cut counts only where it is `final`.
-
-    Raises:
-        ReportError: as `read_document`.
-    """
-    try:
-        return read_document(raw, limits)
-    except Incomplete:
-        if not final:
-            raise
-    return read_document(raw, limits, final=True)
 
 
 def _read_all(descriptor: int, most: int) -> bytes:

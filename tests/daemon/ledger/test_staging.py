@@ -94,7 +94,7 @@ def settle(ledger: Ledger) -> int:
 
 def worked(ledger: Ledger) -> list[tuple[object, ...]]:
     """Work everything off; returns what each scan was."""
-    found = []
+    found: list[tuple[object, ...]] = []
     while (closed := ledger.work.next_scan()) is not None:
         ids = [one.id for one in ledger.work.findings(closed.scan_no)]
         found.append((closed.scan_no, closed.scan_id, closed.host, closed.complete, closed.rejected, closed.as_of, ids))
