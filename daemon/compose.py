@@ -13,6 +13,7 @@ from daemon.checkpoints import Checkpoints
 from daemon.in_hand import InHand
 from daemon.ledger import Ledger
 from daemon.log import get_logger
+from daemon.parser import DocumentParser
 from daemon.ports.sink import Sink
 from daemon.ports.source import Source
 from daemon.settings import Settings
@@ -43,8 +44,11 @@ def open_shard(
     name: str = "",
     clock: Callable[[], float] = time.monotonic,
     in_hand: InHand | None = None,
+    parser: DocumentParser | None = None,
 ) -> Shard:
     """Make the shard of a state directory. Nothing is read or written yet, but the ledger knows its sinks.
+
+    Shards side by side share a `parser`, which reads large documents; None has each read them itself.
 
     Sinks that are no longer configured would hold their records back for ever, so the ledger lets them go.
 
@@ -61,7 +65,7 @@ def open_shard(
     worker = Worker(ledger.work, resources, checkpoints, settings.analysis.batch_size, in_hand=in_hand)
     shard = Shard(ledger, worker, deliveries, name=name, clock=clock)
     for kind in SOURCES.values():
-        shard.read_from(*kind(settings, ledger, shard.blocked, clock))
+        shard.read_from(*kind(settings, ledger, shard.blocked, clock, parser))
     return shard
 
 
@@ -71,15 +75,17 @@ def is_pipe(settings: Settings) -> bool:
 
 
 def _standard_input(
-    settings: Settings, ledger: Ledger, blocked: Blocked, clock: Callable[[], float]
+    settings: Settings, ledger: Ledger, blocked: Blocked, clock: Callable[[], float], parser: DocumentParser | None
 ) -> Iterable[Source]:
     if is_pipe(settings):
         if sys.stdin is None:  # its descriptor may be that of another file by now
             raise SourceError("--watch -: standard input is closed; pipe a report in")
-        yield StandardInput(Descriptor(_STDIN), ledger.inputs, settings.limits, blocked=blocked)
+        yield StandardInput(Descriptor(_STDIN), ledger.inputs, settings.limits, blocked=blocked, parser=parser)
 
 
-def _directories(settings: Settings, ledger: Ledger, blocked: Blocked, clock: Callable[[], float]) -> Iterable[Source]:
+def _directories(
+    settings: Settings, ledger: Ledger, blocked: Blocked, clock: Callable[[], float], parser: DocumentParser | None
+) -> Iterable[Source]:
     if settings.watch.roots and not is_pipe(settings):
         yield ReportDirectory(
             ledger.inputs,
@@ -89,6 +95,7 @@ def _directories(settings: Settings, ledger: Ledger, blocked: Blocked, clock: Ca
             clock=clock,
             excluded=_ours(settings),
             blocked=blocked,
+            parser=parser,
         )
 
 
@@ -128,7 +135,9 @@ def _ours(settings: Settings) -> list[str]:
     return [str(settings.state_dir), str(settings.output_path)]
 
 
-SOURCES: Mapping[str, Callable[[Settings, Ledger, Blocked, Callable[[], float]], Iterable[Source]]] = {
+OpensSources = Callable[[Settings, Ledger, Blocked, Callable[[], float], DocumentParser | None], Iterable[Source]]
+
+SOURCES: Mapping[str, OpensSources] = {
     "directory": _directories,
     "stdin": _standard_input,
 }

@@ -21,6 +21,7 @@ logger = get_logger(__name__)
 
 _TELL_S = 1.0  # a first sweep may take minutes
 _RETRY_S = 1.0  # when something moved, or was short, during a sweep
+_SHARE_S = 0.1  # of a large document between two sweeps, however fast these follow each other
 _BLOCKED_S = 0.1  # before a run that is to end looks whether the ledger has room again
 
 
@@ -194,8 +195,11 @@ class ReportDirectory:
     async def _go_on(self, until: float) -> None:
         """Go on with a large document between two sweeps, as long as there is no reason for one."""
         result = SweepResult()
-        told_at = self._clock()
-        while self._clock() < until and not (self._wanted.is_set() or self._stop.is_set() or self._blocked()):
+        told_at = began = self._clock()
+        while not (self._stop.is_set() or self._blocked()):
+            wanted = self._wanted.is_set() or self._clock() >= until
+            if wanted and self._clock() - began >= _SHARE_S:
+                break
             if not self._sweeper.go_on(result):
                 break
             await self._sweeper.documents.rest()
