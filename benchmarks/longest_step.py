@@ -28,16 +28,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
-from common import DB02, machine, peak_mb
+from common import DB02, Peaks, machine, peak_mb, resident_mb
 
 from daemon import opening
 from daemon.checkpoints import Checkpoints
 from daemon.cli import startup
 from daemon.compose import open_shard
 from daemon.finishing import Finishing
-from daemon.ledger import Ledger, settling
+from daemon.ledger import Ledger, settling, staging
+from daemon.ledger.documents import StagedDocument
 from daemon.metrics import Metrics
 from daemon.notify import Notifier
+from daemon.parser import DocumentParser
 from daemon.resources import open_resources
 from daemon.service import Service
 from daemon.settings import load_settings
@@ -104,25 +106,35 @@ def measure(place: Path, size: int) -> None:
     watch, pings = Watch(), Pings(place / "notify")
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     flags = {"state_dir": str(place / "state"), "watch": {"roots": [str(inbox)]}, "model": {"enabled": False}}
-    settings = load_settings({}, {**flags, "limits": {"max_bytes": 1 << 30}})
+    settings = load_settings({}, {**flags, "limits": {"max_bytes": 64 << 20}})
+    parser = DocumentParser(settings.limits)
     with Ledger.open(settings.state_dir, clock=time.time) as ledger:
         resources = open_resources(settings)
         startup.loaded()
         checkpoints = Checkpoints(settings.state_dir / "checkpoints.db")
-        shard = open_shard(settings, ledger, resources, checkpoints)
+        shard = open_shard(settings, ledger, resources, checkpoints, parser=parser)
         service = Service([shard], settings.metrics, Notifier({"NOTIFY_SOCKET": str(place / "notify")}), Metrics())
         watch.name(opening.Opening, "advance", "open a scan")
         watch.name(ledger.work, "commit_batch", "a batch")
         watch.name(Finishing, "advance", "finish a scan")
         watch.name(settling, "settle", "settle")
-        watch.name(ledger.inputs, "admit_document", "take a report in")
+        watch.name(StagedDocument, "add", "store a piece of a report")
+        watch.name(StagedDocument, "finish", "let a report count")
+        watch.name(staging, "delete", "delete what was left")
+        intake = Intake(ledger)
+        watch.name(ledger.inputs, "stage", "begin a report")
         reports = [_write(inbox / f"{number}.part", size, number) for number in (1, 2)]
         gc.collect()
+        before_mb = resident_mb(os.getpid())[0]
+        peaks = Peaks(os.getpid())
+        peaks.start()
         began = time.perf_counter()
         asyncio.run(_run(service, shard, watch, reports))
         seconds = time.perf_counter() - began
         checkpoints.close()
-    print(f"{size:,} findings, twice, in {seconds:.1f} s; {peak_mb():.0f} MB at most")
+        parser.close()
+    print(f"{size:,} findings, twice, in {seconds:.1f} s; MB at most: {peak_mb():.0f} (ready: {before_mb:.0f}),")
+    print(f"the process that reads documents {peaks.end():.0f}; the daemon while it took them in {intake.mb:.0f}")
     print(f"{'part':<24}{'steps':>8}{'total s':>10}{'longest ms':>12}{'of that cpu':>12}")
     for part, longest in sorted(watch.parts.items(), key=lambda item: -item[1].wall_s):
         times = f"{longest.total_s:>10.1f}{longest.wall_s * 1e3:>12.0f}{longest.cpu_s * 1e3:>12.0f}"
@@ -176,7 +188,27 @@ def _write(path: Path, size: int, number: int) -> Path:
         section["findings"] = findings
     report["summary"]["finding_count_total"] = report["summary"]["finding_count_emitted"] = size
     path.write_text(json.dumps(report, separators=(",", ":")))
+    del report
+    gc.collect()
     return path
+
+
+class Intake:
+    """Notes what this process has held at most when the first report has come in."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.mb = 0.0
+        self._waiting = False
+        original = ledger.work.next_scan
+
+        def next_scan() -> Any:
+            found = original()
+            if found is not None and not self._waiting:
+                self._waiting = True
+                self.mb = resident_mb(os.getpid())[1]
+            return found
+
+        ledger.work.next_scan = next_scan  # type: ignore[method-assign]
 
 
 class Pings:

@@ -1,4 +1,7 @@
-"""The model's process as its parent sees it: how it is started, spoken to and ended, and what it died of."""
+"""A process that works for this one, as its parent sees it: its start, what is said to it, and what it died of.
+
+The model runs in one, and large documents are read in one.
+"""
 
 import os
 import signal
@@ -7,11 +10,14 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Generic, Protocol, TypeVar
 
 import pipeline
-from pipeline.engine.messages import Message, Unpacker
+
+M_co = TypeVar("M_co", covariant=True)
 
 _READ_BYTES = 1 << 16
+_PAGE_BYTES = os.sysconf("SC_PAGESIZE")
 _TAIL_BYTES = 4096  # of what it prints
 _LINE_CHARS = 300
 _LEAVING_S = 1.0  # between the end of its socket and its own end
@@ -19,12 +25,18 @@ _DYING_S = 5.0  # after SIGKILL: a disk that does not answer holds a process for
 _NOT_FOR_IT = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_FDS", "LISTEN_PID")
 
 
-def serve_command() -> list[str]:
-    """Return the command that runs the engine's process, less the arguments that `Child` adds."""
-    return [sys.executable, "-P", "-m", "pipeline.engine.serve"]
+def serve_command(module: str = "pipeline.engine.serve") -> list[str]:
+    """Return the command that runs a module as such a process, less the arguments that `Child` adds."""
+    return [sys.executable, "-P", "-m", module]
 
 
-class Child:
+class Unpacks(Protocol[M_co]):
+    """Puts messages together from the pieces that a socket gives."""
+
+    def feed(self, piece: bytes, /) -> Iterator[M_co]: ...
+
+
+class Child(Generic[M_co]):
     """A process that is spoken to through a socket; nothing here blocks but `end`.
 
     Attributes:
@@ -32,8 +44,11 @@ class Child:
         printed: descriptor of what it prints, to wait for.
     """
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str], unpacker: Unpacks[M_co]) -> None:
         """Start it; it is given the descriptor of its socket, and our process id. It inherits no other descriptor.
+
+        Args:
+            unpacker: for what it says; whatever that raises over rubbish comes out of `receive`.
 
         Raises:
             OSError: if it cannot be started.
@@ -61,7 +76,7 @@ class Child:
         os.set_blocking(self.printed, False)
         self._tail = b""
         self._unsent = bytearray()
-        self._unpacker = Unpacker()
+        self._unpacker = unpacker
 
     @property
     def pid(self) -> int:
@@ -82,6 +97,15 @@ class Child:
         self._unsent += packed
         self.flush()
 
+    def send_with(self, packed: bytes, descriptor: int) -> None:
+        """Send a short message with an open file, to a process that waits for one.
+
+        Raises:
+            OSError: if the process has gone, or does not wait.
+        """
+        sent = socket.send_fds(self.channel, [packed], [descriptor])
+        self.send(packed[sent:])
+
     def flush(self) -> None:
         """Send what is left, as far as the socket takes it.
 
@@ -94,15 +118,14 @@ class Child:
         except BlockingIOError:
             return
 
-    def receive(self) -> Iterator[Message]:
+    def receive(self, most: int = _READ_BYTES) -> Iterator[M_co]:
         """Read once, and return the messages that are whole.
 
         Raises:
-            BadMessage: if something is none.
             OSError: also where the process has closed its end.
         """
         try:
-            piece = self.channel.recv(_READ_BYTES)
+            piece = self.channel.recv(most)
         except BlockingIOError:
             return
         if not piece:
@@ -117,6 +140,23 @@ class Child:
             return True
         self._tail = (self._tail + piece)[-_TAIL_BYTES:]
         return bool(piece)
+
+    def kill(self) -> None:
+        """Have it end, without waiting for that; `end` is still to be called, best when it `has_ended`."""
+        self._process.kill()
+
+    @property
+    def address_bytes(self) -> int:
+        """How much of addresses it takes now; 0 where that cannot be seen."""
+        try:
+            return int(Path(f"/proc/{self.pid}/statm").read_text().split()[0]) * _PAGE_BYTES
+        except (OSError, ValueError, IndexError):
+            return 0
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has; one that had much memory takes a while."""
+        return self._process.poll() is not None
 
     def end(self, *, by_itself: bool = False) -> str:
         """End it, or let it come to its own end, and say in plain words how that was.

@@ -14,6 +14,7 @@ from daemon.in_hand import InHand
 from daemon.lane.lanes import Lanes
 from daemon.ledger import Ledger
 from daemon.log import get_logger
+from daemon.parser import DocumentParser
 from daemon.ports.sink import Sink
 from daemon.ports.source import Source
 from daemon.settings import Settings
@@ -44,8 +45,11 @@ def open_shard(
     name: str = "",
     clock: Callable[[], float] = time.monotonic,
     in_hand: InHand | None = None,
+    parser: DocumentParser | None = None,
 ) -> Shard:
     """Make the shard of a state directory. Nothing is read or written yet, but the ledger knows its sinks.
+
+    Shards side by side share a `parser`, which reads large documents; None has each read them itself.
 
     Sinks that are no longer configured would hold their records back for ever, so the ledger lets them go. Scans that
     were left open in inputs of which no kind of source is configured any more would wait for ever, so they are closed.
@@ -64,7 +68,7 @@ def open_shard(
     worker = Worker(ledger.work, own, checkpoints, settings.analysis.batch_size, in_hand=in_hand)
     shard = Shard(ledger, worker, deliveries, name=name, clock=clock)
     for kind in SOURCES.values():
-        shard.read_from(*kind(settings, ledger, shard.blocked, clock))
+        shard.read_from(*kind(settings, ledger, shard.blocked, clock, parser))
     for left in ledger.inputs.close_left({source.kind for source in shard.sources}):
         logger.warning("input.left", source=left.name, kind=left.kind, advice="its open scan was closed, incomplete")
     return shard
@@ -88,15 +92,17 @@ def is_pipe(settings: Settings) -> bool:
 
 
 def _standard_input(
-    settings: Settings, ledger: Ledger, blocked: Blocked, clock: Callable[[], float]
+    settings: Settings, ledger: Ledger, blocked: Blocked, clock: Callable[[], float], parser: DocumentParser | None
 ) -> Iterable[Source]:
     if is_pipe(settings):
         if sys.stdin is None:  # its descriptor may be that of another file by now
             raise SourceError("--watch -: standard input is closed; pipe a report in")
-        yield StandardInput(Descriptor(_STDIN), ledger.inputs, settings.limits, blocked=blocked)
+        yield StandardInput(Descriptor(_STDIN), ledger.inputs, settings.limits, blocked=blocked, parser=parser)
 
 
-def _directories(settings: Settings, ledger: Ledger, blocked: Blocked, clock: Callable[[], float]) -> Iterable[Source]:
+def _directories(
+    settings: Settings, ledger: Ledger, blocked: Blocked, clock: Callable[[], float], parser: DocumentParser | None
+) -> Iterable[Source]:
     if settings.watch.roots and not is_pipe(settings):
         yield ReportDirectory(
             ledger.inputs,
@@ -106,6 +112,7 @@ def _directories(settings: Settings, ledger: Ledger, blocked: Blocked, clock: Ca
             clock=clock,
             excluded=_ours(settings),
             blocked=blocked,
+            parser=parser,
         )
 
 
@@ -167,7 +174,9 @@ def _ours(settings: Settings) -> list[str]:
     return [str(settings.state_dir), str(settings.output_path)]
 
 
-SOURCES: Mapping[str, Callable[[Settings, Ledger, Blocked, Callable[[], float]], Iterable[Source]]] = {
+OpensSources = Callable[[Settings, Ledger, Blocked, Callable[[], float], DocumentParser | None], Iterable[Source]]
+
+SOURCES: Mapping[str, OpensSources] = {
     "directory": _directories,
     "stdin": _standard_input,
 }

@@ -31,6 +31,7 @@ from pipeline.engine.messages import (
     Message,
     Ready,
     Start,
+    Unpacker,
     pack,
 )
 from pipeline.engine.model import Weights
@@ -90,7 +91,7 @@ class Supervisor:
         self._closed = False
         self._waiting: deque[Asked] = deque()
         self._in_hand: deque[Asked] = deque()
-        self._child: Child | None = None
+        self._child: Child[Message] | None = None
         self._loaded = False
         self._speed = 0.0  # tokens a second, the lowest of this process
         self._deadline = _NEVER
@@ -220,7 +221,7 @@ class Supervisor:
     def _start(self) -> None:
         model, patience = self._model, self._patience
         try:
-            self._child = child = Child(self._command)
+            self._child = child = Child(self._command, Unpacker())
         except OSError as error:
             if is_shortage(error):  # of which the model is not to blame: the askers wait it out, and ask again
                 self._fail_all(error)
@@ -245,7 +246,7 @@ class Supervisor:
                 self._set_deadline()
             self._guarded(child, lambda child=child, asked=asked: child.send(asked.packed))  # type: ignore[misc]
 
-    def _attend(self, child: Child, ready: set[int]) -> None:
+    def _attend(self, child: Child[Message], ready: set[int]) -> None:
         if child.printed in ready and not child.listen():
             self._selector.unregister(child.printed)
         if child.has_unsent:
@@ -260,7 +261,7 @@ class Supervisor:
                 what = "no answer came" if self._loaded else "it was not loaded"
                 self._end_child(f"{what} in time")
 
-    def _guarded(self, child: Child, act: Callable[[], None]) -> None:
+    def _guarded(self, child: Child[Message], act: Callable[[], None]) -> None:
         """Do something with the process that shows when it has died."""
         if self._child is not child:
             return
@@ -271,7 +272,7 @@ class Supervisor:
         except OSError:
             self._end_child("", by_itself=True)
 
-    def _read(self, child: Child) -> None:
+    def _read(self, child: Child[Message]) -> None:
         for message in child.receive():
             self._understand(message)
             if self._child is not child:
@@ -372,7 +373,7 @@ class Supervisor:
         if self._child is not None:
             self._let_go(self._child)
 
-    def _let_go(self, child: Child, *, by_itself: bool = False) -> str:
+    def _let_go(self, child: Child[Message], *, by_itself: bool = False) -> str:
         self._child = None
         self._deadline = _NEVER
         for end in (child.channel, child.printed):

@@ -44,6 +44,8 @@ QuarantineReason = Literal[
     "foreign_host",  # a report of another host than its key names
     "bad_part",  # a part of a report that is none, or does not fit its fellows
     "parts_missing",  # a report of which not all parts came
+    "too_costly",  # reading it takes more memory or time than a document may
+    "parser_died",  # the process that reads documents ended over it, twice
 ]
 
 

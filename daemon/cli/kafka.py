@@ -51,8 +51,8 @@ def adopt(given: Mapping[str, Any], config: Path | None, *, force: bool, as_json
         sys.stdout.buffer.write(orjson.dumps(said) + b"\n")
     else:
         sys.stdout.write(
-            f"{counted(adoption.hosts, 'host')} in {len(adoption.marks)} partitions, of which {adoption.moved:,} moved; "
-            "the workers may be started\n"
+            f"{counted(adoption.hosts, 'host')} in {len(adoption.marks)} partitions, "
+            f"of which {adoption.moved:,} moved; the workers may be started\n"
         )
     return Exit.DONE
 

@@ -18,6 +18,7 @@ from daemon.ledger import Ledger
 from daemon.log import configure, get_logger
 from daemon.metrics import Metrics
 from daemon.notify import Notifier
+from daemon.parser import DocumentParser
 from daemon.resources import open_resources
 from daemon.service import Service
 from daemon.settings import Settings, load_settings
@@ -61,11 +62,12 @@ def run_daemon(given: Mapping[str, Any], config: Path | None, *, once: bool) -> 
             return _run_lanes(settings, resources, notifier, once=once)
         checkpoints = Checkpoints(settings.state_dir / CHECKPOINTS)
         in_hand = InHand(settings.state_dir / IN_HAND)
+        parser = DocumentParser(settings.limits)
         try:
             in_hand.note_crashes()
             patience.until_possible(lambda: _count_attempt(ledger, in_hand.ended))
             shard = patience.until_possible(
-                lambda: open_shard(settings, ledger, resources, checkpoints, in_hand=in_hand)
+                lambda: open_shard(settings, ledger, resources, checkpoints, in_hand=in_hand, parser=parser)
             )
             logger.info(
                 "service.started",
@@ -81,6 +83,7 @@ def run_daemon(given: Mapping[str, Any], config: Path | None, *, once: bool) -> 
                 return _end(shard)
             asyncio.run(Service([shard], settings.metrics, notifier, Metrics()).run())
         finally:
+            parser.close()
             in_hand.close()
             checkpoints.close()
             resources.close()

@@ -12,7 +12,7 @@ from pipeline.errors import QuarantineReason
 RULES: tuple[tuple[str, str], ...] = (
     (
         "scan row {}: open, but no input of its own has it open",
-        "SELECT s.scan FROM scans s WHERE s.state = 'open'"
+        "SELECT s.scan FROM scans s WHERE s.state = 'open' AND s.scan NOT IN (SELECT scan FROM staging)"
         " AND NOT EXISTS (SELECT 1 FROM inputs i WHERE i.open_scan = s.scan AND i.input_id = s.input_id)",
     ),
     (
@@ -22,12 +22,18 @@ RULES: tuple[tuple[str, str], ...] = (
     (
         "scan row {}: {} findings counted, {} in the inbox",
         "SELECT s.scan, s.findings, count(i.seq) FROM scans s LEFT JOIN inbox i ON i.scan = s.scan"
-        " WHERE s.state <> 'done' GROUP BY s.scan HAVING s.findings <> count(i.seq)",
+        " WHERE s.state <> 'done' AND s.scan NOT IN (SELECT scan FROM staging)"
+        " GROUP BY s.scan HAVING s.findings <> count(i.seq)",
+    ),
+    (
+        "scan row {}: put together in pieces, but closed, or an input has it open",
+        "SELECT scan FROM staging WHERE scan NOT IN (SELECT scan FROM scans WHERE state = 'open')"
+        " OR scan IN (SELECT open_scan FROM inputs)",
     ),
     (
         "scan row {}: findings are not numbered 0 to {}",
         "SELECT s.scan, s.findings - 1 FROM scans s JOIN inbox i ON i.scan = s.scan WHERE s.state <> 'done'"
-        " GROUP BY s.scan"
+        " AND s.scan NOT IN (SELECT scan FROM staging) GROUP BY s.scan"
         " HAVING min(i.seq) <> 0 OR max(i.seq) <> count(*) - 1",
     ),
     (

@@ -5,10 +5,11 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from sqlite3 import Connection
 
-from daemon.ledger import codec, parts, scans
+from daemon.ledger import codec, parts
 from daemon.ledger.database import Database
+from daemon.ledger.documents import DocumentAdmission, StagedDocument, require
 from daemon.ledger.places import Place
-from daemon.ledger.quarantine import NOT_FINDINGS, store_reject
+from daemon.ledger.staging import Begun
 from daemon.ledger.store import Clock, Store
 from daemon.ledger.stream import Bounds, ContextDamaged, StreamAdmission
 from daemon.log import get_logger
@@ -34,12 +35,15 @@ class InputStore(Store):
         host: str | None = None,
         max_findings: int | None = None,
         max_scan_bytes: int | None = None,
+        begun: Begun | None = None,
     ) -> None:
         """Args:
         host: whose scan it is when the report does not say.
         max_findings, max_scan_bytes: of one scan of a stream; None is no bound.
+        begun: where it is noted which scans this process puts together in pieces.
         """
         super().__init__(database, clock)
+        self._begun: Begun = set() if begun is None else begun
         self._host = host
         self._bounds = Bounds(max_findings, max_scan_bytes)
 
@@ -74,11 +78,12 @@ class InputStore(Store):
         reports: Sequence[ParsedReport],
         rejects: Sequence[Reject],
         host_key: str | None = None,
+        as_of: str | None = None,
     ) -> Admitted:
         """Take a whole document; `reports` is empty where nothing of it could be used."""
         with self._database.write(more=_ADMITTED_BYTES) as connection:
-            self._require(connection, source)
-            return self.take_document(connection, source, digest, reports, rejects, host_key, self._now())
+            require(connection, source)
+            return self.take_document(connection, source, digest, reports, rejects, host_key, self._now(), as_of)
 
     def take_document(
         self,
@@ -89,28 +94,22 @@ class InputStore(Store):
         rejects: Sequence[Reject],
         host_key: str | None,
         now: str,
+        as_of: str | None = None,
     ) -> Admitted:
         """Take a whole document inside a transaction of the caller; `now` is when it came in."""
-        scans_new = findings_new = scans_old = findings_old = quarantined = 0
-        place = Place(connection, source.kind, source.name)
-        place.begin_anew(source.input_id)
+        admission = DocumentAdmission(connection, source, now, host_key, self._host, as_of)
         for report in reports:
-            scan = None
-            if _is_scan(report):
-                scan = self._admit_report(connection, source, place, report, host_key, now)
-                if scan is None:
-                    scans_old += 1
-                    findings_old += len(report.findings)
-                else:
-                    scans_new += 1
-                    findings_new += len(report.findings)
-            for reject in report.rejects:
-                quarantined += store_reject(connection, source, reject, digest=report.digest, scan=scan, now=now)
-        for reject in rejects:
-            quarantined += store_reject(connection, source, reject, digest=digest, scan=None, now=now)
-        _store_position(connection, source)
-        connection.execute("UPDATE inputs SET reread = 0 WHERE input_id = ?", (source.input_id,))
-        return Admitted(scans_new, findings_new, scans_old, findings_old, quarantined)
+            # Findings of a redelivery need not be stored to be deleted.
+            known = admission.known(report.header, report.digest) is not None
+            stored = None if known else admission.put(map(codec.encode_finding, report.findings))
+            admission.take(report.header, report.digest, report.complete, report.rejects, stored)
+            admission.pass_over(len(report.findings) if known else 0)
+        admission.reject(rejects, digest)
+        return admission.finish()
+
+    def stage(self, source: Input, host_key: str | None = None, as_of: str | None = None) -> StagedDocument:
+        """Begin to take a large document in pieces."""
+        return StagedDocument(self._database, self._begun, source, self._now(), host_key, self._host, as_of)
 
     def stream(self, connection: Connection, source: Input, now: str, host_key: str | None) -> StreamAdmission:
         """Begin to take lines of a stream inside a transaction of the caller; `now` is when they came in."""
@@ -125,7 +124,7 @@ class InputStore(Store):
         again, as redeliveries.
         """
         with self.mended(), self._database.write(more=_ADMITTED_BYTES) as connection:
-            self._require(connection, source)
+            require(connection, source)
             connection.execute(
                 "UPDATE inputs SET host_key = ? WHERE input_id = ?",
                 (None if host_key is None else codec.text(host_key), source.input_id),
@@ -195,10 +194,6 @@ class InputStore(Store):
                 f"{path}: the header of its scan is damaged in the ledger; the scan goes on, incomplete", transient=True
             ) from error
 
-    def _require(self, connection: Connection, source: Input) -> None:
-        if connection.execute("SELECT 1 FROM inputs WHERE input_id = ?", (source.input_id,)).fetchone() is None:
-            raise LedgerError(f"{source.name}: input {source.input_id} is not in the ledger; add it before its content")
-
     def _close(self, connection: Connection, input_id: int) -> None:
         row = connection.execute(
             f"SELECT {COLUMNS}, i.host_key FROM inputs i WHERE i.input_id = ? AND i.open_scan IS NOT NULL",  # noqa: S608
@@ -210,53 +205,6 @@ class InputStore(Store):
         stream = StreamAdmission(connection, source, self._now(), row[-1], self._host, self._bounds)
         stream.close()
         stream.finish()
-
-    def _admit_report(
-        self,
-        connection: Connection,
-        source: Input,
-        place: Place,
-        report: ParsedReport,
-        host_key: str | None,
-        now: str,
-    ) -> int | None:
-        """Store a scan; returns its row, or None for a redelivery."""
-        header = report.header
-        host, host_source = scans.resolve_host(header, host_key, self._host)
-        is_stream = header.source_format == "ndjson"
-        n = 0
-        if not is_stream:
-            known = scans.known_documents(connection, host, header, report.digest)
-            same = place.find(source.input_id, host, known, timed=scans.is_timed(header), once=True)
-            if same is not None:
-                place.show(source.input_id, host, same, timed=scans.is_timed(header))
-                return None
-            n = len(known)
-        scan = scans.open_scan(connection, source, now)
-        scans.set_header(connection, scan, header, host, host_source)
-        taken = 0
-
-        def rows() -> Iterator[tuple[int, int, bytes]]:
-            nonlocal taken
-            for seq, finding in enumerate(report.findings):
-                encoded = codec.encode_finding(finding)
-                taken += codec.weight(encoded)
-                yield scan, seq, encoded
-
-        connection.executemany("INSERT INTO inbox (scan, seq, finding) VALUES (?, ?, ?)", rows())
-        rejected = sum(reject.reason not in NOT_FINDINGS for reject in report.rejects)
-        connection.execute(
-            "UPDATE scans SET findings = ?, rejected = ?, bytes = ?, complete = ? WHERE scan = ?",
-            (len(report.findings), rejected, taken, report.complete, scan),
-        )
-        if is_stream:
-            scans.number_stream(connection, scan, place, source.input_id, scans.header_hash(header))
-            return scan if scans.close_stream_scan(connection, scan, place, source.input_id) else None
-        as_of = header.finished_at or header.started_at or now
-        scan_id = scans.document_scan_id(host, header, report.digest, n)
-        scans.close_document_scan(connection, scan, scan_id, n, report.digest, as_of)
-        place.show(source.input_id, host, scan, timed=scans.is_timed(header))
-        return scan
 
 
 def add_input(connection: Connection, kind: str, name: str) -> Input:
@@ -272,11 +220,6 @@ def input_of(row: Sequence[object]) -> Input:
     assert isinstance(input_id, int) and isinstance(kind, str) and isinstance(name, bytes) and isinstance(position, str)
     anew = bool(reread) and open_scan is None
     return Input(input_id, kind, os.fsdecode(name), "" if anew else position, anew, open_scan is not None)
-
-
-def _is_scan(report: ParsedReport) -> bool:
-    """Tell whether there is a scan at all: bad lines in front of the first `meta` line are none."""
-    return report.header.source_format != "ndjson" or bool(report.findings or report.header.raw)
 
 
 def _store_position(connection: Connection, source: Input) -> None:

@@ -23,6 +23,7 @@ from daemon.ledger.outbox import OutboxStore
 from daemon.ledger.parts import PartStore
 from daemon.ledger.quarantine import QuarantineStore
 from daemon.ledger.records import RecordStore
+from daemon.ledger.staging import Begun
 from daemon.ledger.store import Clock
 from daemon.ledger.work import WorkStore
 from pipeline.errors import LedgerError
@@ -80,10 +81,11 @@ class Ledger:
     ) -> None:
         """Args: `lock`: given back when the ledger is closed; the others are those of `open`."""
         self.database = database
-        self.inputs = InputStore(database, clock, host, max_findings, max_scan_bytes)
+        begun: Begun = set()
+        self.inputs = InputStore(database, clock, host, max_findings, max_scan_bytes, begun)
         self.parts = PartStore(database, clock, max_part_bytes)
         self.files = FileStore(database, clock)
-        self.work = WorkStore(database, clock)
+        self.work = WorkStore(database, clock, begun)
         self.outbox = OutboxStore(database, clock)
         self.quarantine = QuarantineStore(database, clock)
         self.aside = AsideStore(database, clock)
@@ -247,7 +249,9 @@ class Ledger:
             counts: dict[str, Any] = {
                 "schema_version": self.database.version(),
                 "files": count("SELECT count(*) FROM files"),
-                "scans_open": count("SELECT count(*) FROM scans WHERE state = 'open'"),
+                "scans_open": count(
+                    "SELECT count(*) FROM scans WHERE state = 'open' AND scan NOT IN (SELECT scan FROM staging)"
+                ),
                 "scans_waiting": count("SELECT count(*) FROM scans WHERE state = 'closed' AND aside IS NULL"),
                 "scans_set_aside": self.aside.count(),
                 "scans_done": count("SELECT count(*) FROM scans WHERE state = 'done'"),

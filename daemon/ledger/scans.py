@@ -15,7 +15,7 @@ same scan twice holds two, and a copy of that file redelivers two. So a file may
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from sqlite3 import Connection
 
 from daemon.ledger import codec
@@ -107,16 +107,30 @@ def number_stream(connection: Connection, scan: int, place: Place, input_id: int
     return not held
 
 
-def close_stream_scan(connection: Connection, scan: int, place: Place, input_id: int) -> bool:
+def close_stream_scan(
+    connection: Connection,
+    scan: int,
+    place: Place,
+    input_id: int,
+    content: str | None = None,
+    as_of: str | None = None,
+) -> bool:
     """End a scan whose findings and counts are stored.
+
+    Args:
+        content: the hash of its findings, where that is known. Then they were stored in pieces, and are left to be
+            deleted so, if the scan is a redelivery.
+        as_of: when it is from; default: when it says so itself, or when it was opened.
 
     Returns:
         True when it goes to analysis, False when it was a redelivery and has vanished.
     """
+    staged = content is not None
     host, hashed_header, n, findings, rejected, emitted, header, opened_at = connection.execute(
         "SELECT host, header_hash, n, findings, rejected, emitted, header, opened_at FROM scans WHERE scan = ?", (scan,)
     ).fetchone()
-    content = content_hash(connection, scan)
+    if content is None:
+        content = content_hash(connection, scan)
     known = connection.execute(
         "SELECT scan, scan_no FROM scans WHERE host = ? AND header_hash = ? AND content_hash = ? AND state <> 'open'"
         " ORDER BY scan_no",
@@ -125,6 +139,13 @@ def close_stream_scan(connection: Connection, scan: int, place: Place, input_id:
     same = place.find(input_id, host, known, timed=False)
     if same is not None:
         place.show(input_id, host, same, timed=False)
+        if staged:
+            connection.execute(
+                "UPDATE scans SET host = NULL, host_source = NULL, header = NULL, header_hash = NULL, n = NULL,"
+                " emitted = NULL, findings = 0, bytes = 0, complete = 0, input_id = NULL WHERE scan = ?",
+                (scan,),
+            )
+            return False
         connection.execute("DELETE FROM inbox WHERE scan = ?", (scan,))
         connection.execute("DELETE FROM scans WHERE scan = ?", (scan,))
         return False
@@ -140,7 +161,7 @@ def close_stream_scan(connection: Connection, scan: int, place: Place, input_id:
             n,
             content,
             rejected == 0 and findings == emitted,
-            said.finished_at or said.started_at or opened_at,
+            as_of or said.finished_at or said.started_at or opened_at,
             scan,
         ),
     )
@@ -160,9 +181,19 @@ def close_document_scan(connection: Connection, scan: int, scan_id: str, n: int,
 def content_hash(connection: Connection, scan: int) -> str:
     """Hash the findings of a scan, in order."""
     state = hashlib.sha256()
-    for finding in _findings(connection, scan):
+    hash_findings(state, _findings(connection, scan))
+    return content_of(state)
+
+
+def hash_findings(state: "hashlib._Hash", findings: Iterable[bytes]) -> None:
+    """Go on with the hash of a scan's findings."""
+    for finding in findings:
         state.update(b"%d:" % len(finding))
         state.update(finding)
+
+
+def content_of(state: "hashlib._Hash") -> str:
+    """Give the hash of a scan's findings, all of which were added."""
     return state.hexdigest()[:32]
 
 

@@ -6,10 +6,12 @@ from dataclasses import replace
 from sqlite3 import Connection
 from typing import Protocol
 
-from daemon.ledger import aside, codec, settling
+from daemon.ledger import aside, codec, settling, staging
 from daemon.ledger.baseline import read_baseline, write_baseline
+from daemon.ledger.database import Database
 from daemon.ledger.records import forget_old_records
-from daemon.ledger.store import Store
+from daemon.ledger.staging import Begun
+from daemon.ledger.store import Clock, Store
 from daemon.ports.work import BaselineRow, Batch, ClosedScan
 from pipeline.errors import LedgerError, ScanDamaged
 from pipeline.finding import RawFinding
@@ -36,6 +38,11 @@ class WorkStore(Store):
     """
 
     keeper: Keeper | None = None
+
+    def __init__(self, database: Database, clock: Clock, begun: Begun | None = None) -> None:
+        """Args: `begun`: scans that this process puts together in pieces; what another one left of one is deleted."""
+        super().__init__(database, clock)
+        self._begun: Begun = set() if begun is None else begun
 
     def next_scan(self) -> ClosedScan | None:
         with self._database.read() as connection:
@@ -221,9 +228,15 @@ class WorkStore(Store):
             settling.stage(connection, _scan(connection, scan_no), start, rows)
 
     def settle(self) -> bool:
-        """Put a bounded piece of what a finished scan left in order; returns whether there was any."""
+        """Put a bounded piece of what a finished scan left in order, or delete one of what a document left that did not
+        come in; returns whether there was any."""
         with self._database.read() as connection:
             unsettled = settling.next_unsettled(connection)
+            left = staging.next_left(connection, self._begun) if unsettled is None else None
+        if left is not None:
+            with self._database.write() as connection:
+                staging.delete(connection, left)
+            return True
         if unsettled is None:
             return False
         with self._database.write() as connection:

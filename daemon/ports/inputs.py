@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from pipeline.finding import ParsedReport, Reject
+from pipeline.finding import ParsedReport, Reject, ScanHeader
 from pipeline.report.records import StreamRecord
 
 
@@ -56,6 +56,33 @@ class Admitted:
         )
 
 
+class Staging(Protocol):
+    """A document that comes in pieces. Each call is one durable transaction, and none of them counts before `finish`.
+
+    Reports come one after the other: `begin`, `add` and `reject` as often as need be, `end`; then what belongs to none.
+    Whatever becomes of the process in between, nothing is left of a document that was not finished.
+
+    Raises:
+        LedgerError: when nothing can be stored just now; then the document is to be dropped, and read again.
+    """
+
+    def begin(self, header: ScanHeader, digest: str) -> bool:
+        """Begin a report; returns False where it is a redelivery for certain, and its findings need not be kept."""
+
+    def add(self, findings: Sequence[bytes]) -> None:
+        """Take findings, each as `pipeline.report.encode` writes it."""
+
+    def reject(self, rejects: Sequence[Reject]) -> None: ...
+
+    def end(self, complete: bool) -> None: ...
+
+    def finish(self, source: Input, digest: str) -> Admitted:
+        """Let all of it count, with the position behind it: one short transaction, as `admit_document` is."""
+
+    def drop(self) -> None:
+        """Do without the document; does nothing once it is finished."""
+
+
 class Inputs(Protocol):
     """The ledger's side of admission. Every call is one durable transaction: position, records and keys together.
 
@@ -81,16 +108,21 @@ class Inputs(Protocol):
         reports: Sequence[ParsedReport],
         rejects: Sequence[Reject],
         host_key: str | None = None,
+        as_of: str | None = None,
     ) -> Admitted:
         """Take the reports that one whole document holds (usually one), and what could not be used of it.
 
         Args:
             source: carries the position behind the document.
             digest: of the document's bytes: what is bad in it is the same wherever the document turns up.
+            as_of: when a report is from that does not say so itself; default: now.
 
         Raises:
             LedgerError: when the input is not known, or nothing can be stored just now.
         """
+
+    def stage(self, source: Input, host_key: str | None = None, as_of: str | None = None) -> "Staging":
+        """Begin to take a large document in pieces; see `admit_document`. Any number may be under way."""
 
     def admit_records(
         self, source: Input, records: Iterable[tuple[int, StreamRecord]], host_key: str | None = None

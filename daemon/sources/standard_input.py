@@ -5,13 +5,13 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+from daemon.parser import DocumentParser
 from daemon.ports.inputs import Input, Inputs
 from daemon.ports.source import Taken
-from daemon.sources.whole import read_whole
+from daemon.sources.documents import Documents, NoParser, Spool
 from daemon.waiting import wait_for_any
-from pipeline.errors import SourceError
+from pipeline.errors import LedgerError, SourceError
 from pipeline.finding import EXCERPT_BYTES, Reject
-from pipeline.keys import content_digest
 from pipeline.report.limits import Limits, line_too_long
 from pipeline.report.read import is_stream
 from pipeline.report.records import BadLine, BlankLine, StreamRecord
@@ -46,12 +46,15 @@ class StandardInput:
         host_key: str | None = None,
         *,
         blocked: Callable[[], bool] = lambda: False,
+        parser: DocumentParser | None = None,
     ) -> None:
         """Nothing is read before `run`.
 
         Args:
             blocked: says that the ledger takes nothing more just now.
+            parser: reads large documents; None has them read here.
         """
+        self._documents = Documents(inputs, limits, parser)
         self._read = read
         self._inputs = inputs
         self._limits = limits
@@ -89,7 +92,7 @@ class StandardInput:
                 data = await self._next(stop)
                 if data is not None:
                     self._take(data)
-                self._hand_over()
+                await self._hand_over(told)
                 now = asyncio.get_running_loop().time()
                 if self._taken.admitted.scans or now - told_at >= _TELL_S:
                     told_at = now
@@ -98,7 +101,7 @@ class StandardInput:
             if self._reading is not None:
                 self._reading.cancel()
                 self._reading = None
-        self._hand_over()
+        await self._hand_over(told)
         self._close()
         self._tell(told)
         while not dry and not stop.is_set():
@@ -128,7 +131,7 @@ class StandardInput:
             answer = is_stream(self._beginning, self._limits) if data else None
             if answer is None and data and len(self._beginning) <= self._limits.max_bytes:
                 return
-            self._content = _Lines(self._limits) if answer else _Document(self._limits)
+            self._content = _Lines(self._limits) if answer else _Document(self._limits, self._documents)
             self._content.take(self._beginning)
             self._beginning = b""
         else:
@@ -147,13 +150,13 @@ class StandardInput:
             self._inputs.drop(left.input_id)
         self._begun = True
 
-    def _hand_over(self) -> None:
+    async def _hand_over(self, told: Callable[[Taken], None]) -> None:
         """Give the ledger what it has not taken yet."""
         if self._content is None or not self._content.due:
             return
         if self._input is None:
             self._input = self._inputs.add(KIND, NAME)
-        taken = self._content.hand_over(self._inputs, self._input, self._host_key)
+        taken = await self._content.hand_over(self._inputs, self._input, self._host_key, lambda: told(Taken()))
         self._taken = Taken(self._taken.bytes_read + taken.bytes_read, self._taken.admitted + taken.admitted)
 
     def _close(self) -> None:
@@ -184,35 +187,38 @@ class _Content(Protocol):
 
     def end(self) -> None: ...
 
-    def hand_over(self, inputs: Inputs, source: Input, host_key: str | None) -> Taken: ...
+    async def hand_over(
+        self, inputs: Inputs, source: Input, host_key: str | None, tell: Callable[[], None]
+    ) -> Taken: ...
 
 
 class _Document:
     """Collects a whole document."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, documents: Documents) -> None:
         self._limits = limits
-        self._parts: list[bytes] = []
-        self._size = 0
+        self._documents = documents
+        self._spool = Spool()
         self.due = False
 
     @property
     def full(self) -> bool:
-        return self._size > self._limits.max_bytes
+        return self._spool.size > self._limits.max_bytes
 
     def take(self, data: bytes) -> None:
-        self._parts.append(data)
-        self._size += len(data)
+        self._spool.write(data)
 
     def end(self) -> None:
         self.due = True
 
-    def hand_over(self, inputs: Inputs, source: Input, host_key: str | None) -> Taken:
-        raw = b"".join(self._parts)
-        document = read_whole(raw, self._limits)
-        admitted = inputs.admit_document(source, content_digest(raw), document.reports, document.rejects, host_key)
+    async def hand_over(self, inputs: Inputs, source: Input, host_key: str | None, tell: Callable[[], None]) -> Taken:
+        try:
+            admitted = await self._documents.admit(self._spool, source, host_key, tell=tell)
+        except NoParser as error:
+            raise LedgerError(f"standard input: {error}", transient=True) from error
         self.due = False
-        return Taken(len(raw), admitted)
+        self._spool.close()
+        return Taken(self._spool.size, admitted)
 
 
 class _Lines:
@@ -251,7 +257,7 @@ class _Lines:
         self._rest = b""
         self.due = True
 
-    def hand_over(self, inputs: Inputs, source: Input, host_key: str | None) -> Taken:
+    async def hand_over(self, inputs: Inputs, source: Input, host_key: str | None, tell: Callable[[], None]) -> Taken:
         admitted = inputs.admit_records(source, self._records, host_key)
         taken = Taken(self._offset - self._told, admitted)
         self._told = self._offset

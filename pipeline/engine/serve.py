@@ -8,10 +8,7 @@ is missing is an answer, too.
 """
 
 import contextlib
-import ctypes
 import gc
-import os
-import signal
 import socket
 import sys
 import time
@@ -23,13 +20,12 @@ from pipeline.engine.errors import EngineError, ModelDamaged, NotEnoughMemory, R
 from pipeline.engine.generator import Grammar
 from pipeline.engine.identity import generator_digest
 from pipeline.engine.messages import Answered, Ask, Failed, Measure, Measured, Ready, Reply, Start, pack, receive
+from pipeline.engine.parent import bind_to
 from pipeline.engine.runtimes import RUNTIMES, Device, Runtime
 
 if TYPE_CHECKING:
     from pipeline.engine.decoder import Decoder
 
-_PR_SET_PDEATHSIG = 1
-_OOM_SCORE = "500"  # where memory runs out, this process goes first: nothing is lost with it
 _PROBED_TOKENS = 4
 
 
@@ -37,7 +33,7 @@ def main() -> None:
     """Serve the socket with this descriptor until its other end is closed, or the process with this id has ended."""
     descriptor, parent = map(int, sys.argv[1:])
     gc.disable()  # until the model is loaded: what loading makes stays
-    _bind_to(parent)
+    bind_to(parent)
     with socket.socket(fileno=descriptor) as channel, contextlib.suppress(BrokenPipeError, ConnectionResetError):
         serve(channel)
 
@@ -65,19 +61,6 @@ def serve(channel: socket.socket) -> None:
             channel.sendall(pack(_answer(decoder, request, start)))
         elif isinstance(request, Measure):
             channel.sendall(pack(_measure(decoder, request, start)))
-
-
-def _bind_to(parent: int) -> None:
-    """End with the parent, and with nothing else."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the thread that started this process blocks them all
-    # Not only by the end of the socket, which is never seen in the middle of an endless answer.
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        sys.exit("the parent has ended")
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)
 
 
 def _load(start: Start) -> "Decoder":

@@ -8,7 +8,7 @@ the members (or frames) of one file, and the memory that a format lets a writer 
 import re
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -113,14 +113,47 @@ def decompress(raw: bytes, limits: Limits) -> bytes:
         Incomplete: ``truncated_gzip``: the compressed data ends early, in whatever format.
         ReportError: ``corrupt_gzip``, ``too_large``, or ``not_a_report`` for what cannot be decompressed here.
     """
+    parts = list(unpack(raw, limits))
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def beginning(raw: bytes, limits: Limits, most: int, *, cut: bool = False) -> tuple[bytes, bool]:
+    """Return what `raw` begins with once it is decompressed, and whether that is all: at most `most` bytes and a chunk.
+
+    Args:
+        cut: `raw` is only the beginning of something longer.
+
+    Raises:
+        ReportError: as `decompress`, unless what is there of a longer one is enough.
+    """
+    parts: list[bytes] = []
+    size = 0
+    try:
+        for part in unpack(raw, limits):
+            parts.append(part)
+            size += len(part)
+            if size > most:
+                return b"".join(parts), False
+    except Incomplete:
+        if not cut:
+            raise
+    return b"".join(parts), not cut
+
+
+def unpack(raw: bytes, limits: Limits) -> Iterator[bytes]:
+    """Decompress piece by piece, each of them within a megabyte; see `decompress`.
+
+    Raises:
+        ReportError: as `decompress`.
+    """
     if may_become_compressed(raw):
         raise Incomplete("truncated_gzip", "compressed data ends in its header", len(raw))
     kind = _FORMATS.match(raw)
     if kind is None:
         _refuse_unread(raw)
         _check_size(len(raw), len(raw), limits)
-        return raw
-    parts: list[bytes] = []
+        yield raw
+        return
     total = members = position = 0
     view = memoryview(raw)
     while position < len(raw):
@@ -154,10 +187,9 @@ def decompress(raw: bytes, limits: Limits) -> bytes:
             total += len(piece)
             _check_size(total, len(raw), limits)
             if piece:
-                parts.append(piece)
+                yield piece
         padding = _PADDING.match(raw, fed - len(member.unused_data))
         position = padding.end() if padding is not None else len(raw)
-    return b"".join(parts)
 
 
 def _open(name: str) -> _Decompressor:

@@ -33,6 +33,10 @@ class Limits(BaseModel):
         max_rejects: of one document; with more of them it is no report. The quarantine keeps 100,000 entries.
         max_repairs: of values that the strict parser cannot read (names that are not UTF-8, NaN) in one document; each
             costs some microseconds. The report of a host with that many such names is rejected, with the reason.
+        max_parser_memory: bytes that the process which reads large documents may take for one, on top of its own; None
+            is 256 MiB and sixteen times `max_bytes`, which real reports of that size are far from.
+        max_parser_s: seconds that it may take to read one; None is 30 and one for each MiB of `max_bytes`. Real
+            reports take a tenth of a second for each MiB.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,6 +51,18 @@ class Limits(BaseModel):
     max_scan_bytes: int = Field(default=64 * MIB, ge=MIB, le=4 * GIB)
     max_rejects: int = Field(default=10_000, ge=1, le=100_000)
     max_repairs: int = Field(default=100_000, ge=1, le=1_000_000)
+    max_parser_memory: int | None = Field(default=None, ge=64 * MIB, le=64 * GIB)
+    max_parser_s: float | None = Field(default=None, ge=1, le=3_600)
+
+    @property
+    def parser_memory_bytes(self) -> int:
+        """What reading one document may take of the memory of the process that reads it."""
+        return 256 * MIB + 16 * self.max_bytes if self.max_parser_memory is None else self.max_parser_memory
+
+    @property
+    def parser_s(self) -> float:
+        """How long reading one document may take."""
+        return 30.0 + self.max_bytes / MIB if self.max_parser_s is None else self.max_parser_s
 
 
 def too_large(limits: Limits) -> ReportError:

@@ -22,7 +22,7 @@ from pipeline.report.stream import (
     without_marks,
 )
 
-__all__ = ["Document", "decompress", "is_stream", "read_document"]
+__all__ = ["Document", "decompress", "is_stream", "read_document", "read_patiently"]
 
 _WIDE_MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark it begins with
@@ -99,6 +99,20 @@ def read_document(raw: bytes, limits: Limits, final: bool = False) -> Document:
         if loaded is not None and is_report(loaded):
             return Document((read_report(loaded, body, limits, []),), ())
     return read_sequence(text, limits, final)
+
+
+def read_patiently(raw: bytes, limits: Limits, final: bool) -> Document:
+    """Read a document; what is whole in front of a cut counts only where it is `final`.
+
+    Raises:
+        ReportError: as `read_document`.
+    """
+    try:
+        return read_document(raw, limits)
+    except Incomplete:
+        if not final:
+            raise
+    return read_document(raw, limits, final=True)
 
 
 def _read_stream(text: bytes, limits: Limits) -> Document:

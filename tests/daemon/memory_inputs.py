@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from daemon.ports.files import KIND, FileIdentity, FileKind, KnownFile
 from daemon.ports.inputs import Admitted, Input
 from pipeline.errors import LedgerError
-from pipeline.finding import ParsedReport, Reject
+from pipeline.finding import ParsedReport, Reject, ScanHeader
+from pipeline.report.encode import decode_finding
 from pipeline.report.records import BadLine, FindingLine, HeaderLine, MetaLine, StreamRecord
 
 
@@ -59,6 +60,7 @@ class MemoryInputs:
         reports: Sequence[ParsedReport],
         rejects: Sequence[Reject],
         host_key: str | None = None,
+        as_of: str | None = None,
     ) -> Admitted:
         self._store(source)
         self.hosts.append(host_key)
@@ -71,6 +73,10 @@ class MemoryInputs:
         quarantined = len(rejects) + sum(len(report.rejects) for report in reports)
         findings = sum(len(report.findings) for report in reports)
         return Admitted(scans=len(reports), findings=findings, quarantined=quarantined)
+
+    def stage(self, source: Input, host_key: str | None = None, as_of: str | None = None) -> "MemoryStaging":
+        self._check()
+        return MemoryStaging(self, host_key)
 
     def admit_records(
         self, source: Input, records: Iterable[tuple[int, StreamRecord]], host_key: str | None = None
@@ -112,6 +118,45 @@ class MemoryInputs:
     def _check(self) -> None:
         if self.full:
             raise LedgerError("full")
+
+
+@dataclass
+class MemoryStaging:
+    """A document that comes in pieces; it becomes what it would be at once."""
+
+    inputs: MemoryInputs
+    host_key: str | None
+    reports: list[ParsedReport] = field(default_factory=list)
+    rejects: list[Reject] = field(default_factory=list)
+    is_open: bool = False
+
+    def begin(self, header: ScanHeader, digest: str) -> bool:
+        self.inputs._check()
+        self.reports.append(ParsedReport(header, (), (), digest, False))
+        self.is_open = True
+        return True
+
+    def add(self, findings: Sequence[bytes]) -> None:
+        self.inputs._check()
+        last = self.reports[-1]
+        self.reports[-1] = replace(last, findings=(*last.findings, *map(decode_finding, findings)))
+
+    def reject(self, rejects: Sequence[Reject]) -> None:
+        if self.is_open:
+            last = self.reports[-1]
+            self.reports[-1] = replace(last, rejects=(*last.rejects, *rejects))
+        else:
+            self.rejects += rejects
+
+    def end(self, complete: bool) -> None:
+        self.reports[-1] = replace(self.reports[-1], complete=complete)
+        self.is_open = False
+
+    def finish(self, source: Input, digest: str) -> Admitted:
+        return self.inputs.admit_document(source, digest, self.reports, self.rejects, self.host_key)
+
+    def drop(self) -> None:
+        self.reports = []
 
 
 @dataclass

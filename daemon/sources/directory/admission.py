@@ -47,7 +47,7 @@ class Admission:
     ) -> None:
         """Admit a document; `state` carries its digest."""
         assert state.digest is not None
-        source, host = state.as_input(), self._host(file.path)
+        source, host = state.as_input(), self.host(file.path)
         result.add(self._inputs.admit_document(source, state.digest, reports, rejects, host))
         file.state = replace(state, anew=False)
 
@@ -55,7 +55,7 @@ class Admission:
         self, file: Tracked, state: FileState, records: Iterable[tuple[int, StreamRecord]], result: SweepResult
     ) -> FileState:
         """Admit lines of a stream; `state` carries the position behind them. Returns it as the ledger has it now."""
-        result.add(self._inputs.admit_records(state.as_input(), records, self._host(file.path)))
+        result.add(self._inputs.admit_records(state.as_input(), records, self.host(file.path)))
         file.state = state = replace(state, anew=False)
         return state
 
@@ -81,6 +81,6 @@ class Admission:
         self._inputs.close_scan(file.state.input_id)
         file.open_scan = False
 
-    def _host(self, path: str) -> str | None:
+    def host(self, path: str) -> str | None:
         """Give the host that the place of a file stands for."""
         return self._bindings.host_of(path)

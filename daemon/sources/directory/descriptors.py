@@ -15,7 +15,8 @@ class Exhausted(Exception):
 class DescriptorPool:
     """Keeps files open so that what is unlinked can still be read, and closes the longest unused when it must.
 
-    A file that is gone is never closed to make room: it could not be opened again.
+    A file that is gone is never closed to make room: it could not be opened again. Nor is one that is being taken in,
+    which may be gone by the time that it has to be read once more.
     """
 
     def __init__(self, max_open: int) -> None:
@@ -71,7 +72,7 @@ class DescriptorPool:
 
     def _close_one(self) -> bool:
         for file in self._open.values():
-            if file.gone_at is None:
+            if file.gone_at is None and not file.taken:
                 self.close(file)
                 return True
         return False

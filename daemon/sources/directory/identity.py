@@ -56,19 +56,6 @@ def birth_ns(descriptor: int) -> int | None:
     return int(seconds) * 1_000_000_000 + int(nanoseconds)
 
 
-def read_all(descriptor: int, limit: int) -> bytes:
-    """Read from the start to the end, but stop after `limit` bytes."""
-    pieces = []
-    position = 0
-    while position < limit:
-        piece = os.pread(descriptor, min(1 << 20, limit - position), position)
-        if not piece:
-            break
-        pieces.append(piece)
-        position += len(piece)
-    return b"".join(pieces)
-
-
 def _load_statx() -> Any:
     try:
         function = ctypes.CDLL(None, use_errno=True).statx

@@ -9,7 +9,6 @@ from daemon.ports.files import FileIdentity, Files
 from daemon.ports.inputs import Inputs
 from daemon.sources.directory.content import Content, begins, identify
 from daemon.sources.directory.descriptors import DescriptorPool
-from daemon.sources.directory.identity import read_all
 from daemon.sources.directory.names import rotation, unrotated
 from daemon.sources.directory.proof import Prover, may_hold
 from daemon.sources.directory.settings import WatchSettings
@@ -18,6 +17,7 @@ from daemon.sources.directory.streams import COPY_MARK
 from daemon.sources.directory.tracked import Tracked
 from daemon.sources.directory.tree import Listing
 from daemon.sources.directory.verify import Verifier, fits_samples
+from daemon.sources.documents import read_all
 from pipeline.errors import ReportError
 from pipeline.keys import content_digest
 from pipeline.report.decompress import decompress

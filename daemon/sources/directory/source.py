@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from daemon.log import get_logger
+from daemon.parser import DocumentParser
 from daemon.ports.files import KIND, Files
 from daemon.ports.inputs import Inputs
 from daemon.ports.source import Taken
@@ -20,6 +21,7 @@ logger = get_logger(__name__)
 
 _TELL_S = 1.0  # a first sweep may take minutes
 _RETRY_S = 1.0  # when something moved, or was short, during a sweep
+_SHARE_S = 0.1  # of a large document between two sweeps, however fast these follow each other
 _BLOCKED_S = 0.1  # before a run that is to end looks whether the ledger has room again
 
 
@@ -48,16 +50,21 @@ class ReportDirectory:
         clock: Callable[[], float] = time.monotonic,
         excluded: Sequence[str] = (),
         blocked: Callable[[], bool] = lambda: False,
+        parser: DocumentParser | None = None,
     ) -> None:
         """Args:
         excluded: our own output and state, never read.
         blocked: says that the ledger takes nothing more just now.
+        parser: reads large documents; None has them read here.
         """
         self._settings = settings
         self._clock = clock
         self._told: Callable[[Taken], None] = lambda taken: None
         self._stop = asyncio.Event()
-        self._sweeper = Sweeper(inputs, files, limits, settings, clock=clock, excluded=excluded, blocked=blocked)
+        self._blocked = blocked
+        self._sweeper = Sweeper(
+            inputs, files, limits, settings, clock=clock, excluded=excluded, blocked=blocked, parser=parser
+        )
         self._wanted: asyncio.Event = asyncio.Event()
         self._everything = True
         self._watch: DirectoryWatch | None = None
@@ -82,6 +89,7 @@ class ReportDirectory:
         if not self.polling:
             lines += [f"{root}: cannot be watched" for root in self._unwatched]
         lines += [f"{path}: cannot be read; check its permissions" for path in self.last.unreadable[:3]]
+        lines += [f"{path}: waits, {reason}" for path, reason in self.last.unparsed[:3]]
         return lines
 
     @property
@@ -130,7 +138,7 @@ class ReportDirectory:
             while not stop.is_set():
                 await self._sweep_once()
                 await self._sleep(stop)
-            self._report(self._sweeper.close())
+            await self._close()
         finally:
             if self._watch is not None:
                 self._watch.stop()
@@ -147,9 +155,13 @@ class ReportDirectory:
                 if not result.unread_bytes:
                     break
                 await asyncio.sleep(_BLOCKED_S)
-            self._report(self._sweeper.close())
+            await self._close()
         finally:
             self._sweeper.close_files()
+
+    async def _close(self) -> None:
+        result = SweepResult()
+        await self._go_through(self._sweeper.closing_steps(result), result, to_the_end=True)
 
     async def _sweep_once(self) -> None:
         self._wanted.clear()
@@ -167,18 +179,44 @@ class ReportDirectory:
         result = SweepResult()
         await self._go_through(self._sweeper.steps(paths, result), result)
 
-    async def _go_through(self, steps: Iterator[None], result: SweepResult) -> None:
+    async def _go_through(self, steps: Iterator[None], result: SweepResult, *, to_the_end: bool = False) -> None:
         """Go through a sweep; told to stop, the step in hand is finished, and the rest is left to the next start."""
         told_at = self._clock()
         for _ in steps:
-            await asyncio.sleep(0)
-            if self._stop.is_set():
+            # While a document is beside the sweep, the sweep need not wait for it.
+            await (asyncio.sleep(0) if self._sweeper.taking else self._sweeper.documents.rest())
+            if self._stop.is_set() and not to_the_end:
                 break
-            if self._clock() - told_at >= _TELL_S:
-                told_at = self.swept_at = self._clock()
-                part = result.part()
-                self._told(Taken(part.bytes_read, part.admitted))
+            told_at = self._tell_now_and_then(result, told_at)
         self._report(result)
+
+    async def _go_on(self, until: float) -> None:
+        """Go on with a large document between two sweeps, as long as there is no reason for one."""
+        result = SweepResult()
+        told_at = began = self._clock()
+        while not (self._stop.is_set() or self._blocked()):
+            wanted = self._wanted.is_set() or self._clock() >= until
+            if wanted and self._clock() - began >= _SHARE_S:
+                break
+            if not self._sweeper.go_on(result):
+                break
+            await self._sweeper.documents.rest()
+            told_at = self._tell_now_and_then(result, told_at)
+        if not self._sweeper.taking:
+            self._everything = self._everything or self._sweeper.holding
+            self.last.again = self.last.again or result.again
+            self.last.expect(result.next_due)
+            self.last.waiting += result.waiting
+            self.last.unparsed = (*self.last.unparsed, *result.unparsed)
+        self._told(Taken(result.bytes_read, result.admitted))
+
+    def _tell_now_and_then(self, result: SweepResult, told_at: float) -> float:
+        if self._clock() - told_at < _TELL_S:
+            return told_at
+        self.swept_at = self._clock()
+        part = result.part()
+        self._told(Taken(part.bytes_read, part.admitted))
+        return self.swept_at
 
     def _revive(self, watch: DirectoryWatch) -> None:
         before = watch.restarts
@@ -216,17 +254,21 @@ class ReportDirectory:
         self._told(Taken(result.bytes_read, result.admitted))
 
     async def _sleep(self, stop: asyncio.Event) -> None:
+        if self._sweeper.taking:
+            await self._go_on(self._next_sweep())
+        await wait_for_any(max(0.0, self._next_sweep() - self._clock()), self._wanted, stop)
+        if self._wanted.is_set():
+            await wait_for_any(self._settings.debounce_s, stop)
+
+    def _next_sweep(self) -> float:
+        """Say when to sweep though nothing happens."""
         now = self._clock()
         until = (self.swept_fully_at if self.swept_fully_at is not None else now) + self._interval_s()
         if self.last.next_due is not None:
             until = min(until, self.last.next_due)
         if self.last.again or self.last.exhausted:
             until = min(until, now + _RETRY_S)
-        if self._everything:
-            until = now
-        await wait_for_any(max(0.0, until - now), self._wanted, stop)
-        if self._wanted.is_set():
-            await wait_for_any(self._settings.debounce_s, stop)
+        return now if self._everything else until
 
     def _interval_s(self) -> float:
         # A root that is not there cannot announce its coming.

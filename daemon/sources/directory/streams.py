@@ -1,6 +1,6 @@
 """Reads files that grow: NDJSON, taken by whole lines."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 
 from daemon.sources.directory.admission import Admission
@@ -10,11 +10,12 @@ from daemon.sources.directory.patience import Patience
 from daemon.sources.directory.proof import Proof, Prover, holds, prove
 from daemon.sources.directory.state import FileState, Signature
 from daemon.sources.directory.tracked import SweepResult, Tracked, signature_of
+from daemon.sources.directory.turns import Turns
 from daemon.sources.directory.verify import Verifier
 from pipeline.finding import EXCERPT_BYTES, Reject
 from pipeline.keys import content_digest
 from pipeline.report.limits import Limits, line_too_long
-from pipeline.report.records import BadLine, BlankLine, StreamRecord
+from pipeline.report.records import BadLine, BlankLine, MetaLine, StreamRecord
 from pipeline.report.stream import parse_line
 
 COPY_MARK = "copy"  # stands for the digest of a stream whose lines were read under another name
@@ -30,9 +31,16 @@ class StreamReader:
     """
 
     def __init__(
-        self, admission: Admission, limits: Limits, patience: Patience, verifier: Verifier, chunk_bytes: int
+        self,
+        admission: Admission,
+        limits: Limits,
+        patience: Patience,
+        verifier: Verifier,
+        chunk_bytes: int,
+        turns: Turns,
     ) -> None:
         """`chunk_bytes` go into one transaction."""
+        self._turns = turns
         self._admission = admission
         self._limits = limits
         self._patience = patience
@@ -74,9 +82,12 @@ class StreamReader:
             if not (yield from self._still_there(file, proof, content)):
                 result.again = True  # rewritten between two reads: what was read belongs nowhere
                 return
+            records = self._parse(piece.lines)
+            if not self._may_pass(file, records):
+                return
             result.bytes_read += piece.end - state.offset
             taken = state.consumed(proof, file.verified)
-            state = self._admission.records(file, taken, self._parse(piece.lines), result)
+            state = self._admission.records(file, taken, records, result)
             file.searched = piece.end
             file.open_scan = True
             yield
@@ -98,6 +109,8 @@ class StreamReader:
         if not self._patience.is_over(due):
             result.expect(due)
             return
+        if not self._may_pass(file, []):
+            return
         if file.descriptor is not None and not file.compressed and file.drained and file.state.offset:
             # It was read while it was written, perhaps twice within one tick of the clock: make sure, and remember
             # how it looks, so that it need not be read again after a restart.
@@ -118,6 +131,21 @@ class StreamReader:
         proof = yield from prove(content, end)
         state = self._admission.register(file, content, "stream")
         self._admission.records(file, state.consumed(proof, None, COPY_MARK), [], result)
+
+    def _may_pass(self, file: Tracked, records: Sequence[tuple[int, StreamRecord]]) -> bool:
+        """Say whether lines need not wait for a document in hand: it is certain that all of them are of other hosts."""
+        hosts: list[str | None] = []
+        if not records or not isinstance(records[0][1], MetaLine):
+            hosts.append(file.host)
+        for _, record in records:
+            if isinstance(record, MetaLine):
+                name = record.fields.get("hostname")
+                hosts.append(name if isinstance(name, str) else None)
+        bound = self._admission.host(file.path)
+        if not self._turns.may_pass(hosts if bound is None else [bound]):
+            return False
+        file.host = hosts[-1]
+        return True
 
     def _still_there(self, file: Tracked, proof: Proof, content: Content) -> Generator[None, None, bool]:
         """Say whether the content begins with what a proof vouches for, part of which has just been read."""
@@ -147,6 +175,8 @@ class StreamReader:
         record = None if line.too_long else parse_line(line.data.removesuffix(b"\r"), line.offset, self._limits)
         if record is not None and not isinstance(record, BadLine):
             # A proper beginning of an object is never an object: only the line end is missing.
+            if not self._may_pass(file, [(line.offset, record)]):
+                return self._patience.now()
             yield from _follow(prover, Piece([], line.offset, line.offset + len(line.data), line.data), content)
             proof = prover.proof()
             if not (yield from self._still_there(file, proof, content)):

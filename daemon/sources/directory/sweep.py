@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
 from daemon.log import get_logger
+from daemon.parser import DocumentParser
 from daemon.ports.files import Files
 from daemon.ports.inputs import Inputs
 from daemon.sources.directory.content import Content
@@ -22,6 +23,7 @@ from daemon.sources.directory.state import file_state
 from daemon.sources.directory.tracked import SweepResult, Tracked, signature_of
 from daemon.sources.directory.tree import Entry, Listing, Tree
 from daemon.sources.directory.verify import Verifier
+from daemon.sources.documents import Documents
 from pipeline.report.decompress import MAGIC_BYTES, is_compressed
 from pipeline.report.limits import Limits
 from pipeline.shortage import is_shortage
@@ -54,10 +56,12 @@ class Sweeper:
         wall_ns: Callable[[], int] = time.time_ns,
         excluded: Sequence[str] = (),
         blocked: Callable[[], bool] = lambda: False,
+        parser: DocumentParser | None = None,
     ) -> None:
         """Args:
         excluded: our own output and state, never read.
         blocked: says that the ledger takes nothing more just now; files are then found and held open, not read.
+        parser: reads large documents; None has them read here.
         """
         self._inputs = inputs
         self._files = files
@@ -66,7 +70,8 @@ class Sweeper:
         self._blocked = blocked
         self.tree = Tree(settings.roots, settings.names, excluded)
         self._verifier = Verifier(wall_ns)
-        self._reader = Reader(inputs, files, limits, settings, clock, self._verifier)
+        self.documents = Documents(inputs, limits, parser)
+        self._reader = Reader(inputs, files, limits, settings, clock, self._verifier, self.documents)
         self._pool = DescriptorPool(settings.max_open_files)
         self._tracked: dict[tuple[int, int], Tracked] = {}
         self._lineage = Lineage(inputs, files, limits, settings, self._verifier, clock)
@@ -84,9 +89,27 @@ class Sweeper:
             LedgerError: when the ledger takes nothing; nothing is lost, and the next sweep goes on.
         """
         result = SweepResult()
-        for _ in self.steps(paths, result):
-            pass
+        self._reader.turns.held = True
+        while self._reader.turns.held:
+            for _ in self.steps(paths, result):
+                pass
+            while self.go_on(result):
+                self.documents.rest_here()
         return result
+
+    @property
+    def taking(self) -> bool:
+        """Whether a large document is being taken in: `go_on` with it between two sweeps."""
+        return self._reader.turns.in_hand is not None
+
+    @property
+    def holding(self) -> bool:
+        """Whether something waits for that document."""
+        return self._reader.turns.held
+
+    def go_on(self, result: SweepResult) -> bool:
+        """Make the next step of the large document that is being taken in; returns whether there was one."""
+        return not self._blocked() and self._reader.go_on(result)
 
     def steps(self, paths: Iterable[str] | None, result: SweepResult) -> Iterator[None]:
         """Do what `sweep` does; yields after each transaction, so that others get their turn."""
@@ -113,7 +136,7 @@ class Sweeper:
         """
         result = SweepResult()
         for _ in self.final_steps(result):
-            pass
+            self.documents.rest_here()
         return result
 
     def final_steps(self, result: SweepResult) -> Iterator[None]:
@@ -126,22 +149,29 @@ class Sweeper:
 
     def close(self) -> SweepResult:
         """Read to the end what is gone and would be lost, and close all files."""
-        self._gone_only = self._reader.final = True
         result = SweepResult()
+        for _ in self.closing_steps(result):
+            self.documents.rest_here()
+        return result
+
+    def closing_steps(self, result: SweepResult) -> Iterator[None]:
+        """Do what `close` does; yields after each transaction."""
+        self._reader.give_up()
+        self._gone_only = self._reader.final = True
         try:
             if not self._blocked():
-                for _ in self.steps(None, result):
-                    pass
+                yield from self.steps(None, result)
         finally:
             self._gone_only = self._reader.final = False
             self._pool.close_all()
-        return result
 
     def close_files(self) -> None:
         """Close all files and read nothing more."""
+        self._reader.give_up()
         self._pool.close_all()
 
     def _steps(self, paths: Iterable[str] | None, result: SweepResult) -> Iterator[None]:
+        self._reader.turns.held = False
         known = self._tracked.keys() | self._lineage.keys()
         listing = self.tree.full(known) if paths is None else self.tree.partial(paths, known)
         missing = self._integrate(listing)
@@ -185,6 +215,7 @@ class Sweeper:
                 continue
             for _ in self._advance(file, result):
                 yield
+                self._reader.go_on(result)
                 if self._blocked():
                     self._note_blocked(result)
                     return
@@ -251,7 +282,7 @@ class Sweeper:
         replaced = False
         now = self._clock()
         for file in self._in_order(self._tracked.values()):
-            if file.gone_at is None and self._gone_only:
+            if (file.gone_at is None and self._gone_only) or file.taken:
                 continue
             if file.gone_at is not None:
                 if file.descriptor is None:
@@ -299,6 +330,8 @@ class Sweeper:
 
     def _advance(self, file: Tracked, result: SweepResult) -> Iterator[None]:
         now = self._clock()
+        if file.taken:
+            return
         if file.gone_at is not None:
             yield from self._finish_gone(file, result)
             return

@@ -32,6 +32,8 @@ class Tracked:
         wanted: its name is that of a report; else it is here because it may be one under another name.
         copied: (when, up to where) all its lines are known to have been read under another name.
         after: inputs of older files that were moved out of its way.
+        taken: it is being taken in just now, in steps.
+        host: that the last `meta` line of this stream named, as far as it was read by this process.
         was_stream: it held one before its content was replaced; what it holds now may begin in the middle of a line.
     """
 
@@ -56,6 +58,8 @@ class Tracked:
     unreadable: bool = False
     compressed: bool = False
     was_stream: bool = False
+    taken: bool = False
+    host: str | None = None
     verified: Signature | None = None
     wanted: bool = True
     copied: tuple[Signature, int] | None = None
@@ -119,6 +123,7 @@ class Tracked:
         self.retry_at = None
         self.searched = 0
         self.open_scan = False
+        self.host = None
 
 
 @dataclass(slots=True)
@@ -137,6 +142,8 @@ class SweepResult:
         awaited: single files that are to be read and are not there, nor any rotated form of them.
         replaced_roots: roots that are another directory than at the last full sweep (or are back).
         unreadable: paths that may not be read.
+        unparsed: (path, why) of large documents that cannot be read just now.
+        held: something waits for the large document that is being taken in.
     """
 
     full: bool = False
@@ -153,6 +160,8 @@ class SweepResult:
     awaited: tuple[str, ...] = ()
     replaced_roots: tuple[str, ...] = ()
     unreadable: tuple[str, ...] = ()
+    unparsed: tuple[tuple[str, str], ...] = ()
+    held: bool = False
 
     def add(self, admitted: Admitted) -> None:
         self.admitted += admitted

@@ -104,6 +104,7 @@ DAMAGE = {
         f"INSERT INTO staged VALUES ({OPEN}, 0, 'f', 'c', 'open', 'x', 't', 1, 1, '')",
         "staged baseline: of scan row 1",
     ),
+    "a scan in pieces is closed": (f"INSERT INTO staging VALUES ({CLOSED})", "put together in pieces, but closed"),
     "a scan to be put in order is not done": (f"INSERT INTO settling VALUES ({CLOSED}, 0)", "but not done"),
     "a scan number is missing": (f"UPDATE scans SET scan_no = 9 WHERE scan = {DONE}", "scan numbers: 3 of 9"),
     "a done scan lost its profile": (f"UPDATE scans SET profile = NULL WHERE scan = {DONE}", "has no profile"),

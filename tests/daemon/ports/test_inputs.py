@@ -10,6 +10,7 @@ from daemon.ledger import Ledger
 from daemon.ports.files import KIND, FileIdentity, Files, KnownFile
 from daemon.ports.inputs import Admitted, Input, Inputs
 from pipeline.errors import LedgerError
+from pipeline.report.encode import encode_finding
 from tests.daemon.ledger.reports import finding, open_ledger, records, reject, report, scan
 from tests.daemon.memory_inputs import MemoryFiles, MemoryInputs
 
@@ -68,6 +69,37 @@ def test_a_position_comes_back_as_it_was_handed_over(side: Side) -> None:
     assert side.inputs.known("a") == [whole]
 
 
+def test_a_document_in_pieces_counts_when_it_is_finished(side: Side) -> None:
+    source = side.inputs.add("a", "x")
+    whole = report("1", "2", "3")
+    staging = side.inputs.stage(source, "web01", "2020-01-01T00:00:00Z")
+    assert staging.begin(whole.header, whole.digest)
+    for one in whole.findings:
+        staging.add([encode_finding(one)])
+    staging.reject([reject(path="a")])
+    staging.end(False)
+    staging.reject([reject(path="b")])
+    assert side.inputs.known("a") == [source]
+    read = replace(source, position="2")
+    assert staging.finish(read, "digest") == Admitted(scans=1, findings=3, quarantined=2)
+    assert side.inputs.known("a") == [read]
+    staging.drop()
+    assert side.inputs.known("a") == [read]
+
+
+def test_a_document_that_is_dropped_was_never_there(side: Side) -> None:
+    source = side.inputs.add("a", "x")
+    whole = report("1")
+    for _ in range(2):
+        staging = side.inputs.stage(source)
+        staging.begin(whole.header, whole.digest)
+        staging.add([encode_finding(whole.findings[0])])
+        staging.drop()
+        staging.drop()
+    assert side.inputs.known("a") == [source]
+    assert side.inputs.admit_document(replace(source, position="1"), "d", [whole], []).scans == 1
+
+
 def test_a_scan_is_open_until_it_is_closed(side: Side) -> None:
     source = side.inputs.add("a", "x")
     content = lines(*scan("1", "2", emitted=9))
@@ -93,6 +125,7 @@ def test_what_is_not_known_is_not_taken(side: Side) -> None:
     for refused in (
         lambda: side.inputs.admit_records(NOWHERE, []),
         lambda: side.inputs.admit_document(NOWHERE, "digest", [report("1")], []),
+        lambda: side.inputs.stage(NOWHERE).finish(NOWHERE, "digest"),
         lambda: side.files.move(NOWHERE.input_id, "/x", FileIdentity(1, 1)),
     ):
         with pytest.raises(LedgerError):
