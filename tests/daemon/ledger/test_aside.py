@@ -248,7 +248,8 @@ def test_what_is_kept_of_a_scan_from_before_is_counted_when_the_ledger_is_migrat
         counted = ledger.database.connection.execute("SELECT bytes FROM scans").fetchone()
         for column in ("bytes", "attempt", "aside"):
             execute(ledger, f"ALTER TABLE scans DROP COLUMN {column}")
-        execute(ledger, "DROP TABLE staging")
+        for table in ("staging", "parts", "part_sets"):
+            execute(ledger, f"DROP TABLE {table}")
         execute(ledger, "PRAGMA user_version = 3")
     with open_ledger(tmp_path, clock=lambda: START) as ledger:
         assert ledger.database.connection.execute("SELECT bytes FROM scans").fetchone() == counted
