@@ -81,6 +81,7 @@ class Sweeper:
         self._opener = Opener(self._pool, self.tree, self._lineage, self._reader, blocked)
         self._predecessors = Predecessors(self._lineage, self._opener)
         self._gone_only = False
+        self._has_listed = False  # everything, since the start
 
     def sweep(self, paths: Iterable[str] | None = None) -> SweepResult:
         """Look at everything, or at some directories, and read what can be read.
@@ -173,7 +174,9 @@ class Sweeper:
     def _steps(self, paths: Iterable[str] | None, result: SweepResult) -> Iterator[None]:
         self._reader.turns.held = False
         known = self._tracked.keys() | self._lineage.keys()
-        listing = self.tree.full(known) if paths is None else self.tree.partial(paths, known)
+        # The first is a full one: what a new file goes on for may be anything that the ledger knows and that is gone.
+        everything = paths is None or not self._has_listed
+        listing = self.tree.full(known) if everything else self.tree.partial(paths or (), known)
         missing = self._integrate(listing)
         blocked = self._blocked()
         changed = yield from self._look(result)
@@ -196,6 +199,7 @@ class Sweeper:
             return
         if listing.full:
             self._lineage.refresh(listing, self._tracked)
+            self._has_listed = True
             self._reread()
         self._refusals.report(listing, result)
         for continued in self._lineage.adopt(self._tracked.values(), self._pool):

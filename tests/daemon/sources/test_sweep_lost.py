@@ -90,3 +90,17 @@ def test_a_return_after_copytruncate_is_news_although_the_copy_was_skipped(watch
     watched.settle()
     assert [ids for _, ids in watched.closed()] == [["bad"], ["good"], ["bad"]]
     assert watched.ledger.fsck() == []
+
+
+def test_the_first_look_is_at_everything_whatever_it_is_asked_for(watched: Watched) -> None:
+    """Else a copy would be read from its start before it is known that the file which it goes on for is gone."""
+    live, rotated = watched.root / "a.ndjson", watched.root / "old" / "a.ndjson.1.gz"
+    rotated.parent.mkdir()
+    live.write_bytes(stream("1", "2", "3").removesuffix(lines("3")))
+    watched.sweep()
+    watched.crash()
+    live.unlink()
+    rotated.write_bytes(gzip.compress(stream("1", "2", "3")))
+    watched.sweeper.sweep([str(rotated.parent)])
+    watched.settle()
+    assert [ids for _, ids in watched.closed()] == [["1", "2", "3"]]
