@@ -28,7 +28,7 @@ from daemon.sinks.delivery import Delivery
 from daemon.sinks.ndjson_file import NdjsonFile
 from daemon.waiting import wait_for_any, wake
 from daemon.worker import Worker
-from pipeline.errors import ConfigError, SinkError
+from pipeline.errors import ConfigError, LedgerError, SinkError
 from pipeline.graph.resources import Resources
 
 logger = get_logger(__name__)
@@ -138,7 +138,9 @@ class Lane:
                 return
             except LaneLost as error:
                 logger.warning("partition.lost", partition=self.name, reason=str(error))
-            except SinkError as error:
+            except (SinkError, LedgerError) as error:
+                if isinstance(error, LedgerError) and not error.transient:
+                    raise
                 if dry and faults >= _DRY_FAULTS:
                     raise
                 delay = _DELAYS_S[min(faults, len(_DELAYS_S) - 1)]
