@@ -280,9 +280,8 @@ class Lane:
         in_hand = InHand(self._dir / _IN_HAND)
         if in_hand.ended is not None and in_hand.ended.reason is not None:
             ledger.work.count_attempt(in_hand.ended.scan_no, in_hand.ended.reason)
-        worker = Worker(
-            ledger.work, self._resources, checkpoints, settings.analysis.batch_size, clock=self._clock, in_hand=in_hand
-        )
+        resources = self._resources.with_store(ledger.analyses)
+        worker = Worker(ledger.work, resources, checkpoints, settings.analysis.batch_size, self._clock, in_hand)
         deliveries: list[Delivering] = [delivery, *(Delivery(ledger.outbox, sink, self._clock) for sink in sinks)]
         shard = Shard(ledger, worker, deliveries, name=self.name, clock=self._clock)
         source = TopicPartition(
