@@ -255,7 +255,8 @@ class Lane:
         ledger.outbox.register(self._sink)
         store = LaneStore(ledger, kafka.input_topic, self.partition)
         mark = acquired.mark
-        if mark is not None and kind == "adopted":
+        if mark is not None and kind in ("own", "adopted"):
+            # Also where the position is the same: a transaction may have had dead letters alone.
             store.delivered(self._sink, mark.through, mark.letters, mark.metadata())
         if mark is None:
             mark = Mark(acquired.first, ledger.identity(), partitions=acquired.partitions)
