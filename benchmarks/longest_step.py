@@ -106,7 +106,7 @@ def measure(place: Path, size: int) -> None:
     flags = {"state_dir": str(place / "state"), "watch": {"roots": [str(inbox)]}, "model": {"enabled": False}}
     settings = load_settings({}, {**flags, "limits": {"max_bytes": 1 << 30}})
     with Ledger.open(settings.state_dir, clock=time.time) as ledger:
-        resources = open_resources(settings, ledger.analyses)
+        resources = open_resources(settings)
         startup.loaded()
         checkpoints = Checkpoints(settings.state_dir / "checkpoints.db")
         shard = open_shard(settings, ledger, resources, checkpoints)

@@ -59,7 +59,8 @@ def open_shard(
     for released in ledger.outbox.keep_only(names):
         logger.warning("sink.replaced", sink=released, by=", ".join(names))
     deliveries = [Delivery(ledger.outbox, sink, clock) for sink in sinks]
-    worker = Worker(ledger.work, resources, checkpoints, settings.analysis.batch_size, in_hand=in_hand)
+    own = resources.with_store(ledger.analyses)
+    worker = Worker(ledger.work, own, checkpoints, settings.analysis.batch_size, in_hand=in_hand)
     shard = Shard(ledger, worker, deliveries, name=name, clock=clock)
     for kind in SOURCES.values():
         shard.read_from(*kind(settings, ledger, shard.blocked, clock))

@@ -127,7 +127,7 @@ class Service:
     def _status(self) -> str:
         findings = sum(shard.ledger.waiting().findings for shard in self._crew.shards())
         records = sum(max(shard.ledger.outbox.backlog().values(), default=0) for shard in self._crew.shards())
-        parts = [f"{findings:,} findings to analyse", f"{records:,} records to deliver"]
+        parts = [*self._crew.summary(), f"{findings:,} findings to analyse", f"{records:,} records to deliver"]
         aside = sum(shard.ledger.aside.count() for shard in self._crew.shards())
         if aside:
             parts.append(f"{aside:,} scans set aside (`sysscan-agent ledger aside list`)")
@@ -169,6 +169,7 @@ class Service:
         well = self._crew.ready and not self._crew.problems() and all(source.healthy for source in self._sources())
         metrics.healthy.set(1.0 if well else 0.0)
         metrics.overflows.set(sum(source.overflows for source in self._sources()))
+        self._crew.measure(metrics)
         path = self._settings.path
         if path is not None:
             try:

@@ -49,7 +49,7 @@ def run_daemon(given: Mapping[str, Any], config: Path | None, *, once: bool) -> 
     notifier.status("starting")
     patience = Patience(notifier, forever=not once and not is_pipe(settings))
     with patience.until_possible(lambda: _open_ledger(settings)) as ledger:
-        resources = open_resources(settings, ledger.analyses, logger.warning)
+        resources = open_resources(settings, tell=logger.warning)
         startup.loaded()
         for key, reason in Bindings(settings.watch.bind).without_effect(settings.watch.roots):
             logger.warning("bind.without_effect", directory=key, reason=reason)

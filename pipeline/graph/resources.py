@@ -1,5 +1,7 @@
 """What all scans share, made once at the start."""
 
+from copy import copy
+
 from pipeline.analysis.question import ANALYSIS_VERSION, AnalysisStore, Analyst, Texts
 from pipeline.analysis.rules import RulesAnalyst
 from pipeline.classes.compiled import CompiledClasses
@@ -52,6 +54,12 @@ class Resources:
             intel=intel.digest if intel.num_indicators else None,
             runtime=digest("runtime", analyst.digest, texts) if analyst is not None else ANALYSIS_VERSION,
         )
+
+    def with_store(self, store: AnalysisStore) -> "Resources":
+        """Give the same over another cache: shards share a model, and each keeps the answers where its scans are."""
+        own = copy(self)
+        own.store = store
+        return own
 
     @property
     def digest(self) -> str:

@@ -124,7 +124,7 @@ class House:
             self._manager.setblocking(False)
             self._manager.bind(str(address))
             checkpoints = Checkpoints(self.state / "checkpoints.db")
-            on = resources(analyst=self.analyst, store=self.ledger.analyses)
+            on = resources(analyst=self.analyst)
             self.shard = open_shard(self.settings, self.ledger, on, checkpoints, clock=self.clock)
             self.worker = self.shard.worker
             notifier = Notifier({"NOTIFY_SOCKET": str(address)})

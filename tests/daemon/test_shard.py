@@ -299,16 +299,18 @@ def test_a_dry_run_takes_all_in_although_its_sink_fails(tmp_path: Path, monkeypa
 
 
 class Counted:
-    """Two places, what each writes alone, and in how many steps."""
+    """Two places, what each writes alone, in how many steps, and which answers it keeps."""
 
     def __init__(self, base: Path) -> None:
         self.places = [Place(base / "a", *REPORTS), Place(base / "b", "db02-default.json", "web01-ioc.json")]
         self.outputs: list[bytes] = []
         self.steps: list[int] = []
+        self.kept: list[list[str]] = []
         for place in self.places:
             with place.shard(resources(analyst=PlainAnalyst())) as shard:
                 steps = count_steps(shard)
                 asyncio.run(shard.run(asyncio.Event(), dry=True))
+                self.kept.append(_kept_answers(shard.ledger))
             self.steps.append(len(steps))
             self.outputs.append(place.take_output())
 
@@ -342,6 +344,8 @@ def test_two_shards_with_one_model_work_side_by_side_as_each_does_alone(
         for shard in (one, two):
             count_steps(shard, order)
         asyncio.run(_until_dry(one, two) if end == "dry" else _until_stopped({one: 3, two: 2}))
+        kept = [_kept_answers(shard.ledger) for shard in (one, two)]
+    assert kept == alone.kept and all(kept)  # each where its scans are
     assert [place.output.read_bytes() for place in alone.places] == alone.outputs
     steps = [order.count(name) for name in ("first", "second")]
     # Told to stop, a worker leaves out the steps that only give the memory of its last scan back.
@@ -350,6 +354,10 @@ def test_two_shards_with_one_model_work_side_by_side_as_each_does_alone(
     )
     turns = sum(now != before for before, now in itertools.pairwise(order))
     assert turns > min(alone.steps) / 2  # side by side, not one after the other
+
+
+def _kept_answers(ledger: Ledger) -> list[str]:
+    return [key for (key,) in ledger.database.connection.execute("SELECT key FROM analyses ORDER BY key")]
 
 
 async def _until_dry(*shards: Shard) -> None:

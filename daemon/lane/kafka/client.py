@@ -50,7 +50,7 @@ class KafkaClient:
         self._consumer: AIOKafkaConsumer | None = None
         self._reader = Reader(settings)
         self._polling: asyncio.Task[None] | None = None
-        self._expelled: deque[float] = deque(maxlen=_EXPELLED)
+        self._expelled: dict[str, deque[float]] = {}  # when, by what it says
         # Read by the other thread; each is replaced as a whole.
         self._changed: Callable[[], None] = _nobody
         self._assigned: frozenset[int] | None = None
@@ -308,8 +308,9 @@ class KafkaClient:
 
     def _count_expulsion(self, reason: str) -> None:
         now = time.monotonic()
-        self._expelled.append(now)
-        if len(self._expelled) == _EXPELLED and now - self._expelled[0] < _WITHIN_S:
+        times = self._expelled.setdefault(reason, deque(maxlen=_EXPELLED))
+        times.append(now)
+        if len(times) == _EXPELLED and now - times[0] < _WITHIN_S:
             self._failure = ConfigError(reason)
             self._changed()
 
