@@ -129,7 +129,25 @@ def kafka_client() -> ModuleType:
     Raises:
         ConfigError: when it is not.
     """
-    return _imported("daemon.sinks.kafka.client", "kafka.brokers")
+    return kafka_part("client")
+
+
+def kafka_part(name: str) -> ModuleType:
+    """Import a file beside that one.
+
+    Raises:
+        ConfigError: when aiokafka is not installed.
+    """
+    return _imported(f"daemon.sinks.kafka.{name}", "kafka.brokers")
+
+
+def kafka_adoption() -> ModuleType:
+    """Import what moves hosts between partitions.
+
+    Raises:
+        ConfigError: when aiokafka is not installed.
+    """
+    return _imported("daemon.lane.kafka.adopt", "kafka.brokers")
 
 
 def _imported(module: str, setting: str) -> ModuleType:

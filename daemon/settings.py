@@ -150,7 +150,12 @@ def load_settings(
         given = f"it is {first['input']!r}, " if isinstance(first["input"], str | int | float) else ""
         if first["type"] == "model_type":
             first["msg"] = "must be a table of settings"
-        reason = first["msg"].replace("Input should be", "must be").replace("a valid tuple", "a list")
+        reason = (
+            first["msg"]
+            .removeprefix("Value error, ")
+            .replace("Input should be", "must be")
+            .replace("a valid tuple", "a list")
+        )
         raise ConfigError(f"setting {name}: {reason} ({given}from {whence})") from error
     for directory in settings.knowledge_dirs:
         if not _is_there(directory, stat.S_ISDIR):  # a misspelt one would be the same as none at all

@@ -6,21 +6,15 @@ import os
 import platform
 import shutil
 import sqlite3
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
-
-import orjson
-from rich.table import Table
-from rich.text import Text
+from typing import Any
 
 import pipeline.graph.library  # noqa: F401 - imports LangGraph as the daemon does
+from daemon.cli.checks import Check, show_checks
 from daemon.cli.exits import Exit
-from daemon.cli.terminal import terminal
 from daemon.compose import kafka_client
 from daemon.inference import ModelProcess
 from daemon.ledger import Ledger
@@ -35,19 +29,7 @@ from pipeline.engine.cpu import instruction_sets
 from pipeline.engine.errors import EngineError
 from pipeline.errors import AgentError, ConfigError, LedgerError, SinkError
 
-Verdict = Literal["ok", "warning", "problem"]
-_STYLES: Mapping[Verdict, str] = {"ok": "green", "warning": "yellow", "problem": "bold red"}
 _LOW_DISK_BYTES = 1 << 30  # three months of a host's hourly changes, or four days of all lines
-
-
-@dataclass(slots=True, frozen=True)
-class Check:
-    """What was looked at, how it is, and what to do when it is not well."""
-
-    name: str
-    verdict: Verdict
-    detail: str
-    advice: str = ""
 
 
 def examine(given: Mapping[str, Any], config: Path | None, *, as_json: bool) -> Exit:
@@ -73,16 +55,7 @@ def examine(given: Mapping[str, Any], config: Path | None, *, as_json: bool) -> 
         checks += [check(settings) for check in (_model, *keeps_state, *_roots(settings))]
         checks += _disks(settings) if keeps_state else []
         checks += _bindings(settings)
-    if as_json or not sys.stdout.isatty():
-        for one in checks:
-            line = {"check": one.name, "verdict": one.verdict, "detail": one.detail, "advice": one.advice}
-            sys.stdout.buffer.write(orjson.dumps(line) + b"\n")
-    else:
-        table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-        for one in checks:
-            table.add_row(Text(one.verdict, _STYLES[one.verdict]), one.name, f"{one.detail}\n{one.advice}".strip())
-        terminal().print(table)
-    return Exit.USAGE if any(one.verdict == "problem" for one in checks) else Exit.DONE
+    return show_checks(checks, as_json=as_json)
 
 
 def _machine() -> Check:

@@ -49,6 +49,15 @@ IntelFiles = Annotated[
         "--intel", metavar="PATH", help="STIX 2.1 bundle or indicator list; may be repeated.", show_default=False
     ),
 ]
+Brokers = Annotated[
+    str | None,
+    typer.Option(
+        "--brokers",
+        metavar="HOST:PORT,...",
+        help="Some of the Kafka brokers. Default: kafka.brokers of the settings.",
+        show_default=False,
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON even on a terminal.")]
 
 
@@ -69,3 +78,9 @@ def flags(
         "intel_files": intel or None,
         **sections,
     }
+
+
+def kafka_flags(brokers: str | None, **others: str | None) -> dict[str, Any]:
+    """Arrange options about Kafka as settings; what was not given stays out."""
+    given: dict[str, Any] = {name: value for name, value in others.items() if value is not None}
+    return given if brokers is None else {**given, "brokers": [one for one in brokers.split(",") if one]}

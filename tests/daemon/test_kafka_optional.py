@@ -39,3 +39,17 @@ def test_records_must_go_somewhere(tmp_path: Path) -> None:
     done = run(tmp_path, SYSSCAN_OUTPUT__ENABLED="false")
     assert done.returncode == 2
     assert b"set output.enabled or kafka.brokers" in done.stderr
+
+
+def test_commands_that_need_it_say_so_in_a_line(tmp_path: Path) -> None:
+    for arguments in (["publish", "--brokers", "127.0.0.1:1", str(REPORT)], *(
+        ["kafka", command, "--brokers", "127.0.0.1:1"] for command in ("topics", "status", "doctor", "adopt-partitions")
+    )):  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-c", _WITHOUT + _AGENT, *arguments],
+            capture_output=True, cwd=ROOT, env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}, timeout=120,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == 2, arguments
+        assert b"aiokafka is not installed: install sysscan-agent[kafka]" in done.stderr
+        assert done.stderr.count(b"\n") == 1

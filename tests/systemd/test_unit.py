@@ -40,13 +40,13 @@ def exposure(unit: Path) -> float:
     return float(found[1])
 
 
-def installed(root: Path, *, program: bool = True, drop_in: Path | None = None) -> Path:
+def installed(root: Path, *, program: bool = True, drop_in: Path | None = None, unit: Path = UNIT) -> Path:
     """Lay the unit out below a root of its own, with the units that it refers to."""
     units = root / "etc" / "systemd" / "system"
     units.mkdir(parents=True)
-    shutil.copy(UNIT, units)
+    shutil.copy(unit, units)
     if drop_in is not None:
-        directory = units / f"{UNIT.name}.d"
+        directory = units / f"{unit.name}.d"
         directory.mkdir()
         shutil.copy(drop_in, directory)
     (root / "usr" / "lib" / "systemd").mkdir(parents=True)
@@ -58,12 +58,12 @@ def installed(root: Path, *, program: bool = True, drop_in: Path | None = None) 
         binary.parent.mkdir(parents=True)
         binary.write_text("#!/bin/sh\n", encoding="ascii")
         binary.chmod(0o755)
-    return units / UNIT.name
+    return units / unit.name
 
 
-def verify(root: Path) -> subprocess.CompletedProcess[str]:
+def verify(root: Path, name: str = UNIT.name) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["systemd-analyze", "verify", f"--root={root}", UNIT.name], capture_output=True, text=True, check=False
+        ["systemd-analyze", "verify", f"--root={root}", name], capture_output=True, text=True, check=False
     )
 
 

@@ -19,7 +19,7 @@ from daemon.lane.mailbox import Mailbox, digest_of
 from daemon.lane.mark import Mark
 from daemon.lane.port import Acquired, Fenced, Outgoing
 from daemon.log import get_logger
-from daemon.sinks.kafka.client import told
+from daemon.sinks.kafka.access import stop, told
 from daemon.sinks.kafka.settings import KafkaSettings
 from daemon.sources.kafka.messages import Message
 from pipeline.errors import ConfigError, SinkError
@@ -225,8 +225,7 @@ class KafkaClient:
             async with asyncio.timeout(self._settings.timeout_s):
                 await consumer.start()
         except BaseException:
-            with contextlib.suppress(Exception):
-                await consumer.stop()
+            await stop(consumer)
             raise
         self._consumer = consumer
         topic = self._settings.input_topic
@@ -281,9 +280,7 @@ class KafkaClient:
     async def _drop_consumer(self) -> None:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            with contextlib.suppress(Exception):
-                async with asyncio.timeout(_SETTLE_S):
-                    await consumer.stop()
+            await stop(consumer, _SETTLE_S)
 
     # Belonging to a group
 

@@ -7,7 +7,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 
-from daemon.sinks.kafka.client import access
+from daemon.sinks.kafka.access import access
 from daemon.sinks.kafka.settings import KafkaSettings
 
 

@@ -10,7 +10,7 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from daemon.lane.mark import MAX_BYTES, Mark, read_mark
 from daemon.lane.port import Outgoing
-from daemon.sinks.kafka.client import access, leave, told
+from daemon.sinks.kafka.access import access, leave, told
 from daemon.sinks.kafka.settings import KafkaSettings
 from pipeline.errors import ConfigError, SinkError
 

@@ -1,6 +1,6 @@
 """What a fault of the brokers is called, and what a person does about it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from daemon.sinks.kafka.settings import KafkaSettings
 
@@ -11,7 +11,8 @@ _ADVICE: Mapping[str, str] = {
     "GroupAuthorizationFailedError": "not allowed: give {user} READ on groups that begin with {prefix}",
     "TransactionalIdAuthorizationFailed": "not allowed: give {user} WRITE and DESCRIBE on transactional ids that begin "
     "with {prefix}",
-    "ClusterAuthorizationFailedError": "not allowed: give {user} IDEMPOTENT_WRITE on the cluster",
+    "ClusterAuthorizationFailedError": "not allowed: give {user} WRITE and DESCRIBE on {topics} (and, before "
+    "Kafka 2.8, IDEMPOTENT_WRITE on the cluster)",
     "AuthenticationFailedError": "the password is refused: look at kafka.username and kafka.password_file",
     "SaslAuthenticationFailed": "the password is refused: look at kafka.username and kafka.password_file",
     "UnsupportedSaslMechanismError": "the brokers do not know kafka.sasl = {sasl}",
@@ -38,18 +39,31 @@ _LOGGED = (
 )  # fmt: skip
 
 
-def explain(settings: KafkaSettings, what: str, error: BaseException, logged: str) -> str:
+def explain(
+    settings: KafkaSettings,
+    what: str,
+    error: BaseException,
+    logged: str,
+    topics: Sequence[str] = (),
+    *,
+    again: bool = True,
+    prefix: str = "",
+) -> str:
     """Say in one line what happened and what to do.
 
     Args:
         what: that the brokers do, or do not.
         logged: what the library logged last; some reasons stand nowhere else.
+        topics: that it is about, where they are not those of the sink.
+        again: it is tried again by itself.
+        prefix: of groups and transactional ids, where it is not that of the sink.
     """
     brokers = ",".join(settings.brokers)
+    topics = topics or _topics(settings) or (settings.topic,)
     words = {
-        "topics": " and ".join(dict.fromkeys(_topics(settings))),
+        "topics": " and ".join(dict.fromkeys(topics)),
         "user": settings.username or "this agent",
-        "prefix": settings.id_prefix,
+        "prefix": prefix or (settings.group if settings.consumes else settings.id_prefix),
         "sasl": settings.sasl,
     }
     advice = _by_class(error) or _by_log(logged)
@@ -57,7 +71,8 @@ def explain(settings: KafkaSettings, what: str, error: BaseException, logged: st
         advice = f"no answer in {settings.timeout_s:g} s" + (f" ({_short(logged)})" if logged else "")
     if advice is None:
         advice = _short(logged) if logged and type(error).__name__ == "KafkaConnectionError" else _short(_name(error))
-    return f"kafka {settings.topic}: {brokers} {what}: {advice.format_map(words)}; tried again"
+    ending = "; tried again" if again else ""
+    return f"kafka {topics[0]}: {brokers} {what}: {advice.format_map(words)}{ending}"
 
 
 def _topics(settings: KafkaSettings) -> list[str]:

@@ -1,0 +1,150 @@
+"""More partitions: hosts move with all that is known of them, and what would lose something is refused."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from aiokafka.admin import NewPartitions
+from aiokafka.partitioner import murmur2
+
+from tests.crash.process import ROOT
+from tests.kafka import places
+from tests.kafka.broker import Cluster
+from tests.kafka.lanes import Topics, Worker, bare, check, delivered, report, until
+
+HOSTS = [f"host-{number}" for number in range(8)]
+
+
+def place(host: str, count: int) -> int:
+    return int(murmur2(host.encode()) & 0x7FFFFFFF) % count
+
+
+def send(topics: Topics, number: int, count: int, hosts: list[str] = HOSTS) -> None:
+    topics.send(*((host.encode(), report(host, number), place(host, count)) for host in hosts))
+
+
+def raise_to(topics: Topics, count: int) -> None:
+    names = (topics.reports, topics.findings, topics.scans, topics.state, topics.dlq)
+
+    async def ask() -> None:
+        async with topics.cluster.admin() as admin:
+            await admin.create_partitions({name: NewPartitions(count) for name in names})
+
+    asyncio.run(ask())
+
+
+def adopt(worker: Worker, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "daemon.cli", "kafka", "adopt-partitions", "--config", str(worker.config), *arguments],
+        cwd=ROOT, env=bare(), capture_output=True, text=True, timeout=180, check=False,
+    )  # fmt: skip
+
+
+def states(topics: Topics, number: int) -> Mapping[str, Any]:
+    """Give, by host, what each finding of its scan number such is against the baseline."""
+    lines: dict[str, list[dict[str, Any]]] = {}
+    # In the order of writing: by partition, what a host had before it moved could come behind what it had after.
+    for record in sorted(places.records(topics.cluster, topics.findings), key=lambda one: one.timestamp):
+        line = json.loads(record.value)
+        lines.setdefault(line["host"], []).append(line)
+    found = {}
+    for host, all_lines in lines.items():
+        scans = list(dict.fromkeys(line["scan_id"] for line in all_lines))
+        ours = [line["baseline"] for line in all_lines if line["scan_id"] == scans[number]]
+        found[host] = [None if one is None else (one["state"], one["count"]) for one in ours]
+    return found
+
+
+def test_hosts_move_with_all_that_is_known_of_them(cluster: Cluster, tmp_path: Path) -> None:
+    topics = Topics(cluster, partitions=2).create()
+    for number in (0, 1):
+        send(topics, number, 2)
+    worker = Worker(tmp_path, topics, partitions=[0, 1])
+    assert worker.once().returncode == 0
+    raise_to(topics, 5)
+
+    wide = Worker(tmp_path, topics, partitions=[0, 1, 2, 3, 4])  # the same state directory
+    refused = wide.once()
+    assert refused.returncode != 0 and b"adopt-partitions" in refused.stderr
+
+    done = adopt(wide)
+    assert done.returncode == 0, done.stderr
+    moving = sum(place(host, 2) != place(host, 5) for host in HOSTS)
+    assert json.loads(done.stdout) == {"partitions": 5, "hosts": 8, "moved": moving} and 0 < moving < 8
+
+    send(topics, 2, 5)
+    assert wide.once().returncode == 0
+    check(topics, {host: [0, 1, 2] for host in HOSTS})
+    before, after = states(topics, 1), states(topics, 2)
+    for host in HOSTS:
+        assert before[host] and [count + 1 for _, count in before[host]] == [count for _, count in after[host]]
+        assert {state for state, _ in after[host]} == {"recurring"}
+    again = adopt(wide)
+    assert again.returncode == 2 and "there is nothing to adopt" in again.stderr
+
+    raise_to(topics, 7)  # and once more, by then with numbers of scans that were spread before
+    assert adopt(wide).returncode == 0
+    other = Worker(tmp_path, topics, name="b", partitions=list(range(7)))  # without any ledger
+    send(topics, 3, 7)
+    assert other.once().returncode == 0
+    check(topics, {host: [0, 1, 2, 3] for host in HOSTS})
+    last = states(topics, 3)
+    assert all([count + 1 for _, count in after[host]] == [count for _, count in last[host]] for host in HOSTS)
+
+
+def test_what_would_lose_something_is_refused(cluster: Cluster, tmp_path: Path) -> None:
+    topics = Topics(cluster, partitions=2).create()
+    worker = Worker(tmp_path, topics, partitions=[0, 1])
+    nothing = adopt(worker)
+    assert nothing.returncode == 4 and "nothing was ever delivered" in nothing.stderr
+
+    send(topics, 0, 2)
+    assert worker.once().returncode == 0
+    same = adopt(worker)
+    assert same.returncode == 2 and "there is nothing to adopt" in same.stderr
+
+    stays = [host for host in HOSTS if place(host, 2) == place(host, 3)]
+    moves = [host for host in HOSTS if place(host, 2) != place(host, 3)]
+    assert stays and moves
+    send(topics, 1, 2, moves[:1])
+    raise_to(topics, 3)
+    waiting = adopt(worker)
+    assert waiting.returncode == 2 and "1 of them of hosts that move" in waiting.stderr, waiting.stderr
+    assert waiting.stderr.count("\n") == 1
+
+    forced = adopt(worker, "--force")
+    assert forced.returncode == 0, forced.stderr
+    wide = Worker(tmp_path, topics, partitions=[0, 1, 2])
+    assert wide.once().returncode == 0
+    check(topics, {host: [0, 1] if host == moves[0] else [0] for host in HOSTS})
+
+
+def test_a_host_that_another_partitioner_has_put_is_named(cluster: Cluster, tmp_path: Path) -> None:
+    topics = Topics(cluster, partitions=2).create()
+    topics.send((b"stray", report("stray", 0), 1 - place("stray", 2)))
+    worker = Worker(tmp_path, topics, partitions=[0, 1])
+    assert worker.once().returncode == 0
+    raise_to(topics, 3)
+    refused = adopt(worker)
+    assert refused.returncode == 2 and "stray" in refused.stderr and "murmur2" in refused.stderr
+
+
+def test_a_worker_that_is_in_the_group_is_named(cluster: Cluster, tmp_path: Path) -> None:
+    topics = Topics(cluster, partitions=2).create()
+    worker = Worker(tmp_path, topics, name="w", instance_id="busy").start()
+    try:
+        send(topics, 0, 2)
+        until(delivered(topics), "all delivered", worker)
+        refused = adopt(worker)
+        assert refused.returncode == 2 and "1 workers (busy)" in refused.stderr
+        status = subprocess.run(
+            [sys.executable, "-m", "daemon.cli", "kafka", "status", "--config", str(worker.config)],
+            cwd=ROOT, env=bare(), capture_output=True, text=True, timeout=120, check=True,
+        )  # fmt: skip
+        assert {json.loads(line)["worker"] for line in status.stdout.splitlines()} == {"busy"}
+    finally:
+        worker.stop()
