@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from daemon.metrics import Metrics
 from daemon.shard import Shard, raise_first
 
 
@@ -22,6 +23,12 @@ class Crew(Protocol):
 
     def problems(self) -> list[str]:
         """Say what keeps shards from being there, one line each."""
+
+    def summary(self) -> list[str]:
+        """Say what there is to say of all of them together, for the status."""
+
+    def measure(self, metrics: Metrics) -> None:
+        """Set the metrics that are the crew's own."""
 
     async def run(self, stop: asyncio.Event, told: Callable[[], None], *, dry: bool = False) -> None:
         """Run them until told to stop, or, if `dry`, until all that was there is delivered.
@@ -49,6 +56,13 @@ class Fixed:
     def problems(self) -> list[str]:
         """Say that there are none but their own."""
         return []
+
+    def summary(self) -> list[str]:
+        """Say nothing."""
+        return []
+
+    def measure(self, metrics: Metrics) -> None:
+        """Set none."""
 
     async def run(self, stop: asyncio.Event, told: Callable[[], None], *, dry: bool = False) -> None:
         """Run them side by side; one that fails ends all."""

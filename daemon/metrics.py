@@ -51,6 +51,14 @@ class Metrics:
         self.aside = self._new("scans_set_aside", "gauge", "Scans that wait until a person has them tried again.")
         self.behind = self._new("behind_seconds", "gauge", "Age of the oldest work that waits, in seconds.")
         self.healthy = self._new("healthy", "gauge", "1 while every directory is watched.")
+        self.lag = self._new("kafka_lag_records", "gauge", "Records that are not read, or not delivered, by partition.")
+        self.acquisitions = self._new("kafka_acquisitions_total", "counter", "Times a partition was acquired, by kind.")
+        self.fenced = self._new("kafka_fenced_total", "counter", "Transactions that another worker's claim ended.")
+        self.transactions = self._new("kafka_transactions_total", "counter", "Transactions committed.")
+        self.transaction_s = self._new("kafka_transaction_seconds_total", "counter", "Time that transactions took.")
+        self.letters = self._new("kafka_dead_letters_total", "counter", "Records sent on because they are of no use.")
+        self.gaps = self._new("kafka_gaps_total", "counter", "Times that records were gone before they were read.")
+        self.paused_s = self._new("kafka_paused_seconds_total", "counter", "Time in which nothing was read on purpose.")
         self.overflows = self._new("watch_overflows_total", "counter", "Times that the kernel dropped watch events.")
         self.log_dropped = self._new(
             "log_lines_dropped_total", "counter", "Lines of the log that nobody could be given."

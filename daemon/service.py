@@ -128,7 +128,7 @@ class Service:
     def _status(self) -> str:
         findings = sum(shard.ledger.waiting().findings for shard in self._crew.shards())
         records = sum(max(shard.ledger.outbox.backlog().values(), default=0) for shard in self._crew.shards())
-        parts = [f"{findings:,} findings to analyse", f"{records:,} records to deliver"]
+        parts = [*self._crew.summary(), f"{findings:,} findings to analyse", f"{records:,} records to deliver"]
         aside = sum(shard.ledger.aside.count() for shard in self._crew.shards())
         if aside:
             parts.append(f"{aside:,} scans set aside (`sysscan-agent ledger aside list`)")
@@ -173,6 +173,7 @@ class Service:
         metrics.healthy.set(1.0 if well else 0.0)
         metrics.overflows.set(sum(source.overflows for source in self._sources()))
         metrics.log_dropped.set(dropped_lines())
+        self._crew.measure(metrics)
         path = self._settings.path
         if path is not None:
             try:

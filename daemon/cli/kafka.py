@@ -51,8 +51,8 @@ def adopt(given: Mapping[str, Any], config: Path | None, *, force: bool, as_json
         sys.stdout.buffer.write(orjson.dumps(said) + b"\n")
     else:
         sys.stdout.write(
-            f"{counted(adoption.hosts, 'host')} in {len(adoption.marks)} partitions, "
-            f"of which {adoption.moved:,} moved; the workers may be started\n"
+            f"{counted(adoption.hosts, 'host')} in {len(adoption.marks)} partitions, {adoption.moved:,} of them moved; "
+            "the workers may be started\n"
         )
     return Exit.DONE
 
@@ -77,7 +77,7 @@ async def _topics(
         found: Mapping[str, Found] = await administrator.topics(one.name for one in wanted)
         made: list[str] = []
         if create:
-            there = found.get(kafka.input_topic)
+            there = found.get(kafka.input_topic) or next(iter(found.values()), None)
             count = partitions or (there.partitions if there is not None else DEFAULT_PARTITIONS)
             new = [one for one in wanted if one.name not in found]
             await administrator.create(new, count, copies)

@@ -36,7 +36,7 @@ def kafka_topics(
         int | None,
         typer.Option(
             "--partitions", min=1, max=10_000, metavar="N", show_default=False,
-            help="Of those that are created. Default: as the input topic has, or 12.",
+            help="Of those that are created. Default: as the others have, or 12.",
         ),
     ] = None,
     replication: Annotated[

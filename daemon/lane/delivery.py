@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
+from daemon.lane.counts import Counts
 from daemon.lane.mark import Mark, decide
 from daemon.lane.port import Acquired, Client, Fenced
 from daemon.lane.transaction import Composer, Transaction, held_by, sink_name
@@ -32,7 +33,6 @@ class LaneDelivery:
 
     Attributes:
         records: rows that were delivered since the start.
-        transactions, letters, fenced: counts since the start.
         fault: why the last attempt failed, or None.
         mark: that is committed.
     """
@@ -48,6 +48,7 @@ class LaneDelivery:
         settings: KafkaSettings,
         acquired: Acquired,
         mark: Mark,
+        counts: Counts,
         clock: Callable[[], float],
         others: Sequence[str] = (),
         resend: int = 0,
@@ -59,7 +60,7 @@ class LaneDelivery:
         resend: position up to which rows are sent again, although they were confirmed.
         """
         self.name = sink_name(settings)
-        self.records = self.transactions = self.letters = self.fenced = 0
+        self.records = 0
         self.fault: str | None = None
         self.mark = mark
         self._partition = partition
@@ -68,6 +69,7 @@ class LaneDelivery:
         self._store = store
         self._settings = settings
         self._clock = clock
+        self._counts = counts
         self._composer = Composer(ledger, store, settings, partition, acquired.partitions, others, resend)
         self._claimed = acquired.mark is not None and acquired.mark.ledger == mark.ledger
         self._committing: tuple[Transaction, Future[None]] | None = None
@@ -76,7 +78,7 @@ class LaneDelivery:
         self._failed_at = 0.0
         self._faults = 0
         self._not_before = 0.0
-        self._offset_at = 0.0
+        self._offset_at = self._began_at = 0.0
         self._wake: Callable[[], None] = _nobody
         self._leaving = False
 
@@ -125,7 +127,7 @@ class LaneDelivery:
         transaction = self._composer.compose(self.mark, claim=not self._claimed, offset=due)
         if transaction is None:
             return False
-        self._offset_at = self._clock()
+        self._offset_at = self._began_at = self._clock()
         future = self._client.commit(self._partition, transaction.records, transaction.mark)
         self._committing = transaction, future
         future.add_done_callback(lambda _: self._wake())
@@ -141,7 +143,7 @@ class LaneDelivery:
             future.result()
         except SinkError as error:
             self._committing = None
-            self.fenced += isinstance(error, Fenced)
+            self._counts.fenced += isinstance(error, Fenced)
             self._failed(str(error))
             return False
         # First the ledger, then we: what it does not take now is noted by the next step.
@@ -150,8 +152,9 @@ class LaneDelivery:
         )
         self._committing = None
         self.records += transaction.mark.through - self.mark.through
-        self.letters += transaction.letters
-        self.transactions += 1
+        self._counts.letters += transaction.letters
+        self._counts.transactions += 1
+        self._counts.transaction_s += self._clock() - self._began_at
         self.mark = transaction.mark
         self._claimed = True
         if self._faults:
@@ -181,9 +184,8 @@ class LaneDelivery:
         if kind not in ("own", "adopted", "new") or (kind == "new" and self._claimed):
             raise LaneLost(f"partition {self._partition}: {kind}")
         mark = acquired.mark
-        if kind == "adopted" and mark is not None:
+        if mark is not None:  # of a transaction with dead letters alone the position says nothing
             self._store.delivered(self.name, mark.through, mark.letters, mark.metadata())
-        if mark is not None:
             self.mark = mark
             self._claimed = True
         self._acquired = True

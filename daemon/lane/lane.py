@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from typing import TypeVar
 
 from daemon.checkpoints import Checkpoints
 from daemon.in_hand import InHand
+from daemon.lane.counts import Counts
 from daemon.lane.delivery import LaneDelivery, LaneLost
 from daemon.lane.mark import Kind, Mark, decide
 from daemon.lane.port import Acquired, Client
@@ -28,7 +28,7 @@ from daemon.sinks.delivery import Delivery
 from daemon.sinks.ndjson_file import NdjsonFile
 from daemon.waiting import wait_for_any, wake
 from daemon.worker import Worker
-from pipeline.errors import ConfigError, SinkError
+from pipeline.errors import ConfigError, LedgerError, SinkError
 from pipeline.graph.resources import Resources
 
 logger = get_logger(__name__)
@@ -36,12 +36,17 @@ logger = get_logger(__name__)
 T = TypeVar("T")
 
 _DELAYS_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+_DRY_FAULTS = 2  # a run that is to end by itself tries no more often
 _SETTLE_S = 5.0  # for the transaction under way, when the partition is left
 _CHECKPOINTS, _IN_HAND = "checkpoints.db", "in-hand"
 
 
 class Halted(ConfigError):
     """Raised when a partition is not gone on with until a person has looked; the others are not concerned."""
+
+
+class Unfinished(SinkError):
+    """Raised when a run that was to end by itself has left something undelivered."""
 
 
 @dataclass(slots=True)
@@ -65,7 +70,7 @@ class _Home:
 class Lane:
     """Attributes:
     partition: its number.
-    acquisitions: how often it was acquired, by kind.
+    counts: what has happened to it.
     quarantined: pieces that could not be used, by the end of the last shard.
     """
 
@@ -80,7 +85,7 @@ class Lane:
     ) -> None:
         """Args: `clock`: monotonic seconds; `wall`: seconds since the epoch."""
         self.partition = partition
-        self.acquisitions: Counter[Kind] = Counter()
+        self.counts = Counts()
         self._settings = settings
         self._resources = resources
         self._client = client
@@ -102,20 +107,13 @@ class Lane:
         """Give the shard while there is one."""
         return self._home.shard if self._home is not None else None
 
-    @property
-    def delivery(self) -> LaneDelivery | None:
-        """Give the delivery while there is one."""
-        return self._home.delivery if self._home is not None else None
-
-    @property
-    def source(self) -> TopicPartition | None:
-        """Give the source while there is one."""
-        return self._home.source if self._home is not None else None
-
-    @property
-    def store(self) -> LaneStore | None:
-        """Give the ledger's own tables while it is open."""
-        return self._home.store if self._home is not None else None
+    def lag(self) -> tuple[int, int] | None:
+        """Count the records that are not read, and those that are not delivered; None before that is known."""
+        home, end = self._home, self._client.mailbox(self.partition).end
+        position = home.store.position() if home is not None else None
+        if home is None or position is None or not end:
+            return None
+        return max(0, end - position.next), max(0, end - home.delivery.mark.offset)
 
     def leave(self) -> None:
         """Begin no more transactions: the partition is another's."""
@@ -144,8 +142,10 @@ class Lane:
                 return
             except LaneLost as error:
                 logger.warning("partition.lost", partition=self.name, reason=str(error))
-            except SinkError as error:
-                if dry and faults >= len(_DELAYS_S) - 3:
+            except (SinkError, LedgerError) as error:
+                if isinstance(error, LedgerError) and not error.transient:
+                    raise
+                if isinstance(error, Unfinished) or (dry and faults >= _DRY_FAULTS):
                     raise
                 delay = _DELAYS_S[min(faults, len(_DELAYS_S) - 1)]
                 if self._problem != str(error):
@@ -195,7 +195,7 @@ class Lane:
                     return None
             if ledger is None:
                 ledger = self._make_ledger()
-            self.acquisitions[kind] += 1
+            self.counts.acquisitions[kind] += 1
             logger.info("partition.acquired", partition=self.name, kind=kind)
             home = await self._furnish(ledger, acquired, kind, stop)
         except BaseException:
@@ -259,7 +259,8 @@ class Lane:
         ledger.outbox.register(self._sink)
         store = LaneStore(ledger, kafka.input_topic, self.partition)
         mark = acquired.mark
-        if mark is not None and kind == "adopted":
+        if mark is not None and kind in ("own", "adopted"):
+            # Also where the position is the same: a transaction may have had dead letters alone.
             store.delivered(self._sink, mark.through, mark.letters, mark.metadata())
         if mark is None:
             mark = Mark(acquired.first, ledger.identity(), partitions=acquired.partitions)
@@ -277,21 +278,20 @@ class Lane:
         for released in ledger.outbox.keep_only(names):
             logger.warning("sink.replaced", sink=released, by=", ".join(names))
         delivery = LaneDelivery(
-            self.partition, self._client, ledger, store, kafka, acquired, mark, self._clock,
+            self.partition, self._client, ledger, store, kafka, acquired, mark, self.counts, self._clock,
             others=[] if kafka.send else [sink.name for sink in sinks], resend=self._resend,
         )  # fmt: skip
         checkpoints = Checkpoints(self._dir / _CHECKPOINTS)
         in_hand = InHand(self._dir / _IN_HAND)
         if in_hand.ended is not None and in_hand.ended.reason is not None:
             ledger.work.count_attempt(in_hand.ended.scan_no, in_hand.ended.reason)
-        worker = Worker(
-            ledger.work, self._resources, checkpoints, settings.analysis.batch_size, clock=self._clock, in_hand=in_hand
-        )
+        resources = self._resources.with_store(ledger.analyses)
+        worker = Worker(ledger.work, resources, checkpoints, settings.analysis.batch_size, self._clock, in_hand)
         deliveries: list[Delivering] = [delivery, *(Delivery(ledger.outbox, sink, self._clock) for sink in sinks)]
         shard = Shard(ledger, worker, deliveries, name=self.name, clock=self._clock)
         source = TopicPartition(
             kafka.input_topic, self.partition, self._client.mailbox(self.partition), ledger, store, kafka,
-            settings.limits, end=acquired.end, blocked=shard.blocked, clock=self._clock,
+            settings.limits, self.counts, end=acquired.end, blocked=shard.blocked, clock=self._clock,
         )  # fmt: skip
         shard.read_from(source)
         return _Home(ledger, store, checkpoints, in_hand, shard, delivery, source)
@@ -371,15 +371,15 @@ def _refuse_unfinished(shard: Shard, name: str) -> None:
     """See that a run which ends by itself has left nothing undelivered.
 
     Raises:
-        SinkError: says what it has left, and why.
+        Unfinished: says what it has left, and why.
     """
     for delivery in shard.deliveries:
         if delivery.fault is not None:
-            raise SinkError(f"{name}: {delivery.fault}; the findings wait in the ledger")
+            raise Unfinished(f"{name}: {delivery.fault}; the findings wait in the ledger")
         if delivery.recovering or delivery.held or delivery.unfinished:
-            raise SinkError(f"{name}: {delivery.name} does not answer; the findings wait in the ledger")
+            raise Unfinished(f"{name}: {delivery.name} does not answer; the findings wait in the ledger")
     for line in shard.problems():
-        raise SinkError(line)
+        raise Unfinished(line)
 
 
 def _told(loop: asyncio.AbstractEventLoop, done: asyncio.Event, _: object) -> None:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from daemon.lane.lane import Lane
+from daemon.lane.lane import Lane, Unfinished
 from daemon.lane.port import Client
 from daemon.log import get_logger
+from daemon.metrics import Metrics
 from daemon.settings import Settings
 from daemon.shard import Shard
 from daemon.waiting import wait_for_any, wake
@@ -75,6 +76,29 @@ class Lanes:
             lines.append(f"kafka {self._settings.kafka.input_topic}: no partitions are assigned yet")
         return lines + [line for lane in self.lanes for line in lane.problems()]
 
+    def summary(self) -> list[str]:
+        """Say how many partitions there are, and how far behind they are."""
+        lags = [lag for lane in self.lanes if (lag := lane.lag()) is not None]
+        return [f"{len(self.shards())} partitions", f"{sum(lag[0] for lag in lags):,} records to read"]
+
+    def measure(self, metrics: Metrics) -> None:
+        """Set what is known of each partition."""
+        metrics.lag.samples.clear()  # of partitions that others have by now
+        for lane in self.lanes:
+            counts, label = lane.counts, str(lane.partition)
+            lag = lane.lag()
+            if lag is not None:
+                metrics.lag.set(lag[0], partition=label, by="position")
+                metrics.lag.set(lag[1], partition=label, by="delivery")
+            for kind, number in counts.acquisitions.items():
+                metrics.acquisitions.set(number, partition=label, kind=kind)
+            metrics.fenced.set(counts.fenced, partition=label)
+            metrics.transactions.set(counts.transactions, partition=label)
+            metrics.transaction_s.set(counts.transaction_s, partition=label)
+            metrics.letters.set(counts.letters, partition=label)
+            metrics.gaps.set(counts.gaps, partition=label)
+            metrics.paused_s.set(counts.paused_s, partition=label)
+
     async def run(self, stop: asyncio.Event, told: Callable[[], None], *, dry: bool = False) -> None:
         """Run lanes as partitions are assigned, until told to stop, or, if `dry`, until those that are assigned first
         are done.
@@ -95,6 +119,8 @@ class Lanes:
                 done |= self._reap()
                 told()
                 assigned = self._client.assigned()
+                if dry and assigned is None and self._client.fault is not None:
+                    raise Unfinished(self._client.fault)
                 if dry and assigned is not None and not self._running and done >= assigned:
                     break
                 await wait_for_any(_LOOK_S, changed, stop)

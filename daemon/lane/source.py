@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 
+from daemon.lane.counts import Counts
 from daemon.lane.mailbox import Mailbox, digest_of
 from daemon.ledger.lane import DOCUMENTS, LaneStore
 from daemon.ledger.ledger import Ledger
@@ -29,12 +30,7 @@ _SAMPLE, _MOST_REFUSED = 100, 20  # so many of so many consecutive records: then
 
 
 class TopicPartition:
-    """A `daemon.ports.source.Source` of the records that a client fetches into a mailbox.
-
-    Attributes:
-        paused_s: for how long the ledger took nothing more, or nothing was read because too much was refused.
-        gaps: how often records were gone before they were read.
-    """
+    """A `daemon.ports.source.Source` of the records that a client fetches into a mailbox."""
 
     kind = "kafka"
     ready = True  # the partition is acquired before there is a source of it
@@ -49,6 +45,7 @@ class TopicPartition:
         store: LaneStore,
         settings: KafkaSettings,
         limits: Limits,
+        counts: Counts,
         *,
         end: int,
         blocked: Callable[[], bool],
@@ -59,8 +56,7 @@ class TopicPartition:
         clock: gives monotonic seconds.
         """
         self.name = f"kafka {topic}/{partition}"
-        self.paused_s = 0.0
-        self.gaps = 0
+        self._counts = counts
         self._mailbox = mailbox
         self._ledger = ledger
         self._store = store
@@ -136,7 +132,7 @@ class TopicPartition:
     async def _pause(self, stop: asyncio.Event) -> None:
         began = self._clock()
         await wait_for_any(_TELL_S, stop)
-        self.paused_s += self._clock() - began
+        self._counts.paused_s += self._clock() - began
 
     # Taking in
 
@@ -228,7 +224,7 @@ class TopicPartition:
             "than the time that this took"
         )
         self._store.note_gap(before, after, detail)
-        self.gaps += 1
+        self._counts.gaps += 1
         logger.error("partition.gap", source=self.name, first=before, last=after - 1, advice="raise retention.ms")
 
     def _close_idle(self) -> Admitted:

@@ -319,10 +319,10 @@ def _main(libs: str, port: str = "9092") -> None:
     base = Path(tempfile.mkdtemp(prefix="sysscan-kafka-"))
     try:
         with Cluster(Path(libs), base, port=int(port)) as cluster:
-            asyncio.run(cluster.create("sysscan.findings", "sysscan.scans", partitions=4))
-            sys.stdout.write(
-                f"broker at {cluster.plain[0]}, with the topics sysscan.findings and sysscan.scans; ^C ends it\n"
-            )
+            plain = ("sysscan.reports", "sysscan.findings", "sysscan.scans", "sysscan.dlq")
+            asyncio.run(cluster.create(*plain, partitions=4))
+            asyncio.run(cluster.create("sysscan.state", partitions=4, cleanup_policy="compact"))
+            sys.stdout.write(f"broker at {cluster.plain[0]}, with the topics of the default settings; ^C ends it\n")
             sys.stdout.flush()
             with contextlib.suppress(KeyboardInterrupt):
                 signal.signal(signal.SIGTERM, signal.default_int_handler)

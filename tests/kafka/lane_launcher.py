@@ -13,10 +13,11 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 
 import daemon.cli.run  # noqa: F401
-from daemon.lane import rebuild as rebuilding
+from daemon.lane import transaction
 from daemon.lane.kafka import client, writer
 from daemon.lane.kafka.reader import Reader
 from daemon.lane.kafka.writer import Writer
+from daemon.ledger import lane_states
 from daemon.ledger.lane import LaneStore
 from daemon.ledger.work import WorkStore
 from tests.kafka.launcher import serve
@@ -29,7 +30,14 @@ REBUILDING = ("states", "loading", "renamed", "furnished")  # only where a ledge
 
 
 def arm(step: str, after: int) -> None:
-    """Have the process die at the `after`th time that it comes to the step."""
+    """Have the process die at the `after`th time that it comes to the step.
+
+    Args:
+        step: with ``ROWS/`` in front, transactions take no more than so many rows.
+    """
+    rows, _, step = step.rpartition("/")
+    if rows:
+        transaction.ROWS = int(rows)
     left = after
 
     def reached(name: str) -> None:
@@ -99,9 +107,9 @@ def arm(step: str, after: int) -> None:
     around(LaneStore, "delivered", "noting", "note")
     around(client.KafkaClient, "_acquire", None, "acquired")
     around(Reader, "states", None, "states")
-    around(rebuilding.lane_states, "load", None, "loading")
+    around(lane_states, "load", None, "loading")
     around(LaneStore, "position", None, "furnished")
-    around(rebuilding.LaneStore, "make_note", None, "renamed")
+    around(LaneStore, "make_note", None, "renamed")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ reports were sent.
 """
 
 import asyncio
+import hashlib
 import json
 import os
 import signal
@@ -22,14 +23,20 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
+from daemon.sources.kafka.messages import PART_HEADER, REPORT_HEADER
 from tests.crash.process import ROOT, environment
 from tests.kafka import places
 from tests.kafka.broker import Cluster
 
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0  # only a hang takes this long, whatever else the machine does
 SCANS = ROOT / "tests" / "data" / "scans"
 MICRO = (SCANS / "micro-default.ndjson").read_bytes()
+DOCUMENT = (SCANS / "micro-default.json").read_bytes()
 MICRO_FINDINGS = MICRO.count(b'"type":"finding"')
+
+
+Headers = list[tuple[str, bytes]]
+Sent = tuple[bytes | None, bytes | None, int] | tuple[bytes | None, bytes | None, int, Headers]
 
 
 def bare() -> dict[str, str]:
@@ -66,19 +73,26 @@ class Topics:
         }  # fmt: skip
         return "[kafka]\n" + "".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items())
 
-    def send(self, *records: tuple[bytes | None, bytes | None, int], **options: Any) -> None:
-        """Send records: key, value, partition."""
+    def send(self, *records: Sent, **options: Any) -> None:
+        """Send records: key, value, partition, and headers where there are any."""
         asyncio.run(self._send(records, options))
 
-    async def _send(self, records: Iterable[tuple[bytes | None, bytes | None, int]], options: Any) -> None:
+    async def _send(self, records: Iterable[Sent], options: Any) -> None:
         producer = AIOKafkaProducer(
             bootstrap_servers=self.cluster.plain, enable_idempotence=True, max_request_size=8 << 20
         )
         await producer.start()
         try:
             sent = [
-                await producer.send(self.reports, value, key=key, partition=partition, **options)
-                for key, value, partition in records
+                await producer.send(
+                    self.reports,
+                    value,
+                    key=key,
+                    partition=partition,
+                    **({"headers": more[0]} if more else {}),
+                    **options,
+                )
+                for key, value, partition, *more in records
             ]
             await asyncio.gather(*sent)
         finally:
@@ -90,6 +104,28 @@ def report(host: str, number: int) -> bytes:
     assert b'"hostname":"vm"' in MICRO
     text = MICRO.replace(b'"hostname":"vm"', b'"hostname":"%s"' % host.encode())
     return text.replace(b"3024", b"%d" % (310_000 + number))
+
+
+def _headers(more: Sequence[Headers]) -> dict[str, Headers]:
+    return {"headers": more[0]} if more else {}
+
+
+def document(host: str, number: int) -> bytes:
+    """Give a small JSON report of a host, of a time of its own."""
+    text = DOCUMENT.replace(b'"hostname":"vm"', b'"hostname":"%s"' % host.encode())
+    at = f"2026-11-{1 + number // 1440 % 28:02}T{number // 60 % 24:02}:{number % 60:02}:02Z"
+    return text.replace(b"2026-11-23T15:27:02Z", at.encode())
+
+
+def in_parts(value: bytes, count: int) -> list[tuple[bytes, Headers]]:
+    """Cut a value into parts, each with the headers that say so."""
+    size = -(-len(value) // count)
+    whole = hashlib.sha256(value).hexdigest().encode()
+    return [
+        (value[at * size : (at + 1) * size],
+         [(REPORT_HEADER, whole), (PART_HEADER, b"%d/%d" % (at + 1, count))])
+        for at in range(count)
+    ]  # fmt: skip
 
 
 class Worker:

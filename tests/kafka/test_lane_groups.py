@@ -23,6 +23,10 @@ def acquired(worker: Worker) -> int:
     return len(worker.events("partition.acquired"))
 
 
+def ended(*workers: Worker) -> list[Worker]:
+    return [one for one in workers if one.process is not None and one.process.poll() is not None]
+
+
 def test_joining_leaving_and_dying_in_the_middle_of_scans(cluster: Cluster, tmp_path: Path) -> None:
     topics = Topics(cluster, partitions=4).create()
     with workers(tmp_path, topics, "a", "b", "c") as (a, b, c), Load(topics, hosts=8, every_s=0.05) as load:
@@ -112,10 +116,9 @@ def test_of_two_workers_with_one_name_one_says_so_and_ends(cluster: Cluster, tmp
             a.start()
             until(lambda: acquired(a) == 1, "a has it", a)
             b.start()
-            until(lambda: None not in (a.process and a.process.poll(), 0) or b.process.poll() is not None, "one ends")
-            time.sleep(1)
-        left = next(one for one in (a, b) if one.process is not None and one.process.poll() is None)
-        gone = b if left is a else a
+            until(lambda: bool(ended(a, b)), "one ends")
+        (gone,) = ended(a, b)
+        left = b if gone is a else a
         assert gone.process is not None and gone.process.returncode == 2
         assert "kafka.instance_id = 'same' is used by another process" in gone.tail()
         until(delivered(topics), "all is delivered", left)
@@ -133,9 +136,9 @@ def test_of_two_workers_with_one_partition_one_says_so_and_ends(cluster: Cluster
             a.start()
             until(lambda: acquired(a) == 1, "a has it", a)
             b.start()
-            until(lambda: any(one.process is not None and one.process.poll() is not None for one in (a, b)), "one ends")
-        left = next(one for one in (a, b) if one.process is not None and one.process.poll() is None)
-        gone = b if left is a else a
+            until(lambda: bool(ended(a, b)), "one ends")
+        (gone,) = ended(a, b)
+        left = b if gone is a else a
         assert gone.process is not None and gone.process.returncode == 2
         assert "name each partition for one worker only" in gone.tail()
         until(delivered(topics), "all is delivered", left)

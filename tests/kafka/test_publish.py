@@ -1,24 +1,30 @@
 """`publish` on a real broker: every report is there once, whole, under its host, and what went wrong is one line."""
 
+import asyncio
 import gzip
 import hashlib
 import json
 import os
+import random
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.structs import TopicPartition
 
+from daemon.ports.parts import ReportPart
 from daemon.sources.kafka.messages import Lines, Message, Part, Refused, Reports, joined, read_message
 from pipeline.finding import RawFinding
 from pipeline.report.limits import Limits
 from pipeline.report.read import read_document
 from pipeline.report.records import FindingLine
-from tests.daemon.ledger.reports import scan
+from tests.daemon.ledger.reports import open_ledger, scan
 from tests.kafka import places
 from tests.kafka.broker import PASSWORD, STRANGER, USER, Cluster
 from tests.packaging.build import ROOT
@@ -207,6 +213,61 @@ def test_a_broker_that_is_frozen_meanwhile_gets_nothing_twice(cluster: Cluster, 
     assert process.returncode == 0, err.decode()
     assert [finding.id for finding in arrived(cluster, name)["h"]] == ["first", *(str(at) for at in range(30))]
     assert len(out.splitlines()) == 31
+
+
+async def _kill_while_it_sends(cluster: Cluster, topic: str, command: list[str], surroundings: dict[str, str]) -> int:
+    """Start a publisher and kill it as soon as something of it is there; give how many messages came in the end."""
+    place = TopicPartition(topic, 0)
+    consumer = AIOKafkaConsumer(bootstrap_servers=cluster.plain, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        before = int((await consumer.end_offsets([place]))[place])
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT, env=surroundings
+        )
+        while process.poll() is None and (await consumer.end_offsets([place]))[place] <= before:
+            await asyncio.sleep(0)
+        process.kill()
+        process.wait()
+        await asyncio.sleep(0.5)  # what is on its way to the broker
+        return int((await consumer.end_offsets([place]))[place]) - before
+    finally:
+        await consumer.stop()
+
+
+def test_a_publisher_that_is_killed_leaves_no_part_of_a_report_that_counts(
+    cluster: Cluster, topic: Topic, tmp_path: Path
+) -> None:
+    """Killed again and again while it sends, then let go: a reader's ledger makes the whole of it, and no other."""
+    name = topic()
+    noise = random.Random(3)
+    lines = scan(*(noise.randbytes(2000).hex() for _ in range(2500)), host="h")
+    path = tmp_path / "large.ndjson"
+    path.write_bytes(b"".join(line + b"\n" for line in lines))
+    command = [
+        sys.executable, "-m", "daemon.cli", "publish", "--brokers", cluster.plain[0], "--topic", name, str(path),
+    ]  # fmt: skip
+    surroundings = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "SYSSCAN_KAFKA__MAX_RECORD_BYTES": "50000"}
+    came = [asyncio.run(_kill_while_it_sends(cluster, name, command, surroundings)) for _ in range(3)]
+    done = subprocess.run(command, capture_output=True, cwd=ROOT, env=surroundings, timeout=120, check=True)
+    count = said(done)[0]["messages"]
+    assert any(0 < one < count for one in came), (came, count)  # or nothing was ever torn
+    wholes = []
+    with open_ledger(tmp_path / "state") as ledger:
+        source = ledger.inputs.add("topic", "t")
+        for one in places.records(cluster, name):
+            message = Message(name, 0, one.offset, one.key, one.value, tuple(one.headers))
+            part = read_message(message, LIMITS, require_key=True)
+            assert isinstance(part, Part) and part.count == count
+            taken = ledger.parts.admit_part(
+                source, ReportPart(part.host, part.report, part.number, part.count, part.data, one.offset)
+            )
+            assert taken.reject is None
+            if taken.whole is not None:
+                wholes.append(gzip.decompress(taken.whole))
+                ledger.inputs.admit_records(replace(source, part_set=taken.part_set), [])
+        assert ledger.quarantine.rows() == []
+    assert wholes and set(wholes) == {path.read_bytes()}
 
 
 @pytest.mark.parametrize("arguments", [("--brokers", "nonsense"), ("--topic", "no/such")])

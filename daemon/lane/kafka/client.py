@@ -19,7 +19,7 @@ from daemon.lane.mailbox import Mailbox, digest_of
 from daemon.lane.mark import Mark
 from daemon.lane.port import Acquired, Fenced, Outgoing
 from daemon.log import get_logger
-from daemon.sinks.kafka.access import told
+from daemon.sinks.kafka.access import stop, told
 from daemon.sinks.kafka.settings import KafkaSettings
 from daemon.sources.kafka.messages import Message
 from pipeline.errors import ConfigError, SinkError
@@ -50,7 +50,7 @@ class KafkaClient:
         self._consumer: AIOKafkaConsumer | None = None
         self._reader = Reader(settings)
         self._polling: asyncio.Task[None] | None = None
-        self._expelled: deque[float] = deque(maxlen=_EXPELLED)
+        self._expelled: dict[str, deque[float]] = {}  # when, by what it says
         # Read by the other thread; each is replaced as a whole.
         self._changed: Callable[[], None] = _nobody
         self._assigned: frozenset[int] | None = None
@@ -225,8 +225,7 @@ class KafkaClient:
             async with asyncio.timeout(self._settings.timeout_s):
                 await consumer.start()
         except BaseException:
-            with contextlib.suppress(Exception):
-                await consumer.stop()
+            await stop(consumer)
             raise
         self._consumer = consumer
         topic = self._settings.input_topic
@@ -281,9 +280,7 @@ class KafkaClient:
     async def _drop_consumer(self) -> None:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            with contextlib.suppress(Exception):
-                async with asyncio.timeout(_SETTLE_S):
-                    await consumer.stop()
+            await stop(consumer, _SETTLE_S)
 
     # Belonging to a group
 
@@ -308,8 +305,9 @@ class KafkaClient:
 
     def _count_expulsion(self, reason: str) -> None:
         now = time.monotonic()
-        self._expelled.append(now)
-        if len(self._expelled) == _EXPELLED and now - self._expelled[0] < _WITHIN_S:
+        times = self._expelled.setdefault(reason, deque(maxlen=_EXPELLED))
+        times.append(now)
+        if len(times) == _EXPELLED and now - times[0] < _WITHIN_S:
             self._failure = ConfigError(reason)
             self._changed()
 

@@ -1,7 +1,6 @@
 """Reads what a lane looks up: where a partition begins and ends, single records, and the states of hosts."""
 
 import asyncio
-import contextlib
 from collections.abc import Mapping
 
 from aiokafka import AIOKafkaConsumer
@@ -9,7 +8,7 @@ from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from daemon.lane.kafka.writer import MARK_KEY
 from daemon.lane.mark import Mark, read_whole
-from daemon.sinks.kafka.access import access, told
+from daemon.sinks.kafka.access import access, stop, told
 from daemon.sinks.kafka.settings import KafkaSettings
 from pipeline.errors import ConfigError, SinkError
 
@@ -77,9 +76,7 @@ class Reader:
         """Disconnect; never raises."""
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            with contextlib.suppress(Exception):
-                async with asyncio.timeout(2.0):
-                    await consumer.stop()
+            await stop(consumer)
 
     async def _open(self) -> AIOKafkaConsumer:
         if self._consumer is None:
@@ -91,8 +88,7 @@ class Reader:
                 async with asyncio.timeout(self._settings.timeout_s):
                     await consumer.start()
             except BaseException:
-                with contextlib.suppress(Exception):
-                    await consumer.stop()
+                await stop(consumer)
                 raise
             self._consumer = consumer
         return self._consumer

@@ -37,13 +37,13 @@ async def leave(producer: AIOKafkaProducer) -> None:
             await producer.client.close()
 
 
-async def stop(consumer: AIOKafkaConsumer) -> None:
+async def stop(consumer: AIOKafkaConsumer, within_s: float = LEAVE_S) -> None:
     """Stop a consumer, whether the brokers answer or not.
 
     Its own tasks may be cancelled over it, and the library lets that out as if we were.
     """
     try:
-        async with asyncio.timeout(LEAVE_S):
+        async with asyncio.timeout(within_s):
             await consumer.stop()
     except asyncio.CancelledError:
         task = asyncio.current_task()

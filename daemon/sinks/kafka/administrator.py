@@ -3,6 +3,7 @@
 import asyncio
 import re
 import secrets
+import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
@@ -20,6 +21,7 @@ from daemon.sinks.kafka.topics import Found, Wanted
 from pipeline.errors import SinkError
 
 _POLL_S = 0.1
+_LOOK_S = 3.0  # for the newest records; where the latest are markers, none comes
 _FETCH = 1  # the request that has changed the most
 _FETCH_SINCE = ((17, "3.9"), (16, "3.7"), (15, "3.5"), (13, "3.1"), (12, "2.7"), (11, "2.3"))
 _UUID = re.compile(r"-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
@@ -157,14 +159,17 @@ class Administrator:
                 ends = await consumer.end_offsets(places)
                 begins = await consumer.beginning_offsets(places)
                 filled = [place for place in places if ends[place] > begins[place]]
-                if filled:
-                    consumer.assign(filled)
                 newest: int | None = None
+                consumer.assign(filled)
                 for place in filled:
                     # The last one may be a marker of a transaction, which no reader sees.
                     consumer.seek(place, max(begins[place], ends[place] - 2))
-                    for records in (await consumer.getmany(place, timeout_ms=1000)).values():
+                deadline = time.monotonic() + (_LOOK_S if filled else 0)
+                left = set(filled)
+                while left and time.monotonic() < deadline:
+                    for place, records in (await consumer.getmany(*left, timeout_ms=200)).items():
                         newest = max([newest or 0, *(one.timestamp for one in records)])
+                        left.discard(place)
             finally:
                 await stop(consumer)
         return newest
