@@ -3,19 +3,14 @@
 import asyncio
 import contextlib
 import json
-import logging
-import ssl
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
+from daemon.sinks.kafka.access import access, told
 from daemon.sinks.kafka.connection import Connect, Connection, Mark, Record
-from daemon.sinks.kafka.faults import explain
 from daemon.sinks.kafka.settings import KafkaSettings
 from pipeline.errors import SinkError
 
@@ -39,8 +34,8 @@ async def probe(settings: KafkaSettings) -> str:
     Raises:
         SinkError: what keeps the daemon from writing there, as far as can be seen without writing.
     """
-    with _told(settings, "cannot be used"):
-        producer = AIOKafkaProducer(**_access(settings))
+    with told(settings, "cannot be used"):
+        producer = AIOKafkaProducer(**access(settings))
         try:
             async with asyncio.timeout(settings.timeout_s):
                 await producer.start()
@@ -66,9 +61,9 @@ class _Producer:
 
     @classmethod
     async def open(cls, settings: KafkaSettings, name: str) -> "_Producer":
-        with _told(settings, "cannot be reached"):
+        with told(settings, "cannot be reached"):
             producer = AIOKafkaProducer(
-                **_access(settings),
+                **access(settings),
                 transactional_id=name,
                 transaction_timeout_ms=round(settings.transaction_timeout_s * 1000),
                 compression_type=None if settings.compression == "none" else settings.compression,
@@ -96,7 +91,7 @@ class _Producer:
         self._check_sizes(records)  # before it begins: an open transaction keeps every reader waiting
         last = records[-1]
         mark = OffsetAndMetadata(last.position, json.dumps({"position": last.position, "id": last.id}))
-        with _told(self._settings, "do not take records"):
+        with told(self._settings, "do not take records"):
             async with asyncio.timeout(self._settings.timeout_s):
                 await self._producer.begin_transaction()
                 self._open = True
@@ -118,7 +113,7 @@ class _Producer:
         await _leave(self._producer)
 
     async def _read_mark(self) -> Mark | None:
-        admin = AIOKafkaAdminClient(**_access(self._settings))
+        admin = AIOKafkaAdminClient(**access(self._settings))
         try:
             await admin.start()
             found = (await admin.list_consumer_group_offsets(self._name, partitions=[self._place])).get(self._place)
@@ -159,85 +154,3 @@ async def _leave(producer: AIOKafkaProducer) -> None:
     with contextlib.suppress(Exception):
         async with asyncio.timeout(_LEAVE_S):
             await producer.client.close()
-
-
-def _access(settings: KafkaSettings) -> dict[str, Any]:
-    """Give what every client of the library is made with.
-
-    Raises:
-        SinkError: when a file with a secret or a certificate cannot be used.
-    """
-    protocol = ("SASL_" if settings.sasl != "none" else "") + ("SSL" if settings.tls else "PLAINTEXT")
-    access: dict[str, Any] = {
-        "bootstrap_servers": list(settings.brokers),
-        "client_id": settings.id_prefix,
-        "security_protocol": protocol,
-        "request_timeout_ms": round(settings.timeout_s * 1000),
-    }
-    if settings.tls:
-        access["ssl_context"] = _tls(settings)
-    if settings.password_file is not None:
-        access["sasl_mechanism"] = settings.sasl.upper()
-        access["sasl_plain_username"] = settings.username
-        access["sasl_plain_password"] = _password(settings.password_file)
-    return access
-
-
-def _tls(settings: KafkaSettings) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=settings.ca_file)
-        if settings.cert_file is not None:
-            context.load_cert_chain(settings.cert_file, settings.key_file, password=_no_password)
-    except OSError as error:  # ssl.SSLError is one
-        files = [str(one) for one in (settings.ca_file, settings.cert_file, settings.key_file) if one is not None]
-        raise SinkError(f"kafka: {', '.join(files)}: {error.strerror or error}; PEM files are wanted") from error
-    return context
-
-
-def _no_password() -> str:
-    """Answer for a key that is encrypted: without this the library asks the terminal."""
-    return ""
-
-
-def _password(path: Path) -> str:
-    try:
-        lines = path.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise SinkError(f"kafka.password_file: {path}: {reason}; its first line is the password") from error
-    if not lines or not lines[0]:
-        raise SinkError(f"kafka.password_file: {path}: is empty; its first line is the password")
-    return lines[0]
-
-
-class _LastWords(logging.Handler):
-    """Keeps what the library logs out of ours, and the last of it: it says there why it cannot connect."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.said = ""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep the message."""
-        self.said = record.getMessage()
-
-
-_last_words = _LastWords()
-
-
-@contextlib.contextmanager
-def _told(settings: KafkaSettings, what: str) -> Iterator[None]:
-    """Turn what the library raises into one line.
-
-    Raises:
-        SinkError: for everything that the library or the network makes of the brokers.
-    """
-    library = logging.getLogger("aiokafka")
-    library.propagate = False
-    if _last_words not in library.handlers:
-        library.addHandler(_last_words)
-    _last_words.said = ""
-    try:
-        yield
-    except (KafkaError, OSError, TimeoutError, RuntimeError, ValueError) as error:
-        raise SinkError(explain(settings, what, error, _last_words.said)) from error

@@ -1,0 +1,94 @@
+"""How every client of the library is made from the settings, and what its faults are called; imports no library."""
+
+import contextlib
+import logging
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from daemon.sinks.kafka.faults import explain
+from daemon.sinks.kafka.settings import KafkaSettings
+from pipeline.errors import SinkError
+
+
+def access(settings: KafkaSettings) -> dict[str, Any]:
+    """Give what every client of the library is made with.
+
+    Raises:
+        SinkError: when a file with a secret or a certificate cannot be used.
+    """
+    protocol = ("SASL_" if settings.sasl != "none" else "") + ("SSL" if settings.tls else "PLAINTEXT")
+    access: dict[str, Any] = {
+        "bootstrap_servers": list(settings.brokers),
+        "client_id": settings.id_prefix,
+        "security_protocol": protocol,
+        "request_timeout_ms": round(settings.timeout_s * 1000),
+    }
+    if settings.tls:
+        access["ssl_context"] = _tls(settings)
+    if settings.password_file is not None:
+        access["sasl_mechanism"] = settings.sasl.upper()
+        access["sasl_plain_username"] = settings.username
+        access["sasl_plain_password"] = _password(settings.password_file)
+    return access
+
+
+def _tls(settings: KafkaSettings) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=settings.ca_file)
+        if settings.cert_file is not None:
+            context.load_cert_chain(settings.cert_file, settings.key_file, password=_no_password)
+    except OSError as error:  # ssl.SSLError is one
+        files = [str(one) for one in (settings.ca_file, settings.cert_file, settings.key_file) if one is not None]
+        raise SinkError(f"kafka: {', '.join(files)}: {error.strerror or error}; PEM files are wanted") from error
+    return context
+
+
+def _no_password() -> str:
+    """Answer for a key that is encrypted: without this the library asks the terminal."""
+    return ""
+
+
+def _password(path: Path) -> str:
+    try:
+        lines = path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise SinkError(f"kafka.password_file: {path}: {reason}; its first line is the password") from error
+    if not lines or not lines[0]:
+        raise SinkError(f"kafka.password_file: {path}: is empty; its first line is the password")
+    return lines[0]
+
+
+class _LastWords(logging.Handler):
+    """Keeps what the library logs out of ours, and the last of it: it says there why it cannot connect."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.said = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the message."""
+        self.said = record.getMessage()
+
+
+_last_words = _LastWords()
+
+
+@contextlib.contextmanager
+def told(settings: KafkaSettings, what: str) -> Iterator[None]:
+    """Turn what the library raises into one line.
+
+    Raises:
+        SinkError: for everything that the library or the network makes of the brokers.
+    """
+    library = logging.getLogger("aiokafka")
+    library.propagate = False
+    if _last_words not in library.handlers:
+        library.addHandler(_last_words)
+    _last_words.said = ""
+    try:
+        yield
+    except (OSError, TimeoutError, RuntimeError, ValueError) as error:  # KafkaError is a RuntimeError
+        raise SinkError(explain(settings, what, error, _last_words.said)) from error
