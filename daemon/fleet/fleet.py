@@ -1,10 +1,10 @@
 """All hosts, and what follows from them: the tables of the view. Whoever asks says what time it is."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 
-from daemon.fleet.row import News, Posture, Row, current, merge, posture
+from daemon.fleet.row import News, Posture, Row, current, join, merge, posture
 from daemon.fleet.scan import Issue, Scan
 from pipeline.finding import LEVELS, Level
 
@@ -98,9 +98,12 @@ class Fleet:
         self.spans = spans
         self.version = 0  # changes whenever a row does
 
-    def restore(self, rows: Iterable[Row]) -> None:
-        """Begin anew with these rows."""
-        self.rows = {row.host: row for row in rows}
+    def restore(self, rows: Iterable[Row], partitions: Set[int]) -> None:
+        """Add rows that were published, and drop what other partitions than these have."""
+        for row in rows:
+            known = self.rows.get(row.host)
+            self.rows[row.host] = row if known is None else join(known, row)
+        self.rows = {host: row for host, row in self.rows.items() if row.newest.place.partition in partitions}
         self.version += 1
 
     def apply(self, scan: Scan) -> tuple[Row | None, tuple[News, ...]]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from heapq import nlargest
 
-from daemon.fleet.scan import Scan
+from daemon.fleet.scan import Issue, Scan
 from pipeline.finding import LEVELS, Level
 
 DAY_MS = 24 * 3600 * 1000
@@ -61,14 +61,21 @@ class Row:
 
 def merge(row: Row | None, scan: Scan) -> Row:
     """Add a scan to what is known of its host; returns `row` itself where it says nothing that was not known."""
-    known = {one.scope: one for one in row.scans} if row is not None else {}
-    before = known.get(scan.scope)
-    known[scan.scope] = scan if before is None else newer(before, scan)
+    alone = Row(scan.host, (scan,), _recent(news_of(scan), scan.at))
+    if row is None:
+        return alone
+    both = join(row, alone)
+    return row if both == row else both
+
+
+def join(one: Row, other: Row) -> Row:
+    """Put together what two rows know of a host."""
+    known = {scan.scope: scan for scan in one.scans}
+    for scan in other.scans:
+        before = known.get(scan.scope)
+        known[scan.scope] = scan if before is None else newer(before, scan)
     scans = tuple(nlargest(MAX_SCOPES, known.values(), key=lambda one: (one.order, one.scope)))
-    news = _recent((*(row.news if row is not None else ()), *news_of(scan)), scans[0].at)
-    if row is not None and scans == row.scans and news == row.news:
-        return row
-    return Row(scan.host, scans, news)
+    return Row(one.host, scans, _recent((*one.news, *other.news), scans[0].at))
 
 
 def newer(one: Scan, other: Scan) -> Scan:
@@ -104,8 +111,8 @@ class Posture:
     Attributes:
         at, written: of the newest scan: when it ended, and when it was written to the topic.
         counts: by level, every level. Of a host with several scopes: the largest number that one of them has.
-        score: the worst issue's.
         complete: all scans that count here are.
+        worst: the open issue to look at first.
     """
 
     host: str
@@ -115,7 +122,12 @@ class Posture:
     scopes: int
     complete: bool
     counts: tuple[int, ...]
-    score: int
+    worst: Issue | None
+
+    @property
+    def score(self) -> int:
+        """Give the score of the worst open issue."""
+        return self.worst.score if self.worst is not None else 0
 
     def count(self, level: Level) -> int:
         """Give the number of findings at stake with this level."""
@@ -144,5 +156,9 @@ def posture(row: Row, scope_ms: int) -> Posture:
         scopes=len(scans),
         complete=all(one.complete for one in scans),
         counts=tuple(max(one.counts.get(level, 0) for one in scans) for level in LEVELS),
-        score=max((issue.score for one in scans for issue in one.issues if issue.status == "open"), default=0),
+        worst=max(
+            (issue for one in scans for issue in one.issues if issue.status == "open"),
+            key=lambda issue: (LEVELS.index(issue.level), issue.score),
+            default=None,
+        ),
     )

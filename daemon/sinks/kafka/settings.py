@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from pipeline.finding import Level
 
-_TOPIC = r"^[A-Za-z0-9._-]{1,249}$"
+TOPIC = r"^[A-Za-z0-9._-]{1,249}$"
 _PREFIX = r"^[A-Za-z0-9._-]{1,100}$"
 
 
@@ -32,8 +32,8 @@ class KafkaSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     brokers: Annotated[tuple[str, ...], AfterValidator(_host_and_port)] = ()
-    topic: Annotated[str, Field(pattern=_TOPIC)] = "sysscan.findings"
-    scans_topic: Annotated[str, Field(pattern=_TOPIC)] = "sysscan.scans"
+    topic: Annotated[str, Field(pattern=TOPIC)] = "sysscan.findings"
+    scans_topic: Annotated[str, Field(pattern=TOPIC)] = "sysscan.scans"
     emit: Literal["all", "changes"] = "all"
     min_level: Level = "info"
     id_prefix: Annotated[str, Field(pattern=_PREFIX)] = "sysscan-agent"

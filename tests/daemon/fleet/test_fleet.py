@@ -70,7 +70,7 @@ def test_restored_from_what_was_published_and_read_on_from_anywhere_it_is_the_sa
     found = consistent(found)
     before = fed(*found[:cut])
     after = Fleet(SPANS)
-    after.restore(read_row(write_row(row, SPANS.scope)) for row in before.rows.values())
+    after.restore((read_row(write_row(row, SPANS.scope)) for row in before.rows.values()), {0, 1})
     for one in found[cut // 2 :]:
         after.apply(one)
     assert after.rows == fed(*found).rows
