@@ -61,8 +61,11 @@ async def examine(settings: Settings) -> Topics:
     return Topics(counts[scans], policy)
 
 
-async def create(settings: Settings, replication: int) -> Sequence[str]:
+async def create(settings: Settings, replication: int | None = None) -> Sequence[str]:
     """Create what is missing of the two topics that the view writes; returns their names.
+
+    Args:
+        replication: replicas of each partition; None: as many as those of the scans have.
 
     Raises:
         SinkError: when it cannot be done.
@@ -77,6 +80,9 @@ async def create(settings: Settings, replication: int) -> Sequence[str]:
         if not counts[scans]:
             raise SinkError(f"kafka: {scans} does not exist, and the others have as many partitions as it has")
         wanted = [name for name in policies if not counts[name]]
+        if replication is None:
+            (described,) = await admin.describe_topics([scans])
+            replication = len(described["partitions"][0]["replicas"])
         topics = [
             NewTopic(name, counts[scans], replication, topic_configs=dict(policies[name])) for name in wanted
         ]  # fmt: skip

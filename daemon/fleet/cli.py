@@ -100,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     topics = commands.add_parser("topics", help="create the topics of postures and alerts, if they are not there")
     topics.add_argument(
-        "--replication", type=int, default=-1, metavar="N", help="replicas of each partition; default: the brokers' own"
+        "--replication", type=int, metavar="N", help="replicas of each partition; default: as those of the scans"
     )
     for one in (run, topics):
         one.add_argument(

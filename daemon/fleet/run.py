@@ -101,6 +101,7 @@ class Program:
             worker.app, loop=asyncio.get_running_loop(), override_logging=False, redirect_stdouts=False, quiet=True,
             loglevel="ERROR",
         )  # fmt: skip
+        runner.spinner = None  # it writes to the terminal
         self._progress = Progress(worker)
         self._worker = worker
         running = asyncio.ensure_future(runner.start())
@@ -158,8 +159,8 @@ class Program:
         have = len(worker.positions())
         if have < worker.partitions:
             notes.append(
-                f"Only {have} of {worker.partitions} partitions are read here, so hosts are missing: another program of "
-                f"the group {self._settings.fleet.group} has the others, or the group is being rearranged."
+                f"Only {have} of {worker.partitions} partitions are read here, so hosts are missing: another program "
+                f"of the group {self._settings.fleet.group} has the others, or the group is being rearranged."
             )
         if lag := self._lag():
             notes.append(f"{lag:,} scan records are not read yet: what is shown is older than what is known.")

@@ -98,7 +98,7 @@ class FleetWorker:
         self._alerts = self.app.topic(fleet.alerts_topic, **raw)
         self._table = self.app.Table(
             "hosts", partitions=partitions, changelog_topic=self._postures, on_recover=self._restore,
-            key_serializer="raw", value_serializer="raw",
+            key_type=bytes, value_type=bytes,
         )  # fmt: skip
         scans = self.app.topic(self._topic, **raw)
         self.app.agent(scans, name="scans", concurrency=1)(self._read)
@@ -116,6 +116,17 @@ class FleetWorker:
             if place.topic == self._topic and state is not None and state.has_valid_position and end is not None:
                 found[place.partition] = state.position, end
         return found
+
+    def heard(self) -> float:
+        """Give when the brokers last answered, on a clock of their own; 0 where they have not."""
+        consumer = getattr(self.app.consumer._thread, "_consumer", None) if self.ready else None
+        if consumer is None:
+            return 0.0
+        return max((consumer.last_poll_timestamp(one) or 0.0 for one in consumer.assignment()), default=0.0)
+
+    def restored(self) -> int:
+        """Count the rows in the table."""
+        return len(self._table.data)
 
     def fail(self, why: str) -> None:
         """End the program, with a reason."""
@@ -270,11 +281,12 @@ class Progress:
         self._since = time.monotonic()
 
     def still_s(self) -> float:
-        """Give the seconds since something moved, or since there was nothing to read."""
-        positions = self._worker.positions()
-        moved: object = (self._worker.keeper.read, tuple(sorted(positions.items())))
+        """Give the seconds since something moved, or since the brokers said that there is nothing to read."""
+        worker = self._worker
+        positions = worker.positions()
         behind = any(position < end for position, end in positions.values())
-        if moved != self._last or (self._worker.ready and positions and not behind):
+        moved = (worker.keeper.read, positions, worker.restored(), None if behind else worker.heard())
+        if moved != self._last:
             self._last = moved
             self._since = time.monotonic()
         return time.monotonic() - self._since
