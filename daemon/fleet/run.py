@@ -125,6 +125,8 @@ class Program:
         limit = self._settings.fleet.stalled_after_s
         while True:
             still = self._progress.still_s() if self._progress is not None else 0.0
+            if self._worker is not None:
+                self._worker.help_restoring()
             if still < limit:
                 self._notifier.ping()
             elif self._worker is not None:

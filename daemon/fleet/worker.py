@@ -81,6 +81,7 @@ class FleetWorker:
         self.unread = 0
         self.partitions = partitions
         self._anew = anew
+        self._reached: dict[Any, int] | None = None
         self._topic = settings.kafka.scans_topic
         self.app = _App(fleet.group, **_options(settings, partitions))
         self.app.unconfirmed = deque()
@@ -111,11 +112,28 @@ class FleetWorker:
             return {}
         found = {}
         for place in consumer.assignment():
-            state = consumer._subscription.subscription.assignment.state_value(place)
-            end = consumer.last_stable_offset(place)
-            if place.topic == self._topic and state is not None and state.has_valid_position and end is not None:
-                found[place.partition] = state.position, end
+            position, end = _position(consumer, place), consumer.last_stable_offset(place)
+            if place.topic == self._topic and position >= 0 and end is not None:
+                found[place.partition] = position, end
         return found
+
+    def help_restoring(self) -> None:
+        """Let Faust see that the table has all there is; to be called every second or so.
+
+        It waits for the last offset of each partition to come. That never does where a marker of a transaction or
+        what was compacted away stands there, and then it waits for ever.
+        """
+        recovery = self.app.tables.recovery
+        consumer = getattr(self.app.consumer._thread, "_consumer", None)
+        if self.ready or consumer is None or not recovery.in_recovery or not self.app.tables.changelog_queue.empty():
+            self._reached = None
+            return
+        reached = {place: _position(consumer, place) for place in recovery.active_tps}
+        if reached == self._reached:  # nothing was on its way between two looks
+            for place, position in reached.items():
+                if position > recovery.active_highwaters[place] > recovery.active_offsets[place]:
+                    recovery.active_offsets[place] = recovery.active_highwaters[place]
+        self._reached = reached
 
     def heard(self) -> float:
         """Give when the brokers last answered, on a clock of their own; 0 where they have not."""
@@ -209,6 +227,13 @@ class FleetWorker:
         self._table.data.pop(key, None)
         for partition in {one.place.partition for one in row.scans if one.place.partition < self.partitions}:
             await (await self._postures.send(key=key, value=None, partition=partition))
+
+
+def _position(consumer: Any, place: Any) -> int:
+    """Give the offset that is read next, or -1 where none is decided on yet; asks nobody."""
+    assignment = consumer._subscription.subscription.assignment
+    state = assignment.state_value(place) if assignment is not None else None
+    return int(state.position) if state is not None and state.has_valid_position else -1
 
 
 def _rows(table: Any) -> tuple[list[Row], int]:
