@@ -108,7 +108,7 @@ class FleetSettings(_Section):
     scope_h: float = Field(default=26.0, ge=0)  # of two scopes of a host both count while both are scanned daily
     window_h: float = Field(default=24.0, gt=0, le=168)  # rows keep news for a week
     alert_max_age_h: float = Field(default=24.0, gt=0)  # what is older was told before, or is no news
-    stalled_after_s: float = Field(default=300.0, ge=30)  # without progress for this long the program ends
+    stalled_after_s: float = Field(default=300.0, ge=10)  # without progress for this long the program ends
 
 
 class Settings(_Section):

@@ -76,6 +76,7 @@ class CommittedConsumer(Consumer):
         """Seek to where the tables may not know everything, wherever the group has committed."""
         thread: Any = self._thread
         found: Mapping[TP, int] = await thread.seek_to_known(*self.transport.known())
+        self.transport.sought()
         return found
 
 
@@ -84,7 +85,9 @@ class CommittedTransport(Transport):
 
     Attributes:
         known: gives the topic, and how far the tables know each of its partitions.
+        sought: is called when reading can begin there.
     """
 
     Consumer = CommittedConsumer
     known: Callable[[], tuple[str, Mapping[int, Resume]]]
+    sought: Callable[[], None]

@@ -15,6 +15,7 @@ MAX_SITUATIONS = 100
 MAX_FRESH = 100
 MAX_SILENT = 200
 _SHOWN: tuple[Level, ...] = ("critical", "high", "medium", "low")
+_SECTIONS = {"hosts": "Hosts", "fresh": "New criticals", "situations": "Situations", "silent": "Silent hosts"}
 
 
 @dataclass(slots=True, frozen=True)
@@ -45,6 +46,11 @@ def render(view: View, state: State) -> str:
             _figure(f"New criticals, {len(view.hours)} h", len(view.fresh), "critical"),
             _figure("Silent", len(view.silent), "high"),
         ),
+        element(
+            "nav",
+            *(element("a", name, href=f"#{anchor}") for anchor, name in _SECTIONS.items()),
+            aria_label="Sections",
+        ),
         element("main", *_hosts(view), *_fresh(view), *_situations(view), *_silent(view)),
     )
     head = element(
@@ -59,7 +65,7 @@ def render(view: View, state: State) -> str:
 
 def _hosts(view: View) -> Iterable[Markup]:
     silent = {one.host for one in view.silent}
-    yield element("h2", "Hosts, worst first")
+    yield element("h2", "Hosts, worst first", id="hosts")
     if not view.hosts:
         yield element("p", "No host has been heard of.", class_="dim")
         return
@@ -82,13 +88,16 @@ def _host(host: Posture, now: int, *, silent: bool) -> Sequence[Markup]:
         element("td", element("span", "nothing open", class_="calm"))
         if worst is None
         else element(
-            "td", element("span", worst.title, class_=worst.level), *_below(worst.label), *_below(worst.first)
+            "td",
+            element("span", worst.title, class_=worst.level),
+            *_below(worst.label),
+            *([element("details", element("summary", "What to do first"), worst.first)] if worst.first else []),
         ),
     )
 
 
 def _situations(view: View) -> Iterable[Markup]:
-    yield element("h2", "Situations, most widespread first")
+    yield element("h2", "Situations, most widespread first", id="situations")
     if not view.situations:
         yield element("p", "No issue is open.", class_="dim")
         return
@@ -111,7 +120,7 @@ def _situation(one: Situation, hosts: int) -> Sequence[Markup]:
 
 
 def _fresh(view: View) -> Iterable[Markup]:
-    yield element("h2", f"New criticals in {len(view.hours)} hours")
+    yield element("h2", f"New criticals in {len(view.hours)} hours", id="fresh")
     yield _chart(view.hours)
     if not view.fresh:
         yield element("p", "None.", class_="dim")
@@ -133,7 +142,7 @@ def _new(one: Fresh, now: int) -> Sequence[Markup]:
 
 
 def _silent(view: View) -> Iterable[Markup]:
-    yield element("h2", "Silent hosts")
+    yield element("h2", "Silent hosts", id="silent")
     if not view.silent:
         yield element("p", "None.", class_="dim")
         return
@@ -159,21 +168,20 @@ def _chart(hours: Sequence[tuple[int, int]]) -> Markup:
             "rect",
             element("title", f"{count} in the hour from {_words(hour)}"),
             x=f"{at * step + 1:.1f}", width=f"{max(1.0, step - 2):.1f}",
-            y=f"{84 - 68 * count / most:.1f}", height=f"{68 * count / most:.1f}",
+            y=f"{100 - 92 * count / most:.1f}", height=f"{92 * count / most:.1f}",
         )
         for at, (hour, count) in enumerate(hours)
         if count
     ]  # fmt: skip
-    texts = [
-        element("text", f"{_words(hours[0][0])}" if hours else "", x="2", y="97"),
-        element("text", "now", x=str(width - 2), y="97", text_anchor="end"),
-        element("text", f"most in an hour: {most}", x="2", y="11"),
-    ]
     total = sum(count for _, count in hours)
-    return element(
-        "svg", *bars, *texts, viewBox=f"0 0 {width} {height}",
-        role="img", aria_label=f"{total} new criticals in {len(hours)} hours, at most {most} in one hour",
-    )  # fmt: skip
+    words = f"{total} new criticals in {len(hours)} hours, at most {most} in one hour"
+    since = f"From {_words(hours[0][0])} to now, by the hour; at most {most} in one." if hours else ""
+    return together(
+        element(
+            "svg", *bars, viewBox=f"0 0 {width} {height}", preserveAspectRatio="none", role="img", aria_label=words
+        ),
+        *_below(since),
+    )
 
 
 def _table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[Markup]]) -> Markup:

@@ -25,7 +25,7 @@ from pipeline.errors import SinkError
 logger = get_logger(__name__)
 
 _VIEW_S = 2.0  # a view is shown for this long, however often it is asked for
-_STOP_S = 20.0
+_STOP_S, _GIVE_UP_S = 20.0, 5.0  # for an end in order, and for one after a fault
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 30.0
 _HOUR_MS = 3600 * 1000
 
@@ -113,7 +113,7 @@ class Program:
                 reason = runner.crash_reason or worker.app.crash_reason or (running.done() and running.exception())
                 worker.fail(f"Faust ended: {type(reason).__name__}: {reason}" if reason else "Faust ended")
             with contextlib.suppress(Exception):
-                async with asyncio.timeout(_STOP_S):
+                async with asyncio.timeout(_STOP_S if worker.failure is None else _GIVE_UP_S):
                     await runner.stop()
         finally:
             for task in (running, stopping, failing):

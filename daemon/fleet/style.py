@@ -24,13 +24,16 @@ thead th{color:var(--dim);font-size:.875rem;font-weight:600;overflow-wrap:normal
 .zero{color:var(--dim)}
 .critical{color:var(--critical);font-weight:700}.high{color:var(--high);font-weight:700}
 .medium{color:var(--medium)}.low{color:var(--low)}.info{color:var(--info)}.calm{color:var(--calm)}
-.small{font-size:.875rem}
-svg{display:block;width:100%;height:7rem;background:var(--card);border-radius:.4rem}
-svg rect{fill:var(--bar)}svg text{fill:var(--dim);font:10px system-ui,sans-serif}
+.small,details{font-size:.875rem}time{white-space:nowrap}tbody th{min-width:9rem}
+nav{display:flex;flex-wrap:wrap;gap:.25rem 1rem}a,summary{color:var(--low)}summary{cursor:pointer}
+a:focus-visible,summary:focus-visible{outline:2px solid var(--low);outline-offset:2px}
+thead th:first-child{width:30%}
+svg{display:block;width:100%;height:5rem;background:var(--card);border-radius:.4rem}
+svg rect{fill:var(--bar)}
 @media (max-width:44rem){thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
 table,tbody,tr,td,tbody th{display:block;width:100%}caption{display:block}
 tr{border:1px solid var(--line);border-radius:.4rem;margin:0 0 .6rem;padding:.25rem 0}
-td,tbody th{border:0;padding:.15rem .6rem}td.n{text-align:left;white-space:normal}
+td,tbody th{border:0;padding:.15rem .6rem}td.n{display:inline-block;width:auto;white-space:normal}
 td[data-label]::before{content:attr(data-label) ": ";color:var(--dim);font-size:.875rem}}
 """
 

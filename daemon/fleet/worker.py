@@ -23,7 +23,7 @@ logger = get_logger(__name__)
 
 _UNCONFIRMED = 1000  # rows that may be on their way; more would only be memory
 _PUBLISH_S = 60.0  # without an answer for this long, the program ends: what is not published is read again
-_TICK_S = 15.0
+_TICK_S = 5.0
 
 
 class _HostTable(faust.Table):
@@ -48,6 +48,7 @@ class _App(faust.App):
     BootStrategy = _WithoutWeb
     unconfirmed: deque[Any]
     known: Any
+    sought: Any
 
     def _create_directories(self) -> None:
         """Make none: the table is in memory."""
@@ -55,6 +56,7 @@ class _App(faust.App):
     def _new_transport(self) -> CommittedTransport:
         transport = CommittedTransport(self.conf.broker_consumer, self)
         transport.known = self.known
+        transport.sought = self.sought
         return transport
 
 
@@ -81,11 +83,13 @@ class FleetWorker:
         self.unread = 0
         self.partitions = partitions
         self._anew = anew
+        self._restored = False
         self._reached: dict[Any, int] | None = None
         self._topic = settings.kafka.scans_topic
         self.app = _App(fleet.group, **_options(settings, partitions))
         self.app.unconfirmed = deque()
         self.app.known = self._known
+        self.app.sought = self._sought
         raw = {"key_serializer": "raw", "value_serializer": "raw", "allow_empty": True}
         self._postures = self.app.topic(
             fleet.posture_topic,
@@ -156,16 +160,19 @@ class FleetWorker:
     async def _restore(self) -> None:
         """Take over what was published, before anything is read."""
         rows, self.unread = ([], 0) if self._anew else _rows(self._table)
-        if self.unread and not self.ready:  # from here on our own rows are all that is needed
+        if self.unread and not self._restored:  # from here on our own rows are all that is needed
             logger.warning("fleet.read_anew", rows_unread=self.unread, reason="another version wrote them")
             rows = []
         ours = {one.partition for one in self.app.consumer.assignment() if one.topic == self._topic}
         self.keeper.fleet.restore(rows, ours)
-        self.ready = True
+        self._restored = True
         logger.info("fleet.restored", hosts=len(self.keeper.fleet.rows), partitions=len(ours))
 
     def _known(self) -> tuple[str, Mapping[int, Resume]]:
         return self._topic, self.keeper.fleet.resume()
+
+    def _sought(self) -> None:
+        self.ready = self._restored
 
     async def _read(self, stream: Any) -> None:
         async for event in stream.events():

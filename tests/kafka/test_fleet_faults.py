@@ -10,7 +10,7 @@ import pytest
 
 from tests.kafka import places
 from tests.kafka.broker import PASSWORD, STRANGER, Cluster
-from tests.kafka.fleet_program import FleetProgram, send
+from tests.kafka.fleet_program import FleetProgram, Sent, send
 from tests.kafka.test_fleet import scan
 
 Topic = Callable[..., str]
@@ -32,7 +32,8 @@ def test_whenever_it_is_killed_it_ends_up_with_what_the_scans_say(cluster: Clust
     told: set[tuple[str, str]] = set()
     fleet.start(ready=False)
     for round_ in range(KILLS):
-        sent, aborted = [], []
+        sent: list[Sent] = []
+        aborted: list[tuple[str, bytes]] = []
         for number in range(400):
             host, hours = f"host-{chance.randrange(60)}", 20 - round_ * 2 - number / 400 + chance.choice((0, 0, 0, 6))
             names = chance.sample("abcdef", chance.randrange(4))
@@ -52,17 +53,17 @@ def test_whenever_it_is_killed_it_ends_up_with_what_the_scans_say(cluster: Clust
         fleet.kill()
         fleet.start(ready=False)
     fleet.until(lambda: fleet.get("/healthz")[0] == 200, "ready")
-    fleet.until(lambda: all(fleet.metric("lag", partition=str(one)) == 0 for one in (0, 1)), "no lag")
     fleet.until(lambda: fleet.metric("partitions") == 2, "both partitions")
-    fleet.stop()
+    fleet.until(lambda: all(fleet.metric("lag", partition=str(one)) == 0 for one in (0, 1)), "no lag")
+    assert fleet.stop() == 0
     found = {host: posture["scans"][0]["scan_id"] for host, posture in fleet.postures().items()}
     assert found == {host: scan_id for host, (_, scan_id) in expected.items()}
     alerts = {(one["scan_id"], one["issue"]) for one in fleet.sent_alerts()}
     assert alerts <= told, "an alert of what never was"
     assert alerts == told, f"{len(told - alerts)} alerts are missing"
     ids: dict[str, Any] = {}
-    for one in fleet.sent_alerts():
-        assert ids.setdefault(one["id"], one) == one, "what has one id says one thing"
+    for alert in fleet.sent_alerts():
+        assert ids.setdefault(alert["id"], alert) == alert, "what has one id says one thing"
 
 
 def test_brokers_that_freeze_are_waited_for(cluster: Cluster, fleet: FleetProgram) -> None:
@@ -104,7 +105,7 @@ def _until_known(fleet: FleetProgram, hosts: set[str]) -> None:
 
 
 def test_it_ends_when_nothing_moves_and_says_so(cluster: Cluster, fleet: FleetProgram) -> None:
-    fleet.others = {"SYSSCAN_FLEET__STALLED_AFTER_S": "30"}
+    fleet.others = {"SYSSCAN_FLEET__STALLED_AFTER_S": "10"}
     fleet.start()
     cluster.brokers[0].freeze()
     try:
