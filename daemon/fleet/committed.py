@@ -20,7 +20,23 @@ OVERLAP_RECORDS = 500
 
 
 class CommittedThread(AIOKafkaConsumerThread):
-    """The thread that reads."""
+    """The thread that reads.
+
+    Attributes:
+        fetched: by partition, the offset after the last record that was handed on. What a partition ends with may be
+            the marker of a transaction, which never is, so the position does not say that.
+    """
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.fetched: dict[TP, int] = {}
+
+    async def _fetch_records(self, *arguments: Any, **named: Any) -> Any:
+        found = await super()._fetch_records(*arguments, **named)
+        for place, records in found.items():
+            if records:
+                self.fetched[place] = records[-1].offset + 1
+        return found
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
@@ -50,6 +66,7 @@ class CommittedThread(AIOKafkaConsumerThread):
                 known.get(one.partition), first[one], ends[one], ends[one] if by_time is None else by_time.offset
             )
             consumer.seek(one, found[one])
+            self.fetched.pop(one, None)
         return found
 
 
@@ -76,7 +93,7 @@ class CommittedConsumer(Consumer):
         """Seek to where the tables may not know everything, wherever the group has committed."""
         thread: Any = self._thread
         found: Mapping[TP, int] = await thread.seek_to_known(*self.transport.known())
-        self.transport.sought()
+        self.transport.sought(found)
         return found
 
 
@@ -85,9 +102,9 @@ class CommittedTransport(Transport):
 
     Attributes:
         known: gives the topic, and how far the tables know each of its partitions.
-        sought: is called when reading can begin there.
+        sought: is called with the offsets where reading begins.
     """
 
     Consumer = CommittedConsumer
     known: Callable[[], tuple[str, Mapping[int, Resume]]]
-    sought: Callable[[], None]
+    sought: Callable[[Mapping[TP, int]], None]

@@ -11,11 +11,11 @@ from pipeline.finding import LEVELS
 _PREFIX = "sysscan_fleet_"
 
 
-def metrics(view: View, keeper: Keeper, positions: Mapping[int, tuple[int, int]], still_s: float, unread: int) -> str:
+def metrics(view: View, keeper: Keeper, lags: Mapping[int, int], still_s: float, unread: int) -> str:
     """Write all metrics.
 
     Args:
-        positions: by partition that is read here: the offset that comes next, and the end.
+        lags: by partition that is read here: the records that can be read and were not taken.
         still_s: for how long nothing has moved although there is something to read.
         unread: rows of an earlier run that could not be read back.
     """
@@ -42,10 +42,10 @@ def metrics(view: View, keeper: Keeper, positions: Mapping[int, tuple[int, int]]
     for kind in ("new_critical", "silent_host"):
         alerts.set(keeper.alerted[kind], kind=kind)
     lag = Metric(f"{_PREFIX}lag", "gauge", "Committed records of a partition that are not read yet.")
-    for partition, (position, end) in positions.items():
-        lag.set(max(0, end - position), partition=str(partition))
+    for partition, count in lags.items():
+        lag.set(count, partition=str(partition))
     partitions = Metric(f"{_PREFIX}partitions", "gauge", "Partitions that are read here.")
-    partitions.set(len(positions))
+    partitions.set(len(lags))
     still = Metric(
         f"{_PREFIX}still_seconds", "gauge", "For how long nothing has moved although there is something to read."
     )
@@ -57,4 +57,4 @@ def metrics(view: View, keeper: Keeper, positions: Mapping[int, tuple[int, int]]
     families = [
         hosts, worst, found, situations, fresh, read, unchanged, refused, alerts, partitions, still, rows,
     ]  # fmt: skip
-    return render([*families, lag] if positions else families)
+    return render([*families, lag] if lags else families)

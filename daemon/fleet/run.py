@@ -142,8 +142,7 @@ class Program:
         return f"{len(self.keeper.fleet.rows):,} hosts, {self._lag():,} records behind"
 
     def _lag(self) -> int:
-        positions = self._worker.positions() if self._worker is not None else {}
-        return sum(max(0, end - position) for position, end in positions.values())
+        return sum(self._worker.lags().values()) if self._worker is not None else 0
 
     def _view(self) -> View:
         now = time.monotonic()
@@ -158,7 +157,7 @@ class Program:
         if not worker.ready:
             return ("The postures are being restored; there are more hosts than are shown.",)
         notes = []
-        have = len(worker.positions())
+        have = len(worker.lags())
         if have < worker.partitions:
             notes.append(
                 f"Only {have} of {worker.partitions} partitions are read here, so hosts are missing: another program "
@@ -179,8 +178,8 @@ class Program:
     def _metrics(self) -> tuple[int, str]:
         worker = self._worker
         still = self._progress.still_s() if self._progress is not None else 0.0
-        positions, unread = (worker.positions(), worker.unread) if worker is not None else ({}, 0)
-        return 200, metrics(self._view(), self.keeper, positions, still, unread)
+        lags, unread = (worker.lags(), worker.unread) if worker is not None else ({}, 0)
+        return 200, metrics(self._view(), self.keeper, lags, still, unread)
 
     def _health(self) -> tuple[int, str]:
         notes = self._notes()

@@ -84,6 +84,7 @@ class FleetWorker:
         self.partitions = partitions
         self._anew = anew
         self._restored = False
+        self._taken: dict[int, int] = {}  # by partition: the offset after the last record that was taken
         self._reached: dict[Any, int] | None = None
         self._topic = settings.kafka.scans_topic
         self.app = _App(fleet.group, **_options(settings, partitions))
@@ -109,16 +110,17 @@ class FleetWorker:
         self.app.agent(scans, name="scans", concurrency=1)(self._read)
         self.app.task(self._tick)
 
-    def positions(self) -> Mapping[int, tuple[int, int]]:
-        """Give for each partition that is ours the offset that is read next, and the end of what can be read."""
-        consumer = getattr(self.app.consumer._thread, "_consumer", None) if self.ready else None
-        if consumer is None:
+    def lags(self) -> Mapping[int, int]:
+        """Count for each partition that is ours the records that can be read and were not taken."""
+        thread: Any = self.app.consumer._thread
+        if not self.ready or thread._consumer is None:
             return {}
         found = {}
-        for place in consumer.assignment():
-            position, end = _position(consumer, place), consumer.last_stable_offset(place)
+        for place in thread._consumer.assignment():
+            position, end = _position(thread._consumer, place), thread._consumer.last_stable_offset(place)
             if place.topic == self._topic and position >= 0 and end is not None:
-                found[place.partition] = position, end
+                fetched = thread.fetched.get(place, 0)
+                found[place.partition] = max(0, end - position) + max(0, fetched - self._taken.get(place.partition, 0))
         return found
 
     def help_restoring(self) -> None:
@@ -171,7 +173,8 @@ class FleetWorker:
     def _known(self) -> tuple[str, Mapping[int, Resume]]:
         return self._topic, self.keeper.fleet.resume()
 
-    def _sought(self) -> None:
+    def _sought(self, found: Mapping[Any, int]) -> None:
+        self._taken.update({place.partition: offset for place, offset in found.items()})
         self.ready = self._restored
 
     async def _read(self, stream: Any) -> None:
@@ -184,6 +187,7 @@ class FleetWorker:
                 if taken.row is not None:
                     self._table[taken.key] = taken.row
                 await self._confirm(_UNCONFIRMED)
+                self._taken[message.partition] = message.offset + 1
             except Exception as error:
                 self.fail(f"cannot publish: {_line(error)}")
                 await asyncio.sleep(3600)  # nothing more is taken; the end comes from outside
@@ -315,9 +319,9 @@ class Progress:
     def still_s(self) -> float:
         """Give the seconds since something moved, or since the brokers said that there is nothing to read."""
         worker = self._worker
-        positions = worker.positions()
-        behind = any(position < end for position, end in positions.values())
-        moved = (worker.keeper.read, positions, worker.restored(), None if behind else worker.heard())
+        lags = worker.lags()
+        behind = not worker.ready or any(lags.values())
+        moved = (worker.keeper.read, lags, worker.restored(), None if behind else worker.heard())
         if moved != self._last:
             self._last = moved
             self._since = time.monotonic()
