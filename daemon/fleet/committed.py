@@ -12,11 +12,7 @@ import aiokafka
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP
 
-from daemon.fleet.fleet import Resume
-
-# What a process that died had not published stood behind what it had, but for what was under way at the same time.
-OVERLAP_MS = 3600 * 1000
-OVERLAP_RECORDS = 500
+from daemon.fleet.resume import OVERLAP_MS, Resume, begin_at
 
 
 class CommittedThread(AIOKafkaConsumerThread):
@@ -68,19 +64,6 @@ class CommittedThread(AIOKafkaConsumerThread):
             consumer.seek(one, found[one])
             self.fetched.pop(one, None)
         return found
-
-
-def begin_at(known: Resume | None, first: int, end: int, by_time: int) -> int:
-    """Say at which offset to begin.
-
-    Args:
-        known: how far the tables reach in this partition; None where they do not know it.
-        first, end: of what is in it.
-        by_time: the first record that was written not long before the last one that the tables know, or later.
-    """
-    if known is None or known.offset >= end:  # the topic was created anew
-        return first
-    return max(first, min(by_time, known.offset - OVERLAP_RECORDS))
 
 
 class CommittedConsumer(Consumer):

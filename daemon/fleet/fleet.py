@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 
+from daemon.fleet.resume import Resume
 from daemon.fleet.row import News, Posture, Row, current, join, merge, posture
 from daemon.fleet.scan import Issue, Scan
 from pipeline.finding import LEVELS, Level
@@ -79,14 +80,6 @@ class View:
     fresh: tuple[Fresh, ...]
     hours: tuple[tuple[int, int], ...]
     partial: bool = False
-
-
-@dataclass(slots=True, frozen=True)
-class Resume:
-    """How far the rows of a partition reach: the latest time at which one of their scans was written, and its place."""
-
-    written: int
-    offset: int
 
 
 class Fleet:

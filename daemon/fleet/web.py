@@ -1,11 +1,11 @@
 """Serves the page and the metrics, to this machine alone."""
 
-import ipaddress
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiohttp import web
 
+from daemon.fleet.meant import names_this_machine
 from daemon.fleet.style import POLICY
 from pipeline.errors import ConfigError
 
@@ -59,22 +59,6 @@ class Web:
         """Close the socket."""
         if self._runner is not None:
             await self._runner.cleanup()
-
-
-def names_this_machine(host: str | None) -> bool:
-    """Say whether a request was meant for us, by its `Host`.
-
-    A page from elsewhere can have its own name lead to 127.0.0.1, and would then be let read what is served here.
-    """
-    if not host:
-        return False
-    name = host[: host.index("]") + 1] if host.startswith("[") and "]" in host else host.partition(":")[0]
-    if name.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 @web.middleware  # type: ignore[untyped-decorator, unused-ignore]

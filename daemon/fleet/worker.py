@@ -10,9 +10,9 @@ from typing import Any
 import faust
 
 from daemon.fleet.committed import CommittedTransport
-from daemon.fleet.fleet import Resume
 from daemon.fleet.keeper import Keeper
 from daemon.fleet.records import Alert, read_row, write_alert
+from daemon.fleet.resume import Resume
 from daemon.fleet.row import Row
 from daemon.fleet.scan import Place, Unusable
 from daemon.log import get_logger

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from daemon.fleet.committed import OVERLAP_RECORDS, begin_at
-from daemon.fleet.fleet import Fleet, Resume
+from daemon.fleet.fleet import Fleet
 from daemon.fleet.keeper import Keeper
 from daemon.fleet.records import read_row
+from daemon.fleet.resume import OVERLAP_RECORDS, Resume, begin_at
 from daemon.fleet.scan import Place
 from tests.daemon.fleet.made import DAY, HOUR, NOON, SPANS, record
 
