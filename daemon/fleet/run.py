@@ -114,6 +114,8 @@ class Program:
                 worker.fail(f"Faust ended: {type(reason).__name__}: {reason}" if reason else "Faust ended")
             with contextlib.suppress(Exception):
                 async with asyncio.timeout(_STOP_S if worker.failure is None else _GIVE_UP_S):
+                    if worker.failure is None:
+                        await worker.drain()
                     await runner.stop()
         finally:
             for task in (running, stopping, failing):

@@ -84,6 +84,7 @@ class FleetWorker:
         self.partitions = partitions
         self._anew = anew
         self._restored = False
+        self._waiting: asyncio.Queue[tuple[list[Any], int, bytes, bytes]] = asyncio.Queue(_UNCONFIRMED)
         self._taken: dict[int, int] = {}  # by partition: the offset after the last record that was taken
         self._reached: dict[Any, int] | None = None
         self._topic = settings.kafka.scans_topic
@@ -108,6 +109,7 @@ class FleetWorker:
         )  # fmt: skip
         scans = self.app.topic(self._topic, **raw)
         self.app.agent(scans, name="scans", concurrency=1)(self._read)
+        self.app.task(self._publish)
         self.app.task(self._tick)
 
     def lags(self) -> Mapping[int, int]:
@@ -152,6 +154,11 @@ class FleetWorker:
         """Count the rows in the table."""
         return len(self._table.data)
 
+    async def drain(self) -> None:
+        """Wait until what was taken is published."""
+        while not self._waiting.empty() or any(not one.done() for one in self.app.unconfirmed):
+            await asyncio.sleep(0.05)
+
     def fail(self, why: str) -> None:
         """End the program, with a reason."""
         if self.failure is None:
@@ -183,33 +190,39 @@ class FleetWorker:
             place = Place(message.partition, message.offset, round((message.timestamp or 0) * 1000))
             taken = self.keeper.take(message.key, message.value, place)
             try:
-                await self._send(taken.alerts)  # before the row: what a row has was told of
                 if taken.row is not None:
-                    self._table[taken.key] = taken.row
-                await self._confirm(_UNCONFIRMED)
+                    await self._waiting.put((await self._send(taken.alerts), message.partition, taken.key, taken.row))
                 self._taken[message.partition] = message.offset + 1
             except Exception as error:
                 self.fail(f"cannot publish: {_line(error)}")
                 await asyncio.sleep(3600)  # nothing more is taken; the end comes from outside
 
-    async def _send(self, alerts: Sequence[Alert]) -> None:
-        if not alerts:
-            return
+    async def _publish(self) -> None:
+        """Publish rows, each when its alerts are there: what a row has was told of."""
+        try:
+            while True:
+                alerts, partition, key, row = await self._waiting.get()
+                async with asyncio.timeout(_PUBLISH_S):
+                    await asyncio.gather(*alerts)
+                self._table.data[key] = row
+                self._table.send_changelog(partition, key, row)
+                await self._confirm(_UNCONFIRMED)
+        except Exception as error:
+            self.fail(f"cannot publish: {_line(error)}")
+
+    async def _send(self, alerts: Sequence[Alert]) -> list[Any]:
+        """Send alerts; returns what will be known of each."""
         headers = {
-            "content-type": b"application/json",
-            "ce_specversion": b"1.0",
-            "ce_source": b"sysscan-agent-fleet",
+            "content-type": b"application/json", "ce_specversion": b"1.0", "ce_source": b"sysscan-agent-fleet",
             "ce_type": b"sysscan.alert.v1",
-        }
-        sent = [
+        }  # fmt: skip
+        return [
             await self._alerts.send(
                 key=one.host.encode(), value=write_alert(one),
                 headers={**headers, "ce_id": one.id.encode(), "ce_subject": one.host.encode()},
             )
             for one in alerts
         ]  # fmt: skip
-        async with asyncio.timeout(_PUBLISH_S):
-            await asyncio.gather(*sent)
 
     async def _confirm(self, most: int) -> None:
         """Wait until no more rows than this are on their way.
@@ -226,7 +239,9 @@ class FleetWorker:
         while not self.app.should_stop:
             await self.app.sleep(_TICK_S)
             try:
-                await self._send(self.keeper.silence())
+                sent = await self._send(self.keeper.silence())
+                async with asyncio.timeout(_PUBLISH_S):
+                    await asyncio.gather(*sent)
                 await self._confirm(_UNCONFIRMED)
                 for row in self.keeper.fleet.forget(self.keeper.now()):
                     await self._drop(row)
