@@ -6,6 +6,7 @@ The records are those of real scans, under other host names; all are in the topi
 
 import asyncio
 import json
+import logging
 import os
 import sys
 import tempfile
@@ -28,6 +29,7 @@ REPORTS = ("web01-ioc.json", "web01-base-default.json", "db02-default.json", "db
 
 def main() -> None:
     """Print one line for each thing that is measured."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # brokers are asked before they are there
     libs = os.environ.get("KAFKA_LIBS")
     if libs is None:
         sys.exit("set KAFKA_LIBS to the directory that `make kafka` fetched the jars into, such as build/kafka/4.3.1")
@@ -40,13 +42,15 @@ def main() -> None:
         try:
             began = time.perf_counter()
             fleet.start()
+            print(f"memory without hosts: {resident(fleet):.0f} MB")
             ready, at_ready = time.perf_counter(), int(fleet.metric("records_read_total"))
             while (read := int(fleet.metric("records_read_total"))) < total:
-                time.sleep(0.05)
+                time.sleep(0.5)
             took = time.perf_counter() - ready
             print(
                 f"{total:,} scan records of {HOSTS:,} hosts, {size / total / 1000:.0f} kB each: "
-                f"{(read - at_ready) / took:,.0f}/s, from start to the last one {time.perf_counter() - began:.1f} s"
+                f"{(read - at_ready) / took:,.0f}/s, {processor_s(fleet) / total * 1e6:,.0f} us of processor each; "
+                f"from start to the last one {time.perf_counter() - began:.1f} s"
             )
             fleet.until(lambda: len(fleet.postures()) == HOSTS, "all postures")
             print(f"memory with {HOSTS:,} hosts: {resident(fleet):.0f} MB; one page {page(fleet) * 1000:.0f} ms")
@@ -89,6 +93,13 @@ def resident(fleet: FleetProgram) -> float:
     assert fleet.process is not None
     status = Path(f"/proc/{fleet.process.pid}/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) / 1000
+
+
+def processor_s(fleet: FleetProgram) -> float:
+    """Give the processor time of the process, all of it, in seconds."""
+    assert fleet.process is not None
+    words = Path(f"/proc/{fleet.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def page(fleet: FleetProgram) -> float:

@@ -1,8 +1,9 @@
 """What the view needs of a scan record, read from a record of Kafka that may hold anything."""
 
+import functools
 import hashlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, cast
@@ -16,6 +17,9 @@ SCHEMA = "sysscan.scan/1"
 MAX_ISSUES = 500  # of one scan; they come worst first
 _MAX_HOST = 255  # characters; what a host name may have
 _MAX_TEXT = 200
+_MAX_FEATURES = 10  # of one issue; a class has one or two that tell its issues apart
+_MOST = 2**53
+_LEVELS: Mapping[str, Level] = {level: level for level in LEVELS}
 _KNOWN_BY_TITLE = frozenset({"unknown", "ambiguous"})  # classes that say nothing of what it is
 
 Reason = Literal[
@@ -168,7 +172,7 @@ def text(record: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def number(record: Mapping[str, Any], name: str, least: int = 0, most: int = 2**53) -> int:
+def number(record: Mapping[str, Any], name: str, least: int = 0, most: int = _MOST) -> int:
     """Give a whole number.
 
     Raises:
@@ -208,36 +212,56 @@ def _time(written: str) -> int:
 
 
 def _issue(record: Mapping[str, Any]) -> Issue:
-    class_ = text(record, "class")[:_MAX_TEXT]
-    title = text(record, "title")[:_MAX_TEXT]
-    status = text(record, "status")[:20]
-    split = record.get("split")
-    if not isinstance(split, dict) or not all(isinstance(one, str) for one in split.values()):
-        raise Unusable("malformed", "split is no object of texts")
-    features = sorted(split.items())
-    labels = record.get("labels")
-    first = record.get("do_first")
-    baseline = record.get("baseline")
+    # Most of the time that a record takes goes by here, so what most issues share is put into words once.
+    try:
+        features = sorted(record["split"].items())[:_MAX_FEATURES]
+        words = _words(
+            record["class"][:_MAX_TEXT], record["status"][:_MAX_TEXT], record["title"][:_MAX_TEXT],
+            tuple((feature[:_MAX_TEXT], value[:_MAX_TEXT]) for feature, value in features),
+        )  # fmt: skip
+        name, level, score, things = record["id"], record["level"], record["score"], record["distinct"]
+    except (KeyError, TypeError, AttributeError) as error:  # not there, not hashable, no object
+        raise Unusable("malformed", f"an issue: {printable(repr(error), 60)}") from error
+    if type(name) is not str or type(score) is not int or type(things) is not int:
+        raise Unusable("malformed", "an issue: id, score or distinct has another type")
+    if level not in _LEVELS or not 0 <= score <= 100 or not 0 <= things <= _MOST:
+        raise Unusable("malformed", f"an issue: level {printable(str(level), 20)}, score {score}, distinct {things}")
+    labels, first, baseline = record.get("labels"), record.get("do_first"), record.get("baseline")
+    label = labels[0] if isinstance(labels, list) and labels else ""
+    summary = first.get("summary") if isinstance(first, dict) else ""
     return Issue(
-        id=text(record, "id")[:_MAX_TEXT],
-        situation=sys.intern(situation_of(class_, status, features, title)),
-        class_=sys.intern(class_),
-        title=sys.intern(title),
-        split=sys.intern(", ".join(f"{name}: {value}" for name, value in features)[:_MAX_TEXT]),
-        status=sys.intern(status),
-        level=level_of(record),
-        score=number(record, "score", most=100),
-        things=number(record, "distinct"),
-        label=labels[0][:_MAX_TEXT] if isinstance(labels, list) and labels and isinstance(labels[0], str) else "",
-        first=first["summary"][:_MAX_TEXT] if isinstance(first, dict) and isinstance(first.get("summary"), str) else "",
-        fresh=isinstance(baseline, dict) and ("new" in baseline or "regressed" in baseline),
-    )
+        name[:_MAX_TEXT], words.situation, words.class_, words.title, words.split, words.status, _LEVELS[level], score,
+        things, label[:_MAX_TEXT] if type(label) is str else "", summary[:_MAX_TEXT] if type(summary) is str else "",
+        isinstance(baseline, dict) and ("new" in baseline or "regressed" in baseline),
+    )  # fmt: skip
 
 
-def situation_of(class_: str, status: str, features: list[tuple[str, str]], title: str) -> str:
+@dataclass(slots=True, frozen=True)
+class _Words:
+    """What issues of many hosts have in common."""
+
+    situation: str
+    class_: str
+    status: str
+    title: str
+    split: str
+
+
+@functools.lru_cache(maxsize=1024)  # what is kept is cut, so that hostile texts do not fill the memory
+def _words(class_: object, status: object, title: object, features: tuple[tuple[str, object], ...]) -> _Words:
+    if not (isinstance(class_, str) and isinstance(status, str) and isinstance(title, str)):
+        raise TypeError("class, status or title is no text")
+    if not all(isinstance(value, str) for _, value in features):
+        raise TypeError("split is no object of texts")
+    split = ", ".join(f"{name}: {value}" for name, value in features)[:_MAX_TEXT]
+    situation = situation_of(class_, status, features, title)
+    return _Words(situation, class_, status, title, split)
+
+
+def situation_of(class_: str, status: str, features: Sequence[tuple[str, object]], title: str) -> str:
     """Name what is alike on all hosts that have it: class, status and features, and no name of any host.
 
     Findings of no known class are alike where their titles are.
     """
-    alike = orjson.dumps([class_, status, features, title if class_ in _KNOWN_BY_TITLE else ""])
+    alike = orjson.dumps([class_, status, [list(one) for one in features], title if class_ in _KNOWN_BY_TITLE else ""])
     return hashlib.sha256(alike).hexdigest()[:16]

@@ -99,12 +99,13 @@ class FleetWorker:
             acks=False,
             compacting=True,
             partitions=partitions,
-            maxsize=131_072,
+            maxsize=1000,
             **raw,
         )
         self._alerts = self.app.topic(fleet.alerts_topic, **raw)
         self._table = self.app.Table(
             "hosts", partitions=partitions, changelog_topic=self._postures, on_recover=self._restore,
+            recovery_buffer_size=100,
             key_type=bytes, value_type=bytes,
         )  # fmt: skip
         scans = self.app.topic(self._topic, **raw)
@@ -294,7 +295,10 @@ def _options(settings: Settings, partitions: int) -> dict[str, Any]:
         "broker_rebalance_timeout": 30.0,
         "broker_max_poll_interval": 600.0,
         "consumer_auto_offset_reset": "earliest",
-        "consumer_max_fetch_size": 4 << 20,
+        # Scan records are large: what is read ahead is bounded by their number, and by the bytes of a partition.
+        "consumer_max_fetch_size": 256 << 10,
+        "broker_max_poll_records": 50,
+        "stream_buffer_maxsize": 100,
         "producer_acks": -1,
         "producer_compression_type": None if kafka.compression == "none" else kafka.compression,
         "producer_linger": 0.005,
