@@ -20,7 +20,7 @@ _MAX_TEXT = 200
 _MAX_FEATURES = 10  # of one issue; a class has one or two that tell its issues apart
 _MOST = 2**53
 _LEVELS: Mapping[str, Level] = {level: level for level in LEVELS}
-_KNOWN_BY_TITLE = frozenset({"unknown", "ambiguous"})  # classes that say nothing of what it is
+_KNOWN_BY_TITLE = frozenset({"unknown", "ambiguous"})  # the classes that say nothing of what it is begin with these
 
 Reason = Literal[
     "empty",  # a record without a value
@@ -263,5 +263,6 @@ def situation_of(class_: str, status: str, features: Sequence[tuple[str, object]
 
     Findings of no known class are alike where their titles are.
     """
-    alike = orjson.dumps([class_, status, [list(one) for one in features], title if class_ in _KNOWN_BY_TITLE else ""])
+    words = title if class_.partition(".")[0] in _KNOWN_BY_TITLE else ""
+    alike = orjson.dumps([class_, status, [list(one) for one in features], words])
     return hashlib.sha256(alike).hexdigest()[:16]

@@ -100,7 +100,7 @@ def test_a_situation_is_the_same_on_every_host_and_another_with_other_features()
 
     assert of() == of(labels=["/elsewhere"], id="other", score=10)
     assert len({of(), of(split={"deleted": "local"}), of(status="unknown"), of(**{"class": "class.other"})}) == 4
-    unknown = {"class": "unknown"}
+    unknown = {"class": "unknown.ioc"}
     assert of(**unknown, title="This") != of(**unknown, title="That")
     assert of(title="Words of one version") == of(title="Words of the next")
 
