@@ -30,6 +30,7 @@ _VIEW_SHARE = 20  # and for so many times as long as it takes to be made
 _GARBAGE = 50_000  # objects more than there were, before the collector looks
 _STOP_S, _GIVE_UP_S = 20.0, 5.0  # for an end in order, and for one after a fault
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 30.0
+_SAID_S = 30.0  # that nothing has moved for so long is said
 _HOUR_MS = 3600 * 1000
 
 
@@ -133,10 +134,16 @@ class Program:
     async def _watch(self) -> None:
         """Tell the service manager that all is well as long as something moves, or there is nothing to read."""
         limit = self._settings.fleet.stalled_after_s
+        said = False
         while True:
             still = self._progress.still_s() if self._progress is not None else 0.0
             if self._worker is not None:
                 self._worker.help_restoring()
+            if still < _SAID_S:
+                said = False
+            elif not said:
+                said = True
+                logger.warning("fleet.still", seconds=round(still), ends_after_s=limit, behind=self._lag())
             if still < limit:
                 self._notifier.ping()
             elif self._worker is not None:
@@ -169,7 +176,7 @@ class Program:
         if not worker.ready:
             return ("The postures are being restored; there are more hosts than are shown.",)
         notes = []
-        have = len(worker.lags())
+        have = worker.assigned()
         if have < worker.partitions:
             notes.append(
                 f"Only {have} of {worker.partitions} partitions are read here, so hosts are missing: another program "
@@ -178,7 +185,7 @@ class Program:
         if lag := self._lag():
             notes.append(f"{lag:,} scan records are not read yet: what is shown is older than what is known.")
         still = self._progress.still_s() if self._progress is not None else 0.0
-        if still > 30:
+        if still > _SAID_S:
             notes.append(f"Nothing was heard from the brokers for {still:.0f} s.")
         if refused := sum(count for reason, count in self.keeper.refused.items() if reason != "not_a_scan"):
             notes.append(f"{refused:,} records could not be used; the log names them.")

@@ -126,6 +126,10 @@ class FleetWorker:
                 found[place.partition] = max(0, end - position) + max(0, fetched - self._taken.get(place.partition, 0))
         return found
 
+    def assigned(self) -> int:
+        """Count the partitions that are read here."""
+        return sum(1 for one in self.app.consumer.assignment() if one.topic == self._topic)
+
     def help_restoring(self) -> None:
         """Let Faust see that the table has all there is; to be called every second or so.
 

@@ -1,5 +1,6 @@
 """The view over a fleet under kills and faults: it ends up with what the scans say, and says what keeps it from it."""
 
+import asyncio
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -142,8 +143,6 @@ def test_what_a_person_must_change_is_said_in_a_line(cluster: Cluster, topic: To
     assert missing.returncode == 1
     assert f"create {fleet.posture} and {fleet.alerts} (`sysscan-agent-fleet topics`)" in missing.stderr
 
-    import asyncio
-
     asyncio.run(cluster.create(fleet.posture, partitions=3, cleanup_policy="compact"))
     asyncio.run(cluster.create(fleet.alerts, partitions=2))
     counts = fleet.command("run", "--check")
@@ -186,6 +185,33 @@ def test_with_the_rights_of_the_handbook_over_tls_it_works_and_without_it_says_w
         fleet.caught_up(1)
         fleet.until(lambda: set(fleet.postures()) == {"secured"} and len(fleet.sent_alerts()) == 1, "published")
         assert PASSWORD not in fleet.log
+    finally:
+        fleet.kill()
+
+
+def test_what_cannot_be_published_ends_it_and_comes_when_it_can_be(
+    cluster: Cluster, topic: Topic, tmp_path: Path
+) -> None:
+    fleet = FleetProgram(cluster, topic(partitions=1), tmp_path)
+    asyncio.run(cluster.create(fleet.alerts, max_message_bytes="200"))
+    fleet.topics()
+    send(cluster, fleet.scans, [scan("one", 1, "a")])
+    try:
+        fleet.start(ready=False)
+        assert fleet.process is not None
+        assert fleet.process.wait(60) == 1
+        fleet.process = None
+        assert "cannot publish: MessageSizeTooLargeError" in fleet.log.splitlines()[-1]
+        assert fleet.postures() == {}, "no posture whose alert was not sent"
+
+        async def mend() -> None:
+            async with cluster.admin() as admin:
+                await admin.delete_topics([fleet.alerts])
+
+        asyncio.run(mend())
+        fleet.until(lambda: fleet.command("topics").stdout.startswith("created"), "the topic anew")
+        fleet.start(ready=False)
+        fleet.until(lambda: set(fleet.postures()) == {"one"} and len(fleet.sent_alerts()) == 1, "both")
     finally:
         fleet.kill()
 
