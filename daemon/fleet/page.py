@@ -121,10 +121,10 @@ def _situation(one: Situation, hosts: int) -> Sequence[Markup]:
 
 def _fresh(view: View) -> Iterable[Markup]:
     yield element("h2", f"New criticals in {len(view.hours)} hours", id="fresh")
-    yield _chart(view.hours)
     if not view.fresh:
         yield element("p", "None.", class_="dim")
         return
+    yield _chart(view.hours)
     yield _table(
         _cut(len(view.fresh), MAX_FRESH, "new criticals"),
         ("Host", "What", "Score", "Scanned"),
