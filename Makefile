@@ -51,7 +51,7 @@ $(KAFKA)/.complete: tests/kafka/pom.xml
 	@touch $@
 
 $(VENV)/.installed-kafka: $(SETUP) $(VENV)/.installed-dev
-	@$(PIP) install -c constraints.txt -e '.[kafka]'
+	@$(PIP) install -c constraints.txt -e '.[kafka,fleet]'
 	@touch $@
 
 # The tests that skip themselves elsewhere, and those beside them; none may skip itself here. Small models: more threads

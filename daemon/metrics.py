@@ -71,7 +71,7 @@ class Metrics:
 
     def render(self) -> str:
         """Write all families in the text exposition format."""
-        return "".join(_lines(self._families))
+        return render(self._families)
 
     def write(self, path: Path) -> None:
         """Replace the file as a whole, so that no scrape sees half of it.
@@ -87,6 +87,11 @@ class Metrics:
             file.flush()
             os.fchmod(file.fileno(), 0o644)
         temporary.replace(path)
+
+
+def render(families: Iterable[Metric]) -> str:
+    """Write families in the text exposition format."""
+    return "".join(_lines(families))
 
 
 def _lines(families: Iterable[Metric]) -> Iterable[str]:

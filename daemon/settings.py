@@ -5,13 +5,14 @@ import os
 import stat
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
-from daemon.sinks.kafka.settings import KafkaSettings
+from daemon.sinks.kafka.settings import TOPIC, KafkaSettings
 from daemon.sources.directory.settings import WatchSettings
 from pipeline.engine.identity import DEFAULT_THREADS
 from pipeline.engine.runtimes import Runtime
@@ -85,6 +86,33 @@ class MetricsSettings(_Section):
     every_s: float = Field(default=15.0, gt=0)  # the usual scrape interval
 
 
+def _on_loopback(listen: str) -> str:
+    """Refuse an address that others could reach: the page has no password."""
+    host, _, port = listen.rpartition(":")
+    try:
+        good = ip_address(host.removeprefix("[").removesuffix("]")).is_loopback and (":" in host) == (host[:1] == "[")
+    except ValueError:
+        good = False
+    if not good or not port.isdecimal() or int(port) > 65535:
+        raise ValueError(f"{listen!r} is not an address of this machine alone, such as 127.0.0.1:9475")
+    return listen
+
+
+class FleetSettings(_Section):
+    """The view over a fleet, which is a program of its own (`sysscan-agent-fleet`); it reads `kafka.scans_topic`."""
+
+    posture_topic: Annotated[str, Field(pattern=TOPIC)] = "sysscan.posture"
+    alerts_topic: Annotated[str, Field(pattern=TOPIC)] = "sysscan.alerts"
+    group: Annotated[str, Field(pattern=TOPIC)] = "sysscan-agent-fleet"
+    listen: Annotated[str, AfterValidator(_on_loopback)] = "127.0.0.1:9475"
+    silent_after_h: float = Field(default=26.0, gt=0)  # a daily scan, with two hours for whatever held it up
+    forget_after_days: float = Field(default=30.0, gt=0)  # hosts that are gone for good
+    scope_h: float = Field(default=26.0, ge=0)  # of two scopes of a host both count while both are scanned daily
+    window_h: float = Field(default=24.0, gt=0, le=168)  # rows keep news for a week
+    alert_max_age_h: float = Field(default=24.0, gt=0)  # what is older was told before, or is no news
+    stalled_after_s: float = Field(default=300.0, ge=10)  # without progress for this long the program ends
+
+
 class Settings(_Section):
     """Everything that can be set. Paths are absolute once resolved."""
 
@@ -97,6 +125,7 @@ class Settings(_Section):
     limits: Limits = Limits()
     output: OutputSettings = OutputSettings()
     kafka: KafkaSettings = KafkaSettings()
+    fleet: FleetSettings = FleetSettings()
     analysis: AnalysisSettings = AnalysisSettings()
     model: ModelSettings = ModelSettings()
     log: LogSettings = LogSettings()

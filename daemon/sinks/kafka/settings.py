@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from pipeline.finding import Level
 
-_TOPIC = r"^[A-Za-z0-9._-]{1,249}$"
+TOPIC = r"^[A-Za-z0-9._-]{1,249}$"
 _PREFIX = r"^[A-Za-z0-9._-]{1,100}$"
 
 
@@ -54,11 +54,11 @@ class KafkaSettings(BaseModel):
     dlq_unlimited: bool = False
     on_loss: Literal["stop", "resend"] = "stop"
     on_recreated: Literal["stop", "restart"] = "stop"
-    topic: Annotated[str, Field(pattern=_TOPIC)] = "sysscan.findings"
-    scans_topic: Annotated[str, Field(pattern=_TOPIC)] = "sysscan.scans"
-    input_topic: Annotated[str, Field(pattern=_TOPIC)] = "sysscan.reports"
-    state_topic: Annotated[str, Field(pattern=_TOPIC)] = "sysscan.state"
-    dlq_topic: Annotated[str, Field(pattern=_TOPIC)] = "sysscan.dlq"
+    topic: Annotated[str, Field(pattern=TOPIC)] = "sysscan.findings"
+    scans_topic: Annotated[str, Field(pattern=TOPIC)] = "sysscan.scans"
+    input_topic: Annotated[str, Field(pattern=TOPIC)] = "sysscan.reports"
+    state_topic: Annotated[str, Field(pattern=TOPIC)] = "sysscan.state"
+    dlq_topic: Annotated[str, Field(pattern=TOPIC)] = "sysscan.dlq"
     group: Annotated[str, Field(pattern=_PREFIX)] = "sysscan-agent"
     emit: Literal["all", "changes"] = "all"
     min_level: Level = "info"

@@ -1,0 +1,114 @@
+"""Scan records a second through the view over a fleet, its memory, and how long it takes to be restored.
+
+The broker is Apache Kafka itself, on the same cores; KAFKA_LIBS says where its jars are (`make kafka` fetches them).
+The records are those of real scans, under other host names; all are in the topic before the view is started.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import orjson
+from aiokafka import AIOKafkaProducer
+
+from tests.daemon.fleet.made import real
+from tests.kafka.broker import Cluster
+from tests.kafka.fleet_program import FleetProgram
+
+HOSTS = 1000
+SCANS = 8  # of each host
+PARTITIONS = 4
+REPORTS = ("web01-ioc.json", "web01-base-default.json", "db02-default.json", "db02-full.json.gz", "micro-default.json")
+
+
+def main() -> None:
+    """Print one line for each thing that is measured."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # brokers are asked before they are there
+    libs = os.environ.get("KAFKA_LIBS")
+    if libs is None:
+        sys.exit("set KAFKA_LIBS to the directory that `make kafka` fetched the jars into, such as build/kafka/4.3.1")
+    with tempfile.TemporaryDirectory() as name, Cluster(Path(libs), Path(name)) as cluster:
+        fleet = FleetProgram(cluster, "bench", Path(name))
+        asyncio.run(cluster.create("bench", partitions=PARTITIONS))
+        fleet.topics()
+        size = asyncio.run(fill(cluster))
+        total = HOSTS * SCANS
+        try:
+            began = time.perf_counter()
+            fleet.start()
+            print(f"memory without hosts: {resident(fleet):.0f} MB")
+            ready, at_ready = time.perf_counter(), int(fleet.metric("records_read_total"))
+            while (read := int(fleet.metric("records_read_total"))) < total:
+                time.sleep(0.5)
+            took = time.perf_counter() - ready
+            print(
+                f"{total:,} scan records of {HOSTS:,} hosts, {size / total / 1000:.0f} kB each: "
+                f"{(read - at_ready) / took:,.0f}/s, {processor_s(fleet) / total * 1e6:,.0f} us of processor each; "
+                f"from start to the last one {time.perf_counter() - began:.1f} s"
+            )
+            fleet.until(lambda: len(fleet.postures()) == HOSTS, "all postures")
+            print(f"memory with {HOSTS:,} hosts: {resident(fleet):.0f} MB; one page {page(fleet) * 1000:.0f} ms")
+            fleet.stop()
+            began = time.perf_counter()
+            fleet.start()
+            print(f"started again: ready after {time.perf_counter() - began:.1f} s, {resident(fleet):.0f} MB")
+        finally:
+            fleet.kill()
+
+
+async def fill(cluster: Cluster) -> int:
+    """Send every scan of every host; returns how many bytes that was."""
+    records = [json.loads(real(name)[0]) for name in REPORTS]
+    producer = AIOKafkaProducer(
+        bootstrap_servers=cluster.plain, compression_type="zstd", max_batch_size=1 << 20, linger_ms=20
+    )
+    await producer.start()
+    size = 0
+    try:
+        for number in range(SCANS):
+            at = datetime.now(UTC) - timedelta(hours=SCANS - number)
+            sent = []
+            for host in range(HOSTS):
+                record = records[host % len(records)] | {
+                    "host": f"host-{host:04}.example.org", "scan_id": f"{host}-{number}",
+                    "as_of": at.isoformat(timespec="seconds"),
+                }  # fmt: skip
+                value = orjson.dumps(record)
+                size += len(value)
+                sent.append(await producer.send("bench", value, key=record["host"].encode()))
+            await asyncio.gather(*sent)
+    finally:
+        await producer.stop()
+    return size
+
+
+def resident(fleet: FleetProgram) -> float:
+    """Give the peak of the memory of the process, in MB."""
+    assert fleet.process is not None
+    status = Path(f"/proc/{fleet.process.pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1000
+
+
+def processor_s(fleet: FleetProgram) -> float:
+    """Give the processor time of the process, all of it, in seconds."""
+    assert fleet.process is not None
+    words = Path(f"/proc/{fleet.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def page(fleet: FleetProgram) -> float:
+    """Fetch the page once it has to be made anew; returns seconds."""
+    time.sleep(2.5)
+    began = time.perf_counter()
+    fleet.get()
+    return time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,351 @@
+"""The application on Faust: the topic of scans into a table whose changelog is the topic of postures."""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import faust
+
+from daemon.fleet.committed import CommittedTransport
+from daemon.fleet.keeper import Keeper
+from daemon.fleet.records import Alert, read_row, write_alert
+from daemon.fleet.resume import Resume
+from daemon.fleet.row import Row
+from daemon.fleet.scan import Place, Unusable
+from daemon.log import get_logger
+from daemon.settings import Settings
+from daemon.sinks.kafka.access import access
+
+logger = get_logger(__name__)
+
+_UNCONFIRMED = 1000  # rows that may be on their way; more would only be memory
+_PUBLISH_S = 60.0  # without an answer for this long, the program ends: what is not published is read again
+_TICK_S = 5.0
+
+
+class _HostTable(faust.Table):
+    """A table that says what became of its rows on their way to the topic."""
+
+    def send_changelog(self, *arguments: Any, **named: Any) -> Any:
+        """Send a row, and keep hold of its answer."""
+        answer = super().send_changelog(*arguments, **named)
+        self.app.unconfirmed.append(answer)
+        return answer
+
+
+class _WithoutWeb(faust.App.BootStrategy):
+    """Keeps Faust's own pages off, which `faust worker` would open on all interfaces whatever the settings say."""
+
+    enable_web = False
+
+
+class _App(faust.App):
+    """Faust's application, which writes nothing to any disk and asks for no port."""
+
+    BootStrategy = _WithoutWeb
+    unconfirmed: deque[Any]
+    known: Any
+    sought: Any
+
+    def _create_directories(self) -> None:
+        """Make none: the table is in memory."""
+
+    def _new_transport(self) -> CommittedTransport:
+        transport = CommittedTransport(self.conf.broker_consumer, self)
+        transport.known = self.known
+        transport.sought = self.sought
+        return transport
+
+
+class FleetWorker:
+    """What reads the scans.
+
+    Attributes:
+        app: Faust's, to be run by a `faust.Worker`.
+        ready: the table has been restored, and reading has begun.
+        failure: why the program must end, or None; then `failed` is set.
+        unread: rows in the topic of postures that could not be read back.
+    """
+
+    def __init__(self, settings: Settings, keeper: Keeper, partitions: int, *, anew: bool = False) -> None:
+        """Args:
+        partitions: of both topics.
+        anew: forget what was published, and read all scans that there are.
+        """
+        fleet = settings.fleet
+        self.keeper = keeper
+        self.ready = False
+        self.failure: str | None = None
+        self.failed = asyncio.Event()
+        self.unread = 0
+        self.partitions = partitions
+        self._anew = anew
+        self._restored = False
+        self._waiting: asyncio.Queue[tuple[list[Any], int, bytes, bytes]] = asyncio.Queue(_UNCONFIRMED)
+        self._taken: dict[int, int] = {}  # by partition: the offset after the last record that was taken
+        self._reached: dict[Any, int] | None = None
+        self._topic = settings.kafka.scans_topic
+        self.app = _App(fleet.group, **_options(settings, partitions))
+        self.app.unconfirmed = deque()
+        self.app.known = self._known
+        self.app.sought = self._sought
+        raw = {"key_serializer": "raw", "value_serializer": "raw", "allow_empty": True}
+        self._postures = self.app.topic(
+            fleet.posture_topic,
+            internal=True,
+            acks=False,
+            compacting=True,
+            partitions=partitions,
+            maxsize=1000,
+            **raw,
+        )
+        self._alerts = self.app.topic(fleet.alerts_topic, **raw)
+        self._table = self.app.Table(
+            "hosts", partitions=partitions, changelog_topic=self._postures, on_recover=self._restore,
+            recovery_buffer_size=100,
+            key_type=bytes, value_type=bytes,
+        )  # fmt: skip
+        scans = self.app.topic(self._topic, **raw)
+        self.app.agent(scans, name="scans", concurrency=1)(self._read)
+        self.app.task(self._publish)
+        self.app.task(self._tick)
+
+    def lags(self) -> Mapping[int, int]:
+        """Count for each partition that is ours the records that can be read and were not taken."""
+        thread: Any = self.app.consumer._thread
+        if not self.ready or thread._consumer is None:
+            return {}
+        found = {}
+        for place in thread._consumer.assignment():
+            position, end = _position(thread._consumer, place), thread._consumer.last_stable_offset(place)
+            if place.topic == self._topic and position >= 0 and end is not None:
+                fetched = thread.fetched.get(place, 0)
+                found[place.partition] = max(0, end - position) + max(0, fetched - self._taken.get(place.partition, 0))
+        return found
+
+    def assigned(self) -> int:
+        """Count the partitions that are read here."""
+        return sum(1 for one in self.app.consumer.assignment() if one.topic == self._topic)
+
+    def help_restoring(self) -> None:
+        """Let Faust see that the table has all there is; to be called every second or so.
+
+        It waits for the last offset of each partition to come. That never does where a marker of a transaction or
+        what was compacted away stands there, and then it waits for ever.
+        """
+        recovery = self.app.tables.recovery
+        consumer = getattr(self.app.consumer._thread, "_consumer", None)
+        if self.ready or consumer is None or not recovery.in_recovery or not self.app.tables.changelog_queue.empty():
+            self._reached = None
+            return
+        reached = {place: _position(consumer, place) for place in recovery.active_tps}
+        if reached == self._reached:  # nothing was on its way between two looks
+            for place, position in reached.items():
+                if position > recovery.active_highwaters[place] > recovery.active_offsets[place]:
+                    recovery.active_offsets[place] = recovery.active_highwaters[place]
+        self._reached = reached
+
+    def heard(self) -> float:
+        """Give when the brokers last answered, on a clock of their own; 0 where they have not."""
+        consumer = getattr(self.app.consumer._thread, "_consumer", None) if self.ready else None
+        if consumer is None:
+            return 0.0
+        return max((consumer.last_poll_timestamp(one) or 0.0 for one in consumer.assignment()), default=0.0)
+
+    def restored(self) -> int:
+        """Count the rows in the table."""
+        return len(self._table.data)
+
+    async def drain(self) -> None:
+        """Wait until what was taken is published."""
+        while not self._waiting.empty() or any(not one.done() for one in self.app.unconfirmed):
+            await asyncio.sleep(0.05)
+
+    def fail(self, why: str) -> None:
+        """End the program, with a reason."""
+        if self.failure is None:
+            self.failure = why
+            logger.error("fleet.failed", reason=why)
+            self.failed.set()
+
+    async def _restore(self) -> None:
+        """Take over what was published, before anything is read."""
+        rows, self.unread = ([], 0) if self._anew else _rows(self._table)
+        if self.unread and not self._restored:  # from here on our own rows are all that is needed
+            logger.warning("fleet.read_anew", rows_unread=self.unread, reason="another version wrote them")
+            rows = []
+        ours = {one.partition for one in self.app.consumer.assignment() if one.topic == self._topic}
+        self.keeper.fleet.restore(rows, ours)
+        self._restored = True
+        logger.info("fleet.restored", hosts=len(self.keeper.fleet.rows), partitions=len(ours))
+
+    def _known(self) -> tuple[str, Mapping[int, Resume]]:
+        return self._topic, self.keeper.fleet.resume()
+
+    def _sought(self, found: Mapping[Any, int]) -> None:
+        self._taken.update({place.partition: offset for place, offset in found.items()})
+        self.ready = self._restored
+
+    async def _read(self, stream: Any) -> None:
+        async for event in stream.events():
+            message = event.message
+            place = Place(message.partition, message.offset, round((message.timestamp or 0) * 1000))
+            taken = self.keeper.take(message.key, message.value, place)
+            try:
+                if taken.row is not None:
+                    await self._waiting.put((await self._send(taken.alerts), message.partition, taken.key, taken.row))
+                self._taken[message.partition] = message.offset + 1
+            except Exception as error:
+                self.fail(f"cannot publish: {_line(error)}")
+                await asyncio.sleep(3600)  # nothing more is taken; the end comes from outside
+
+    async def _publish(self) -> None:
+        """Publish rows, each when its alerts are there: what a row has was told of."""
+        try:
+            while True:
+                alerts, partition, key, row = await self._waiting.get()
+                async with asyncio.timeout(_PUBLISH_S):
+                    await asyncio.gather(*alerts)
+                self._table.data[key] = row
+                self._table.send_changelog(partition, key, row)
+                await self._confirm(_UNCONFIRMED)
+        except Exception as error:
+            self.fail(f"cannot publish: {_line(error)}")
+
+    async def _send(self, alerts: Sequence[Alert]) -> list[Any]:
+        """Send alerts; returns what will be known of each."""
+        headers = {
+            "content-type": b"application/json", "ce_specversion": b"1.0", "ce_source": b"sysscan-agent-fleet",
+            "ce_type": b"sysscan.alert.v1",
+        }  # fmt: skip
+        return [
+            await self._alerts.send(
+                key=one.host.encode(), value=write_alert(one),
+                headers={**headers, "ce_id": one.id.encode(), "ce_subject": one.host.encode()},
+            )
+            for one in alerts
+        ]  # fmt: skip
+
+    async def _confirm(self, most: int) -> None:
+        """Wait until no more rows than this are on their way.
+
+        Raises:
+            Exception: when one of them was not taken.
+        """
+        waiting = self.app.unconfirmed
+        while waiting and (len(waiting) > most or waiting[0].done()):
+            async with asyncio.timeout(_PUBLISH_S):
+                await waiting.popleft()
+
+    async def _tick(self) -> None:
+        while not self.app.should_stop:
+            await self.app.sleep(_TICK_S)
+            try:
+                sent = await self._send(self.keeper.silence())
+                async with asyncio.timeout(_PUBLISH_S):
+                    await asyncio.gather(*sent)
+                await self._confirm(_UNCONFIRMED)
+                for row in self.keeper.fleet.forget(self.keeper.now()):
+                    await self._drop(row)
+            except Exception as error:
+                self.fail(f"cannot publish: {_line(error)}")
+
+    async def _drop(self, row: Row) -> None:
+        key = row.host.encode()
+        self._table.data.pop(key, None)
+        for partition in {one.place.partition for one in row.scans if one.place.partition < self.partitions}:
+            await (await self._postures.send(key=key, value=None, partition=partition))
+
+
+def _position(consumer: Any, place: Any) -> int:
+    """Give the offset that is read next, or -1 where none is decided on yet; asks nobody."""
+    assignment = consumer._subscription.subscription.assignment
+    state = assignment.state_value(place) if assignment is not None else None
+    return int(state.position) if state is not None and state.has_valid_position else -1
+
+
+def _rows(table: Any) -> tuple[list[Row], int]:
+    rows, unread = [], 0
+    for value in table.values():
+        try:
+            rows.append(read_row(value))
+        except Unusable:
+            unread += 1
+    return rows, unread
+
+
+def _options(settings: Settings, partitions: int) -> dict[str, Any]:
+    kafka = settings.kafka
+    found = access(kafka)
+    credentials: Any = None
+    if kafka.sasl != "none":
+        credentials = faust.SASLCredentials(
+            username=found["sasl_plain_username"], password=found["sasl_plain_password"],
+            ssl_context=found.get("ssl_context"), mechanism=found["sasl_mechanism"],
+        )  # fmt: skip
+    elif kafka.tls:
+        credentials = faust.SSLCredentials(context=found["ssl_context"])
+    return {
+        "Table": _HostTable,
+        "broker": ";".join(f"aiokafka://{one}" for one in kafka.brokers),
+        "broker_client_id": settings.fleet.group,
+        "broker_credentials": credentials,
+        "broker_request_timeout": kafka.timeout_s,
+        "broker_session_timeout": min(15.0, kafka.timeout_s),  # who is killed is waited for this long
+        "broker_heartbeat_interval": 3.0,
+        "broker_rebalance_timeout": 30.0,
+        "broker_max_poll_interval": 600.0,
+        "consumer_auto_offset_reset": "earliest",
+        # Scan records are large: what is read ahead is bounded by their number, and by the bytes of a partition.
+        "consumer_max_fetch_size": 256 << 10,
+        "broker_max_poll_records": 50,
+        "stream_buffer_maxsize": 100,
+        "producer_acks": -1,
+        "producer_compression_type": None if kafka.compression == "none" else kafka.compression,
+        "producer_linger": 0.005,
+        "producer_max_batch_size": 256 << 10,
+        "producer_max_request_size": kafka.max_record_bytes,
+        "producer_request_timeout": kafka.timeout_s,
+        "store": "memory://",
+        "table_standby_replicas": 0,
+        "topic_allow_declare": False,
+        "topic_disable_leader": True,
+        "topic_partitions": partitions,
+        "topic_replication_factor": 1,
+        "autodiscover": False,
+        "web_enabled": False,
+    }
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+
+
+def quieten() -> None:
+    """Let of Faust's own log only what is worth a line in ours."""
+    for name in ("faust", "mode", "aiokafka"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+class Progress:
+    """Says for how long nothing has moved although there is something to read."""
+
+    def __init__(self, worker: FleetWorker) -> None:
+        """Begin now."""
+        self._worker = worker
+        self._last: object = None
+        self._since = time.monotonic()
+
+    def still_s(self) -> float:
+        """Give the seconds since something moved, or since the brokers said that there is nothing to read."""
+        worker = self._worker
+        lags = worker.lags()
+        behind = not worker.ready or any(lags.values())
+        moved = (worker.keeper.read, lags, worker.restored(), None if behind else worker.heard())
+        if moved != self._last:
+            self._last = moved
+            self._since = time.monotonic()
+        return time.monotonic() - self._since
