@@ -15,6 +15,7 @@ from typer.exceptions import TyperException
 from daemon.cli import startup
 from daemon.cli.exits import Exit, die
 from daemon.cli.options import AsJson, Config, Host, IntelFiles, KnowledgeDirs, Policy, StateDir, flags
+from daemon.cli.review.app import review_app
 from daemon.shortage import is_shortage
 from pipeline.engine.runtimes import Runtime
 from pipeline.errors import AgentError, ConfigError, LedgerError, SourceError
@@ -41,6 +42,7 @@ ledger_app = typer.Typer(help="Look at, check and repair what the daemon remembe
 quarantine_app = typer.Typer(help="Input that could not be used, and why.")
 aside_app = typer.Typer(help="Scans that are not worked on: they ended the process, or are damaged.")
 app.add_typer(ledger_app, name="ledger")
+app.add_typer(review_app, name="review")
 ledger_app.add_typer(aside_app, name="aside")
 ledger_app.add_typer(quarantine_app, name="quarantine")
 

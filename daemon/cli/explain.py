@@ -31,6 +31,7 @@ _BASES: dict[ClassBasis, str] = {
     "id": "the form of its id",
     "shape": "its id with severity and metadata",
     "words": "its title and description",
+    "review": "a reviewer",
 }
 _SHORTEST = 6  # hex digits; fewer match too much
 _COPIED = 65536  # characters; a text that is copied into a shell must not be cut
@@ -77,7 +78,7 @@ def explain_finding(
         )
         sys.stdout.buffer.write(b'{"explained":%s,"finding":%s}\n' % (write(explained), found.strip()))
         return Exit.DONE
-    _show(terminal(), line, knowledge)
+    show_finding(terminal(), line, knowledge)
     return Exit.DONE
 
 
@@ -115,7 +116,8 @@ def _lines(path: Path) -> Iterator[bytes]:
         die(Exit.USAGE, f"{path}: cannot be read: {error.strerror}")
 
 
-def _show(console: Console, line: EnrichedFinding, knowledge: Knowledge) -> None:
+def show_finding(console: Console, line: EnrichedFinding, knowledge: Knowledge) -> None:
+    """Print a finding and why it is what it is."""
     finding, risk, spec = line.finding, line.risk, knowledge.classes.get(line.class_)
     head = Text(f"{printable(finding.title or finding.id)}\n", "bold")
     head.append(f"{risk.level} {risk.score}", LEVEL_STYLES[risk.level])
@@ -150,7 +152,18 @@ def _show(console: Console, line: EnrichedFinding, knowledge: Knowledge) -> None
     if line.suppression is not None:
         entry = line.suppression
         until = f" until {entry.expires}" if entry.expires is not None else ""
-        _item(console, f"accepted by {entry.owner}{until}: {printable(entry.reason, 1000)}")
+        _item(console, f"accepted by {printable(entry.owner)}{until}: {printable(entry.reason, 1000)}")
+    if line.review is not None:
+        review = line.review
+        said = review.verdict.replace("_", " ")
+        _item(
+            console,
+            f"verdict {review.seq} ({said}, {review.scope}) by {printable(review.author)}, {review.at}: "
+            f"{printable(review.reason, 1000) or 'no reason given'}; without it {review.status_without}, "
+            f"{review.level_without}",
+        )
+        if review.overruled is not None:
+            _item(console, f"it does not count in full: {printable(review.overruled, 1000)}", style="yellow")
     if line.correlations:
         _heading(console, "Together with")
         for group in line.correlations:
