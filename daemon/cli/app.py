@@ -212,6 +212,12 @@ def analyze(
         ),
     ] = None,
     record: Annotated[bool, typer.Option("--record", help="Compare with and add to the host's baseline.")] = False,
+    verdicts: Annotated[
+        Path | None,
+        typer.Option(
+            "--verdicts", metavar="PATH", help="Log of verdicts, or the state directory that holds it. Default: none."
+        ),
+    ] = None,
     state_dir: StateDir = None,
     config: Config = None,
     host: Host = None,
@@ -227,7 +233,7 @@ def analyze(
         int(
             analyze_reports(
                 reports, given, config, output=output, as_json=as_json, all_issues=all_issues, as_of=as_of,
-                record=record,
+                record=record, verdicts=verdicts,
             )
         )
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The log of verdicts: any history comes back, any tampering is found and named, and writers do not lose each other's."""
+"""The log of verdicts: any history comes back, any tampering is named, and no writer loses another's."""
 
 import os
 import signal
