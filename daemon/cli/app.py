@@ -13,6 +13,7 @@ import typer
 from typer.exceptions import TyperException
 
 from daemon.cli import startup
+from daemon.cli.audit_app import audit_app
 from daemon.cli.exits import Exit, die
 from daemon.cli.options import AsJson, Config, Host, IntelFiles, KnowledgeDirs, Policy, StateDir, flags
 from daemon.cli.review.app import review_app
@@ -43,6 +44,7 @@ quarantine_app = typer.Typer(help="Input that could not be used, and why.")
 aside_app = typer.Typer(help="Scans that are not worked on: they ended the process, or are damaged.")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(review_app, name="review")
+app.add_typer(audit_app, name="audit")
 ledger_app.add_typer(aside_app, name="aside")
 ledger_app.add_typer(quarantine_app, name="quarantine")
 
@@ -274,6 +276,14 @@ def explain(
     raise typer.Exit(
         int(explain_finding(flags(state_dir, knowledge=knowledge), config, finding, source=source, format_=format_))
     )
+
+
+@app.command()
+def reload(state_dir: StateDir = None, config: Config = None) -> None:
+    """Have the daemon read knowledge, policy and indicators again, between two scans. Bad files change nothing."""
+    from daemon.cli.reload import reload_files
+
+    raise typer.Exit(int(reload_files(flags(state_dir), config)))
 
 
 @app.command()
