@@ -14,6 +14,7 @@ from rich.text import Text
 from daemon.cli.exits import Exit, die
 from daemon.cli.show import FRAMEWORKS, LEVEL_STYLES
 from daemon.cli.terminal import terminal
+from daemon.cli.trail import Trail, trail_of
 from daemon.settings import load_settings
 from pipeline.display import printable
 from pipeline.errors import RecordError
@@ -44,6 +45,7 @@ class Explained:
     knowledge_in_use: str
     meaning: str | None
     topics: Mapping[str, str]
+    trail: Trail
 
 
 def explain_finding(
@@ -68,6 +70,7 @@ def explain_finding(
     except RecordError as error:
         die(Exit.USAGE, f"{path}: the line of {finding} cannot be read: {printable(str(error))}")
     knowledge = load_knowledge(load_features, settings.knowledge_dirs)
+    trail = trail_of(settings.state_dir, line)
     if format_ == "json" or (format_ is None and not sys.stdout.isatty()):
         spec = knowledge.classes.get(line.class_)
         topics = {ref.topic for ref in spec.topics} if spec is not None else set()
@@ -75,10 +78,14 @@ def explain_finding(
             knowledge_in_use=knowledge.digest,
             meaning=spec.meaning if spec is not None else None,
             topics={key: knowledge.topics[key].title for key in sorted(topics)},
+            trail=trail,
         )
         sys.stdout.buffer.write(b'{"explained":%s,"finding":%s}\n' % (write(explained), found.strip()))
         return Exit.DONE
-    show_finding(terminal(), line, knowledge)
+    console = terminal()
+    show_finding(console, line, knowledge)
+    for text in trail.told():
+        _item(console, text, style="dim")
     return Exit.DONE
 
 

@@ -39,8 +39,8 @@ def verify(log: VerdictLog | None, ledger: Ledger) -> Checked:
 def exported(log: VerdictLog | None, ledger: Ledger, at: str) -> Iterator[bytes]:
     """Give the log as lines of JSON: each row with its hash, then one line that says how far it goes.
 
-    Whoever has it can compute the chain anew: SHA-256 over ``sysscan-review/1\\n``, a line ``BEFORE SEQ LENGTH`` and the
-    text of `body`, where BEFORE is the hash of the row before, and 64 zeros for the first.
+    Whoever has it can compute the chain anew: SHA-256 over the line ``sysscan-review/1``, the line ``BEFORE SEQ
+    LENGTH`` and the text of `body`, where BEFORE is the hash of the row before, and 64 zeros for the first.
     """
     last = Head()
     for row in log.rows() if log is not None else ():
