@@ -203,8 +203,8 @@ def test_an_export_can_be_checked_without_us_and_its_signature_with_openssl(plac
     if shutil.which("openssl") is None:
         pytest.skip("needs openssl")
     key, public, out = tmp_path / "key.pem", tmp_path / "public.pem", tmp_path / "audit.ndjson"
-    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", key], check=True)
-    subprocess.run(["openssl", "pkey", "-in", key, "-pubout", "-out", public], check=True)
+    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", str(key)], check=True)
+    subprocess.run(["openssl", "pkey", "-in", str(key), "-pubout", "-out", str(public)], check=True)
     place.json("review", "approve", "--level", "high", "--yes")
     ended = place.run("audit", "export", "--output", str(out), "--key", str(key))
     assert ended.code == 0, ended.err
@@ -216,7 +216,7 @@ def test_an_export_can_be_checked_without_us_and_its_signature_with_openssl(plac
         before = subprocess.run(["sha256sum"], input=said, capture_output=True, check=True).stdout[:64].decode()
         assert row["hash"] == before and row["seq"] == number
     assert (end["count"], end["head"], end["schema"]) == (len(rows), before, "sysscan.audit/1")
-    command = ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", public, "-rawin", "-in", out]
+    command = ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", str(public), "-rawin", "-in", str(out)]
     command += ["-sigfile", f"{out}.sig"]
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
     out.write_bytes(out.read_bytes().replace(b"approve", b"APPROVE", 1))

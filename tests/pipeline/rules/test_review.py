@@ -165,7 +165,11 @@ def test_what_passes_and_is_held_for_bad_is_open() -> None:
 
 # Policy and verdict
 
-ALLOW = Allow(class_=CLASS, owner="boss", reason="known", expires=date(2030, 1, 1))
+ALLOW = Allow.model_validate({"class": CLASS, "owner": "boss", "reason": "known", "expires": date(2030, 1, 1)})
+
+
+def set_to(severity: str) -> Override:
+    return Override.model_validate({"class": CLASS, "severity": severity, "reason": "here it is"})
 
 
 def test_policy_and_verdict_disagree_and_the_stricter_counts_and_it_is_said() -> None:
@@ -179,7 +183,7 @@ def test_policy_and_verdict_disagree_and_the_stricter_counts_and_it_is_said() ->
     assert (stricter["status"], stricter["risk"]["level"], stricter["suppression"]) == ("open", "high", None)
     assert stricter["review"]["status_without"] == "accepted"
 
-    override = policy_of(overrides=[Override(class_=CLASS, severity="critical", reason="here it is")])
+    override = policy_of(overrides=[set_to("critical")])
     for kind, more in (
         ("accept", {"owner": "o", "until": "2030-01-01"}),
         ("false_positive", {}),
@@ -188,7 +192,7 @@ def test_policy_and_verdict_disagree_and_the_stricter_counts_and_it_is_said() ->
         held = judged(override, kind, **more)  # type: ignore[arg-type]
         assert (held["status"], held["risk"]["level"]) == ("open", "critical")
         assert "stricter" in held["review"]["overruled"]
-    lower = policy_of(overrides=[Override(class_=CLASS, severity="low", reason="here it is")])
+    lower = policy_of(overrides=[set_to("low")])
     raised = judged(lower, "correct", correction=Correction(level="critical"))
     assert raised["risk"]["level"] == "critical" and "overruled" not in raised["review"]
 
