@@ -17,6 +17,8 @@ from daemon.log import get_logger
 from daemon.parser import DocumentParser
 from daemon.ports.sink import Sink
 from daemon.ports.source import Source
+from daemon.review.telling import Telling
+from daemon.review.verdicts import PinnedVerdicts
 from daemon.settings import Settings
 from daemon.shard import Shard
 from daemon.sinks.delivery import Delivery
@@ -28,6 +30,7 @@ from daemon.sources.standard_input import Descriptor, StandardInput
 from daemon.worker import Worker
 from pipeline.errors import ConfigError, SourceError
 from pipeline.graph.resources import Resources
+from pipeline.review.log import FILE_NAME as VERDICTS
 
 logger = get_logger(__name__)
 
@@ -64,9 +67,19 @@ def open_shard(
     for released in ledger.outbox.keep_only(names):
         logger.warning("sink.replaced", sink=released, by=", ".join(names))
     deliveries = [Delivery(ledger.outbox, sink, clock) for sink in sinks]
-    own = resources.with_store(ledger.analyses)
-    worker = Worker(ledger.work, own, checkpoints, settings.analysis.batch_size, in_hand=in_hand)
-    shard = Shard(ledger, worker, deliveries, name=name, clock=clock)
+    ledger.reviews.keep(settings.review.retain_days, settings.review.retain_bytes)
+    verdicts = PinnedVerdicts(ledger.database.path.with_name(VERDICTS))
+    worker = Worker(
+        ledger.work,
+        resources.with_store(ledger.analyses),
+        checkpoints,
+        settings.analysis.batch_size,
+        in_hand=in_hand,
+        verdicts=verdicts,
+        retains=settings.review.retain_bytes > 0,
+    )
+    telling = Telling(ledger, verdicts, lambda: worker.policy)
+    shard = Shard(ledger, worker, deliveries, name=name, clock=clock, telling=telling)
     for kind in SOURCES.values():
         shard.read_from(*kind(settings, ledger, shard.blocked, clock, parser))
     for left in ledger.inputs.close_left({source.kind for source in shard.sources}):

@@ -16,6 +16,7 @@ from daemon.metrics import Metrics
 from daemon.notify import Notifier
 from daemon.ports.delivery import Delivering
 from daemon.ports.source import Source, Taken
+from daemon.reloading import Reloading
 from daemon.settings import MetricsSettings
 from daemon.shard import Shard, raise_first
 from daemon.waiting import wait_for_any
@@ -41,11 +42,14 @@ class Service:
         notifier: Notifier,
         metrics: Metrics,
         clock: Callable[[], float] = time.monotonic,
+        reloading: Reloading | None = None,
     ) -> None:
         """Args:
         shards: that run from the beginning to the end, or a crew of such as come and go.
         clock: gives monotonic seconds.
+        reloading: reads changed files when SIGHUP comes.
         """
+        self._reloading = reloading
         self._crew: Crew = Fixed(shards) if isinstance(shards, Sequence) else shards
         self._settings = settings
         self._notifier = notifier
@@ -93,6 +97,8 @@ class Service:
     def _look_again(self) -> None:
         for source in self._sources():
             source.look_again()
+        if self._reloading is not None:
+            self._reloading.ask()
 
     # Saying how it is
 
@@ -138,6 +144,8 @@ class Service:
         shards = self._crew.shards()
         refused = {shard.worker.model_health.refused for shard in shards} - {None}  # they may share a model
         parts += [f"the rules answer for the model: {reason}" for reason in sorted(map(str, refused))]
+        if self._reloading is not None and self._reloading.problem is not None:
+            parts.append(self._reloading.problem)
         parts += self._crew.problems()
         return "; ".join([*parts, *(problem for shard in self._crew.shards() for problem in shard.problems())])
 

@@ -72,6 +72,14 @@ class ModelSettings(_Section):
     texts: Literal["best", "model"] = "best"
 
 
+class ReviewSettings(_Section):
+    """What is kept of findings for whoever reviews them."""
+
+    retain_days: int = Field(default=90, ge=1, le=3650)
+    retain_bytes: int = Field(default=256 << 20, ge=0)  # 70,000 findings; 0 keeps none
+    sign_key: Path | None = None  # none: an export of the log is not signed
+
+
 class LogSettings(_Section):
     """What is logged, and how."""
 
@@ -128,6 +136,7 @@ class Settings(_Section):
     fleet: FleetSettings = FleetSettings()
     analysis: AnalysisSettings = AnalysisSettings()
     model: ModelSettings = ModelSettings()
+    review: ReviewSettings = ReviewSettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
 

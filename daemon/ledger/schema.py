@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from sqlite3 import Connection
 
-from daemon.ledger import migrations, part_sets, settling, staging
+from daemon.ledger import migrations, part_sets, reviewing, settling, staging
 from pipeline.errors import UnknownSchema
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 APPLICATION_ID = 0x53534C47  # "SSLG", in the file's header, so that a stranger's database is not taken for ours
 
 # Names (paths) are bytes as the file system has them. `scan` is the row of a scan from its first line on; `scan_no` is
@@ -59,6 +59,8 @@ CREATE TABLE scans (
   profile TEXT,
   record BLOB,                                    -- of the latest scans of a host and profile
   finished_at TEXT,
+  verdicts INTEGER NOT NULL DEFAULT 0,            -- up to which verdict it is judged with, pinned when it is closed
+  verdicts_head TEXT NOT NULL DEFAULT '',         -- the hash of their log there
   CHECK ((state = 'open') = (scan_no IS NULL)),
   CHECK (state = 'open' OR (scan_id IS NOT NULL AND host IS NOT NULL AND host_source IS NOT NULL
          AND as_of IS NOT NULL AND content_hash IS NOT NULL))
@@ -117,7 +119,7 @@ CREATE TABLE keys (
 
 CREATE TABLE outbox (
   position INTEGER PRIMARY KEY AUTOINCREMENT,
-  kind TEXT NOT NULL CHECK (kind IN ('finding', 'scan')),
+  kind TEXT NOT NULL CHECK (kind IN ('finding', 'scan', 'verdict')),
   key TEXT NOT NULL,
   level TEXT NOT NULL,
   changed INTEGER NOT NULL,
@@ -183,6 +185,7 @@ MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {
     3: migrations.to_4,
     4: staging.make_table,
     5: part_sets.make_tables,
+    6: reviewing.migrate,
 }
 
 
@@ -192,6 +195,7 @@ def create(connection: Connection) -> None:
     settling.make_tables(connection)
     part_sets.make_tables(connection)
     staging.make_table(connection)
+    reviewing.make_tables(connection)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 

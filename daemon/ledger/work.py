@@ -6,13 +6,13 @@ from dataclasses import replace
 from sqlite3 import Connection
 from typing import Protocol
 
-from daemon.ledger import aside, codec, settling, staging
+from daemon.ledger import aside, codec, reviewing, settling, staging
 from daemon.ledger.baseline import read_baseline, write_baseline
 from daemon.ledger.database import Database
 from daemon.ledger.records import forget_old_records
 from daemon.ledger.staging import Begun
 from daemon.ledger.store import Clock, Store
-from daemon.ports.work import BaselineRow, Batch, ClosedScan
+from daemon.ports.work import BaselineRow, Batch, ClosedScan, Reviewable
 from pipeline.errors import LedgerError, ScanDamaged
 from pipeline.finding import RawFinding
 
@@ -48,14 +48,14 @@ class WorkStore(Store):
         with self._database.read() as connection:
             row = connection.execute(
                 "SELECT scan_no, scan_id, host, host_source, source, header, complete, findings, rejected, as_of,"
-                " opened_at, bytes, EXISTS (SELECT 1 FROM scans d WHERE d.host = s.host AND d.scan_no > s.scan_no"
-                " AND d.state = 'done')"
+                " opened_at, verdicts, verdicts_head, bytes,"
+                " EXISTS (SELECT 1 FROM scans d WHERE d.host = s.host AND d.scan_no > s.scan_no AND d.state = 'done')"
                 " FROM scans s WHERE state = 'closed' AND aside IS NULL ORDER BY scan_no LIMIT 1"
             ).fetchone()
         if row is None:
             return None
         scan_no, scan_id, host, host_source, source, header, complete, findings, rejected, as_of, *more = row
-        received, taken, late = more
+        received, verdicts, head, taken, late = more
         try:
             said = codec.decode_header(header)
         except codec.DAMAGE as error:
@@ -74,6 +74,8 @@ class WorkStore(Store):
             received=received,
             bytes=taken,
             late=bool(late),
+            verdicts=verdicts,
+            verdicts_head=head,
         )
 
     def set_aside(self, scan_no: int, reason: str) -> None:
@@ -139,7 +141,9 @@ class WorkStore(Store):
             raise LedgerError(f"batch {batch.batch_id} is not in the ledger")
         return replace(batch, attempt=row[0])
 
-    def commit_batch(self, batch: Batch, rows: Sequence[tuple[str, str, bool, bytes]]) -> None:
+    def commit_batch(
+        self, batch: Batch, rows: Sequence[tuple[str, str, bool, bytes]], retained: Sequence[Reviewable] = ()
+    ) -> None:
         """Store the lines of a batch; does nothing when the batch is done already.
 
         Raises:
@@ -148,7 +152,8 @@ class WorkStore(Store):
         """
         if len(rows) != batch.last - batch.first:
             raise ValueError(f"batch {batch.batch_id}: {len(rows)} lines for {batch.last - batch.first} findings")
-        with self._database.write(more=sum(len(row[3]) for row in rows)) as connection:
+        more = sum(len(row[3]) for row in rows) + sum(len(one.line) for one in retained)
+        with self._database.write(more=more) as connection:
             found = connection.execute(
                 "SELECT scan, first, last, done FROM batches WHERE batch_id = ?", (batch.batch_id,)
             ).fetchone()
@@ -171,6 +176,8 @@ class WorkStore(Store):
             )
             connection.execute("UPDATE batches SET done = 1 WHERE batch_id = ?", (batch.batch_id,))
             connection.execute("UPDATE scans SET attempt = 0 WHERE scan = ? AND attempt > 0", (scan,))
+            if retained:
+                reviewing.retain(connection, batch.scan_no, self._now(), retained)
 
     def finish_scan(
         self,
@@ -180,6 +187,7 @@ class WorkStore(Store):
         gone: Sequence[str],
         profile: str,
         staged: int = 0,
+        resolves: bool = False,
     ) -> None:
         """Finish a scan whose batches are all done; its record goes to the outbox, too. Does nothing when it is done.
 
@@ -221,6 +229,8 @@ class WorkStore(Store):
                 in_order = in_order and self.keeper.settled(connection, row)
             if not in_order:
                 settling.note(connection, row, staged)
+            if resolves and not scan.late:
+                reviewing.cover(connection, scan.scan_no, scan.host, profile)
 
     def stage_baseline(self, scan_no: int, start: int, rows: Sequence[BaselineRow]) -> None:
         """Store baseline rows, numbered from `start`, that count when the scan is finished; again replaces them."""

@@ -258,7 +258,8 @@ def test_the_example_file_is_valid_and_shows_every_setting(tmp_path: Path) -> No
     ]
     assert sorted(named) == sorted(fields())
     defaults = load().model_dump(mode="json", by_alias=True)
-    examples = {  # of Kafka
+    examples = {  # of Kafka, and of signing
+        "sign_key",
         "brokers",
         "tls",
         "ca_file",
