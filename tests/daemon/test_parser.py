@@ -294,18 +294,21 @@ def test_it_ends_with_us_and_signals_for_all_are_not_for_it(bench: Bench) -> Non
     assert os.getpgid(pid) != os.getpgid(0)
     theirs = {int(path.name) for path in Path(f"/proc/{pid}/fd").iterdir()}
     assert len(theirs) <= 5  # standard streams, its socket, and perhaps the listing
-    command = [sys.executable, "-c", "import os, sys, time\n"
-        "from daemon.parser import DocumentParser\nfrom pipeline.report.limits import Limits\n"
-        "parser = DocumentParser(Limits())\nnext(parser.read(0, final=True))\nprint(parser.pid, flush=True)\n"
-        "time.sleep(600)\n"]  # fmt: skip
+    script = (
+        "import time\nfrom daemon.parser import DocumentParser\nfrom pipeline.errors import ReportError\n"
+        "from pipeline.report.limits import Limits\nparser = DocumentParser(Limits())\n"
+        "try:\n    for _ in parser.read(0, final=True):\n        time.sleep(0.01)\n"
+        "except ReportError:\n    print(parser.pid, flush=True)\ntime.sleep(600)\n"
+    )
+    command = [sys.executable, "-c", script]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as holder:
-        assert holder.stdout is not None
-        grandchild = int(holder.stdout.readline())
-        assert is_alive(grandchild)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if Path(f"/proc/{grandchild}/cmdline").read_bytes().count(b"pipeline.report.serve"):
-                time.sleep(0.5)
+        try:
+            assert holder.stdout is not None
+            grandchild = int(holder.stdout.readline())
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 os.kill(grandchild, number)
-        assert is_alive(grandchild)
-        holder.kill()
+            time.sleep(0.2)
+            assert is_alive(grandchild)
+        finally:
+            holder.kill()
     until(lambda: not is_alive(grandchild))
