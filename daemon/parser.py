@@ -14,7 +14,7 @@ from daemon.child import Child, serve_command
 from daemon.log import get_logger
 from pipeline.errors import Incomplete, QuarantineReason, ReportError
 from pipeline.report.limits import Limits
-from pipeline.report.pieces import BadPiece, Failed, Piece, Read, Unpacker, Unusable, Whole, pack
+from pipeline.report.pieces import BadPiece, Begun, Failed, Piece, Read, Unpacker, Unusable, Whole, pack
 
 logger = get_logger(__name__)
 
@@ -25,6 +25,7 @@ _FIRST_REST_S, _REST_S = 0.001, 0.02
 _NEARLY = (
     0.6  # of the memory that it may take: it is looked at now and then only, and may ask for a third of it at once
 )
+_START_S = 30.0  # until a process has begun, however busy the host is
 _LEAVING_S = 2.0  # a process that ends by itself has closed its socket before it has given all its memory back
 
 
@@ -65,7 +66,7 @@ class DocumentParser:
         self._dying: list[Child[Read | Piece]] = []
         self._busy = False
         self._rests = 0  # in a row, for which there was nothing to do
-        self._most = 0  # that the process was seen to take of addresses
+        self._most = 0  # of addresses, that the process was seen to take for the document
         self._timer: asyncio.TimerHandle | None = None
         self.deaths = 0
 
@@ -109,19 +110,24 @@ class DocumentParser:
             except OSError:
                 yield from self._died(child)
             self._most = 0
-            deadline = self._clock() + self._limits.parser_s
+            begun, own = False, 0
+            deadline = self._clock() + _START_S
             while not done:
                 pieces, problem = self._receive(child)
                 for piece in pieces:
                     deadline = self._clock() + self._limits.parser_s
+                    if isinstance(piece, Begun):
+                        begun, own = True, child.address_bytes
+                        continue
                     done = isinstance(piece, Whole | Unusable)
                     yield self._understood(piece)
                 if problem is not None:
                     yield from self._died(child, problem)
                 if not pieces:
                     if self._clock() >= deadline:
-                        yield from self._late(child)
-                    self._most = max(self._most, child.address_bytes)
+                        yield from self._late(child, begun)
+                    if begun:
+                        self._most = max(self._most, child.address_bytes - own)
                     self._rests += 1
                     yield None
         finally:
@@ -182,8 +188,10 @@ class DocumentParser:
 
     # The end of the process
 
-    def _late(self, child: Child[Read | Piece]) -> Iterator[None]:
-        yield from self._ended(child, by_itself=False)
+    def _late(self, child: Child[Read | Piece], begun: bool) -> Iterator[None]:
+        how = yield from self._ended(child, by_itself=False)
+        if not begun:
+            raise self._failed("parser_died", f"the process that reads documents did not begin in time, so {how}")
         raise self._failed(
             "too_costly",
             f"reading it takes more than {self._limits.parser_s:.0f} s; if you trust it, raise limits.max_parser_s",

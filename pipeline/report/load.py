@@ -55,7 +55,7 @@ def load_strict(text: bytes, limits: Limits) -> Loaded | None:
     if _LONG_NUMBER in text.translate(_DIGITS) or _may_be_deep(text, limits.max_depth):
         return None
     try:
-        value = orjson.loads(text)
+        value = _parse(text)
     except orjson.JSONDecodeError:
         return None
     if _may_repeat_keys(text, value):
@@ -74,13 +74,23 @@ def load_value(value: Value, marker: str) -> Loaded:
     if value.cut:
         raise _explain_cut(value)
     try:
-        parsed = orjson.loads(value.repaired)
+        parsed = _parse(value.repaired)
     except orjson.JSONDecodeError as error:
         offset = value.start + error.pos if len(value.repaired) == value.end - value.start else value.start
         raise ReportError("invalid_json", f"not JSON: {error.msg}", offset) from None
     if _may_repeat_keys(value.repaired, parsed):
         return _load_with_repeats(value.repaired, marker) or Loaded(parsed, marker)
     return Loaded(parsed, marker)
+
+
+def _parse(text: bytes) -> Any:
+    """Parse with the fast parser, which calls it a mistake of the text where memory runs out."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        if error.msg.startswith("Not enough memory"):
+            raise MemoryError(error.msg) from None
+        raise
 
 
 def _explain_cut(value: Value) -> ReportError:

@@ -49,8 +49,13 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True)
+class Begun:
+    """The process is up, and reads the document from now on."""
+
+
+@dataclass(frozen=True, slots=True)
 class Hosts:
-    """Which hosts the reports of the document name, in their order; the first piece."""
+    """Which hosts the reports of the document name, in their order; the first piece of what it holds."""
 
     names: tuple[str | None, ...]
 
@@ -121,7 +126,7 @@ class Failed:
 
 
 T = TypeVar("T")
-Piece = Hosts | ReportBegins | Findings | Rejects | ReportEnds | Whole | Unusable | Failed
+Piece = Begun | Hosts | ReportBegins | Findings | Rejects | ReportEnds | Whole | Unusable | Failed
 
 
 def cut(document: Document, digest: str) -> Iterator[Piece]:
@@ -198,6 +203,8 @@ def _body(frame: Read | Piece) -> tuple[int, bytes]:
             return 5, _json([frame.digest])
         case Unusable():
             return 6, _json([frame.reason, frame.detail, frame.offset, frame.incomplete])
+        case Begun():
+            return 9, b""
         case Hosts():
             return 8, _json([list(frame.names)])
         case Failed():
@@ -236,6 +243,8 @@ def _unpack(kind: int, body: bytes) -> Read | Piece:
             return ReportBegins(header, digest.decode("ascii"))
         if kind == 2:
             return Findings(tuple(_parted(body)))
+        if kind == 9 and not body:
+            return Begun()
         values = json.loads(body)
         if kind == 0:
             limits, final, memory_bytes = values

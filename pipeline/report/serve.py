@@ -19,7 +19,7 @@ from pipeline.engine.parent import bind_to
 from pipeline.errors import Incomplete, ReportError
 from pipeline.keys import content_digest
 from pipeline.report.limits import Limits, too_large
-from pipeline.report.pieces import Failed, Piece, Read, Unpacker, Unusable, cut, pack
+from pipeline.report.pieces import Begun, Failed, Piece, Read, Unpacker, Unusable, cut, pack
 from pipeline.report.read import read_patiently
 
 _RECEIVED = 1 << 16
@@ -50,6 +50,7 @@ def serve(channel: socket.socket) -> None:
                 return
             descriptor = descriptors.pop()
             try:
+                channel.sendall(pack(Begun()))
                 _bound(own, request.memory_bytes)
                 _answer(channel, request, descriptor)
             finally:

@@ -32,6 +32,13 @@ Nothing of a cut JSON document is used. Of a file that holds several reports, th
 with a flaw is left out alone. A report with anything left out, or with fewer or more findings than it announces, does
 not count as complete, so no earlier finding is taken for resolved because of it. The file itself is never touched.
 
+A document of more than 256 KiB (unpacked) is read in a process of its own, with the same outcome. If it takes more
+than the limits allow, or that process ends over it, a fresh process tries once more; then it is refused, and the next
+document goes on. The daemon also bounds what it has to decode of a document itself: a finding that takes more than
+2 MiB as it is kept is left out, a report whose header takes more than 4 MiB is refused, and so is a document of more
+than 1,000 reports (all `too_large`). `limits.max_rejects` counts what cannot be used of all reports in a document
+together.
+
 Decisions that the table alone does not explain:
 
 - **Case and blanks of a severity** (`"HIGH "`) are forgiven, with the original word kept in `extra.severity` and the
@@ -85,6 +92,8 @@ Decisions that the table alone does not explain:
 | `foreign_host` | a message with a report of another host than its key names |
 | `bad_part` | a part of a report, sent in several messages, that is none or does not fit its fellows |
 | `parts_missing` | a report of which not all parts came in time |
+| `too_costly` | reading it takes more than `limits.max_parser_memory` or `limits.max_parser_s` |
+| `parser_died` | the process that reads large documents ended over it, twice |
 
 The limits are [settings](settings.md#limits-how-much-of-a-report-is-read), and the detail of a rejection names its own.
 
