@@ -402,6 +402,7 @@ input_topic = "{name}-reports"
 state_topic = "{name}-state"
 dlq_topic = "{name}-dlq"
 group = "{name}"
+consume = true
 instance_id = "@WORKER@"
 timeout_s = 8
 transaction_timeout_s = 6
