@@ -11,6 +11,7 @@ from types import ModuleType
 
 from daemon.checkpoints import Checkpoints
 from daemon.in_hand import InHand
+from daemon.lane.lanes import Lanes
 from daemon.ledger import Ledger
 from daemon.log import get_logger
 from daemon.ports.sink import Sink
@@ -65,6 +66,18 @@ def open_shard(
     return shard
 
 
+def open_lanes(settings: Settings, resources: Resources) -> Lanes:
+    """Make the lanes of a process that reads a topic. Nothing is connected yet.
+
+    Raises:
+        ConfigError: when what they need is not installed, or a directory is to be watched, too.
+    """
+    if settings.watch.roots:
+        raise ConfigError("kafka.consume reads a topic, and watch.roots directories; start an agent for each of them")
+    client = _imported("daemon.lane.kafka.client", "kafka.consume").KafkaClient(settings.kafka)
+    return Lanes(settings, resources, client)
+
+
 def is_pipe(settings: Settings) -> bool:
     """Say whether reports come from standard input, which ends."""
     return settings.watch.roots == (STANDARD_INPUT,)
@@ -105,7 +118,7 @@ def _files(settings: Settings, ledger: Ledger) -> Iterable[Sink]:
 
 
 def _kafka(settings: Settings, ledger: Ledger) -> Iterable[Sink]:
-    if settings.kafka.brokers:
+    if settings.kafka.brokers and settings.kafka.send:
         yield KafkaTopic(settings.kafka, kafka_client().connect_as(settings.kafka, ledger.identity()))
 
 
@@ -115,11 +128,15 @@ def kafka_client() -> ModuleType:
     Raises:
         ConfigError: when it is not.
     """
+    return _imported("daemon.sinks.kafka.client", "kafka.brokers")
+
+
+def _imported(module: str, setting: str) -> ModuleType:
     try:
-        return importlib.import_module("daemon.sinks.kafka.client")
+        return importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise ConfigError(
-            f"kafka.brokers is set, but {error.name} is not installed: install sysscan-agent[kafka]"
+            f"{setting} is set, but {error.name} is not installed: install sysscan-agent[kafka]"
         ) from error
 
 

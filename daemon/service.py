@@ -9,13 +9,14 @@ import time
 from collections.abc import Callable, Sequence
 from types import FrameType
 
+from daemon.crew import Crew, Fixed
 from daemon.log import get_logger
 from daemon.metrics import Metrics
 from daemon.notify import Notifier
+from daemon.ports.delivery import Delivering
 from daemon.ports.source import Source, Taken
 from daemon.settings import MetricsSettings
 from daemon.shard import Shard, raise_first
-from daemon.sinks.delivery import Delivery
 from daemon.waiting import wait_for_any
 from pipeline.errors import LedgerError
 
@@ -34,14 +35,17 @@ class Service:
 
     def __init__(
         self,
-        shards: Sequence[Shard],
+        shards: Sequence[Shard] | Crew,
         settings: MetricsSettings,
         notifier: Notifier,
         metrics: Metrics,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Args: `clock`: gives monotonic seconds."""
-        self._shards = tuple(shards)
+        """Args:
+        shards: that run from the beginning to the end, or a crew of such as come and go.
+        clock: gives monotonic seconds.
+        """
+        self._crew: Crew = Fixed(shards) if isinstance(shards, Sequence) else shards
         self._settings = settings
         self._notifier = notifier
         self._metrics = metrics
@@ -69,8 +73,7 @@ class Service:
         loop.add_signal_handler(signal.SIGHUP, self._look_again)
         try:
             async with asyncio.TaskGroup() as group:
-                for shard in self._shards:
-                    group.create_task(shard.run(self._stop, self._see_whether_ready))
+                group.create_task(self._crew.run(self._stop, self._see_whether_ready))
                 group.create_task(self._heartbeat())
         except BaseExceptionGroup as errors:
             raise_first(errors)
@@ -78,7 +81,7 @@ class Service:
             loop.remove_signal_handler(signal.SIGHUP)
             for number, handler in before.items():
                 signal.signal(number, handler)
-        backlog = {name: rows for shard in self._shards for name, rows in shard.ledger.outbox.backlog().items()}
+        backlog = {name: rows for shard in self._crew.shards() for name, rows in shard.ledger.outbox.backlog().items()}
         logger.info("service.stopped", backlog=backlog)
 
     def _told_to_stop(self, number: int) -> None:
@@ -93,19 +96,19 @@ class Service:
     # Saying how it is
 
     def _see_whether_ready(self) -> None:
-        if not self._ready and all(source.ready for source in self._sources()):
+        if not self._ready and self._crew.ready and all(source.ready for source in self._sources()):
             self._ready = self._notifier.ready()
             logger.info("service.ready", sources=[source.name for source in self._sources()])
 
     async def _heartbeat(self) -> None:
         written_at = -math.inf
         while not self._stop.is_set():
-            stalled = [part for shard in self._shards for part in shard.stalled()]
+            stalled = [part for shard in self._crew.shards() for part in shard.stalled()]
             if stalled:
                 logger.error("service.stalled", parts=stalled)
             else:
                 self._notifier.ping()
-            for shard in self._shards:
+            for shard in self._crew.shards():
                 shard.ledger.check_in_place()
             try:
                 self._notifier.status(self._status())
@@ -122,19 +125,22 @@ class Service:
             self.write_metrics()
 
     def _status(self) -> str:
-        findings = sum(shard.ledger.waiting().findings for shard in self._shards)
-        records = sum(max(shard.ledger.outbox.backlog().values(), default=0) for shard in self._shards)
+        findings = sum(shard.ledger.waiting().findings for shard in self._crew.shards())
+        records = sum(max(shard.ledger.outbox.backlog().values(), default=0) for shard in self._crew.shards())
         parts = [f"{findings:,} findings to analyse", f"{records:,} records to deliver"]
-        aside = sum(shard.ledger.aside.count() for shard in self._shards)
+        aside = sum(shard.ledger.aside.count() for shard in self._crew.shards())
         if aside:
             parts.append(f"{aside:,} scans set aside (`sysscan-agent ledger aside list`)")
-        refused = {shard.worker.model_health.refused for shard in self._shards} - {None}  # they may share a model
+        refused = {shard.worker.model_health.refused for shard in self._crew.shards()} - {
+            None
+        }  # they may share a model
         parts += [f"the rules answer for the model: {reason}" for reason in sorted(map(str, refused))]
-        return "; ".join([*parts, *(problem for shard in self._shards for problem in shard.problems())])
+        parts += self._crew.problems()
+        return "; ".join([*parts, *(problem for shard in self._crew.shards() for problem in shard.problems())])
 
     def write_metrics(self) -> None:
         """Bring all of them up to date and write the textfile, if one is asked for."""
-        metrics, shards = self._metrics, self._shards
+        metrics, shards = self._metrics, self._crew.shards()
         taken = Taken()
         for shard in shards:
             taken = Taken(taken.bytes_read + shard.taken.bytes_read, taken.admitted + shard.taken.admitted)
@@ -144,23 +150,24 @@ class Service:
         metrics.parsed.set(taken.admitted.findings)
         metrics.redelivered.set(taken.admitted.redelivered_findings)
         metrics.quarantined.set(taken.admitted.quarantined)
-        for origin in shards[0].worker.analysed:
+        for origin in shards[0].worker.analysed if shards else ():
             metrics.analysed.set(sum(shard.worker.analysed[origin] for shard in shards), origin=origin)
         metrics.model.set(1.0 if any(shard.worker.has_model for shard in shards) else 0.0)
         models = [shard.worker.model_health for shard in shards]  # of one model, or of none
         metrics.model_running.set(1.0 if any(model.running for model in models) else 0.0)
         metrics.model_refused.set(1.0 if any(model.refused is not None for model in models) else 0.0)
-        metrics.model_deaths.set(max(model.deaths for model in models))
+        metrics.model_deaths.set(max((model.deaths for model in models), default=0))
         waiting = [shard.ledger.waiting() for shard in shards]
         metrics.backlog.set(sum(one.findings for one in waiting), stage="analysis")
         metrics.aside.set(sum(shard.ledger.aside.count() for shard in shards))
-        metrics.behind.set(max(one.age_s for one in waiting))
+        metrics.behind.set(max((one.age_s for one in waiting), default=0.0))
         for delivery in self._deliveries():
             metrics.delivered.set(delivery.records, sink=delivery.name)
         for shard in shards:
             for name, rows in shard.ledger.outbox.backlog().items():
                 metrics.backlog.set(rows, stage=f"delivery {name}")
-        metrics.healthy.set(1.0 if all(source.healthy for source in self._sources()) else 0.0)
+        well = self._crew.ready and not self._crew.problems() and all(source.healthy for source in self._sources())
+        metrics.healthy.set(1.0 if well else 0.0)
         metrics.overflows.set(sum(source.overflows for source in self._sources()))
         path = self._settings.path
         if path is not None:
@@ -170,7 +177,7 @@ class Service:
                 logger.warning("metrics.not_written", path=str(path), error=error.strerror)
 
     def _sources(self) -> list[Source]:
-        return [source for shard in self._shards for source in shard.sources]
+        return [source for shard in self._crew.shards() for source in shard.sources]
 
-    def _deliveries(self) -> list[Delivery]:
-        return [delivery for shard in self._shards for delivery in shard.deliveries]
+    def _deliveries(self) -> list[Delivering]:
+        return [delivery for shard in self._crew.shards() for delivery in shard.deliveries]

@@ -9,9 +9,10 @@ from typing import NoReturn
 
 from daemon.ledger import Ledger
 from daemon.log import get_logger
+from daemon.ports.delivery import Delivering
 from daemon.ports.source import Source, Taken
 from daemon.shortage import is_shortage
-from daemon.sinks.delivery import BATCH_ROWS, Delivery
+from daemon.sinks.delivery import BATCH_ROWS
 from daemon.waiting import wait_for_any, wake
 from daemon.worker import Worker
 from pipeline.errors import AgentError, LedgerError
@@ -70,7 +71,7 @@ class Shard:
         self,
         ledger: Ledger,
         worker: Worker,
-        deliveries: Sequence[Delivery],
+        deliveries: Sequence[Delivering],
         *,
         name: str = "",
         clock: Callable[[], float] = time.monotonic,
@@ -255,7 +256,7 @@ class Shard:
         for wanted in self._outgoing:
             wanted.set()
 
-    async def _deliver(self, delivery: Delivery, wanted: asyncio.Event) -> None:
+    async def _deliver(self, delivery: Delivering, wanted: asyncio.Event) -> None:
         part, faults, moved_at = f"delivery {delivery.name}", 0, self._clock()
         stopped_at: float | None = None
         while True:
@@ -285,9 +286,9 @@ class Shard:
                     self._spare(_FOR_A_SINK)
                 await wait_for_any(_POLL_S, wanted, self._stop)
 
-    def _worth_waiting_for(self, delivery: Delivery, moved_at: float) -> bool:
+    def _worth_waiting_for(self, delivery: Delivering, moved_at: float) -> bool:
         """Say whether a sink may yet make durable what it holds; told to stop, nobody waits for that."""
-        unsettled = delivery.held > 0 or (delivery.recovering and not delivery.failing)
+        unsettled = delivery.held > 0 or ((delivery.recovering or delivery.unfinished) and not delivery.failing)
         return unsettled and not self._stop.is_set() and self._clock() - moved_at < _HELD_S
 
     async def _wait_out(self, part: str, error: LedgerError, faults: int) -> int:

@@ -40,6 +40,10 @@ QuarantineReason = Literal[
     "trailing_data",  # bytes after a complete document
     "not_regular",  # a FIFO, device, socket or a link out of the watched tree
     "unreadable",  # permission denied, or an input/output error
+    "no_key",  # a message that does not say in its key whose it is
+    "foreign_host",  # a report of another host than its key names
+    "bad_part",  # a part of a report that is none, or does not fit its fellows
+    "parts_missing",  # a report of which not all parts came
 ]
 
 

@@ -12,7 +12,7 @@ from daemon.checkpoints import Checkpoints
 from daemon.cli import startup
 from daemon.cli.exits import Exit, die
 from daemon.cli.patience import Patience
-from daemon.compose import is_pipe, open_shard
+from daemon.compose import is_pipe, open_lanes, open_shard
 from daemon.in_hand import Ended, InHand
 from daemon.ledger import Ledger
 from daemon.log import configure, get_logger
@@ -25,6 +25,8 @@ from daemon.shard import Shard
 from daemon.sources.bindings import Bindings
 from daemon.sources.standard_input import NAME as STANDARD_INPUT
 from daemon.version import VERSION
+from pipeline.errors import SinkError
+from pipeline.graph.resources import Resources
 
 logger = get_logger(__name__)
 
@@ -36,7 +38,7 @@ def run_daemon(given: Mapping[str, Any], config: Path | None, *, once: bool) -> 
     """Run the daemon until it is told to stop, or until all is delivered: of what is there (`once`), of a pipe."""
     os.umask(0o077)
     settings = load_settings(os.environ, given, config)
-    if not settings.watch.roots:
+    if not settings.watch.roots and not settings.kafka.consumes:
         die(Exit.USAGE, "nothing to watch; give --watch DIRECTORY or set watch.roots in the configuration")
     if STANDARD_INPUT in settings.watch.roots and len(settings.watch.roots) > 1:
         die(Exit.USAGE, "--watch -: standard input stands alone; start another daemon for the directories")
@@ -55,6 +57,8 @@ def run_daemon(given: Mapping[str, Any], config: Path | None, *, once: bool) -> 
             logger.warning("intel.skipped", reason=warning)
         if resources.notice is not None:
             logger.warning("model.unavailable", reason=resources.notice, see="sysscan-agent doctor")
+        if settings.kafka.consumes:
+            return _run_lanes(settings, resources, notifier, once=once)
         checkpoints = Checkpoints(settings.state_dir / CHECKPOINTS)
         in_hand = InHand(settings.state_dir / IN_HAND)
         try:
@@ -83,6 +87,27 @@ def run_daemon(given: Mapping[str, Any], config: Path | None, *, once: bool) -> 
     return Exit.DONE
 
 
+def _run_lanes(settings: Settings, resources: Resources, notifier: Notifier, *, once: bool) -> Exit:
+    """Read a topic. Each partition has a ledger of its own; that of the state directory keeps answers, and its lock."""
+    try:
+        lanes = open_lanes(settings, resources)
+        logger.info(
+            "service.started", version=VERSION, state_dir=str(settings.state_dir), topic=settings.kafka.input_topic,
+            partitions=list(settings.kafka.partitions) or settings.kafka.group, knowledge=resources.knowledge.digest,
+            policy=resources.policy.digest, model=resources.analyst.model if resources.analyst is not None else None,
+        )  # fmt: skip
+        if not once:
+            asyncio.run(Service(lanes, settings.metrics, notifier, Metrics()).run())
+            return Exit.DONE
+        try:
+            asyncio.run(lanes.run(asyncio.Event(), lambda: None, dry=True))
+        except SinkError as error:
+            die(Exit.REJECTED, str(error))
+        return Exit.REJECTED if lanes.quarantined else Exit.DONE
+    finally:
+        resources.close()
+
+
 def _open_ledger(settings: Settings) -> Ledger:
     limits = settings.limits
     return Ledger.open(
@@ -91,6 +116,7 @@ def _open_ledger(settings: Settings) -> Ledger:
         host=settings.host,
         max_findings=limits.max_findings,
         max_scan_bytes=limits.max_scan_bytes,
+        max_part_bytes=limits.max_bytes,
     )
 
 

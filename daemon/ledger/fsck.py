@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from sqlite3 import Connection, DatabaseError
 from typing import get_args
 
-from daemon.ledger import codec, scans
+from daemon.ledger import codec, part_sets, scans
 from daemon.ledger.database import Database
 from pipeline.errors import QuarantineReason
 
@@ -74,7 +74,10 @@ RULES: tuple[tuple[str, str], ...] = (
     ),
     (
         "scan numbers: {} of {} are there",
-        "SELECT count(scan_no), max(scan_no) FROM scans HAVING count(scan_no) <> coalesce(max(scan_no), 0)",
+        # Of a ledger that was rebuilt only what came after: it knows the latest scans of each host from before.
+        "SELECT count(scan_no), max(scan_no) - rebuilt FROM scans,"
+        " (SELECT coalesce(max(value), 0) AS rebuilt FROM counters WHERE name = 'rebuilt')"
+        " WHERE scan_no > rebuilt HAVING count(scan_no) <> coalesce(max(scan_no) - rebuilt, 0)",
     ),
     (
         "scan row {}: done, but has no profile, or still its header",
@@ -134,6 +137,7 @@ RULES: tuple[tuple[str, str], ...] = (
         "SELECT name FROM places WHERE NOT (json_valid(before) AND json_valid(base) AND json_valid(marks))",
     ),
     ("quarantine {}: met {} times", "SELECT id, seen FROM quarantine WHERE seen < 1"),
+    *part_sets.RULES,
 )
 
 

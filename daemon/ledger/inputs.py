@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from sqlite3 import Connection
 
-from daemon.ledger import codec, scans
+from daemon.ledger import codec, parts, scans
 from daemon.ledger.database import Database
 from daemon.ledger.places import Place
 from daemon.ledger.quarantine import NOT_FINDINGS, store_reject
@@ -59,8 +59,9 @@ class InputStore(Store):
 
     def drop(self, input_id: int) -> None:
         """Forget an input; its open scan is closed as incomplete. What its name has shown stays known."""
-        with self._mended(input_id), self._database.write() as connection:
+        with self.mended(), self._database.write() as connection:
             self._close(connection, input_id)
+            parts.abandon(connection, input_id, self._now())
             row = connection.execute("SELECT kind, name FROM inputs WHERE input_id = ?", (input_id,)).fetchone()
             if row is not None:
                 Place(connection, row[0], os.fsdecode(row[1])).leave(input_id)
@@ -77,27 +78,43 @@ class InputStore(Store):
         """Take a whole document; `reports` is empty where nothing of it could be used."""
         with self._database.write(more=_ADMITTED_BYTES) as connection:
             self._require(connection, source)
-            now = self._now()
-            scans_new = findings_new = scans_old = findings_old = quarantined = 0
-            place = Place(connection, source.kind, source.name)
-            place.begin_anew(source.input_id)
-            for report in reports:
-                scan = None
-                if _is_scan(report):
-                    scan = self._admit_report(connection, source, place, report, host_key, now)
-                    if scan is None:
-                        scans_old += 1
-                        findings_old += len(report.findings)
-                    else:
-                        scans_new += 1
-                        findings_new += len(report.findings)
-                for reject in report.rejects:
-                    quarantined += store_reject(connection, source, reject, digest=report.digest, scan=scan, now=now)
-            for reject in rejects:
-                quarantined += store_reject(connection, source, reject, digest=digest, scan=None, now=now)
-            _store_position(connection, source)
-            connection.execute("UPDATE inputs SET reread = 0 WHERE input_id = ?", (source.input_id,))
+            return self.take_document(connection, source, digest, reports, rejects, host_key, self._now())
+
+    def take_document(
+        self,
+        connection: Connection,
+        source: Input,
+        digest: str,
+        reports: Sequence[ParsedReport],
+        rejects: Sequence[Reject],
+        host_key: str | None,
+        now: str,
+    ) -> Admitted:
+        """Take a whole document inside a transaction of the caller; `now` is when it came in."""
+        scans_new = findings_new = scans_old = findings_old = quarantined = 0
+        place = Place(connection, source.kind, source.name)
+        place.begin_anew(source.input_id)
+        for report in reports:
+            scan = None
+            if _is_scan(report):
+                scan = self._admit_report(connection, source, place, report, host_key, now)
+                if scan is None:
+                    scans_old += 1
+                    findings_old += len(report.findings)
+                else:
+                    scans_new += 1
+                    findings_new += len(report.findings)
+            for reject in report.rejects:
+                quarantined += store_reject(connection, source, reject, digest=report.digest, scan=scan, now=now)
+        for reject in rejects:
+            quarantined += store_reject(connection, source, reject, digest=digest, scan=None, now=now)
+        _store_position(connection, source)
+        connection.execute("UPDATE inputs SET reread = 0 WHERE input_id = ?", (source.input_id,))
         return Admitted(scans_new, findings_new, scans_old, findings_old, quarantined)
+
+    def stream(self, connection: Connection, source: Input, now: str, host_key: str | None) -> StreamAdmission:
+        """Begin to take lines of a stream inside a transaction of the caller; `now` is when they came in."""
+        return StreamAdmission(connection, source, now, host_key, self._host, self._bounds)
 
     def admit_records(
         self, source: Input, records: Iterable[tuple[int, StreamRecord]], host_key: str | None = None
@@ -107,7 +124,7 @@ class InputStore(Store):
         Where `source` says that it is read anew, its open scan is closed, and the scans that it has shown may be shown
         again, as redeliveries.
         """
-        with self._mended(source.input_id), self._database.write(more=_ADMITTED_BYTES) as connection:
+        with self.mended(), self._database.write(more=_ADMITTED_BYTES) as connection:
             self._require(connection, source)
             connection.execute(
                 "UPDATE inputs SET host_key = ? WHERE input_id = ?",
@@ -125,11 +142,11 @@ class InputStore(Store):
 
     def close_scan(self, input_id: int) -> None:
         """Close the open scan of a stream; does nothing where none is open."""
-        with self._mended(input_id), self._database.write() as connection:
+        with self.mended(), self._database.write() as connection:
             self._close(connection, input_id)
 
     @contextmanager
-    def _mended(self, input_id: int) -> Iterator[None]:
+    def mended(self) -> Iterator[None]:
         """Go on where the header lines that are kept of an input cannot be read: with its host and nothing else.
 
         Such a scan is a continuation, and never complete.
@@ -140,6 +157,7 @@ class InputStore(Store):
         try:
             yield
         except ContextDamaged as error:
+            input_id = error.input_id
             with self._database.write() as connection:
                 name, scan = connection.execute(
                     "SELECT name, open_scan FROM inputs WHERE input_id = ?", (input_id,)
@@ -245,6 +263,8 @@ def _is_scan(report: ParsedReport) -> bool:
 
 
 def _store_position(connection: Connection, source: Input) -> None:
+    if source.part_set is not None:
+        parts.taken(connection, source.part_set)
     connection.execute(
         "UPDATE inputs SET name = ?, position = ? WHERE input_id = ?",
         (os.fsencode(source.name), source.position, source.input_id),

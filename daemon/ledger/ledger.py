@@ -20,6 +20,7 @@ from daemon.ledger.fsck import fsck
 from daemon.ledger.inputs import InputStore
 from daemon.ledger.lock import StateLock
 from daemon.ledger.outbox import OutboxStore
+from daemon.ledger.parts import PartStore
 from daemon.ledger.quarantine import QuarantineStore
 from daemon.ledger.records import RecordStore
 from daemon.ledger.store import Clock
@@ -55,6 +56,7 @@ class Ledger:
     Attributes:
         database: the file, which all stores share.
         inputs: what sources hand over.
+        parts: reports that come in several messages.
         files: the directory source's own table: which file an input is.
         work: closed scans, and what becomes of them.
         outbox: what waits for the sinks.
@@ -74,10 +76,12 @@ class Ledger:
         host: str | None = None,
         max_findings: int | None = None,
         max_scan_bytes: int | None = None,
+        max_part_bytes: int | None = None,
     ) -> None:
         """Args: `lock`: given back when the ledger is closed; the others are those of `open`."""
         self.database = database
         self.inputs = InputStore(database, clock, host, max_findings, max_scan_bytes)
+        self.parts = PartStore(database, clock, max_part_bytes)
         self.files = FileStore(database, clock)
         self.work = WorkStore(database, clock)
         self.outbox = OutboxStore(database, clock)
@@ -98,6 +102,7 @@ class Ledger:
         host: str | None = None,
         max_findings: int | None = None,
         max_scan_bytes: int | None = None,
+        max_part_bytes: int | None = None,
         read_only: bool = False,
         exclusive: bool = True,
         migrations: Mapping[int, Callable[[Connection], None]] = schema.MIGRATIONS,
@@ -109,6 +114,7 @@ class Ledger:
             host: the `--host` option: whose scan it is when the report does not say.
             max_findings, max_scan_bytes: of one scan of a stream, as in `limits`; None, for who takes nothing in, is
                 no bound.
+            max_part_bytes: of a report that comes in several messages; None is the default of `limits.max_bytes`.
             read_only: for looking (`status`, `fsck`, `quarantine list`) beside a daemon; takes no lock.
             exclusive: own the state directory, as the daemon does. `analyze` does not: it shares the cache.
 
@@ -130,7 +136,15 @@ class Ledger:
             if lock is not None:
                 lock.release()
             raise
-        return cls(database, clock, lock=lock, host=host, max_findings=max_findings, max_scan_bytes=max_scan_bytes)
+        return cls(
+            database,
+            clock,
+            lock=lock,
+            host=host,
+            max_findings=max_findings,
+            max_scan_bytes=max_scan_bytes,
+            max_part_bytes=max_part_bytes,
+        )
 
     def close(self) -> None:
         """Close the file, then give the lock back."""

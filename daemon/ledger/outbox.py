@@ -87,6 +87,15 @@ class OutboxStore(Store):
             if position > self._mark(sink):
                 connection.execute("UPDATE sinks SET delivered = ? WHERE name = ?", (position, sink))
 
+    def lower(self, sink: str, position: int) -> None:
+        """Offer a sink what it had confirmed and has lost, from after a position on."""
+        with self._database.write() as connection:
+            connection.execute("UPDATE sinks SET delivered = min(delivered, ?) WHERE name = ?", (position, sink))
+
+    def first(self) -> int:
+        """Give the position of the oldest row that is there, or the one that comes next where there is none."""
+        return self._begin() + 1
+
     def backlog(self) -> dict[str, int]:
         """Count the rows that each sink has yet to take."""
         end = self.end()

@@ -23,15 +23,8 @@ from daemon.ledger.places import Place
 from daemon.ports.inputs import Input
 from pipeline.classes.scan import HostSource
 from pipeline.finding import ScanHeader
+from pipeline.report.host_names import UNKNOWN_HOST, names_one
 
-UNKNOWN_HOST = "unknown"
-# What a host is called that nobody has named: by distributions, by the kernel, and by our own output.
-NO_HOST = frozenset(
-    {
-        "localhost", "localhost.localdomain", "localhost4", "localhost4.localdomain4", "localhost6",
-        "localhost6.localdomain6", "(none)", "127.0.0.1", "::1", UNKNOWN_HOST,
-    }
-)  # fmt: skip
 _FETCH = 1000
 
 
@@ -44,8 +37,7 @@ def resolve_host(header: ScanHeader, host_key: str | None, option: str | None) -
     claimed = header.host or None
     if host_key:
         return codec.text(host_key), "report" if claimed == host_key else "key"
-    names_one = claimed is not None and claimed.casefold().rstrip(".") not in NO_HOST
-    if claimed and names_one:
+    if claimed and names_one(claimed):
         return codec.text(claimed), "report"
     if option:
         return codec.text(option), "option"

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from sqlite3 import Connection
 
-from daemon.ledger import migrations, settling
+from daemon.ledger import migrations, part_sets, settling
 from pipeline.errors import UnknownSchema
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 APPLICATION_ID = 0x53534C47  # "SSLG", in the file's header, so that a stranger's database is not taken for ours
 
 # Names (paths) are bytes as the file system has them. `scan` is the row of a scan from its first line on; `scan_no` is
@@ -181,6 +181,7 @@ MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {
     1: settling.make_tables,
     2: migrations.to_3,
     3: migrations.to_4,
+    4: part_sets.make_tables,
 }
 
 
@@ -188,6 +189,7 @@ def create(connection: Connection) -> None:
     for statement in _statements(TABLES):
         connection.execute(statement)
     settling.make_tables(connection)
+    part_sets.make_tables(connection)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 

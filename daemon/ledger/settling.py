@@ -66,10 +66,14 @@ def next_unsettled(connection: Connection) -> tuple[int, int] | None:
     return row
 
 
-def settle(connection: Connection, scan: int, staged: int) -> None:
-    """Move or delete the next rows of a scan; when none are left, it is in order."""
-    if _move(connection, scan, staged) or _empty_inbox(connection, scan) or _empty_keys(connection, scan):
-        return
+def settle(connection: Connection, scan: int, staged: int) -> bool:
+    """Move or delete the next rows of a scan; returns whether none were left, so that it is in order."""
+    moved = _move(connection, scan, staged) or _empty_inbox(connection, scan) or _empty_keys(connection, scan)
+    return not moved
+
+
+def forget(connection: Connection, scan: int) -> None:
+    """Note that a scan is in order."""
     connection.execute("DELETE FROM settling WHERE scan = ?", (scan,))
 
 

@@ -40,7 +40,14 @@ class Bounds:
 
 
 class StreamAdmission:
-    """Takes the lines of one input inside one transaction of the caller."""
+    """Takes the lines of one input inside one transaction of the caller.
+
+    Attributes:
+        scan: row of the open scan, or None.
+        opened: rows of the scans that were begun, in order, to be taken out by the caller.
+        now: when the next line came in.
+        host_key: that the place of the input stands for, or None.
+    """
 
     def __init__(
         self,
@@ -54,14 +61,15 @@ class StreamAdmission:
         self._connection = connection
         self._source = source
         self._place = Place(connection, source.kind, source.name)
-        self._now = now
-        self._host_key = host_key
+        self.now = now
+        self.host_key = host_key
         self._host_option = host_option
         self._bounds = bounds
         self._meta: MetaLine | None = None
         self._headers: list[HeaderLine] = []
         self._header_bytes = 0
-        self._scan: int | None = None
+        self.scan: int | None = None
+        self.opened: list[int] = []
         self._header_read = False  # of the open scan
         self._continued = False
         self._held = False  # may yet turn out to be a redelivery, so its findings are not counted before its end
@@ -81,11 +89,11 @@ class StreamAdmission:
     def take(self, offset: int, record: StreamRecord) -> None:
         """Take one line."""
         if isinstance(record, FindingLine):
-            if self._scan is None:
+            if self.scan is None:
                 self._open(continued=self._had_scan)
             if not self._header_read:
                 self._fix_header()
-            scan = self._scan
+            scan = self.scan
             assert scan is not None
             encoded = codec.encode_finding(record.finding)
             self._buffer.append((scan, self._findings, encoded))
@@ -97,7 +105,7 @@ class StreamAdmission:
             elif len(self._buffer) >= _FLUSH:
                 self._flush()
         elif isinstance(record, MetaLine):
-            if self._scan is not None and self._meta is None and not self._header_read and not self._rejected:
+            if self.scan is not None and self._meta is None and not self._header_read and not self._rejected:
                 self._meta = record  # header lines in front of their meta line
                 return
             self.close()
@@ -111,19 +119,19 @@ class StreamAdmission:
 
     def close(self) -> None:
         """End the open scan, if there is one."""
-        if self._scan is None:
+        if self.scan is None:
             return
         self._fix_header(ended=True)
         self._flush()
         self._store_counts()
         self._connection.execute("UPDATE inputs SET open_scan = NULL WHERE input_id = ?", (self._source.input_id,))
-        if scans.close_stream_scan(self._connection, self._scan, self._place, self._source.input_id):
+        if scans.close_stream_scan(self._connection, self.scan, self._place, self._source.input_id):
             self._new_scans += 1
             self._new_findings += self._findings if self._held else 0
         else:
             self._old_scans += 1
             self._old_findings += self._findings
-        self._scan = None
+        self.scan = None
         self._had_scan = True
 
     def begin_anew(self) -> None:
@@ -135,16 +143,19 @@ class StreamAdmission:
     def finish(self) -> Admitted:
         """Store what goes on in a later transaction; returns the counts of this one."""
         self._flush()
-        if self._scan is not None:
+        if self.scan is not None:
             self._store_counts()
-        context = None
-        if self._scan is not None or self._had_scan:
-            context = codec.encode_header_lines(self._meta, self._headers)
         self._connection.execute(
             "UPDATE inputs SET open_scan = ?, context = ? WHERE input_id = ?",
-            (self._scan, context, self._source.input_id),
+            (self.scan, self.context(), self._source.input_id),
         )
         return Admitted(self._new_scans, self._new_findings, self._old_scans, self._old_findings, self._quarantined)
+
+    def context(self) -> bytes | None:
+        """Give what the next line is read with: the header lines of the open scan, or of the last one."""
+        if self.scan is None and not self._had_scan:
+            return None
+        return codec.encode_header_lines(self._meta, self._headers)
 
     def _resume(self) -> None:
         context, scan = self._connection.execute(
@@ -156,7 +167,7 @@ class StreamAdmission:
             self._had_scan = scan is None
         if scan is None:
             return
-        self._scan = scan
+        self.scan = scan
         row = self._connection.execute(
             "SELECT findings, bytes, rejected, emitted, host, header_hash, n IS NULL, continued FROM scans"
             " WHERE scan = ?",
@@ -174,7 +185,8 @@ class StreamAdmission:
             raise ContextDamaged(self._source.input_id, str(error)) from error
 
     def _open(self, *, continued: bool) -> None:
-        self._scan = scans.open_scan(self._connection, self._source, self._now, continued=continued)
+        self.scan = scans.open_scan(self._connection, self._source, self.now, continued=continued)
+        self.opened.append(self.scan)
         self._header_read = self._held = False
         self._continued = continued
         self._emitted = self._host = self._header_hash = None
@@ -192,7 +204,7 @@ class StreamAdmission:
         Header lines that come after findings change neither the number of findings that is waited for nor, until the
         scan has ended, anything else: where the transactions are cut must not matter.
         """
-        assert self._scan is not None
+        assert self.scan is not None
         header = stream_header(self._meta, self._headers)
         notes = list(header.notes)
         if self._continued:
@@ -201,22 +213,22 @@ class StreamAdmission:
         elif ended and header.emitted is not None and header.emitted != self._findings + self._rejected:
             notes.append("count_mismatch")
         header = replace(header, notes=tuple(notes))
-        host, host_source = scans.resolve_host(header, self._host_key, self._host_option)
-        scans.set_header(self._connection, self._scan, header, host, host_source)
+        host, host_source = scans.resolve_host(header, self.host_key, self._host_option)
+        scans.set_header(self._connection, self.scan, header, host, host_source)
         hashed = scans.header_hash(header)
         if (host, hashed) != (self._host, self._header_hash):
             self._held = not scans.number_stream(
-                self._connection, self._scan, self._place, self._source.input_id, hashed
+                self._connection, self.scan, self._place, self._source.input_id, hashed
             )
         if not self._header_read:
             self._emitted, self._host, self._header_hash = header.emitted, host, hashed
         self._header_read = True
 
     def _take_header(self, offset: int, line: HeaderLine) -> None:
-        if self._scan is None and (line.kind == "summary" or not self._had_scan):  # its meta line is lost, or late
+        if self.scan is None and (line.kind == "summary" or not self._had_scan):  # its meta line is lost, or late
             self._forget_header()
             self._open(continued=False)
-        if self._scan is None:
+        if self.scan is None:
             self._reject(Reject("unknown_record", f"a {line.kind} line after its scan", excerpt=line.line), offset)
         elif len(self._headers) >= MAX_HEADER_LINES:
             self._reject(Reject("too_large", f"more than {MAX_HEADER_LINES} header lines", excerpt=line.line), offset)
@@ -238,9 +250,9 @@ class StreamAdmission:
     def _reject(self, reject: Reject, offset: int) -> None:
         if reject.offset is None:
             reject = replace(reject, offset=offset)
-        store_reject(self._connection, self._source, reject, digest=None, scan=self._scan, now=self._now)
+        store_reject(self._connection, self._source, reject, digest=None, scan=self.scan, now=self.now)
         self._quarantined += 1
-        if self._scan is not None and reject.reason not in NOT_FINDINGS:
+        if self.scan is not None and reject.reason not in NOT_FINDINGS:
             self._rejected += 1
 
     def _is_full(self) -> bool:
@@ -255,5 +267,5 @@ class StreamAdmission:
     def _store_counts(self) -> None:
         self._connection.execute(
             "UPDATE scans SET findings = ?, bytes = ?, rejected = ? WHERE scan = ?",
-            (self._findings, self._bytes, self._rejected, self._scan),
+            (self._findings, self._bytes, self._rejected, self.scan),
         )

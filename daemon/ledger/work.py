@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from sqlite3 import Connection
+from typing import Protocol
 
 from daemon.ledger import aside, codec, settling
 from daemon.ledger.baseline import read_baseline, write_baseline
@@ -17,8 +18,24 @@ MAX_BATCHES = 10_000  # of one scan, to be planned in one short transaction
 BATCH_BYTES = 4 << 20  # of the findings of one batch, on average: its lines are held together
 
 
+class Keeper(Protocol):
+    """Wants to know of scans that are done, inside the transactions in which they are."""
+
+    def done(self, connection: Connection, scan: int, position: int) -> None:
+        """Be told that a scan is done, and where its record is in the outbox."""
+
+    def settled(self, connection: Connection, scan: int) -> bool:
+        """Be told that the baseline is that of the scan; asked again, in another transaction, until it says True."""
+
+
 class WorkStore(Store):
-    """Implements `daemon.ports.work.Work`."""
+    """Implements `daemon.ports.work.Work`.
+
+    Attributes:
+        keeper: who wants to know of scans that are done, or None.
+    """
+
+    keeper: Keeper | None = None
 
     def next_scan(self) -> ClosedScan | None:
         with self._database.read() as connection:
@@ -176,14 +193,14 @@ class WorkStore(Store):
             if covered != findings:
                 raise _damaged(scan.scan_no, scan.source, f"{covered} of {findings} findings are committed")
             write_baseline(connection, scan.host, profile, baseline, gone)
-            connection.execute(
+            position = connection.execute(
                 "INSERT INTO outbox (kind, key, level, changed, line) VALUES ('scan', ?, 'info', 1, ?)",
                 (scan.scan_id, record),
-            )
+            ).lastrowid
+            assert position is not None
             connection.execute("DELETE FROM batches WHERE scan = ?", (row,))
-            if staged or findings > settling.AT_ONCE:
-                settling.note(connection, row, staged)
-            else:
+            in_order = not staged and findings <= settling.AT_ONCE
+            if in_order:
                 for table in ("inbox", "keys", "staged"):
                     connection.execute(f"DELETE FROM {table} WHERE scan = ?", (row,))  # noqa: S608
             connection.execute(
@@ -192,6 +209,11 @@ class WorkStore(Store):
                 (profile, record, self._now(), row),
             )
             forget_old_records(connection, scan.host, profile)
+            if self.keeper is not None:
+                self.keeper.done(connection, row, position)
+                in_order = in_order and self.keeper.settled(connection, row)
+            if not in_order:
+                settling.note(connection, row, staged)
 
     def stage_baseline(self, scan_no: int, start: int, rows: Sequence[BaselineRow]) -> None:
         """Store baseline rows, numbered from `start`, that count when the scan is finished; again replaces them."""
@@ -205,7 +227,10 @@ class WorkStore(Store):
         if unsettled is None:
             return False
         with self._database.write() as connection:
-            settling.settle(connection, *unsettled)
+            scan, staged = unsettled
+            in_order = settling.settle(connection, scan, staged)
+            if in_order and (self.keeper is None or self.keeper.settled(connection, scan)):
+                settling.forget(connection, scan)
         return True
 
     def baseline(self, host: str, profile: str, after: str = "", limit: int = -1) -> dict[str, BaselineRow]:

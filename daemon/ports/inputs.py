@@ -22,6 +22,8 @@ class Input:
             the bytes in front of it belongs in here too: the ledger stores it with what was read, in one transaction.
         anew: it is to be read from its start again; what is handed over with this set begins anew.
         open: a scan of it waits for its end.
+        part_set: what is handed over was put together from these parts (`daemon.ports.parts`), which are done with the
+            transaction that stores the position.
     """
 
     input_id: int
@@ -30,6 +32,7 @@ class Input:
     position: str = ""
     anew: bool = False
     open: bool = False
+    part_set: int | None = None
 
 
 @dataclass(slots=True, frozen=True)

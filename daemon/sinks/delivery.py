@@ -54,6 +54,11 @@ class Delivery:
         return not self._recovered
 
     @property
+    def unfinished(self) -> bool:
+        """Say that there is nothing but rows."""
+        return False
+
+    @property
     def failing(self) -> bool:
         """Say whether the last attempt failed."""
         return self.fault is not None

@@ -79,8 +79,8 @@ def arm(step: str, after: int) -> None:
     OutboxStore.delivered = delivered  # type: ignore[method-assign]
 
 
-def serve() -> None:
-    """Fork until standard input ends."""
+def serve(arm: Callable[[str, int], None]) -> None:
+    """Fork until standard input ends; each process is armed in its own way."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the killed
     for line in sys.stdin:
         step, after, log, *arguments = json.loads(line)
@@ -99,4 +99,4 @@ def serve() -> None:
 
 
 if __name__ == "__main__":
-    serve()
+    serve(arm)

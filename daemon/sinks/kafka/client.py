@@ -39,15 +39,15 @@ async def probe(settings: KafkaSettings) -> str:
     Raises:
         SinkError: what keeps the daemon from writing there, as far as can be seen without writing.
     """
-    with _told(settings, "cannot be used"):
-        producer = AIOKafkaProducer(**_access(settings))
+    with told(settings, "cannot be used"):
+        producer = AIOKafkaProducer(**access(settings))
         try:
             async with asyncio.timeout(settings.timeout_s):
                 await producer.start()
                 topics = {settings.topic, settings.scans_topic}
                 counts = {topic: len(await producer.partitions_for(topic)) for topic in sorted(topics)}
         finally:
-            await _leave(producer)
+            await leave(producer)
     return ", ".join(f"{topic}: {count} partitions" for topic, count in counts.items())
 
 
@@ -66,9 +66,9 @@ class _Producer:
 
     @classmethod
     async def open(cls, settings: KafkaSettings, name: str) -> "_Producer":
-        with _told(settings, "cannot be reached"):
+        with told(settings, "cannot be reached"):
             producer = AIOKafkaProducer(
-                **_access(settings),
+                **access(settings),
                 transactional_id=name,
                 transaction_timeout_ms=round(settings.transaction_timeout_s * 1000),
                 compression_type=None if settings.compression == "none" else settings.compression,
@@ -96,7 +96,7 @@ class _Producer:
         self._check_sizes(records)  # before it begins: an open transaction keeps every reader waiting
         last = records[-1]
         mark = OffsetAndMetadata(last.position, json.dumps({"position": last.position, "id": last.id}))
-        with _told(self._settings, "do not take records"):
+        with told(self._settings, "do not take records"):
             async with asyncio.timeout(self._settings.timeout_s):
                 await self._producer.begin_transaction()
                 self._open = True
@@ -115,10 +115,10 @@ class _Producer:
             with contextlib.suppress(Exception):
                 async with asyncio.timeout(_LEAVE_S):
                     await self._producer.abort_transaction()
-        await _leave(self._producer)
+        await leave(self._producer)
 
     async def _read_mark(self) -> Mark | None:
-        admin = AIOKafkaAdminClient(**_access(self._settings))
+        admin = AIOKafkaAdminClient(**access(self._settings))
         try:
             await admin.start()
             found = (await admin.list_consumer_group_offsets(self._name, partitions=[self._place])).get(self._place)
@@ -146,7 +146,7 @@ class _Producer:
                 )
 
 
-async def _leave(producer: AIOKafkaProducer) -> None:
+async def leave(producer: AIOKafkaProducer) -> None:
     with contextlib.suppress(Exception):
         async with asyncio.timeout(_LEAVE_S):
             await producer.stop()
@@ -161,7 +161,7 @@ async def _leave(producer: AIOKafkaProducer) -> None:
             await producer.client.close()
 
 
-def _access(settings: KafkaSettings) -> dict[str, Any]:
+def access(settings: KafkaSettings) -> dict[str, Any]:
     """Give what every client of the library is made with.
 
     Raises:
@@ -226,7 +226,7 @@ _last_words = _LastWords()
 
 
 @contextlib.contextmanager
-def _told(settings: KafkaSettings, what: str) -> Iterator[None]:
+def told(settings: KafkaSettings, what: str) -> Iterator[None]:
     """Turn what the library raises into one line.
 
     Raises:

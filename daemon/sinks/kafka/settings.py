@@ -20,11 +20,23 @@ def _host_and_port(brokers: tuple[str, ...]) -> tuple[str, ...]:
 
 
 class KafkaSettings(BaseModel):
-    """Where records go, and as whom.
+    """Where reports come from and records go, and as whom.
 
     Attributes:
         brokers: some of the cluster's, as HOST:PORT; none: no Kafka.
+        send: records go to `topic` and `scans_topic`.
+        consume: reports come from `input_topic`, with other members of `group`, or, where `partitions` are named, from
+            those and as nobody's member.
+        instance_id: of a static member of the group: the same after a restart, and no other's.
+        require_key: a record without a key is refused; else its scan is whose it says, and compared with no other.
+        dlq_unlimited: go on although more than a fifth of the records cannot be used.
+        on_loss: when the brokers have lost what they had confirmed: stop, or send what is still here again.
+        on_recreated: when the topic is not the one that was read: stop, or begin with it anew.
         topic: of findings; `scans_topic` is that of the records of whole scans, and may be the same.
+        input_topic: reports come from here, or are published to it.
+        state_topic: compacted; what a worker needs to go on for another one.
+        dlq_topic: of what cannot be used.
+        group: of the workers that share the partitions of the input topic.
         id_prefix: what the transactional id and the group of this agent begin with; ACLs can be given to a prefix.
         password_file: its first line is the password; it stands nowhere else.
     """
@@ -32,8 +44,22 @@ class KafkaSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     brokers: Annotated[tuple[str, ...], AfterValidator(_host_and_port)] = ()
+    send: bool = True
+    consume: bool = False
+    partitions: tuple[Annotated[int, Field(ge=0, le=99_999)], ...] = ()
+    instance_id: Annotated[str, Field(pattern=_PREFIX)] | None = None
+    session_timeout_s: float = Field(default=45.0, ge=1, le=1800)  # without a sign of life, others take the partitions
+    require_key: bool = True
+    incomplete_after_s: float = Field(default=600.0, gt=0)  # as `watch.incomplete_after_s`, of a key's stream
+    dlq_unlimited: bool = False
+    on_loss: Literal["stop", "resend"] = "stop"
+    on_recreated: Literal["stop", "restart"] = "stop"
     topic: Annotated[str, Field(pattern=_TOPIC)] = "sysscan.findings"
     scans_topic: Annotated[str, Field(pattern=_TOPIC)] = "sysscan.scans"
+    input_topic: Annotated[str, Field(pattern=_TOPIC)] = "sysscan.reports"
+    state_topic: Annotated[str, Field(pattern=_TOPIC)] = "sysscan.state"
+    dlq_topic: Annotated[str, Field(pattern=_TOPIC)] = "sysscan.dlq"
+    group: Annotated[str, Field(pattern=_PREFIX)] = "sysscan-agent"
     emit: Literal["all", "changes"] = "all"
     min_level: Level = "info"
     id_prefix: Annotated[str, Field(pattern=_PREFIX)] = "sysscan-agent"
@@ -50,8 +76,19 @@ class KafkaSettings(BaseModel):
     username: str | None = Field(default=None, min_length=1)
     password_file: Path | None = None
 
+    @property
+    def consumes(self) -> bool:
+        """Say whether reports are read from Kafka."""
+        return self.consume or bool(self.partitions)
+
     @model_validator(mode="after")
     def _fits(self) -> "KafkaSettings":
+        if self.consumes and not self.brokers:
+            raise ValueError("kafka.consume and kafka.partitions need kafka.brokers")
+        if self.partitions and self.instance_id is not None:
+            raise ValueError("kafka.instance_id is of a member of a group, and kafka.partitions are read by nobody's")
+        if len(set(self.partitions)) != len(self.partitions):
+            raise ValueError("kafka.partitions names one twice")
         if self.sasl != "none" and (self.username is None or self.password_file is None):
             raise ValueError(f"kafka.sasl = {self.sasl!r} needs kafka.username and kafka.password_file")
         if self.sasl == "none" and (self.username is not None or self.password_file is not None):

@@ -10,6 +10,7 @@ import pytest
 
 from daemon.ledger import Ledger
 from daemon.ledger.fsck import RULES
+from daemon.ports.parts import ReportPart
 from daemon.ports.work import BaselineRow
 from tests.daemon.ledger.reports import SINK, Stream, admit, finding, open_ledger, reject, report, scan
 
@@ -58,6 +59,7 @@ def fill(ledger: Ledger) -> None:
     ledger.work.finish_scan(done, b"r", [BaselineRow("f", "c", "open", "x", "t", scan_no, 1)], [], "p")
     ledger.outbox.delivered(SINK, 1)
     ledger.outbox.prune()
+    ledger.parts.admit_part(ledger.inputs.add("topic", "t/0"), ReportPart("h", "0" * 64, 1, 2, b"abc", 0))
 
 
 DAMAGE = {
@@ -125,6 +127,10 @@ DAMAGE = {
         "what it has shown cannot be read",
     ),
     "a reason nobody knows": ("UPDATE quarantine SET reason = 'dunno'", "no such reason"),
+    "bytes of parts are miscounted": ("UPDATE part_sets SET bytes = 9", "9 bytes counted, 3 there"),
+    "parts of a set that is over": ("UPDATE part_sets SET state = 'taken'", "is over, but has parts"),
+    "a part past the last": ("UPDATE parts SET number = 9", "has part 9 of 2"),
+    "a whole set was forgotten": ("UPDATE part_sets SET count = 1", "has all of its 1 parts"),
     "a reject never met": ("UPDATE quarantine SET seen = 0", "met 0 times"),
 }
 

@@ -81,6 +81,10 @@ Decisions that the table alone does not explain:
 | `trailing_data` | bytes after a complete document |
 | `not_regular` | a FIFO, device, socket, or a link out of the watched directory: not opened |
 | `unreadable` | permission denied, or an input/output error; read as soon as that is possible |
+| `no_key` | a message whose key does not say whose it is ([kafka.md](kafka.md)) |
+| `foreign_host` | a message with a report of another host than its key names |
+| `bad_part` | a part of a report, sent in several messages, that is none or does not fit its fellows |
+| `parts_missing` | a report of which not all parts came in time |
 
 The limits are [settings](settings.md#limits-how-much-of-a-report-is-read), and the detail of a rejection names its own.
 

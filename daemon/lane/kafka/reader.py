@@ -1,0 +1,127 @@
+"""Reads what a lane looks up: where a partition begins and ends, single records, and the states of hosts."""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.structs import ConsumerRecord, TopicPartition
+
+from daemon.lane.kafka.writer import MARK_KEY
+from daemon.lane.mark import Mark, read_whole
+from daemon.sinks.kafka.client import access, told
+from daemon.sinks.kafka.settings import KafkaSettings
+from pipeline.errors import ConfigError, SinkError
+
+_POLL_MS = 500
+
+
+class Reader:
+    """One consumer, for one question at a time; made when it is first needed, and anew after a fault."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._consumer: AIOKafkaConsumer | None = None
+        self._asked = asyncio.Lock()
+
+    async def bounds(self, partition: int) -> tuple[int, int, int]:
+        """Give the offsets of a partition's oldest record and behind its latest, and how many partitions there are."""
+        place = TopicPartition(self._settings.input_topic, partition)
+        async with self._asked:
+            with told(self._settings, "do not say where a partition begins"):
+                try:
+                    consumer = await self._open()
+                    async with asyncio.timeout(self._settings.timeout_s):
+                        consumer.assign([place])
+                        first = (await consumer.beginning_offsets([place]))[place]
+                        end = (await consumer.end_offsets([place]))[place]
+                        partitions = consumer.partitions_for_topic(place.topic) or set()
+                        return first, end, len(partitions)
+                except BaseException:
+                    await self.close()
+                    raise
+
+    async def record(self, partition: int, offset: int) -> ConsumerRecord | None:
+        """Give the record at an offset, or None where there is none for readers."""
+        place = TopicPartition(self._settings.input_topic, partition)
+        found = await self._read(place, offset, offset + 1)
+        return found[0] if found and found[0].offset == offset else None
+
+    async def states(self, partition: int) -> Mapping[str, bytes]:
+        """Give the latest states of a partition by key, without those that are deleted."""
+        latest: dict[str, bytes] = {}
+        for record in await self._read(TopicPartition(self._settings.state_topic, partition), 0, None):
+            if record.key is None:
+                continue
+            key = record.key.decode("utf-8", "backslashreplace")
+            if record.value is None:
+                latest.pop(key, None)
+            else:
+                latest[key] = record.value
+        return latest
+
+    async def mark(self, partition: int) -> Mark | None:
+        """Give the mark as it stands in the state topic: a committed offset is not kept for ever."""
+        text = (await self.states(partition)).get(MARK_KEY.decode())
+        if text is None:
+            return None
+        try:
+            return read_whole(text.decode())
+        except ValueError as error:
+            raise ConfigError(
+                f"kafka: {self._settings.state_topic}/{partition} has a mark that is {error}; choose another "
+                "kafka.state_topic"
+            ) from error
+
+    async def close(self) -> None:
+        """Disconnect; never raises."""
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(2.0):
+                    await consumer.stop()
+
+    async def _open(self) -> AIOKafkaConsumer:
+        if self._consumer is None:
+            consumer = AIOKafkaConsumer(
+                **access(self._settings), enable_auto_commit=False, auto_offset_reset="earliest",
+                isolation_level="read_committed", max_partition_fetch_bytes=4 << 20,
+            )  # fmt: skip
+            try:
+                async with asyncio.timeout(self._settings.timeout_s):
+                    await consumer.start()
+            except BaseException:
+                with contextlib.suppress(Exception):
+                    await consumer.stop()
+                raise
+            self._consumer = consumer
+        return self._consumer
+
+    async def _read(self, place: TopicPartition, first: int, end: int | None) -> list[ConsumerRecord]:
+        """Read from an offset, or the oldest after it, up to another one, or the end as it is now."""
+        async with self._asked:
+            with told(self._settings, "cannot be read from"):
+                try:
+                    consumer = await self._open()
+                    async with asyncio.timeout(self._settings.timeout_s):
+                        consumer.assign([place])
+                        begin = max(first, (await consumer.beginning_offsets([place]))[place])
+                        last = (await consumer.end_offsets([place]))[place]
+                    end = last if end is None else min(end, last)
+                    consumer.seek(place, begin)
+                    found: list[ConsumerRecord] = []
+                    at = -1
+                    while (now := await consumer.position(place)) < end:
+                        if now == at:
+                            raise SinkError(
+                                f"kafka {place.topic}/{place.partition}: nothing comes after {now} of {end}"
+                            )
+                        at = now
+                        async with asyncio.timeout(self._settings.timeout_s):
+                            while await consumer.position(place) == now:
+                                for records in (await consumer.getmany(place, timeout_ms=_POLL_MS)).values():
+                                    found += [one for one in records if one.offset < end]
+                    return found
+                except BaseException:
+                    await self.close()
+                    raise

@@ -1,0 +1,397 @@
+"""One partition of the input topic while it is ours: acquired, decided on, read, worked on and delivered."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from daemon.checkpoints import Checkpoints
+from daemon.in_hand import InHand
+from daemon.lane.delivery import LaneDelivery, LaneLost
+from daemon.lane.mark import Kind, Mark, decide
+from daemon.lane.port import Acquired, Client
+from daemon.lane.rebuild import ledger_dir, put_aside, rebuild
+from daemon.lane.source import TopicPartition
+from daemon.lane.transaction import carried, held_by, sink_name
+from daemon.ledger.lane import LaneStore
+from daemon.ledger.ledger import Ledger
+from daemon.log import get_logger
+from daemon.ports.delivery import Delivering
+from daemon.settings import Settings
+from daemon.shard import Shard
+from daemon.sinks.delivery import Delivery
+from daemon.sinks.ndjson_file import NdjsonFile
+from daemon.waiting import wait_for_any, wake
+from daemon.worker import Worker
+from pipeline.errors import ConfigError, SinkError
+from pipeline.graph.resources import Resources
+
+logger = get_logger(__name__)
+
+T = TypeVar("T")
+
+_DELAYS_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+_SETTLE_S = 5.0  # for the transaction under way, when the partition is left
+_CHECKPOINTS, _IN_HAND = "checkpoints.db", "in-hand"
+
+
+class Halted(ConfigError):
+    """Raised when a partition is not gone on with until a person has looked; the others are not concerned."""
+
+
+@dataclass(slots=True)
+class _Home:
+    """What a lane has open while it works."""
+
+    ledger: Ledger
+    store: LaneStore
+    checkpoints: Checkpoints
+    in_hand: InHand
+    shard: Shard
+    delivery: LaneDelivery
+    source: TopicPartition
+
+    def close(self) -> None:
+        self.in_hand.close()
+        self.checkpoints.close()
+        self.ledger.close()
+
+
+class Lane:
+    """Attributes:
+    partition: its number.
+    acquisitions: how often it was acquired, by kind.
+    quarantined: pieces that could not be used, by the end of the last shard.
+    """
+
+    def __init__(
+        self,
+        partition: int,
+        settings: Settings,
+        resources: Resources,
+        client: Client,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """Args: `clock`: monotonic seconds; `wall`: seconds since the epoch."""
+        self.partition = partition
+        self.acquisitions: Counter[Kind] = Counter()
+        self._settings = settings
+        self._resources = resources
+        self._client = client
+        self._clock = clock
+        self._wall = wall
+        self.quarantined = 0
+        self._home: _Home | None = None
+        self._problem: str | None = "not acquired yet"
+        self._resend = 0  # position up to which records are sent again, because the brokers have lost them
+        self._dir = ledger_dir(settings.state_dir, settings.kafka.input_topic, partition)
+
+    @property
+    def name(self) -> str:
+        """Name it, for people."""
+        return f"{self._settings.kafka.input_topic}/{self.partition}"
+
+    @property
+    def shard(self) -> Shard | None:
+        """Give the shard while there is one."""
+        return self._home.shard if self._home is not None else None
+
+    @property
+    def delivery(self) -> LaneDelivery | None:
+        """Give the delivery while there is one."""
+        return self._home.delivery if self._home is not None else None
+
+    @property
+    def source(self) -> TopicPartition | None:
+        """Give the source while there is one."""
+        return self._home.source if self._home is not None else None
+
+    @property
+    def store(self) -> LaneStore | None:
+        """Give the ledger's own tables while it is open."""
+        return self._home.store if self._home is not None else None
+
+    def problems(self) -> list[str]:
+        """Say what keeps it from working."""
+        return [] if self._problem is None else [f"kafka {self.name}: {self._problem}"]
+
+    async def run(self, stop: asyncio.Event, told: Callable[[], None], *, dry: bool = False) -> None:
+        """Work on the partition until told to stop, or, if `dry`, until all that was there is delivered.
+
+        Raises:
+            LedgerError: when its ledger is damaged.
+            ConfigError: what a person must change.
+        """
+        faults = 0
+        while not stop.is_set():
+            try:
+                home = await self._open(stop)
+                if home is None:
+                    return
+                faults = 0
+                await self._work(home, stop, told, dry)
+                return
+            except LaneLost as error:
+                logger.warning("partition.lost", partition=self.name, reason=str(error))
+            except SinkError as error:
+                if dry and faults >= len(_DELAYS_S) - 3:
+                    raise
+                delay = _DELAYS_S[min(faults, len(_DELAYS_S) - 1)]
+                if self._problem != str(error):
+                    logger.error("partition.not_acquired", partition=self.name, error=str(error), retry_in_s=delay)
+                self._problem = str(error)
+                told()
+                faults += 1
+                await wait_for_any(delay, stop)
+            except Halted as error:
+                self._problem = str(error)
+                logger.error("partition.halted", partition=self.name, reason=str(error))
+                told()
+                if dry:
+                    raise
+                while not stop.is_set():
+                    await wait_for_any(1.0, stop)
+            finally:
+                if self._home is not None:
+                    self._home.close()
+                    self._home = None
+        await self._await(self._client.leave(self.partition), stop, anyway=True)
+
+    # Acquiring
+
+    async def _open(self, stop: asyncio.Event) -> _Home | None:
+        since = 0.0
+        while not self._client.confirmed(since):
+            await wait_for_any(0.2, stop)
+            if stop.is_set():
+                return None
+        acquired = await self._await(self._client.acquire(self.partition), stop)
+        if acquired is None:
+            return None
+        self._refuse_other_count(acquired)
+        ledger = self._own_ledger()
+        try:
+            kind = decide(acquired.mark, None if ledger is None else held_by(ledger, self._sink, acquired.mark))
+            if kind == "lost":
+                assert ledger is not None
+                self._lost(ledger, acquired)
+            elif kind in ("stale", "restored", "rebuilt"):
+                if ledger is not None:
+                    ledger.close()
+                    ledger = None
+                    put_aside(self._dir)
+                if not await self._rebuild(acquired, stop):
+                    return None
+            if ledger is None:
+                ledger = self._make_ledger()
+            self.acquisitions[kind] += 1
+            logger.info("partition.acquired", partition=self.name, kind=kind)
+            home = await self._furnish(ledger, acquired, kind, stop)
+        except BaseException:
+            if ledger is not None:
+                ledger.close()
+            raise
+        if home is None:
+            ledger.close()
+            return None
+        self._home = home
+        self._problem = None
+        return home
+
+    @property
+    def _sink(self) -> str:
+        return sink_name(self._settings.kafka)
+
+    def _refuse_other_count(self, acquired: Acquired) -> None:
+        before = acquired.mark.partitions if acquired.mark is not None else 0
+        if before and before != acquired.partitions:
+            raise Halted(
+                f"the topic has {acquired.partitions} partitions and had {before}: hosts are in other ones now; see "
+                "`sysscan-agent kafka adopt-partitions`"
+            )
+
+    def _own_ledger(self) -> Ledger | None:
+        return self._make_ledger() if (self._dir / "ledger.db").exists() else None
+
+    def _make_ledger(self) -> Ledger:
+        return open_ledger(self._dir, self._settings, self._wall)
+
+    def _lost(self, ledger: Ledger, acquired: Acquired) -> None:
+        """Answer for brokers that know of less than they had confirmed."""
+        through = acquired.mark.through if acquired.mark is not None else 0
+        mine = ledger.outbox.sinks().get(self._sink, 0)
+        first = ledger.outbox.first()
+        if self._settings.kafka.on_loss == "stop":
+            raise Halted(
+                f"the brokers have lost what they had confirmed: records {through + 1} to {mine} of this ledger; start "
+                'with kafka.on_loss = "resend" to send those again that are still here'
+            )
+        kept = max(through, first - 1)
+        ledger.outbox.lower(self._sink, kept)
+        self._resend = mine
+        logger.error(
+            "partition.resent", partition=self.name, resent=mine - kept, gone=kept - through,
+            reason="the brokers have lost what they had confirmed",
+        )  # fmt: skip
+
+    async def _rebuild(self, acquired: Acquired, stop: asyncio.Event) -> bool:
+        assert acquired.mark is not None
+        states = await self._await(self._client.states(self.partition), stop)
+        if states is None:
+            return False
+        hosts = rebuild(self._dir, self._settings, self.partition, acquired.mark, states, self._wall)
+        logger.info("partition.rebuilt", partition=self.name, hosts=hosts, offset=acquired.mark.offset)
+        return True
+
+    async def _furnish(self, ledger: Ledger, acquired: Acquired, kind: Kind, stop: asyncio.Event) -> _Home | None:
+        settings, kafka = self._settings, self._settings.kafka
+        ledger.outbox.register(self._sink)
+        store = LaneStore(ledger, kafka.input_topic, self.partition)
+        mark = acquired.mark
+        if mark is not None and kind == "adopted":
+            store.delivered(self._sink, mark.through, mark.letters, mark.metadata())
+        if mark is None:
+            mark = Mark(acquired.first, ledger.identity(), partitions=acquired.partitions)
+        if kind == "lost":
+            mark = replace(mark, through=ledger.outbox.sinks()[self._sink])
+        elif mark.ledger != ledger.identity():
+            mark = carried(mark, ledger.identity())
+        if not await self._check_place(store, acquired, mark, stop):
+            return None
+        position = store.position()
+        assert position is not None
+        await self._await(self._client.read(self.partition, position.next), stop)
+        sinks = [self._file()] if settings.output.enabled else []
+        names = [self._sink, *(sink.name for sink in sinks)]
+        for released in ledger.outbox.keep_only(names):
+            logger.warning("sink.replaced", sink=released, by=", ".join(names))
+        delivery = LaneDelivery(
+            self.partition, self._client, ledger, store, kafka, acquired, mark, self._clock,
+            others=[] if kafka.send else [sink.name for sink in sinks], resend=self._resend,
+        )  # fmt: skip
+        checkpoints = Checkpoints(self._dir / _CHECKPOINTS)
+        in_hand = InHand(self._dir / _IN_HAND)
+        if in_hand.ended is not None and in_hand.ended.reason is not None:
+            ledger.work.count_attempt(in_hand.ended.scan_no, in_hand.ended.reason)
+        worker = Worker(
+            ledger.work, self._resources, checkpoints, settings.analysis.batch_size, clock=self._clock, in_hand=in_hand
+        )
+        deliveries: list[Delivering] = [delivery, *(Delivery(ledger.outbox, sink, self._clock) for sink in sinks)]
+        shard = Shard(ledger, worker, deliveries, name=self.name, clock=self._clock)
+        source = TopicPartition(
+            kafka.input_topic, self.partition, self._client.mailbox(self.partition), ledger, store, kafka,
+            settings.limits, end=acquired.end, blocked=shard.blocked, clock=self._clock,
+        )  # fmt: skip
+        shard.read_from(source)
+        return _Home(ledger, store, checkpoints, in_hand, shard, delivery, source)
+
+    def _file(self) -> NdjsonFile:
+        output = self._settings.output
+        path = self._dir / "findings.ndjson"
+        if output.path is not None:
+            path = output.path.with_name(f"{output.path.stem}-{self.partition}{output.path.suffix}")
+        return NdjsonFile(
+            path,
+            rotate_bytes=output.rotate_bytes,
+            keep_segments=output.keep_segments,
+            emit_changes_only=output.emit == "changes",
+            min_level=output.min_level,
+        )
+
+    async def _check_place(self, store: LaneStore, acquired: Acquired, mark: Mark, stop: asyncio.Event) -> bool:
+        """See that the topic is the one that was read, and say where to go on; False where there was no time for it.
+
+        Raises:
+            Halted: when it is another one.
+        """
+        position = store.position()
+        seen = (position.last, position.digest) if position is not None else mark.seen
+        at = position.next if position is not None else mark.offset
+        reason = None
+        if at > acquired.end:
+            reason = f"it ends at {acquired.end}, and {at} records of it were read"
+        elif seen[0] >= acquired.first and seen[1]:
+            future = self._client.peek(self.partition, seen[0])
+            digest = await self._await(future, stop)
+            if digest is None and not future.done():
+                return False
+            if digest != seen[1]:
+                reason = f"its record {seen[0]} is not the one that was read"
+        if reason is None:
+            if position is None:
+                store.begin_at(at)
+            return True
+        if self._settings.kafka.on_recreated == "stop":
+            raise Halted(
+                f'the topic was made anew or cut: {reason}; start with kafka.on_recreated = "restart" to begin with it '
+                "anew"
+            )
+        logger.error("partition.restarted", partition=self.name, reason=reason, at=acquired.first)
+        store.restart(acquired.first)
+        return True
+
+    # Working
+
+    async def _work(self, home: _Home, stop: asyncio.Event, told: Callable[[], None], dry: bool) -> None:
+        try:
+            await home.shard.run(stop, told, dry=dry)
+            if dry and not stop.is_set():
+                _refuse_unfinished(home.shard, self.name)
+        finally:
+            self.quarantined = home.shard.taken.admitted.quarantined
+            home.delivery.leave()
+            ends = self._clock() + _SETTLE_S
+            while home.delivery.held and self._clock() < ends:
+                if not home.delivery.step():
+                    await asyncio.sleep(0.01)
+
+    async def _await(self, future: "Future[T]", stop: asyncio.Event, *, anyway: bool = False) -> T | None:
+        """Wait for what the client does; None where it was time to stop before."""
+        done = asyncio.Event()
+        future.add_done_callback(partial(_told, asyncio.get_running_loop(), done))
+        while not future.done():
+            if stop.is_set() and not anyway:
+                return None
+            await (asyncio.sleep(0.01) if stop.is_set() else wait_for_any(0.5, done, stop))
+        return future.result()
+
+
+def _refuse_unfinished(shard: Shard, name: str) -> None:
+    """See that a run which ends by itself has left nothing undelivered.
+
+    Raises:
+        SinkError: says what it has left, and why.
+    """
+    for delivery in shard.deliveries:
+        if delivery.fault is not None:
+            raise SinkError(f"{name}: {delivery.fault}; the findings wait in the ledger")
+        if delivery.recovering or delivery.held or delivery.unfinished:
+            raise SinkError(f"{name}: {delivery.name} does not answer; the findings wait in the ledger")
+    for line in shard.problems():
+        raise SinkError(line)
+
+
+def _told(loop: asyncio.AbstractEventLoop, done: asyncio.Event, _: object) -> None:
+    wake(loop, done)
+
+
+def open_ledger(directory: Path, settings: Settings, wall: Callable[[], float]) -> Ledger:
+    """Open, or make, the ledger of a partition.
+
+    Raises:
+        LedgerError: when it cannot be used.
+    """
+    limits = settings.limits
+    return Ledger.open(
+        directory,
+        clock=wall,
+        max_findings=limits.max_findings,
+        max_scan_bytes=limits.max_scan_bytes,
+        max_part_bytes=limits.max_bytes,
+    )

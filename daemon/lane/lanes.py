@@ -1,0 +1,137 @@
+"""All partitions of a process: lanes that come with an assignment and go with it."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from daemon.lane.lane import Lane
+from daemon.lane.port import Client
+from daemon.log import get_logger
+from daemon.settings import Settings
+from daemon.shard import Shard
+from daemon.waiting import wait_for_any, wake
+from pipeline.graph.resources import Resources
+
+logger = get_logger(__name__)
+
+_LOOK_S = 1.0
+
+
+@dataclass(slots=True)
+class _Running:
+    lane: Lane
+    task: "asyncio.Task[None]"
+    stop: asyncio.Event
+
+
+class Lanes:
+    """A `daemon.crew.Crew` with a lane for each partition that is ours.
+
+    Attributes:
+        quarantined: pieces that lanes which have ended could not use.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        resources: Resources,
+        client: Client,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """Args: `clock`: monotonic seconds; `wall`: seconds since the epoch."""
+        self._settings = settings
+        self._resources = resources
+        self._client = client
+        self._clock = clock
+        self._wall = wall
+        self._running: dict[int, _Running] = {}
+        self.quarantined = 0
+
+    @property
+    def lanes(self) -> list[Lane]:
+        """Give those that are there, in order of their partitions."""
+        return [self._running[partition].lane for partition in sorted(self._running)]
+
+    def shards(self) -> Sequence[Shard]:
+        """Give the shards of partitions that are acquired."""
+        return [lane.shard for lane in self.lanes if lane.shard is not None]
+
+    @property
+    def ready(self) -> bool:
+        """Say whether all partitions that are ours are acquired."""
+        assigned = self._client.assigned()
+        return assigned is not None and all(
+            partition in self._running and self._running[partition].lane.shard is not None for partition in assigned
+        )
+
+    def problems(self) -> list[str]:
+        """Say what keeps partitions from being read."""
+        lines = [] if self._client.fault is None else [self._client.fault]
+        assigned = self._client.assigned()
+        if assigned is None and not lines:
+            lines.append(f"kafka {self._settings.kafka.input_topic}: no partitions are assigned yet")
+        return lines + [line for lane in self.lanes for line in lane.problems()]
+
+    async def run(self, stop: asyncio.Event, told: Callable[[], None], *, dry: bool = False) -> None:
+        """Run lanes as partitions are assigned, until told to stop, or, if `dry`, until those that are assigned first
+        are done.
+
+        Raises:
+            AgentError: what ended a lane, or what makes it pointless to go on.
+        """
+        changed = asyncio.Event()
+        self._client.start(partial(wake, asyncio.get_running_loop(), changed))
+        done: set[int] = set()
+        try:
+            while not stop.is_set():
+                changed.clear()
+                failure = self._client.failure()
+                if failure is not None:
+                    raise failure
+                self._bring_in_line(told, changed, done, dry)
+                done |= self._reap()
+                told()
+                assigned = self._client.assigned()
+                if dry and assigned is not None and not self._running and done >= assigned:
+                    break
+                await wait_for_any(_LOOK_S, changed, stop)
+        finally:
+            await self._end_all()
+            await asyncio.to_thread(self._client.stop)
+
+    def _bring_in_line(self, told: Callable[[], None], changed: asyncio.Event, done: set[int], dry: bool) -> None:
+        assigned = self._client.assigned()
+        if assigned is None:
+            return
+        for partition, running in self._running.items():
+            if partition not in assigned and not running.stop.is_set():
+                logger.info("partition.revoked", partition=running.lane.name)
+                running.stop.set()
+        for partition in sorted(assigned - self._running.keys() - (done if dry else set())):
+            lane = Lane(partition, self._settings, self._resources, self._client, self._clock, self._wall)
+            leave = asyncio.Event()
+            task = asyncio.ensure_future(lane.run(leave, told, dry=dry))
+            task.add_done_callback(lambda _: changed.set())
+            self._running[partition] = _Running(lane, task, leave)
+
+    def _reap(self) -> set[int]:
+        """Forget lanes that have ended; what one raised ends all."""
+        ended = {partition for partition, running in self._running.items() if running.task.done()}
+        for partition in ended:
+            running = self._running.pop(partition)
+            running.task.result()
+            self.quarantined += running.lane.quarantined
+        return ended
+
+    async def _end_all(self) -> None:
+        for running in self._running.values():
+            running.stop.set()
+        tasks = [running.task for running in self._running.values()]
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        self._running.clear()
+        for result in results:
+            if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
+                logger.error("lane.failed", error=repr(result))

@@ -1,0 +1,105 @@
+"""What a lane needs of a Kafka client: the seam to the library, and to its thread.
+
+The client has a thread with an event loop of its own. Everything here is called from one other thread, that of the
+ledgers, and returns at once; what takes time gives a `Future`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Protocol
+
+from daemon.lane.mailbox import Mailbox
+from daemon.lane.mark import Mark
+from pipeline.errors import SinkError
+
+
+class Fenced(SinkError):
+    """Raised when somebody else has taken the right to commit for a partition."""
+
+
+@dataclass(slots=True, frozen=True)
+class Outgoing:
+    """One record for one topic, into the partition of the same number as that of the input."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+@dataclass(slots=True, frozen=True)
+class Acquired:
+    """The right to commit for a partition was taken, and this was found after it.
+
+    Attributes:
+        mark: of whoever had it before; None where nothing was ever committed.
+        first, end: offsets of the input, of the oldest record that is there and behind the latest.
+        partitions: how many the input topic has.
+    """
+
+    mark: Mark | None
+    first: int
+    end: int
+    partitions: int
+
+
+class Client(Protocol):
+    """The connection of a process; one for all of its partitions."""
+
+    def start(self, changed: Callable[[], None]) -> None:
+        """Begin to connect; `changed` is called, from any thread, whenever what follows may say something else."""
+
+    def assigned(self) -> frozenset[int] | None:
+        """Give the partitions that are ours as far as we know; None before that was ever said."""
+
+    def confirmed(self, since: float) -> bool:
+        """Say whether the group has confirmed, later than `since` (monotonic seconds), that they are."""
+
+    @property
+    def fault(self) -> str | None:
+        """Say what keeps it from reading, or None."""
+
+    def failure(self) -> Exception | None:
+        """Give what makes it pointless to go on, or None."""
+
+    def mailbox(self, partition: int) -> Mailbox:
+        """Give where records of a partition arrive; nothing does before `read`."""
+
+    def read(self, partition: int, offset: int) -> "Future[None]":
+        """Begin to read at an offset."""
+
+    def leave(self, partition: int) -> "Future[None]":
+        """Read no more of a partition, and give the right to commit back."""
+
+    def acquire(self, partition: int) -> "Future[Acquired]":
+        """Take the right to commit for a partition from whoever has it.
+
+        Raises (the future):
+            SinkError: why it cannot just now.
+            ConfigError: what a person must change.
+        """
+
+    def commit(self, partition: int, records: Sequence[Outgoing], mark: Mark) -> "Future[None]":
+        """Make records readable, all of them or none, together with the mark.
+
+        Raises (the future):
+            SinkError: when it is not known to be done. The right is given up; acquiring it anew says what became of it.
+        """
+
+    def states(self, partition: int) -> "Future[Mapping[str, bytes]]":
+        """Read the latest states of a partition, by key.
+
+        Raises (the future):
+            SinkError: why it cannot just now.
+        """
+
+    def peek(self, partition: int, offset: int) -> "Future[str | None]":
+        """Give the digest of the record at an offset; None where there is none.
+
+        Raises (the future):
+            SinkError: why it cannot just now.
+        """
+
+    def stop(self) -> None:
+        """Disconnect, and end the thread."""

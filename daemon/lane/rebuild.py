@@ -1,0 +1,69 @@
+"""The ledger of a partition, made of the states of its hosts: where there is none, or others have left it behind."""
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from daemon.lane.mark import Mark
+from daemon.ledger import lane_states
+from daemon.ledger.lane import LaneStore
+from daemon.ledger.ledger import Ledger
+from daemon.log import get_logger
+from daemon.settings import Settings
+from pipeline.errors import ConfigError
+
+logger = get_logger(__name__)
+
+
+def ledger_dir(state_dir: Path, topic: str, partition: int) -> Path:
+    """Say where the ledger of a partition is."""
+    return state_dir / "kafka" / f"{topic}-{partition}"
+
+
+def put_aside(directory: Path) -> None:
+    """Move a ledger out of the way; the one that was moved before goes. What it has is made anew, or is delivered."""
+    aside = directory.with_name(directory.name + ".stale")
+    shutil.rmtree(aside, ignore_errors=True)
+    directory.rename(aside)
+    logger.warning("ledger.put_aside", path=str(aside))
+
+
+def rebuild(
+    directory: Path,
+    settings: Settings,
+    partition: int,
+    mark: Mark,
+    states: Mapping[str, bytes],
+    wall: Callable[[], float],
+) -> int:
+    """Make a ledger that goes on at a mark; returns how many hosts it knows.
+
+    It is made beside its place and moved there when it is whole, so that a process which dies over it leaves nothing.
+
+    Raises:
+        ConfigError: when the states are none of ours, or not all of them are there.
+        LedgerError: when it cannot be stored.
+    """
+    temporary = directory.with_name(directory.name + ".new")
+    shutil.rmtree(temporary, ignore_errors=True)
+    shutil.rmtree(directory, ignore_errors=True)  # without a ledger in it
+    limits = settings.limits
+    topic = settings.kafka.input_topic
+    with Ledger.open(
+        temporary, clock=wall, max_findings=limits.max_findings, max_scan_bytes=limits.max_scan_bytes,
+        max_part_bytes=limits.max_bytes,
+    ) as ledger:  # fmt: skip
+        LaneStore(ledger, topic, partition)
+        try:
+            with ledger.database.write() as connection:
+                hosts = lane_states.load(connection, states, topic, partition)
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            raise ConfigError(
+                f"kafka: the states in {settings.kafka.state_topic}/{partition} cannot be used: {error}; was the topic "
+                "made anew, or is its cleanup.policy not compact?"
+            ) from error
+        store = LaneStore(ledger, topic, partition)
+        store.begin_at(mark.offset)
+        store.make_note("letters", str(mark.letters))
+    temporary.rename(directory)
+    return hosts

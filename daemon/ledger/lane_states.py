@@ -1,0 +1,249 @@
+"""States of hosts: what it takes to go on with a partition where its ledger is not.
+
+With every scan that is done goes what the next one of its host is compared with, as it was right after that scan: by
+the time it is delivered the ledger may be further. Their topic is compacted: of each key the latest counts.
+
+    ["host", KEY]                      through: records of the key before this offset are delivered; history: the latest
+                                       scans, by which a redelivery is known; pieces: how many of each profile there are
+    ["baseline", HOST, PROFILE, N]     a piece of the baseline, from the N-th thousand rows on
+
+Values are JSON, compressed with zlib: a client checks the size of a record before its own compression.
+"""
+
+import base64
+import os
+import zlib
+from collections.abc import Mapping, Sequence
+from sqlite3 import Connection
+from typing import Any
+
+import orjson
+
+from daemon.ports.lane import State
+
+HISTORY = 128  # scans of a key by which a redelivery is known in a ledger that was rebuilt
+PIECE_ROWS = 4_000  # of a baseline in one record: 100 kB
+_CONTEXT_BYTES = 64 << 10  # header lines beyond this are not carried along; findings after them begin a scan anew
+
+TABLES = """
+CREATE TABLE IF NOT EXISTS lane_states (
+  row INTEGER PRIMARY KEY AUTOINCREMENT,
+  scan INTEGER NOT NULL,
+  position INTEGER NOT NULL,                      -- of the scan's record in the outbox
+  key TEXT NOT NULL,
+  value BLOB,
+  upto TEXT                                       -- the last fingerprint in it
+) STRICT;
+CREATE INDEX IF NOT EXISTS lane_states_position ON lane_states (position);
+CREATE INDEX IF NOT EXISTS lane_inputs_name ON inputs (name);
+
+-- How many pieces of a baseline have been written.
+CREATE TABLE IF NOT EXISTS lane_profiles (
+  host TEXT NOT NULL,
+  profile TEXT NOT NULL,
+  pieces INTEGER NOT NULL,
+  PRIMARY KEY (host, profile)
+) STRICT, WITHOUT ROWID;
+"""
+
+_BASELINE = "fingerprint, class_id, status, content, first_seen_at, last_scan_no, count, label"
+
+
+def keep(connection: Connection, scan: int) -> bool:
+    """Store the next piece of the state after a scan; returns whether all of it is stored."""
+    row = connection.execute(
+        "SELECT s.host, s.profile, s.host_source, s.scan_no, l.position, l.key, l.last, l.context FROM scans s"
+        " JOIN lane_scans l ON l.scan = s.scan WHERE s.scan = ?",
+        (scan,),
+    ).fetchone()
+    if row is None:
+        return True
+    host, profile, host_source, scan_no, position, key, last, context = row
+    if profile and host_source != "unknown" and not _keep_baseline(connection, scan, position, host, profile):
+        return False
+    _put(connection, scan, position, ["host", key.decode("utf-8", "backslashreplace")], {
+        "through": _first_of_later(connection, key, scan_no, last),
+        "history": _history(connection, scan, scan_no),
+        "pieces": [] if host_source == "unknown" else _pieces(connection, host, scan, position),
+        "context": base64.b64encode(context).decode() if context and len(context) <= _CONTEXT_BYTES else None,
+    })  # fmt: skip
+    return True
+
+
+def due(connection: Connection, after: int, through: int) -> list[State]:
+    """Give the states of the scans whose records are between two positions, the latest of each key."""
+    latest: dict[str, bytes | None] = {}
+    for key, value in connection.execute(
+        "SELECT key, value FROM lane_states WHERE position > ? AND position <= ? ORDER BY row", (after, through)
+    ):
+        latest.pop(key, None)
+        latest[key] = value
+    return [State(key, value) for key, value in latest.items()]
+
+
+def forget(connection: Connection, through: int) -> None:
+    """Drop the states that are delivered."""
+    connection.execute("DELETE FROM lane_states WHERE position <= ?", (through,))
+
+
+def load(connection: Connection, states: Mapping[str, bytes], topic: str, partition: int) -> int:
+    """Fill an empty ledger from the latest states of a partition; returns how many hosts there are.
+
+    Args:
+        states: by key.
+
+    Raises:
+        ValueError: when a state is none of ours.
+    """
+    said = {key: _open(value) for key, value in states.items() if key.startswith('["host",')}
+    history = sorted(
+        ((tuple(row), key) for key, state in said.items() for row in state["history"]), key=lambda one: one[0][0]
+    )
+    inputs: dict[tuple[str, str], int] = {}
+
+    def input_of(kind: str, key: str) -> int:
+        if (kind, key) not in inputs:
+            name = os.fsencode(f"{topic}/{partition}/{key}")
+            added = connection.execute("INSERT INTO inputs (kind, name) VALUES (?, ?)", (kind, name)).lastrowid
+            assert added is not None
+            inputs[kind, key] = added
+        return inputs[kind, key]
+
+    latest: dict[int, tuple[int, str, int, str]] = {}  # of each input: its scan, the host, the number, its kind
+    marks: dict[int, dict[str, int]] = {}
+    for (scan_no, scan_id, host, header_hash, n, content, as_of, profile, kind), name in history:
+        key = orjson.loads(name)[1]
+        owner = input_of(kind, key)
+        scan = connection.execute(
+            "INSERT INTO scans (scan_no, state, input_id, source, scan_id, host, host_source, header_hash, n,"
+            " content_hash, emitted, opened_at, as_of, profile, finished_at)"
+            " VALUES (?, 'done', ?, ?, ?, ?, 'key', ?, ?, ?, 0, ?, ?, ?, ?)",
+            (scan_no, owner, os.fsencode(f"{topic}/{partition}/{key}"), scan_id, host, header_hash, n, content, as_of,
+             as_of, profile, as_of),
+        ).lastrowid  # fmt: skip
+        assert scan is not None
+        latest[owner] = (scan, host, scan_no, kind)
+        marks.setdefault(owner, {})[host] = scan_no
+    for owner, (scan, _, _, kind) in latest.items():
+        (name,) = connection.execute("SELECT name FROM inputs WHERE input_id = ?", (owner,)).fetchone()
+        connection.execute("INSERT INTO claims (input_id, scan) VALUES (?, ?)", (owner, scan))
+        connection.execute(
+            "INSERT INTO places (kind, name, owner, before, base, marks) VALUES (?, ?, ?, '[]', '{}', ?)",
+            (kind, name, owner, orjson.dumps(marks[owner]).decode()),
+        )
+    for name, state in said.items():
+        key = orjson.loads(name)[1]
+        connection.execute("INSERT INTO lane_keys (key, through) VALUES (?, ?)", (key.encode(), int(state["through"])))
+        if state["context"]:
+            connection.execute(
+                "UPDATE inputs SET context = ? WHERE input_id = ?",
+                (base64.b64decode(state["context"]), input_of("kafka-lines", key)),
+            )
+        for host, profile, pieces in state["pieces"]:
+            _load_baseline(connection, states, host, profile, pieces)
+    connection.execute(
+        "INSERT OR REPLACE INTO counters (name, value) SELECT 'rebuilt', coalesce(max(scan_no), 0) FROM scans"
+    )
+    return len(said)
+
+
+def _load_baseline(connection: Connection, states: Mapping[str, bytes], host: str, profile: str, pieces: int) -> None:
+    for number in range(pieces):
+        value = states.get(_key(["baseline", host, profile, number]))
+        if value is None:
+            raise ValueError(f"piece {number} of {pieces} of the baseline of {host} is missing")
+        connection.executemany(
+            f"INSERT OR REPLACE INTO baseline (host, profile, {_BASELINE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+            ((host, profile, *row) for row in _open(value)["rows"]),
+        )
+    connection.execute(
+        "INSERT OR REPLACE INTO lane_profiles (host, profile, pieces) VALUES (?, ?, ?)", (host, profile, pieces)
+    )
+
+
+def _keep_baseline(connection: Connection, scan: int, position: int, host: str, profile: str) -> bool:
+    """Store the next piece of a baseline; returns whether it was the last one."""
+    number, upto = connection.execute(
+        "SELECT count(*), coalesce(max(upto), '') FROM lane_states WHERE scan = ? AND upto IS NOT NULL", (scan,)
+    ).fetchone()
+    rows = connection.execute(
+        f"SELECT {_BASELINE} FROM baseline WHERE host = ? AND profile = ? AND fingerprint > ? ORDER BY fingerprint"  # noqa: S608
+        " LIMIT ?",
+        (host, profile, upto, PIECE_ROWS),
+    ).fetchall()
+    if rows or not number:
+        _put(connection, scan, position, ["baseline", host, profile, number], {"rows": rows},
+             rows[-1][0] if rows else "")  # fmt: skip
+        number += 1
+    if len(rows) == PIECE_ROWS:
+        return False
+    connection.execute(
+        "INSERT OR REPLACE INTO lane_profiles (host, profile, pieces) VALUES (?, ?, ?)", (host, profile, number)
+    )
+    return True
+
+
+def _first_of_later(connection: Connection, key: bytes, scan_no: int, last: int) -> int:
+    """Give the first offset that a scan of the key needs which is not delivered with this one or before it."""
+    (first,) = connection.execute(
+        "SELECT min(l.first) FROM lane_scans l JOIN scans s ON s.scan = l.scan WHERE l.key = ?"
+        " AND (s.scan_no IS NULL OR s.scan_no > ?)",
+        (key, scan_no),
+    ).fetchone()
+    (of_parts,) = connection.execute(
+        "SELECT min(p.first) FROM part_sets p JOIN inputs i ON i.input_id = p.input_id"
+        " WHERE p.state = 'open' AND i.name = (SELECT source FROM scans WHERE scan_no = ?)",
+        (scan_no,),
+    ).fetchone()
+    return min((last + 1, *(int(one) for one in (first, of_parts) if one is not None)))
+
+
+def _history(connection: Connection, scan: int, scan_no: int) -> list[Sequence[Any]]:
+    rows = connection.execute(
+        "SELECT s.scan_no, s.scan_id, s.host, s.header_hash, s.n, s.content_hash, s.as_of, coalesce(s.profile, ''),"
+        " i.kind FROM inputs i JOIN scans s ON s.input_id = i.input_id"
+        " WHERE i.name = (SELECT source FROM scans WHERE scan = ?) AND s.state = 'done' AND s.scan_no <= ?"
+        " ORDER BY s.scan_no DESC LIMIT ?",
+        (scan, scan_no, HISTORY),
+    ).fetchall()
+    return [list(row) for row in reversed(rows)]
+
+
+def _pieces(connection: Connection, host: str, scan: int, position: int) -> list[Sequence[Any]]:
+    """List the profiles that are remembered, and delete the pieces of those that are not any more."""
+    kept: list[Sequence[Any]] = []
+    for profile, pieces in connection.execute(
+        "SELECT profile, pieces FROM lane_profiles WHERE host = ? ORDER BY profile", (host,)
+    ).fetchall():
+        if connection.execute(
+            "SELECT 1 FROM baseline WHERE host = ? AND profile = ? LIMIT 1", (host, profile)
+        ).fetchone():
+            kept.append([host, profile, pieces])
+            continue
+        for number in range(pieces):
+            connection.execute(
+                "INSERT INTO lane_states (scan, position, key, value) VALUES (?, ?, ?, NULL)",
+                (scan, position, _key(["baseline", host, profile, number])),
+            )
+        connection.execute("DELETE FROM lane_profiles WHERE host = ? AND profile = ?", (host, profile))
+    return kept
+
+
+def _put(
+    connection: Connection, scan: int, position: int, key: Sequence[Any], value: Any, upto: str | None = None
+) -> None:
+    connection.execute(
+        "INSERT INTO lane_states (scan, position, key, value, upto) VALUES (?, ?, ?, ?, ?)",
+        (scan, position, _key(key), zlib.compress(orjson.dumps(value), 3), upto),
+    )
+
+
+def _key(parts: Sequence[Any]) -> str:
+    return orjson.dumps(parts).decode()
+
+
+def _open(value: bytes) -> Any:
+    try:
+        return orjson.loads(zlib.decompress(value))
+    except zlib.error as error:
+        raise ValueError(f"cannot be decompressed: {error}") from error

@@ -1,0 +1,140 @@
+"""A worker is killed at every step of a lane, loses its disk, and gets old ones back; readers see everything once.
+
+What must hold: whoever reads what is committed sees, of each host, the bytes that an agent writes which watches a
+directory with the same reports in it and is never disturbed: so nothing is lost, nothing comes twice, nothing is torn
+or out of order, and each scan was compared with the one before it.
+
+`SYSSCAN_LANE_KILLS` says how many kills.
+"""
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.crash.launcher import PINNED
+from tests.crash.process import ROOT
+from tests.kafka import places
+from tests.kafka.broker import Cluster
+from tests.kafka.lane_launcher import REBUILDING, STEPS
+from tests.kafka.lanes import PATIENCE_S, Topics, Worker, bare, check, report
+
+KILLS = int(os.environ.get("SYSSCAN_LANE_KILLS", "54"))
+SEED = int(os.environ.get("SYSSCAN_LANE_SEED", "1"))
+
+
+class Launcher:
+    """The process that forks agents."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.kafka.lane_launcher"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=bare(),
+        )  # fmt: skip
+
+    def start(self, step: str, after: int, log: Path, arguments: list[str]) -> int:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(json.dumps([step, after, str(log), *arguments]) + "\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(PATIENCE_S)
+
+
+@pytest.fixture
+def launcher() -> Iterator[Launcher]:
+    one = Launcher()
+    yield one
+    one.close()
+
+
+def undisturbed(base: Path, sent: dict[str, list[int]]) -> dict[str, list[bytes]]:
+    """Give the lines of each host as an agent writes them that watches a directory."""
+    root = base / "in"
+    root.mkdir()
+    for host, numbers in sent.items():
+        (root / f"{host}.ndjson").write_bytes(b"".join(report(host, number) for number in numbers))
+    (base / "plain.toml").write_text(
+        f'state_dir = "{base / "plain"}"\n[watch]\nroots = ["{root}"]\n[output]\npath = "{base / "plain.ndjson"}"\n'
+        "[model]\nenabled = false\n"
+    )
+    program = [sys.executable, str(ROOT / "tests" / "crash" / "launcher.py")]
+    done = subprocess.run(
+        [*program, "run", "--once", "--config", str(base / "plain.toml")],
+        cwd=ROOT, env={**bare(), "PYTHONPATH": str(ROOT)}, capture_output=True, timeout=PATIENCE_S, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr.decode()
+    lines: dict[str, list[bytes]] = defaultdict(list)
+    for line in (base / "plain.ndjson").read_bytes().splitlines():
+        said = json.loads(line)
+        if "dedupe_key" in said:
+            lines[said["host"]].append(line)
+    return lines
+
+
+@pytest.mark.slow
+def test_killed_at_every_step_with_disks_lost_a_reader_sees_what_a_directory_would_have_given(
+    cluster: Cluster, launcher: Launcher, tmp_path: Path
+) -> None:
+    topics = Topics(cluster, partitions=2).create(message_timestamp_after_max_ms=str(1 << 62))
+    worker = Worker(tmp_path, topics, partitions=[0, 1])
+    kafka, backup = worker.state / "kafka", tmp_path / "backup"
+    choose = random.Random(SEED)
+    sent: dict[str, list[int]] = defaultdict(list)
+    kills: Counter[str] = Counter()
+    disks: Counter[str] = Counter()
+    for number in range(KILLS):
+        records = []
+        for more in range(choose.choice((1, 2, 3))):
+            host = f"host-{choose.randrange(5)}"
+            said = number // 2 * 10 + more  # some are what the host said before
+            sent[host].append(said)
+            value = report(host, said)
+            if choose.random() < 0.4:  # line by line
+                records += [(host.encode(), line, int(host[-1]) % 2) for line in value.splitlines(keepends=True)]
+            else:
+                records.append((host.encode(), value, int(host[-1]) % 2))
+        topics.send(*records, timestamp_ms=round(PINNED * 1000))
+        fate = choose.random()
+        step = (STEPS + REBUILDING)[number % (len(STEPS) + len(REBUILDING))]
+        if step in REBUILDING or fate < 0.2:
+            shutil.rmtree(kafka, ignore_errors=True)
+            disks["lost"] += 1
+        elif fate < 0.35 and backup.exists():
+            shutil.rmtree(kafka, ignore_errors=True)
+            shutil.copytree(backup, kafka)
+            disks["restored"] += 1
+        elif fate < 0.5 and kafka.exists():
+            shutil.rmtree(backup, ignore_errors=True)
+            shutil.copytree(kafka, backup)
+        after = choose.choice((1, 1, 2, 3))
+        pid = launcher.start(step, after, worker.log, worker.arguments)
+        deadline = time.monotonic() + PATIENCE_S
+        while Path(f"/proc/{pid}").exists():
+            assert time.monotonic() < deadline, f"{step} {after}: never; {worker.tail()}"
+            if time.monotonic() > deadline - PATIENCE_S + 4:  # it comes to the step less often than asked for
+                os.kill(pid, 9)
+                step = "anywhere"
+            time.sleep(0.005)
+        kills[step] += 1
+    done = worker.once()
+    assert done.returncode == 0, done.stderr.decode()
+    seen = check(topics, sent)
+    uncommitted = places.records(cluster, topics.findings, isolation="read_uncommitted")
+    print(f"kills: {dict(kills)}; disks: {dict(disks)}; findings: {len(seen)}; aborted: {len(uncommitted) - len(seen)}")
+    expected = undisturbed(tmp_path, sent)
+    for host in sent:
+        assert [one.value for one in seen if one.key.decode() == host] == expected[host], host
+    assert sum(kills.values()) == KILLS
+    assert kills["anywhere"] < KILLS / 3
