@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tests.kafka.broker import Cluster
 from tests.kafka.chaos import Chaos, Size, Start, launcher
-from tests.kafka.launcher import LANE_STEPS
+from tests.kafka.lane_launcher import STEPS
 
 ROOT = Path(__file__).parents[1]
 PEERS = ("plain", "faust-at-least-once", "faust-exactly-once")
@@ -49,7 +49,7 @@ def main() -> None:
     base.mkdir(parents=True, exist_ok=True)
     with Cluster(Path(libs), base, size=given.size) as cluster:
         start, end = _peer(given.peer, base) if given.peer else _ours()
-        chaos = Chaos(cluster, base, size, start, () if given.peer else LANE_STEPS)
+        chaos = Chaos(cluster, base, size, start, () if given.peer else STEPS)
         try:
             outcome = chaos.run(lambda line: print(line, file=sys.stderr, flush=True))
         finally:

@@ -32,6 +32,7 @@ from tests.kafka.broker import Broker, Cluster
 Start = Callable[[Path, Path, Sequence[str]], int]  # configuration, log, (step, count): returns the pid
 
 _NUMBERED = re.compile(rb"/srv/(h\d+)/(\d+)/(\d+)")  # the id of a finding, wherever a line repeats it
+NEVER = "never"  # a step that no worker comes to
 FROZEN_S = (3.0, 14.0)  # on both sides of the time-outs of sessions and transactions
 _PATIENCE_S = 300.0  # after the last fault, for what is left; only a hang takes so long
 
@@ -181,7 +182,7 @@ class Worker:
         """Say whether its process is there."""
         return self.pid is not None and _alive(self.pid)
 
-    def start(self, step: str = "", after: int = 1) -> None:
+    def start(self, step: str = NEVER, after: int = 1) -> None:
         """Start it; with a step it kills itself when it comes to that."""
         self.pid = self._start(self._config, self.log, (step, str(after)))
         self.frozen = False
@@ -286,13 +287,13 @@ class Chaos:
                 self.faults["kills at a step"] += 1
                 worker.pid = None
             aimed = bool(self._steps) and self._choose.random() < 0.6 and self.faults["kills"] < self._size.kills
-            step = self._choose.choice(self._steps) if aimed else ""
+            step = self._choose.choice(self._steps) if aimed else NEVER
             worker.start(step, self._choose.choice((1, 2, 3, 5)))
 
     def _break(self) -> None:
         size, done = self._size, self.faults
         left = {
-            "kills": size.kills - done["kills"],
+            "kills": 0.3 * (size.kills - done["kills"]),  # most die at a step that they were started with
             "disks": 4 * (size.disks - done["disks"]),
             "freezes": 2 * (size.freezes - done["freezes"]),
             "absences": 2 * (size.absences - done["absences"]),
@@ -431,9 +432,9 @@ def judge(sent: "dict[str, list[str]]", lines: Sequence[bytes]) -> Outcome:
 
 
 def launcher() -> "subprocess.Popen[str]":
-    """Start the process that forks workers; see `tests.kafka.launcher`."""
+    """Start the process that forks workers; see `tests.kafka.lane_launcher`."""
     bare = {name: value for name, value in environment().items() if not name.startswith("SYSSCAN_")}
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.kafka.launcher"],
+        [sys.executable, "-m", "tests.kafka.lane_launcher"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=bare,
     )  # fmt: skip

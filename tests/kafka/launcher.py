@@ -20,7 +20,6 @@ from daemon.ledger.outbox import OutboxStore
 from daemon.sinks.kafka import client
 from tests.crash.launcher import PR_SET_PDEATHSIG, agent
 
-LANE_STEPS: tuple[str, ...] = ()
 STEPS = ("connect", "begin", "send", "offsets", "committing", "commit", "before mark", "after mark")
 
 

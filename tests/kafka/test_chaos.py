@@ -8,7 +8,7 @@ import pytest
 
 from tests.kafka.broker import Cluster
 from tests.kafka.chaos import Chaos, Size, Start, judge, launcher
-from tests.kafka.launcher import LANE_STEPS
+from tests.kafka.lane_launcher import STEPS
 
 SIZE = Size(kills=30, disks=4, freezes=2, absences=1, brokers=2, total=3000)
 
@@ -34,7 +34,7 @@ def start() -> Iterator[Start]:
 def test_whatever_breaks_a_reader_sees_every_finding_once_and_in_order(
     three: Cluster, start: Start, tmp_path: Path
 ) -> None:
-    chaos = Chaos(three, tmp_path, SIZE, start, LANE_STEPS)
+    chaos = Chaos(three, tmp_path, SIZE, start, STEPS)
     try:
         outcome = chaos.run()
     finally:
