@@ -1,70 +1,335 @@
-"""Findings a second from a directory into a Kafka topic, beside the same into a file, in the same run.
+"""What Kafka costs, beside the way through a directory, in the same run and on the same cores as the broker.
 
-The broker is Apache Kafka itself, on the same cores; KAFKA_LIBS says where its jars are (`make kafka` fetches them).
-The rules answer, so that what is measured is the way and not the model.
+    KAFKA_LIBS=build/kafka/4.3.1 python -m benchmarks.kafka [throughput|latency|start|takeover|memory ...]
+
+The broker is Apache Kafka itself (`make kafka` fetches it). The rules answer, so that what is measured is the way and
+not the model. Without names, all of them are measured.
 """
 
 import asyncio
+import contextlib
 import gzip
+import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from benchmarks.common import DB02, ROOT, machine, resident_mb
+from tests.crash.fleet import Host
 from tests.kafka import places
 from tests.kafka.broker import Cluster
 
-ROOT = Path(__file__).parents[1]
-REPORT = ROOT / "tests" / "data" / "scans" / "db02-full.json.gz"
 HOSTS = 8
 FINDINGS = 3176 * HOSTS
 ROUNDS = 2
+SINGLES = 200  # findings that are sent one by one
+MANY_HOSTS = 1000
+PARTITIONS = 8
+PATIENCE_S = 300.0
 
 
 def main() -> None:
-    """Print one line for each kind of sink."""
+    """Print a line for each figure."""
     libs = os.environ.get("KAFKA_LIBS")
     if libs is None:
         sys.exit("set KAFKA_LIBS to the directory that `make kafka` fetched the jars into, such as build/kafka/4.3.1")
+    wanted = sys.argv[1:] or list(FIGURES)
+    if unknown := set(wanted) - FIGURES.keys():
+        sys.exit(f"no such figure: {', '.join(sorted(unknown))}; there are: {', '.join(FIGURES)}")
+    print(machine(), flush=True)
     with tempfile.TemporaryDirectory() as name:
         base = Path(name)
-        reports = base / "in"
-        reports.mkdir()
-        text = gzip.decompress(REPORT.read_bytes()).decode()
-        assert '"db02"' in text
-        for number in range(HOSTS):
-            (reports / f"{number}.json").write_text(text.replace('"db02"', f'"db-{number:02}"'))
         (base / "broker").mkdir()
         with Cluster(Path(libs), base / "broker") as cluster:
-            for round_ in range(ROUNDS):
-                file = run(base / f"file-{round_}", reports)
-                topic = f"bench-{round_}"
-                asyncio.run(cluster.create(topic, f"{topic}-scans", partitions=4))
-                kafka = run(
-                    base / f"kafka-{round_}", reports, SYSSCAN_OUTPUT__ENABLED="false",
-                    SYSSCAN_KAFKA__BROKERS=",".join(cluster.plain), SYSSCAN_KAFKA__TOPIC=topic,
-                    SYSSCAN_KAFKA__SCANS_TOPIC=f"{topic}-scans",
-                )  # fmt: skip
-                seen = len(places.records(cluster, topic))
-                assert seen == FINDINGS, seen
-                print(
-                    f"{FINDINGS:,} findings: file {FINDINGS / file:,.0f}/s, Kafka {FINDINGS / kafka:,.0f}/s, "
-                    f"ratio {file / kafka:.2f}"
-                )
+            for one in wanted:
+                place = base / one
+                place.mkdir()
+                FIGURES[one](Bench(cluster, place))
 
 
-def run(state: Path, reports: Path, **environment: str) -> float:
+class Bench:
+    """A broker, a place for state, and a name for each run's topics."""
+
+    def __init__(self, cluster: Cluster, base: Path) -> None:
+        self.cluster = cluster
+        self.base = base
+        self._runs = 0
+
+    def topics(self, partitions: int) -> str:
+        """Make the topics of a run; returns what their names begin with."""
+        self._runs += 1
+        name = f"{self.base.name}-{self._runs}"
+        asyncio.run(
+            self.cluster.create(
+                *(f"{name}-{kind}" for kind in ("reports", "findings", "scans", "dlq")), partitions=partitions
+            )
+        )
+        asyncio.run(self.cluster.create(f"{name}-state", partitions=partitions, cleanup_policy="compact"))
+        return name
+
+    def lane(self, name: str) -> dict[str, str]:
+        """Give the settings of a worker from topic to topic."""
+        kinds = {
+            "TOPIC": "findings",
+            "SCANS_TOPIC": "scans",
+            "INPUT_TOPIC": "reports",
+            "STATE_TOPIC": "state",
+            "DLQ_TOPIC": "dlq",
+        }
+        return {
+            "SYSSCAN_OUTPUT__ENABLED": "false", "SYSSCAN_KAFKA__CONSUME": "true", "SYSSCAN_KAFKA__GROUP": name,
+            "SYSSCAN_KAFKA__BROKERS": ",".join(self.cluster.plain),
+            **{f"SYSSCAN_KAFKA__{setting}": f"{name}-{kind}" for setting, kind in kinds.items()},
+        }  # fmt: skip
+
+    def send(self, topic: str, messages: Sequence[tuple[str, bytes]], partition: int | None = None) -> None:
+        """Send messages with their keys."""
+
+        async def act() -> None:
+            producer = AIOKafkaProducer(
+                bootstrap_servers=self.cluster.plain, enable_idempotence=True, acks="all", compression_type="gzip",
+                max_request_size=8 << 20,
+            )  # fmt: skip
+            await producer.start()
+            try:
+                sent = [
+                    await producer.send(topic, value, key=key.encode(), partition=partition) for key, value in messages
+                ]
+                await asyncio.gather(*sent)
+            finally:
+                await producer.stop()
+
+        asyncio.run(act())
+
+    @contextlib.contextmanager
+    def worker(self, state: Path, environment: dict[str, str], *arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
+        """Run the daemon until the end of the block."""
+        with (state.with_suffix(".log")).open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "daemon.cli", "run", "--state-dir", str(state), *arguments], cwd=ROOT,
+                env={**os.environ, "SYSSCAN_MODEL__ENABLED": "false", **environment}, stderr=log, stdout=log,
+            )  # fmt: skip
+            try:
+                yield process
+            finally:
+                process.terminate()
+                process.wait(60)
+
+    def wait(self, topic: str, records: int, process: "subprocess.Popen[bytes]") -> float:
+        """Wait until so many records can be read; returns when (monotonic)."""
+        return asyncio.run(_wait(self.cluster, topic, records, process))
+
+
+async def _wait(cluster: Cluster, topic: str, records: int, process: "subprocess.Popen[bytes]") -> float:
+    consumer = AIOKafkaConsumer(
+        topic, bootstrap_servers=cluster.plain, isolation_level="read_committed", auto_offset_reset="earliest",
+        enable_auto_commit=False, fetch_max_wait_ms=20,
+    )  # fmt: skip
+    await consumer.start()
+    seen, deadline = 0, time.monotonic() + PATIENCE_S
+    try:
+        while seen < records:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise SystemExit(f"{topic}: {seen} of {records} records, and no more come (exit code {process.poll()})")
+            for batch in (await consumer.getmany(timeout_ms=200)).values():
+                seen += len(batch)
+        return time.monotonic()
+    finally:
+        await consumer.stop()
+
+
+def throughput(bench: Bench) -> None:
+    """From a directory into a file and into a topic, and from topic to topic, whole reports and lines."""
+    text = gzip.decompress(DB02.read_bytes()).decode()
+    reports = bench.base / "in"
+    reports.mkdir()
+    whole = {f"db-{number:02}": text.replace('"db02"', f'"db-{number:02}"') for number in range(HOSTS)}
+    for host, report in whole.items():
+        (reports / f"{host}.json").write_text(report)
+    lines = {host: list(_as_lines(host, json.loads(report))) for host, report in whole.items()}
+    for round_ in range(ROUNDS):
+        file = _once(bench.base / f"file-{round_}", "--watch", str(reports))
+        name = bench.topics(4)
+        into = _once(
+            bench.base / f"into-{round_}", "--watch", str(reports), SYSSCAN_OUTPUT__ENABLED="false",
+            SYSSCAN_KAFKA__BROKERS=",".join(bench.cluster.plain), SYSSCAN_KAFKA__TOPIC=f"{name}-findings",
+            SYSSCAN_KAFKA__SCANS_TOPIC=f"{name}-scans",
+        )  # fmt: skip
+        _hold(bench, name)
+        through = {}
+        for kind, messages in (
+            ("whole reports", [(host, report.encode()) for host, report in whole.items()]),
+            ("lines", [(host, line) for host, rows in lines.items() for line in rows]),
+        ):
+            name = bench.topics(4)
+            bench.send(f"{name}-reports", messages)
+            through[kind] = _once(bench.base / f"{kind[:5]}-{round_}", **bench.lane(name))
+            _hold(bench, name)
+        print(
+            f"{FINDINGS:,} findings: directory to file {FINDINGS / file:,.0f}/s; directory to topic "
+            f"{FINDINGS / into:,.0f}/s ({file / into:.2f} of it); topic to topic "
+            + ", ".join(f"{kind} {FINDINGS / took:,.0f}/s ({file / took:.2f})" for kind, took in through.items()),
+            flush=True,
+        )
+
+
+def _as_lines(host: str, report: dict[str, Any]) -> Iterator[bytes]:
+    """Write a report as the scanner's NDJSON, one line a message."""
+    meta, summary = report["meta"], report["summary"]
+    yield json.dumps({"type": "meta", **meta}).encode() + b"\n"
+    yield json.dumps({"type": "summary", **summary}).encode() + b"\n"
+    for result in report["results"]:
+        for one in result["findings"]:
+            metadata = {f"{name}": value for name, value in one.get("metadata", {}).items()}
+            row = {key: value for key, value in one.items() if key != "metadata"}
+            yield (
+                json.dumps(
+                    {
+                        "type": "finding",
+                        "scanner": result["scanner"],
+                        **row,
+                        **({"metadata": metadata} if metadata else {}),
+                    }
+                ).encode()
+                + b"\n"
+            )
+
+
+def _hold(bench: Bench, name: str) -> None:
+    seen = len(places.records(bench.cluster, f"{name}-findings"))
+    assert seen == FINDINGS, seen
+
+
+def _once(state: Path, *arguments: str, **environment: str) -> float:
     """Run the agent on what is there; returns seconds, its start included."""
     began = time.perf_counter()
     subprocess.run(
-        [sys.executable, "-m", "daemon.cli", "run", "--once", "--watch", str(reports), "--state-dir", str(state)],
+        [sys.executable, "-m", "daemon.cli", "run", "--once", "--state-dir", str(state), *arguments],
         cwd=ROOT, env={**os.environ, "SYSSCAN_MODEL__ENABLED": "false", **environment}, check=True,
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
     return time.perf_counter() - began
 
+
+def latency(bench: Bench) -> None:
+    """From a report with one finding, produced, to its enriched line, readable."""
+    name = bench.topics(4)
+    with bench.worker(bench.base / "state", bench.lane(name)) as process:
+        bench.send(f"{name}-reports", [("warm", Host("warm", 1, alike=False).report(0, None))])
+        bench.wait(f"{name}-findings", 1, process)
+        took = sorted(asyncio.run(_one_by_one(bench, name)))
+    print(
+        f"{SINGLES} findings one by one, produced to readable: p50 {1000 * statistics.median(took):.0f} ms, "
+        f"p99 {1000 * took[int(0.99 * len(took))]:.0f} ms, most {1000 * took[-1]:.0f} ms",
+        flush=True,
+    )
+
+
+async def _one_by_one(bench: Bench, name: str) -> list[float]:
+    producer = AIOKafkaProducer(bootstrap_servers=bench.cluster.plain, enable_idempotence=True, acks="all")
+    consumer = AIOKafkaConsumer(
+        f"{name}-findings", bootstrap_servers=bench.cluster.plain, isolation_level="read_committed",
+        auto_offset_reset="latest", enable_auto_commit=False, fetch_max_wait_ms=10,
+    )  # fmt: skip
+    await producer.start()
+    await consumer.start()
+    for place in consumer.assignment():
+        await consumer.position(place)
+    took = []
+    try:
+        for number in range(SINGLES):
+            host = Host(f"h{number % 20:02}", 1, alike=False)
+            began = time.perf_counter()
+            await producer.send_and_wait(f"{name}-reports", host.report(number, None), key=host.name.encode())
+            async with asyncio.timeout(PATIENCE_S):
+                await consumer.getone()
+            took.append(time.perf_counter() - began)
+    finally:
+        await consumer.stop()
+        await producer.stop()
+    return took
+
+
+def start(bench: Bench) -> None:
+    """From the start of a worker that has its ledger to the first record of what waits for it."""
+    name = bench.topics(1)
+    state, environment = bench.base / "state", bench.lane(name)
+    bench.send(f"{name}-reports", [("h01", Host("h01", 20, alike=False).report(0, None))])
+    with bench.worker(state, environment) as process:
+        bench.wait(f"{name}-findings", 20, process)
+    took = []
+    for number in range(1, 4):
+        bench.send(f"{name}-reports", [("h01", Host("h01", 20, alike=False).report(number, None))])
+        began = time.monotonic()
+        with bench.worker(state, environment) as process:
+            took.append(bench.wait(f"{name}-findings", 20 * (number + 1), process) - began)
+    print(f"start with its own ledger to the first delivery: {min(took):.2f} s, at most {max(took):.2f} s", flush=True)
+
+
+def takeover(bench: Bench) -> None:
+    """From the start of a worker without a ledger, on a partition with many hosts, to the first delivery."""
+    name = bench.topics(1)
+    environment = bench.lane(name)
+    hosts = [Host(f"h{number:04}", 3, alike=False) for number in range(MANY_HOSTS)]
+    bench.send(f"{name}-reports", [(host.name, host.report(0, None)) for host in hosts])
+    with bench.worker(bench.base / "first", environment) as process:
+        bench.wait(f"{name}-findings", 3 * MANY_HOSTS, process)
+    bench.send(f"{name}-reports", [(hosts[0].name, hosts[0].report(1, None))])
+    began = time.monotonic()
+    with bench.worker(bench.base / "second", environment) as process:
+        took = bench.wait(f"{name}-findings", 3 * MANY_HOSTS + 3, process) - began
+    print(f"takeover of a partition with {MANY_HOSTS:,} hosts, start to first delivery: {took:.2f} s", flush=True)
+
+
+def memory(bench: Bench) -> None:
+    """Resident memory with a directory, with one partition, and with several, after the same work."""
+    text = gzip.decompress(DB02.read_bytes()).decode()
+    reports = bench.base / "in"
+    reports.mkdir()
+    (reports / "db.json").write_text(text)
+    with bench.worker(bench.base / "file", {}, "--watch", str(reports)) as process:
+        _wait_for_lines(bench.base / "file" / "findings.ndjson", 3177, process)
+        file = _settled_mb(process)
+    held = {}
+    for partitions in (1, PARTITIONS):
+        name = bench.topics(partitions)
+        for partition in range(partitions):
+            report = text.replace('"db02"', f'"db-{partition:02}"').encode()
+            bench.send(f"{name}-reports", [(f"db-{partition:02}", report)], partition=partition)
+        with bench.worker(bench.base / f"lanes-{partitions}", bench.lane(name)) as process:
+            bench.wait(f"{name}-findings", 3176 * partitions, process)
+            held[partitions] = _settled_mb(process)
+    print(
+        f"resident: directory {file:.0f} MB; one partition {held[1] - file:+.0f} MB; each further one "
+        f"{(held[PARTITIONS] - held[1]) / (PARTITIONS - 1):+.1f} MB",
+        flush=True,
+    )
+
+
+def _wait_for_lines(path: Path, lines: int, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not path.exists() or path.read_bytes().count(b"\n") < lines:
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise SystemExit(f"{path}: {lines} lines never came")
+        time.sleep(0.1)
+
+
+def _settled_mb(process: "subprocess.Popen[bytes]") -> float:
+    time.sleep(3.0)
+    return resident_mb(process.pid)[0]
+
+
+FIGURES: dict[str, Callable[[Bench], None]] = {
+    "throughput": throughput, "latency": latency, "start": start, "takeover": takeover, "memory": memory,
+}  # fmt: skip
 
 if __name__ == "__main__":
     main()

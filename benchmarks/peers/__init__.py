@@ -1,0 +1,1 @@
+"""Consumers as they are usually written, under the same faults as ours."""

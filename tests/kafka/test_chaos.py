@@ -1,0 +1,58 @@
+"""Some minutes of everything at once, on three brokers; `benchmarks/kafka_chaos.py` goes on for as long as wanted."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.kafka.broker import Cluster
+from tests.kafka.chaos import Chaos, Size, Start, judge, launcher
+from tests.kafka.lane_launcher import STEPS
+
+SIZE = Size(kills=30, disks=4, freezes=2, absences=1, brokers=2, total=3000)
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    process = launcher()
+    assert process.stdin is not None and process.stdout is not None
+    stdin, stdout = process.stdin, process.stdout
+
+    def fork(config: Path, log: Path, armed: Sequence[str]) -> int:
+        step, after = armed
+        stdin.write(json.dumps([step, int(after), str(log), "run", "--config", str(config)]) + "\n")
+        stdin.flush()
+        return int(stdout.readline())
+
+    yield fork
+    stdin.close()
+    process.wait(60)
+
+
+@pytest.mark.slow
+def test_whatever_breaks_a_reader_sees_every_finding_once_and_in_order(
+    three: Cluster, start: Start, tmp_path: Path
+) -> None:
+    chaos = Chaos(three, tmp_path, SIZE, start, STEPS)
+    try:
+        outcome = chaos.run()
+    finally:
+        chaos.close()
+    print(outcome)
+    assert outcome.clean, f"{outcome}; logs in {tmp_path}"
+    assert outcome.faults["kills at a step"] > 5  # or the steps are not those of the program any more
+
+
+def test_the_count_finds_what_is_lost_doubled_out_of_order_and_foreign() -> None:
+    def line(host: str, number: int) -> bytes:
+        return json.dumps({"host": host, "id": f"/srv/{host}/{number:05d}/00000"}).encode()
+
+    sent = {host: [f"/srv/{host}/{number:05d}/00000" for number in range(3)] for host in ("h1", "h2")}
+    right = [line(host, number) for host in sent for number in range(3)]
+    assert judge(sent, right).clean
+    assert judge(sent, right[1:]).lost == 1
+    assert judge(sent, [*right, right[0]]).doubled == 1
+    assert judge(sent, [right[1], right[0], *right[2:]]).disordered == ["h1"]
+    assert judge(sent, [*right, b"{}"]).foreign == 1
+    assert judge(sent, [*right, right[0].replace(b'"h1"', b'"h2"')]).foreign == 1
