@@ -227,7 +227,7 @@ def test_a_host_that_has_run_out_of_something_is_not_the_models_fault(
 ) -> None:
     """The asker is told what is wrong, however often, and the process is as new when there is more."""
 
-    def no_descriptors(command: Sequence[str]) -> Child:
+    def no_descriptors(command: Sequence[str], unpacker: object) -> Child[object]:
         raise OSError(errno.EMFILE, "Too many open files")
 
     process = make()

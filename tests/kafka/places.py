@@ -127,14 +127,5 @@ async def _records(cluster: Cluster, topics: Sequence[str], isolation: str) -> l
 
 def ends(cluster: Cluster, topic: str) -> dict[int, int]:
     """Give the offset behind the last record of each partition."""
-    return asyncio.run(_ends(cluster, topic))
-
-
-async def _ends(cluster: Cluster, topic: str) -> dict[int, int]:
-    consumer = AIOKafkaConsumer(topic, bootstrap_servers=cluster.plain, isolation_level="read_committed")
-    await consumer.start()
-    try:
-        found = await consumer.end_offsets(sorted(consumer.assignment()))
-        return {place.partition: end for place, end in found.items()}
-    finally:
-        await consumer.stop()
+    found = asyncio.run(_ends(cluster, [topic], "read_committed"))
+    return {place.partition: end for place, end in found.items()}
