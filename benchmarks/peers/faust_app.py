@@ -24,13 +24,13 @@ def make(brokers: str, name: str, worker: str, datadir: str, guarantee: str) -> 
     )
     out = app.topic(f"{name}-findings", key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
 
-    @app.agent(reports)
     async def enrich(stream: Any) -> AsyncIterator[None]:
         async for event in stream.events():
             for line in findings(event.value):
                 await out.send(key=event.key, value=line, partition=event.message.partition)
             yield
 
+    app.agent(reports)(enrich)
     return app
 
 

@@ -26,7 +26,8 @@ from daemon.ports.parts import ReportPart
 from pipeline.finding import Reject
 from pipeline.report.records import BadLine, StreamRecord
 
-PARTITION, LINES, DOCUMENTS = "kafka", "kafka-lines", "kafka-documents"  # kinds of input
+LINES = lane_states.LINES
+PARTITION, DOCUMENTS = "kafka", "kafka-documents"  # kinds of input, as LINES is
 _ADMITTED_BYTES = 1 << 20
 
 _TABLES = """

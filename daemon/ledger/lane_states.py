@@ -21,6 +21,7 @@ import orjson
 
 from daemon.ports.lane import State
 
+LINES = "kafka-lines"  # kind of the inputs that are streams
 HISTORY = 128  # scans of a key by which a redelivery is known in a ledger that was rebuilt
 PIECE_ROWS = 4_000  # of a baseline in one record: 100 kB
 _CONTEXT_BYTES = 64 << 10  # header lines beyond this are not carried along; findings after them begin a scan anew
@@ -109,7 +110,7 @@ def load(connection: Connection, states: Mapping[str, bytes], topic: str, partit
             inputs[kind, key] = added
         return inputs[kind, key]
 
-    latest: dict[int, tuple[int, str, int, str]] = {}  # of each input: its scan, the host, the number, its kind
+    latest: dict[int, tuple[int, str]] = {}  # of each input: its scan, and its kind
     marks: dict[int, dict[str, int]] = {}
     for (scan_no, scan_id, host, header_hash, n, content, as_of, profile, kind), name in history:
         key = orjson.loads(name)[1]
@@ -122,11 +123,14 @@ def load(connection: Connection, states: Mapping[str, bytes], topic: str, partit
              as_of, profile, as_of),
         ).lastrowid  # fmt: skip
         assert scan is not None
-        latest[owner] = (scan, host, scan_no, kind)
+        latest[owner] = (scan, kind)
+        if kind == LINES:  # one content, which has shown all of them; a document is a content of its own
+            connection.execute("INSERT INTO claims (input_id, scan) VALUES (?, ?)", (owner, scan))
         marks.setdefault(owner, {})[host] = scan_no
-    for owner, (scan, _, _, kind) in latest.items():
+    for owner, (scan, kind) in latest.items():
         (name,) = connection.execute("SELECT name FROM inputs WHERE input_id = ?", (owner,)).fetchone()
-        connection.execute("INSERT INTO claims (input_id, scan) VALUES (?, ?)", (owner, scan))
+        if kind != LINES:
+            connection.execute("INSERT INTO claims (input_id, scan) VALUES (?, ?)", (owner, scan))
         connection.execute(
             "INSERT INTO places (kind, name, owner, before, base, marks) VALUES (?, ?, ?, '[]', '{}', ?)",
             (kind, name, owner, orjson.dumps(marks[owner]).decode()),
@@ -137,7 +141,7 @@ def load(connection: Connection, states: Mapping[str, bytes], topic: str, partit
         if state["context"]:
             connection.execute(
                 "UPDATE inputs SET context = ? WHERE input_id = ?",
-                (base64.b64decode(state["context"]), input_of("kafka-lines", key)),
+                (base64.b64decode(state["context"]), input_of(LINES, key)),
             )
         for host, profile, pieces in state["pieces"]:
             _load_baseline(connection, states, host, profile, pieces)
