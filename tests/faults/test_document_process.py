@@ -49,7 +49,8 @@ class Daemon:
                 [sys.executable, str(LAUNCHER), "run", "--watch", str(self.root), "--state-dir", str(self.state),
                  "-o", str(self.output), *more],
                 cwd=ROOT, stdout=log, stderr=log,
-                env={**environment(), "SYSSCAN_MODEL__ENABLED": "false", "SYSSCAN_LOG__FORMAT": "json", **variables},
+                env={**environment(), "SYSSCAN_MODEL__ENABLED": "false", "SYSSCAN_LOG__FORMAT": "json",
+                     "SYSSCAN_OUTPUT__ROTATE_BYTES": str(1 << 30), **variables},
             )  # fmt: skip
         return self._process
 
