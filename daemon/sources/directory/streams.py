@@ -137,8 +137,10 @@ class StreamReader:
 
     def _may_begin(self, file: Tracked, content: Content) -> bool:
         """Say whether a new stream may become known, which gives it its place in the order."""
-        if self._turns.in_hand is None:
+        if self._turns.is_free:
             return True
+        if not self._turns.may_ask(self._admission.host(file.path)):
+            return False
         head = content.read(_HEAD_BYTES, 0)
         lines = ((0, parse_line(line, 0, self._limits)) for line in head.split(b"\n")[:-1])
         first = next((line for line in lines if isinstance(line[1], MetaLine)), None)

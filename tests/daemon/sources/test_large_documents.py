@@ -81,8 +81,8 @@ class Yard:
         """Sweep once, and leave the large document that it came to in hand."""
         result = SweepResult()
         for _ in self.sweeper.steps(None, result):
-            if self.sweeper.taking:
-                self.sweeper.documents.rest_here()
+            if self.sweeper.holding:
+                break  # all that is left to do is to wait
         return result
 
     def go_on(self, steps: int = 1 << 30) -> int:
@@ -522,7 +522,7 @@ def test_the_loop_goes_on_while_the_source_takes_a_large_document_in(tmp_path: P
             while len(closed()) < 2:
                 assert time.monotonic() < deadline
                 await asyncio.sleep(0.01)
-            assert closed() == ["web01", "db02"]
+            assert sorted(closed()) == ["db02", "web01"]  # which are two hosts
             stop.set()
             await running
             assert sum(one.admitted.scans for one in taken) == 2
