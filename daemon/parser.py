@@ -25,6 +25,7 @@ _FIRST_REST_S, _REST_S = 0.001, 0.02
 _NEARLY = (
     0.6  # of the memory that it may take: it is looked at now and then only, and may ask for a third of it at once
 )
+_PAST = 1.1
 _START_S = 30.0  # until a process has begun, however busy the host is
 _LEAVING_S = 2.0  # a process that ends by itself has closed its socket before it has given all its memory back
 
@@ -128,6 +129,9 @@ class DocumentParser:
                         yield from self._late(child, begun)
                     if begun:
                         self._most = max(self._most, child.address_bytes - own)
+                        if self._most > _PAST * self._limits.parser_memory_bytes:  # the system does not bound it
+                            yield from self._ended(child, by_itself=False)
+                            raise self._too_large()
                     self._rests += 1
                     yield None
         finally:

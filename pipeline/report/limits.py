@@ -34,9 +34,9 @@ class Limits(BaseModel):
         max_repairs: of values that the strict parser cannot read (names that are not UTF-8, NaN) in one document; each
             costs some microseconds. The report of a host with that many such names is rejected, with the reason.
         max_parser_memory: bytes that the process which reads large documents may take for one, on top of its own; None
-            is 256 MiB and sixteen times `max_bytes`, which real reports of that size are far from.
+            is 128 MiB and twelve times `max_bytes`. Real reports take seven times their size.
         max_parser_s: seconds that it may take to read one; None is 30 and one for each MiB of `max_bytes`. Real
-            reports take a tenth of a second for each MiB.
+            reports take a tenth of a second for each MiB, hostile ones two seconds.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,7 +57,7 @@ class Limits(BaseModel):
     @property
     def parser_memory_bytes(self) -> int:
         """What reading one document may take of the memory of the process that reads it."""
-        return 256 * MIB + 16 * self.max_bytes if self.max_parser_memory is None else self.max_parser_memory
+        return 128 * MIB + 12 * self.max_bytes if self.max_parser_memory is None else self.max_parser_memory
 
     @property
     def parser_s(self) -> float:

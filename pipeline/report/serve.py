@@ -107,9 +107,11 @@ def _address_space() -> int:
 
 
 def _bound(own: int, memory_bytes: int) -> None:
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    wanted = own + memory_bytes
-    resource.setrlimit(resource.RLIMIT_AS, (wanted if hard < 0 else min(wanted, hard), hard))
+    """Bound what this process may take; where the system refuses that, the parent's eye on it is the only bound."""
+    with contextlib.suppress(OSError, ValueError):
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        wanted = own + memory_bytes
+        resource.setrlimit(resource.RLIMIT_AS, (wanted if hard < 0 else min(wanted, hard), hard))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ is the real one, and `other` reads other bytes than there are.
 
 import contextlib
 import os
+import resource
 import signal
 import socket
 import sys
@@ -53,6 +54,13 @@ def fail(channel: socket.socket) -> None:
         kept = [b"x" * (1 << 20)]
         while True:
             kept.append(b"x" * (1 << 20))
+    elif mode == "unbound":
+        held: list[bytes] = []
+        resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+        while len(held) < 2_000:
+            held.append(b"x" * (1 << 20))
+            time.sleep(0.005)
+        time.sleep(3600)
     elif mode == "loud":
         os.write(1, b"x" * (1 << 20))
 

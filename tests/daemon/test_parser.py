@@ -185,6 +185,14 @@ def test_a_real_document_that_takes_too_much_memory_or_time(bench: Bench) -> Non
     assert failed.value.reason == "too_costly"
 
 
+def test_where_the_system_bounds_nothing_the_parent_has_an_eye_on_it(bench: Bench) -> None:
+    parser = bench.parser("once-unbound", max_parser_memory=64 * MIB, max_parser_s=30.0)
+    with pytest.raises(ParserFailed) as failed:
+        bench.read(parser, report("1"))
+    assert (failed.value.reason, "max_parser_memory" in failed.value.detail) == ("too_costly", True)
+    assert bench.read(parser, report("1")) == here(report("1"))
+
+
 def test_what_is_asked_for_is_the_only_thing_that_is_held(bench: Bench) -> None:
     """The process stands still while nobody takes what it gives, and nobody calls it late for that."""
     parser = bench.parser(max_parser_s=2.0)

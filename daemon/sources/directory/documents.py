@@ -73,14 +73,21 @@ class DocumentReader:
         known = content_digest(raw)
         if self.is_known(file, known, signature):
             return
+        bound = self._admission.host(file.path)
+        if bound is None and file.names is not None and file.names[0] == known:
+            if not self._turns.may_pass(file.names[1]):
+                return
+        elif not self._turns.may_ask(bound):
+            return
         try:
             document = self._parse(file, raw)
         except ReportError as error:
             self.wait_or_refuse(file, descriptor, known, signature, error, result)
             yield
             return
-        bound = self._admission.host(file.path)
-        if not self._turns.may_pass([report.header.host for report in document.reports] if bound is None else [bound]):
+        names = tuple(report.header.host for report in document.reports)
+        if not self._turns.may_pass(names if bound is None else (bound,)):
+            file.names = known, names
             return
         state = self._admission.register(file, Content(descriptor), "document")
         admitted = replace(state, digest=known)
@@ -94,10 +101,13 @@ class DocumentReader:
         """Begin to take in what is, or unpacks to, more than one step may have; `go_on` does the rest."""
         if self._refuse_size(file, descriptor, signature, result):
             return
-        if self._turns.in_hand is not None:
-            self._turns.held = True
+        bound = self._admission.host(file.path)
+        if self._turns.in_hand is not None:  # there is one at a time
+            self._turns.hold(None if bound is None else (bound,))
             return
-        in_hand = InHand(file, result, self._admission.host(file.path))
+        if not self._turns.may_pass(None if bound is None else (bound,)):
+            return
+        in_hand = InHand(file, result, bound)
         steps = self._take_in(in_hand, os.dup(descriptor), signature)
         next(steps)  # it has to have begun to close its descriptor
         if self._patience.final:  # nobody waits for a turn any more

@@ -22,6 +22,7 @@ logger = get_logger(__name__)
 _TELL_S = 1.0  # a first sweep may take minutes
 _RETRY_S = 1.0  # when something moved, or was short, during a sweep
 _SHARE_S = 0.1  # of a large document between two sweeps, however fast these follow each other
+_HOLD_S = 2.0  # a sweep that only waits for a large document does so for as long, though there is something new
 _BLOCKED_S = 0.1  # before a run that is to end looks whether the ledger has room again
 
 
@@ -181,12 +182,13 @@ class ReportDirectory:
 
     async def _go_through(self, steps: Iterator[None], result: SweepResult, *, to_the_end: bool = False) -> None:
         """Go through a sweep; told to stop, the step in hand is finished, and the rest is left to the next start."""
-        told_at = self._clock()
+        told_at = began = self._clock()
         for _ in steps:
-            # While a document is beside the sweep, the sweep need not wait for it.
-            await (asyncio.sleep(0) if self._sweeper.taking else self._sweeper.documents.rest())
+            await (self._sweeper.documents.rest() if self._sweeper.idle else asyncio.sleep(0))
             if self._stop.is_set() and not to_the_end:
                 break
+            if self._sweeper.holding and self._wanted.is_set() and self._clock() - began >= _HOLD_S:
+                break  # what has come meanwhile may be of another host; what waits is found again
             told_at = self._tell_now_and_then(result, told_at)
         self._report(result)
 

@@ -18,6 +18,7 @@ from pipeline.report.limits import Limits, line_too_long
 from pipeline.report.records import BadLine, BlankLine, MetaLine, StreamRecord
 from pipeline.report.stream import parse_line
 
+_HEAD_BYTES = 1 << 14  # of a stream, in which its host is looked for
 COPY_MARK = "copy"  # stands for the digest of a stream whose lines were read under another name
 
 
@@ -56,6 +57,8 @@ class StreamReader:
             raw_digest: of the compressed bytes; kept when all of the stream is dealt with.
         """
         state = file.state
+        if state is None and not self._may_begin(file, content):
+            return
         if state is not None and state.digest == COPY_MARK:
             if not (yield from self._still_there(file, state.proof, content)):
                 file.signature = None
@@ -131,6 +134,17 @@ class StreamReader:
         proof = yield from prove(content, end)
         state = self._admission.register(file, content, "stream")
         self._admission.records(file, state.consumed(proof, None, COPY_MARK), [], result)
+
+    def _may_begin(self, file: Tracked, content: Content) -> bool:
+        """Say whether a new stream may become known, which gives it its place in the order."""
+        if self._turns.is_free:
+            return True
+        if not self._turns.may_ask(self._admission.host(file.path)):
+            return False
+        head = content.read(_HEAD_BYTES, 0)
+        lines = ((0, parse_line(line, 0, self._limits)) for line in head.split(b"\n")[:-1])
+        first = next((line for line in lines if isinstance(line[1], MetaLine)), None)
+        return self._may_pass(file, [] if first is None else [first])
 
     def _may_pass(self, file: Tracked, records: Sequence[tuple[int, StreamRecord]]) -> bool:
         """Say whether lines need not wait for a document in hand: it is certain that all of them are of other hosts."""

@@ -43,6 +43,12 @@ class Sweeper:
     `rotate_wait_s`. A stream whose content was replaced, or that is gone, is continued in a new file that begins with
     exactly what was consumed of it (copytruncate, compression, a move between file systems). While the original still
     stands and grows, such a copy waits for `rotate_wait_s`.
+
+    Attributes:
+        tree: what is looked through.
+        documents: takes large documents in.
+        holding: something waits for the large document that is being taken in.
+        idle: a sweep has nothing to do but to wait for that document.
     """
 
     def __init__(
@@ -82,6 +88,8 @@ class Sweeper:
         self._predecessors = Predecessors(self._lineage, self._opener)
         self._gone_only = False
         self._has_listed = False  # everything, since the start
+        self.idle = True
+        self.holding = False
 
     def sweep(self, paths: Iterable[str] | None = None) -> SweepResult:
         """Look at everything, or at some directories, and read what can be read.
@@ -90,12 +98,10 @@ class Sweeper:
             LedgerError: when the ledger takes nothing; nothing is lost, and the next sweep goes on.
         """
         result = SweepResult()
-        self._reader.turns.held = True
-        while self._reader.turns.held:
-            for _ in self.steps(paths, result):
-                pass
-            while self.go_on(result):
-                self.documents.rest_here()
+        for _ in self.steps(paths, result):
+            self.rest_here()
+        while self.go_on(result):
+            self.rest_here()
         return result
 
     @property
@@ -103,10 +109,10 @@ class Sweeper:
         """Whether a large document is being taken in: `go_on` with it between two sweeps."""
         return self._reader.turns.in_hand is not None
 
-    @property
-    def holding(self) -> bool:
-        """Whether something waits for that document."""
-        return self._reader.turns.held
+    def rest_here(self) -> None:
+        """Block for a moment where the next step has nothing to do yet."""
+        if self.idle:
+            self.documents.rest_here()
 
     def go_on(self, result: SweepResult) -> bool:
         """Make the next step of the large document that is being taken in; returns whether there was one."""
@@ -137,14 +143,16 @@ class Sweeper:
         """
         result = SweepResult()
         for _ in self.final_steps(result):
-            self.documents.rest_here()
+            self.rest_here()
         return result
 
     def final_steps(self, result: SweepResult) -> Iterator[None]:
         """Do what `finish` does; yields after each transaction."""
         self._reader.final = True
         try:
-            yield from self.steps(None, result)
+            for _ in self.steps(None, result):
+                self.idle = True  # there is one thing after the other, so nothing to do while it waits
+                yield
         finally:
             self._reader.final = False
 
@@ -152,7 +160,7 @@ class Sweeper:
         """Read to the end what is gone and would be lost, and close all files."""
         result = SweepResult()
         for _ in self.closing_steps(result):
-            self.documents.rest_here()
+            self.rest_here()
         return result
 
     def closing_steps(self, result: SweepResult) -> Iterator[None]:
@@ -161,7 +169,9 @@ class Sweeper:
         self._gone_only = self._reader.final = True
         try:
             if not self._blocked():
-                yield from self.steps(None, result)
+                for _ in self.steps(None, result):
+                    self.idle = True
+                    yield
         finally:
             self._gone_only = self._reader.final = False
             self._pool.close_all()
@@ -172,7 +182,7 @@ class Sweeper:
         self._pool.close_all()
 
     def _steps(self, paths: Iterable[str] | None, result: SweepResult) -> Iterator[None]:
-        self._reader.turns.held = False
+        self.holding, self.idle = False, False
         known = self._tracked.keys() | self._lineage.keys()
         # The first is a full one: what a new file goes on for may be anything that the ledger knows and that is gone.
         everything = paths is None or not self._has_listed
@@ -214,15 +224,37 @@ class Sweeper:
         yield
         self._streams = [file for file in self._tracked.values() if file.is_growing_stream]
         self._predecessors.among(self._tracked.values())
-        for file in self._in_order(self._tracked.values()):
+        waiting = self._in_order(self._tracked.values())
+        while waiting:
+            waiting = yield from self._pass(waiting, result)
+            self.holding = self.idle = bool(waiting)
+            while waiting and self.taking and not result.blocked:
+                yield
+                self._reader.go_on(result)
+                if self._blocked():
+                    self._note_blocked(result)
+            if result.blocked:
+                return
+            self.holding = self.idle = False
+
+    def _pass(self, files: Sequence[Tracked], result: SweepResult) -> Generator[None, None, list[Tracked]]:
+        """Read of each file what there is; returns those that wait for a large document."""
+        turns = self._reader.turns
+        turns.begin()
+        held: list[Tracked] = []
+        for file in files:
             if file.gone_at is None and self._gone_only:
                 continue
+            turns.held = False
             for _ in self._advance(file, result):
                 yield
                 self._reader.go_on(result)
                 if self._blocked():
                     self._note_blocked(result)
-                    return
+                    return []
+            if turns.held:
+                held.append(file)
+        return held
 
     def _all_seen(self) -> bool:
         """Say whether every new file was looked at, so that what goes on in none of them is gone."""

@@ -33,6 +33,7 @@ class Tracked:
         copied: (when, up to where) all its lines are known to have been read under another name.
         after: inputs of older files that were moved out of its way.
         taken: it is being taken in just now, in steps.
+        names: (digest, hosts) of a document that has to wait for another one.
         host: that the last `meta` line of this stream named, as far as it was read by this process.
         was_stream: it held one before its content was replaced; what it holds now may begin in the middle of a line.
     """
@@ -59,6 +60,7 @@ class Tracked:
     compressed: bool = False
     was_stream: bool = False
     taken: bool = False
+    names: tuple[str, tuple[str | None, ...]] | None = None
     host: str | None = None
     verified: Signature | None = None
     wanted: bool = True
@@ -143,7 +145,6 @@ class SweepResult:
         replaced_roots: roots that are another directory than at the last full sweep (or are back).
         unreadable: paths that may not be read.
         unparsed: (path, why) of large documents that cannot be read just now.
-        held: something waits for the large document that is being taken in.
     """
 
     full: bool = False
@@ -161,7 +162,6 @@ class SweepResult:
     replaced_roots: tuple[str, ...] = ()
     unreadable: tuple[str, ...] = ()
     unparsed: tuple[tuple[str, str], ...] = ()
-    held: bool = False
 
     def add(self, admitted: Admitted) -> None:
         self.admitted += admitted
