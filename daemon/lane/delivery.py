@@ -184,9 +184,8 @@ class LaneDelivery:
         if kind not in ("own", "adopted", "new") or (kind == "new" and self._claimed):
             raise LaneLost(f"partition {self._partition}: {kind}")
         mark = acquired.mark
-        if kind == "adopted" and mark is not None:
+        if mark is not None:  # of a transaction with dead letters alone the position says nothing
             self._store.delivered(self.name, mark.through, mark.letters, mark.metadata())
-        if mark is not None:
             self.mark = mark
             self._claimed = True
         self._acquired = True

@@ -45,6 +45,10 @@ class Halted(ConfigError):
     """Raised when a partition is not gone on with until a person has looked; the others are not concerned."""
 
 
+class Unfinished(SinkError):
+    """Raised when a run that was to end by itself has left something undelivered."""
+
+
 @dataclass(slots=True)
 class _Home:
     """What a lane has open while it works."""
@@ -141,7 +145,7 @@ class Lane:
             except (SinkError, LedgerError) as error:
                 if isinstance(error, LedgerError) and not error.transient:
                     raise
-                if dry and faults >= _DRY_FAULTS:
+                if isinstance(error, Unfinished) or (dry and faults >= _DRY_FAULTS):
                     raise
                 delay = _DELAYS_S[min(faults, len(_DELAYS_S) - 1)]
                 if self._problem != str(error):
@@ -255,7 +259,8 @@ class Lane:
         ledger.outbox.register(self._sink)
         store = LaneStore(ledger, kafka.input_topic, self.partition)
         mark = acquired.mark
-        if mark is not None and kind == "adopted":
+        if mark is not None and kind in ("own", "adopted"):
+            # Also where the position is the same: a transaction may have had dead letters alone.
             store.delivered(self._sink, mark.through, mark.letters, mark.metadata())
         if mark is None:
             mark = Mark(acquired.first, ledger.identity(), partitions=acquired.partitions)
@@ -366,15 +371,15 @@ def _refuse_unfinished(shard: Shard, name: str) -> None:
     """See that a run which ends by itself has left nothing undelivered.
 
     Raises:
-        SinkError: says what it has left, and why.
+        Unfinished: says what it has left, and why.
     """
     for delivery in shard.deliveries:
         if delivery.fault is not None:
-            raise SinkError(f"{name}: {delivery.fault}; the findings wait in the ledger")
+            raise Unfinished(f"{name}: {delivery.fault}; the findings wait in the ledger")
         if delivery.recovering or delivery.held or delivery.unfinished:
-            raise SinkError(f"{name}: {delivery.name} does not answer; the findings wait in the ledger")
+            raise Unfinished(f"{name}: {delivery.name} does not answer; the findings wait in the ledger")
     for line in shard.problems():
-        raise SinkError(line)
+        raise Unfinished(line)
 
 
 def _told(loop: asyncio.AbstractEventLoop, done: asyncio.Event, _: object) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from daemon.lane.lane import Lane
+from daemon.lane.lane import Lane, Unfinished
 from daemon.lane.port import Client
 from daemon.log import get_logger
 from daemon.metrics import Metrics
@@ -119,6 +119,8 @@ class Lanes:
                 done |= self._reap()
                 told()
                 assigned = self._client.assigned()
+                if dry and assigned is None and self._client.fault is not None:
+                    raise Unfinished(self._client.fault)
                 if dry and assigned is not None and not self._running and done >= assigned:
                     break
                 await wait_for_any(_LOOK_S, changed, stop)
