@@ -96,6 +96,48 @@ def test_hosts_move_with_all_that_is_known_of_them(cluster: Cluster, tmp_path: P
     assert all([count + 1 for _, count in after[host]] == [count for _, count in last[host]] for host in HOSTS)
 
 
+_DYING = """
+import os, signal, sys
+from aiokafka import AIOKafkaProducer
+name, when = sys.argv.pop(1), sys.argv.pop(1)
+do = getattr(AIOKafkaProducer, name)
+async def dying(self, *arguments, **others):
+    if when == "after":
+        await do(self, *arguments, **others)
+    os.kill(os.getpid(), signal.SIGKILL)
+setattr(AIOKafkaProducer, name, dying)
+from daemon.cli.app import main
+main()
+"""
+STEPS = (
+    ("begin_transaction", "after"), ("send_offsets_to_transaction", "before"), ("send_offsets_to_transaction", "after"),
+    ("commit_transaction", "before"), ("commit_transaction", "after"),
+)  # fmt: skip
+
+
+def test_killed_at_any_step_nothing_has_moved_or_everything(cluster: Cluster, tmp_path: Path) -> None:
+    topics = Topics(cluster, partitions=2).create()
+    send(topics, 0, 2)
+    worker = Worker(tmp_path, topics, partitions=[0, 1])
+    assert worker.once().returncode == 0
+    raise_to(topics, 4)
+    wide = Worker(tmp_path, topics, partitions=[0, 1, 2, 3])
+    for name, when in STEPS:
+        refused = wide.once()
+        assert refused.returncode != 0 and b"adopt-partitions" in refused.stderr, (name, when)
+        killed = subprocess.run(
+            [sys.executable, "-c", _DYING, name, when, "kafka", "adopt-partitions", "--config", str(wide.config)],
+            cwd=ROOT, env=bare(), capture_output=True, timeout=180, check=False,
+        )  # fmt: skip
+        assert killed.returncode == -9, killed.stderr
+    again = adopt(wide)  # the last one was killed when all was done
+    assert again.returncode == 2 and "there is nothing to adopt" in again.stderr
+    send(topics, 1, 4)
+    assert wide.once().returncode == 0
+    check(topics, {host: [0, 1] for host in HOSTS})
+    assert all({one for one, _ in found} == {"recurring"} for found in states(topics, 1).values())
+
+
 def test_what_would_lose_something_is_refused(cluster: Cluster, tmp_path: Path) -> None:
     topics = Topics(cluster, partitions=2).create()
     worker = Worker(tmp_path, topics, partitions=[0, 1])

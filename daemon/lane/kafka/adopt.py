@@ -37,11 +37,35 @@ async def adopt_partitions(settings: KafkaSettings, *, force: bool) -> Adoption 
         if members:
             names = ", ".join(one.instance for one in members[:5])
             raise ConfigError(f"the group {group} has {len(members)} workers ({names}): stop them first")
-    marks, first, ends = await _take(settings, found.partitions)
+    producer = AIOKafkaProducer(
+        **access(settings),
+        transactional_id=f"{group}.{topic}.adopt",
+        transaction_timeout_ms=_TRANSACTION_MS,
+        compression_type=None if settings.compression == "none" else settings.compression,
+        max_batch_size=settings.max_record_bytes,
+        max_request_size=settings.max_record_bytes,
+    )
+    try:
+        # First of all: what another one has left open is aborted by it, and would keep us from reading the states.
+        with told(settings, "cannot be reached", (settings.state_topic,), again=False, prefix=group):
+            async with asyncio.timeout(settings.timeout_s):
+                await producer.start()
+        adoption = await _plan(settings, found.partitions, force=force)
+        if adoption is not None:
+            await _write(settings, producer, adoption)
+    finally:
+        await leave(producer)
+    if adoption is not None:
+        await _check(settings, adoption)
+    return adoption
+
+
+async def _plan(settings: KafkaSettings, count: int, *, force: bool) -> Adoption | None:
+    marks, first, ends = await _take(settings, count)
     if not marks:
         return None
     before = max(mark.partitions for mark in marks.values())
-    for partition in range(min(before, found.partitions)):  # nothing came of the others yet
+    for partition in range(min(before, count)):  # nothing came of the others yet
         marks.setdefault(partition, Mark(first[partition], "", partitions=before))
     reader = Reader(settings)
     try:
@@ -53,10 +77,7 @@ async def adopt_partitions(settings: KafkaSettings, *, force: bool) -> Adoption 
         }
     finally:
         await reader.close()
-    adoption = adopt(old, first, _place_of, f"adopted-{secrets.token_hex(8)}", force=force)
-    await _write(settings, adoption)
-    await _check(settings, adoption)
-    return adoption
+    return adopt(old, first, _place_of, f"adopted-{secrets.token_hex(8)}", force=force)
 
 
 async def _take(settings: KafkaSettings, count: int) -> tuple[dict[int, Mark], list[int], list[int]]:
@@ -103,47 +124,34 @@ async def _keys(settings: KafkaSettings, partition: int, mark: Mark, ends: Seque
     return keys
 
 
-async def _write(settings: KafkaSettings, adoption: Adoption) -> None:
-    producer = AIOKafkaProducer(
-        **access(settings),
-        transactional_id=f"{settings.group}.{settings.input_topic}.adopt",
-        transaction_timeout_ms=_TRANSACTION_MS,
-        compression_type=None if settings.compression == "none" else settings.compression,
-        max_batch_size=settings.max_record_bytes,
-        max_request_size=settings.max_record_bytes,
-    )
+async def _write(settings: KafkaSettings, producer: AIOKafkaProducer, adoption: Adoption) -> None:
     topic = settings.state_topic
     records: list[tuple[int, bytes, bytes | None]] = [
         (place, key.encode(), value) for place, key, value in adoption.records
     ]
     records += [(place, MARK_KEY, mark.whole().encode()) for place, mark in adoption.marks.items()]
+    offsets = {
+        TopicPartition(settings.input_topic, place): OffsetAndMetadata(mark.offset, mark.metadata())
+        for place, mark in adoption.marks.items()
+    }
     with told(settings, "do not take states", (topic,), again=False, prefix=settings.group):
+        await producer.begin_transaction()
         try:
-            async with asyncio.timeout(settings.timeout_s):
-                await producer.start()
-                await producer.begin_transaction()
-            try:
-                for start in range(0, len(records), _AT_ONCE):
-                    async with asyncio.timeout(settings.timeout_s):
-                        sent = [
-                            await producer.send(topic, value, key=key, partition=place)
-                            for place, key, value in records[start : start + _AT_ONCE]
-                        ]
-                        await asyncio.gather(*sent)
-                offsets = {
-                    TopicPartition(settings.input_topic, place): OffsetAndMetadata(mark.offset, mark.metadata())
-                    for place, mark in adoption.marks.items()
-                }
+            for start in range(0, len(records), _AT_ONCE):
                 async with asyncio.timeout(settings.timeout_s):
-                    await producer.send_offsets_to_transaction(offsets, settings.group)
-            except BaseException:
-                async with asyncio.timeout(settings.timeout_s):
-                    await producer.abort_transaction()
-                raise
+                    sent = [
+                        await producer.send(topic, value, key=key, partition=place)
+                        for place, key, value in records[start : start + _AT_ONCE]
+                    ]
+                    await asyncio.gather(*sent)
             async with asyncio.timeout(settings.timeout_s):
-                await producer.commit_transaction()
-        finally:
-            await leave(producer)
+                await producer.send_offsets_to_transaction(offsets, settings.group)
+        except BaseException:
+            async with asyncio.timeout(settings.timeout_s):
+                await producer.abort_transaction()
+            raise
+        async with asyncio.timeout(settings.timeout_s):
+            await producer.commit_transaction()
 
 
 async def _check(settings: KafkaSettings, adoption: Adoption) -> None:
