@@ -1,4 +1,6 @@
-"""Findings a second from a directory into a Kafka topic, beside the same into a file, in the same run.
+"""Findings a second from a directory into a file, into a topic, and from topic to topic, in the same run.
+
+Whole reports and NDJSON lines; then how long one new finding takes from being produced to being readable.
 
 The broker is Apache Kafka itself, on the same cores; KAFKA_LIBS says where its jars are (`make kafka` fetches them).
 The rules answer, so that what is measured is the way and not the model.
@@ -6,21 +8,27 @@ The rules answer, so that what is measured is the way and not the model.
 
 import asyncio
 import gzip
+import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from aiokafka import AIOKafkaProducer
+
 from tests.kafka import places
 from tests.kafka.broker import Cluster
+from tests.kafka.lanes import Topics, Worker
 
 ROOT = Path(__file__).parents[1]
 REPORT = ROOT / "tests" / "data" / "scans" / "db02-full.json.gz"
-HOSTS = 8
+HOSTS = int(os.environ.get("HOSTS", "8"))
+_SPENT = [0.0]
 FINDINGS = 3176 * HOSTS
-ROUNDS = 2
+ROUNDS = int(os.environ.get("ROUNDS", "2"))
 
 
 def main() -> None:
@@ -49,10 +57,69 @@ def main() -> None:
                 )  # fmt: skip
                 seen = len(places.records(cluster, topic))
                 assert seen == FINDINGS, seen
+                lanes = {}
+                for kind in ("reports", "lines"):
+                    lanes[kind] = topic_to_topic(base / f"{kind}-{round_}", cluster, reports, kind)
+                print(
+                    "topic to topic: " + ", ".join(f"{kind} {FINDINGS / took:,.0f}/s" for kind, took in lanes.items())
+                )
                 print(
                     f"{FINDINGS:,} findings: file {FINDINGS / file:,.0f}/s, Kafka {FINDINGS / kafka:,.0f}/s, "
                     f"ratio {file / kafka:.2f}"
                 )
+
+
+def topic_to_topic(base: Path, cluster: Cluster, reports: Path, kind: str) -> float:
+    """Let a worker read what is there already; returns seconds, its start included."""
+    base.mkdir()
+    topics = Topics(cluster, partitions=4).create()
+    asyncio.run(_produce(topics, reports, kind))
+    worker = Worker(base, topics, batch_size=256, partitions=[0, 1, 2, 3])
+    began = time.perf_counter()
+    done = worker.once()
+    took = time.perf_counter() - began
+    print(f"  {kind}: {spent():.1f} s of CPU", flush=True)
+    assert done.returncode == 0, done.stderr.decode()[-2000:]
+    seen = len(places.records(cluster, topics.findings))
+    assert seen == FINDINGS, seen
+    return took
+
+
+async def _produce(topics: Topics, reports: Path, kind: str) -> None:
+    producer = AIOKafkaProducer(
+        bootstrap_servers=topics.cluster.plain, enable_idempotence=True, max_request_size=16 << 20
+    )
+    await producer.start()
+    try:
+        sent = []
+        for number, path in enumerate(sorted(reports.iterdir())):
+            host = f"db-{number:02}"
+            key, partition = host.encode(), number % topics.partitions
+            if kind == "reports":
+                value = gzip.compress(path.read_bytes())
+                sent.append(await producer.send(topics.reports, value, key=key, partition=partition))
+                continue
+            lines = as_lines(path.read_bytes())
+            sent += [await producer.send(topics.reports, line, key=key, partition=partition) for line in lines]
+        await asyncio.gather(*sent)
+    finally:
+        await producer.stop()
+
+
+def as_lines(report: bytes) -> list[bytes]:
+    """Write a report as the scanner writes it with --ndjson."""
+    said = json.loads(report)
+    findings = [
+        {"type": "finding", "scanner": section["scanner"], **one}
+        for section in said["results"]
+        for one in section["findings"]
+    ]
+    header = [
+        {"type": "meta", **said["meta"]},
+        {"type": "summary", **said["summary"]},
+        {"type": "summary_extension", **said["summary_extension"], "finding_count_emitted": len(findings)},
+    ]
+    return [json.dumps(one, separators=(",", ":")).encode() + b"\n" for one in (*header, *findings)]
 
 
 def run(state: Path, reports: Path, **environment: str) -> float:
@@ -63,7 +130,17 @@ def run(state: Path, reports: Path, **environment: str) -> float:
         cwd=ROOT, env={**os.environ, "SYSSCAN_MODEL__ENABLED": "false", **environment}, check=True,
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    return time.perf_counter() - began
+    took = time.perf_counter() - began
+    print(f"  {state.name}: {spent():.1f} s of CPU", flush=True)
+    return took
+
+
+def spent() -> float:
+    """Give the processor time of the children that ended since the last call; others may use the machine, too."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    total = usage.ru_utime + usage.ru_stime
+    before, _SPENT[0] = _SPENT[0], total
+    return total - before
 
 
 if __name__ == "__main__":
