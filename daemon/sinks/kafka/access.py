@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from daemon.sinks.kafka.faults import explain
+from daemon.sinks.kafka.lenient import read_any_header
 from daemon.sinks.kafka.settings import KafkaSettings
 from pipeline.errors import SinkError
 
@@ -59,6 +60,7 @@ def access(settings: KafkaSettings) -> dict[str, Any]:
     Raises:
         SinkError: when a file with a secret or a certificate cannot be used.
     """
+    read_any_header()
     protocol = ("SASL_" if settings.sasl != "none" else "") + ("SSL" if settings.tls else "PLAINTEXT")
     access: dict[str, Any] = {
         "bootstrap_servers": list(settings.brokers),
