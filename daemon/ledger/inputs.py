@@ -112,6 +112,10 @@ class InputStore(Store):
         connection.execute("UPDATE inputs SET reread = 0 WHERE input_id = ?", (source.input_id,))
         return Admitted(scans_new, findings_new, scans_old, findings_old, quarantined)
 
+    def now(self) -> str:
+        """Give the time as the ledger writes it."""
+        return self._now()
+
     def stream(self, connection: Connection, source: Input, now: str, host_key: str | None) -> StreamAdmission:
         """Begin to take lines of a stream inside a transaction of the caller; `now` is when they came in."""
         return StreamAdmission(connection, source, now, host_key, self._host, self._bounds)
