@@ -154,7 +154,7 @@ def throughput(bench: Bench) -> None:
     whole = {f"db-{number:02}": text.replace('"db02"', f'"db-{number:02}"') for number in range(HOSTS)}
     for host, report in whole.items():
         (reports / f"{host}.json").write_text(report)
-    lines = {host: list(_as_lines(host, json.loads(report))) for host, report in whole.items()}
+    lines = {host: _as_lines(json.loads(report)) for host, report in whole.items()}
     for round_ in range(ROUNDS):
         file = _once(bench.base / f"file-{round_}", "--watch", str(reports))
         name = bench.topics(4)
@@ -181,26 +181,19 @@ def throughput(bench: Bench) -> None:
         )
 
 
-def _as_lines(host: str, report: dict[str, Any]) -> Iterator[bytes]:
+def _as_lines(report: dict[str, Any]) -> list[bytes]:
     """Write a report as the scanner's NDJSON, one line a message."""
-    meta, summary = report["meta"], report["summary"]
-    yield json.dumps({"type": "meta", **meta}).encode() + b"\n"
-    yield json.dumps({"type": "summary", **summary}).encode() + b"\n"
-    for result in report["results"]:
-        for one in result["findings"]:
-            metadata = {f"{name}": value for name, value in one.get("metadata", {}).items()}
-            row = {key: value for key, value in one.items() if key != "metadata"}
-            yield (
-                json.dumps(
-                    {
-                        "type": "finding",
-                        "scanner": result["scanner"],
-                        **row,
-                        **({"metadata": metadata} if metadata else {}),
-                    }
-                ).encode()
-                + b"\n"
-            )
+    findings = [
+        {"type": "finding", "scanner": section["scanner"], **one}
+        for section in report["results"]
+        for one in section["findings"]
+    ]
+    header = [
+        {"type": "meta", **report["meta"]},
+        {"type": "summary", **report["summary"]},
+        {"type": "summary_extension", **report["summary_extension"], "finding_count_emitted": len(findings)},
+    ]
+    return [json.dumps(one, separators=(",", ":")).encode() + b"\n" for one in (*header, *findings)]
 
 
 def _hold(bench: Bench, name: str) -> None:

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from daemon.lane.counts import Counts
 from daemon.lane.mark import Mark, decide
 from daemon.lane.port import Acquired, Client, Fenced
-from daemon.lane.transaction import Composer, Transaction, held_by, sink_name
+from daemon.lane.transaction import SINK, Composer, Transaction, held_by
 from daemon.ledger.lane import LaneStore
 from daemon.ledger.ledger import Ledger
 from daemon.log import get_logger
@@ -59,7 +59,7 @@ class LaneDelivery:
         others: sinks that must have a record before its offset is committed.
         resend: position up to which rows are sent again, although they were confirmed.
         """
-        self.name = sink_name(settings)
+        self.name = SINK
         self.records = 0
         self.fault: str | None = None
         self.mark = mark

@@ -4,30 +4,23 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TypeVar
 
-from daemon.checkpoints import Checkpoints
-from daemon.in_hand import InHand
 from daemon.lane.counts import Counts
-from daemon.lane.delivery import LaneDelivery, LaneLost
+from daemon.lane.delivery import LaneLost
+from daemon.lane.home import Home, furnish
 from daemon.lane.mark import Kind, Mark, decide
 from daemon.lane.port import Acquired, Client
-from daemon.lane.rebuild import ledger_dir, put_aside, rebuild
-from daemon.lane.source import TopicPartition
-from daemon.lane.transaction import carried, held_by, sink_name
+from daemon.lane.rebuild import ledger_dir, open_ledger, put_aside, rebuild
+from daemon.lane.transaction import SINK, carried, held_by
 from daemon.ledger.lane import LaneStore
 from daemon.ledger.ledger import Ledger
 from daemon.log import get_logger
-from daemon.ports.delivery import Delivering
 from daemon.settings import Settings
 from daemon.shard import Shard
-from daemon.sinks.delivery import Delivery
-from daemon.sinks.ndjson_file import NdjsonFile
 from daemon.waiting import wait_for_any, wake
-from daemon.worker import Worker
 from pipeline.errors import ConfigError, LedgerError, SinkError
 from pipeline.graph.resources import Resources
 
@@ -38,7 +31,6 @@ T = TypeVar("T")
 _DELAYS_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _DRY_FAULTS = 2  # a run that is to end by itself tries no more often
 _SETTLE_S = 5.0  # for the transaction under way, when the partition is left
-_CHECKPOINTS, _IN_HAND = "checkpoints.db", "in-hand"
 
 
 class Halted(ConfigError):
@@ -47,24 +39,6 @@ class Halted(ConfigError):
 
 class Unfinished(SinkError):
     """Raised when a run that was to end by itself has left something undelivered."""
-
-
-@dataclass(slots=True)
-class _Home:
-    """What a lane has open while it works."""
-
-    ledger: Ledger
-    store: LaneStore
-    checkpoints: Checkpoints
-    in_hand: InHand
-    shard: Shard
-    delivery: LaneDelivery
-    source: TopicPartition
-
-    def close(self) -> None:
-        self.in_hand.close()
-        self.checkpoints.close()
-        self.ledger.close()
 
 
 class Lane:
@@ -92,7 +66,7 @@ class Lane:
         self._clock = clock
         self._wall = wall
         self.quarantined = 0
-        self._home: _Home | None = None
+        self._home: Home | None = None
         self._problem: str | None = "not acquired yet"
         self._resend = 0  # position up to which records are sent again, because the brokers have lost them
         self._dir = ledger_dir(settings.state_dir, settings.kafka.input_topic, partition)
@@ -170,7 +144,7 @@ class Lane:
 
     # Acquiring
 
-    async def _open(self, stop: asyncio.Event) -> _Home | None:
+    async def _open(self, stop: asyncio.Event) -> Home | None:
         since = 0.0
         while not self._client.confirmed(since):
             await wait_for_any(0.2, stop)
@@ -182,7 +156,7 @@ class Lane:
         self._refuse_other_count(acquired)
         ledger = self._own_ledger()
         try:
-            kind = decide(acquired.mark, None if ledger is None else held_by(ledger, self._sink, acquired.mark))
+            kind = decide(acquired.mark, None if ledger is None else held_by(ledger, SINK, acquired.mark))
             if kind == "lost":
                 assert ledger is not None
                 self._lost(ledger, acquired)
@@ -209,10 +183,6 @@ class Lane:
         self._problem = None
         return home
 
-    @property
-    def _sink(self) -> str:
-        return sink_name(self._settings.kafka)
-
     def _refuse_other_count(self, acquired: Acquired) -> None:
         before = acquired.mark.partitions if acquired.mark is not None else 0
         if before and before != acquired.partitions:
@@ -230,7 +200,7 @@ class Lane:
     def _lost(self, ledger: Ledger, acquired: Acquired) -> None:
         """Answer for brokers that know of less than they had confirmed."""
         through = acquired.mark.through if acquired.mark is not None else 0
-        mine = ledger.outbox.sinks().get(self._sink, 0)
+        mine = ledger.outbox.sinks().get(SINK, 0)
         first = ledger.outbox.first()
         if self._settings.kafka.on_loss == "stop":
             raise Halted(
@@ -238,7 +208,7 @@ class Lane:
                 'with kafka.on_loss = "resend" to send those again that are still here'
             )
         kept = max(through, first - 1)
-        ledger.outbox.lower(self._sink, kept)
+        ledger.outbox.lower(SINK, kept)
         self._resend = mine
         logger.error(
             "partition.resent", partition=self.name, resent=mine - kept, gone=kept - through,
@@ -254,18 +224,18 @@ class Lane:
         logger.info("partition.rebuilt", partition=self.name, hosts=hosts, offset=acquired.mark.offset)
         return True
 
-    async def _furnish(self, ledger: Ledger, acquired: Acquired, kind: Kind, stop: asyncio.Event) -> _Home | None:
-        settings, kafka = self._settings, self._settings.kafka
-        ledger.outbox.register(self._sink)
-        store = LaneStore(ledger, kafka.input_topic, self.partition)
+    async def _furnish(self, ledger: Ledger, acquired: Acquired, kind: Kind, stop: asyncio.Event) -> Home | None:
+        settings = self._settings
+        ledger.outbox.register(SINK)
+        store = LaneStore(ledger, settings.kafka.input_topic, self.partition)
         mark = acquired.mark
         if mark is not None and kind in ("own", "adopted"):
             # Also where the position is the same: a transaction may have had dead letters alone.
-            store.delivered(self._sink, mark.through, mark.letters, mark.metadata())
+            store.delivered(SINK, mark.through, mark.letters, mark.metadata())
         if mark is None:
             mark = Mark(acquired.first, ledger.identity(), partitions=acquired.partitions)
         if kind == "lost":
-            mark = replace(mark, through=ledger.outbox.sinks()[self._sink])
+            mark = replace(mark, through=ledger.outbox.sinks()[SINK])
         elif mark.ledger != ledger.identity():
             mark = carried(mark, ledger.identity())
         if not await self._check_place(store, acquired, mark, stop):
@@ -273,41 +243,10 @@ class Lane:
         position = store.position()
         assert position is not None
         await self._await(self._client.read(self.partition, position.next), stop)
-        sinks = [self._file()] if settings.output.enabled else []
-        names = [self._sink, *(sink.name for sink in sinks)]
-        for released in ledger.outbox.keep_only(names):
-            logger.warning("sink.replaced", sink=released, by=", ".join(names))
-        delivery = LaneDelivery(
-            self.partition, self._client, ledger, store, kafka, acquired, mark, self.counts, self._clock,
-            others=[] if kafka.send else [sink.name for sink in sinks], resend=self._resend,
+        return furnish(
+            self._dir, settings, self._resources, self._client, self.partition, ledger, store, acquired, mark,
+            self.counts, self._clock, resend=self._resend,
         )  # fmt: skip
-        checkpoints = Checkpoints(self._dir / _CHECKPOINTS)
-        in_hand = InHand(self._dir / _IN_HAND)
-        if in_hand.ended is not None and in_hand.ended.reason is not None:
-            ledger.work.count_attempt(in_hand.ended.scan_no, in_hand.ended.reason)
-        resources = self._resources.with_store(ledger.analyses)
-        worker = Worker(ledger.work, resources, checkpoints, settings.analysis.batch_size, self._clock, in_hand)
-        deliveries: list[Delivering] = [delivery, *(Delivery(ledger.outbox, sink, self._clock) for sink in sinks)]
-        shard = Shard(ledger, worker, deliveries, name=self.name, clock=self._clock)
-        source = TopicPartition(
-            kafka.input_topic, self.partition, self._client.mailbox(self.partition), ledger, store, kafka,
-            settings.limits, self.counts, end=acquired.end, blocked=shard.blocked, clock=self._clock,
-        )  # fmt: skip
-        shard.read_from(source)
-        return _Home(ledger, store, checkpoints, in_hand, shard, delivery, source)
-
-    def _file(self) -> NdjsonFile:
-        output = self._settings.output
-        path = self._dir / "findings.ndjson"
-        if output.path is not None:
-            path = output.path.with_name(f"{output.path.stem}-{self.partition}{output.path.suffix}")
-        return NdjsonFile(
-            path,
-            rotate_bytes=output.rotate_bytes,
-            keep_segments=output.keep_segments,
-            emit_changes_only=output.emit == "changes",
-            min_level=output.min_level,
-        )
 
     async def _check_place(self, store: LaneStore, acquired: Acquired, mark: Mark, stop: asyncio.Event) -> bool:
         """See that the topic is the one that was read, and say where to go on; False where there was no time for it.
@@ -343,7 +282,7 @@ class Lane:
 
     # Working
 
-    async def _work(self, home: _Home, stop: asyncio.Event, told: Callable[[], None], dry: bool) -> None:
+    async def _work(self, home: Home, stop: asyncio.Event, told: Callable[[], None], dry: bool) -> None:
         try:
             await home.shard.run(stop, told, dry=dry)
             if dry and not stop.is_set():
@@ -384,19 +323,3 @@ def _refuse_unfinished(shard: Shard, name: str) -> None:
 
 def _told(loop: asyncio.AbstractEventLoop, done: asyncio.Event, _: object) -> None:
     wake(loop, done)
-
-
-def open_ledger(directory: Path, settings: Settings, wall: Callable[[], float]) -> Ledger:
-    """Open, or make, the ledger of a partition.
-
-    Raises:
-        LedgerError: when it cannot be used.
-    """
-    limits = settings.limits
-    return Ledger.open(
-        directory,
-        clock=wall,
-        max_findings=limits.max_findings,
-        max_scan_bytes=limits.max_scan_bytes,
-        max_part_bytes=limits.max_bytes,
-    )

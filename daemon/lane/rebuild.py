@@ -20,6 +20,22 @@ def ledger_dir(state_dir: Path, topic: str, partition: int) -> Path:
     return state_dir / "kafka" / f"{topic}-{partition}"
 
 
+def open_ledger(directory: Path, settings: Settings, wall: Callable[[], float]) -> Ledger:
+    """Open, or make, the ledger of a partition.
+
+    Raises:
+        LedgerError: when it cannot be used.
+    """
+    limits = settings.limits
+    return Ledger.open(
+        directory,
+        clock=wall,
+        max_findings=limits.max_findings,
+        max_scan_bytes=limits.max_scan_bytes,
+        max_part_bytes=limits.max_bytes,
+    )
+
+
 def put_aside(directory: Path) -> None:
     """Move a ledger out of the way; the one that was moved before goes. What it has is made anew, or is delivered."""
     aside = directory.with_name(directory.name + ".stale")
@@ -47,12 +63,8 @@ def rebuild(
     temporary = directory.with_name(directory.name + ".new")
     shutil.rmtree(temporary, ignore_errors=True)
     shutil.rmtree(directory, ignore_errors=True)  # without a ledger in it
-    limits = settings.limits
     topic = settings.kafka.input_topic
-    with Ledger.open(
-        temporary, clock=wall, max_findings=limits.max_findings, max_scan_bytes=limits.max_scan_bytes,
-        max_part_bytes=limits.max_bytes,
-    ) as ledger:  # fmt: skip
+    with open_ledger(temporary, settings, wall) as ledger:
         LaneStore(ledger, topic, partition)
         try:
             with ledger.database.write() as connection:

@@ -8,7 +8,8 @@ from functools import partial
 
 from daemon.lane.counts import Counts
 from daemon.lane.mailbox import Mailbox, digest_of
-from daemon.ledger.lane import DOCUMENTS, LaneStore
+from daemon.ledger.lane import LaneStore
+from daemon.ledger.lane_admission import DOCUMENTS
 from daemon.ledger.ledger import Ledger
 from daemon.log import get_logger
 from daemon.ports.inputs import Admitted

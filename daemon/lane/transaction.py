@@ -16,6 +16,7 @@ from daemon.sinks.kafka.records import recorder
 from daemon.sinks.kafka.settings import KafkaSettings
 from daemon.sinks.wanted import wanted
 
+SINK = "kafka"  # in the ledger; whatever the topics are called, one mark is committed for all of them
 ROWS = 4_000  # in one transaction, more only for a scan record: 14 MB, 100 ms
 BYTES = 16 << 20
 _LETTERS, _LETTER_BYTES = 500, 4 << 20
@@ -72,7 +73,6 @@ class Composer:
         self._others = others
         self._resend = resend
         self._identity = ledger.identity()
-        self._sink = sink_name(settings)
         self._record = recorder(settings.topic, settings.scans_topic)
         self._wants = wanted(changes_only=settings.emit == "changes", min_level=settings.min_level)
 
@@ -138,7 +138,7 @@ class Composer:
         rows: list[OutboxRow] = []
         size = whole = 0
         while after < end and len(rows) < ROWS and size < BYTES:
-            more = self._ledger.outbox.pending(self._sink, min(_FETCH, end - after), after)
+            more = self._ledger.outbox.pending(SINK, min(_FETCH, end - after), after)
             if not more:
                 break
             for row in more:
@@ -166,11 +166,6 @@ class Composer:
                 cut[scan] = Cut(done, max(done, known.sent))
             begin = end + 1
         return dict(list(cut.items())[-MAX_CUT:]), skipped
-
-
-def sink_name(settings: KafkaSettings) -> str:
-    """Name the sink in the ledger."""
-    return f"kafka:{settings.topic}" if settings.send else "kafka"
 
 
 def carried(mark: Mark, ledger: str) -> Mark:

@@ -111,6 +111,10 @@ class InputStore(Store):
         """Begin to take a large document in pieces."""
         return StagedDocument(self._database, self._begun, source, self._now(), host_key, self._host, as_of)
 
+    def now(self) -> str:
+        """Give the time as the ledger writes it."""
+        return self._now()
+
     def stream(self, connection: Connection, source: Input, now: str, host_key: str | None) -> StreamAdmission:
         """Begin to take lines of a stream inside a transaction of the caller; `now` is when they came in."""
         return StreamAdmission(connection, source, now, host_key, self._host, self._bounds)

@@ -8,26 +8,22 @@ The tables belong to no version of the ledger's schema: a ledger that reads no t
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from sqlite3 import Connection
 
 import orjson
 
-from daemon.ledger import codec, lane_states
+from daemon.ledger import lane_states
 from daemon.ledger.inputs import InputStore, add_input
+from daemon.ledger.lane_admission import DOCUMENTS, LINES, Admission, ReadPosition, Taken
 from daemon.ledger.ledger import Ledger
-from daemon.ledger.quarantine import NOT_FINDINGS, store_reject
-from daemon.ledger.stream import StreamAdmission
+from daemon.ledger.quarantine import store_reject
 from daemon.ports.inputs import Admitted, Input
-from daemon.ports.lane import Arrival, Joined, Letter, State, Whole
-from daemon.ports.parts import ReportPart
+from daemon.ports.lane import Arrival, Letter, State
 from pipeline.finding import Reject
-from pipeline.report.records import BadLine, StreamRecord
 
-LINES = lane_states.LINES
-PARTITION, DOCUMENTS = "kafka", "kafka-documents"  # kinds of input, as LINES is
+PARTITION = "kafka"  # kind of input
 _ADMITTED_BYTES = 1 << 20
 
 _TABLES = """
@@ -65,34 +61,6 @@ CREATE TABLE IF NOT EXISTS lane_notes (
   value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 """
-
-
-@dataclass(slots=True, frozen=True)
-class ReadPosition:
-    """How far a partition was read.
-
-    Attributes:
-        next: offset of the record that comes next.
-        last: offset of the latest record, -1 before there was one; `digest` is what it is known by.
-    """
-
-    next: int
-    last: int = -1
-    digest: str = ""
-
-
-@dataclass(slots=True, frozen=True)
-class Taken:
-    """What became of some records.
-
-    Attributes:
-        refused: by record, in order, of those that were new.
-        joined: the last record was the last part of this report, which is to be handed over in its place.
-    """
-
-    admitted: Admitted
-    refused: tuple[bool, ...]
-    joined: Joined | None = None
 
 
 class LaneStore:
@@ -136,7 +104,7 @@ class LaneStore:
     def restart(self, offset: int) -> None:
         """Begin with another topic of the same name: what was read of the old one is delivered whatever its offsets."""
         with self._writing() as connection:
-            admission = _Admission(self, connection)
+            admission = self._admission(connection)
             for key in self.open_streams():
                 admission.close(key, incomplete=True)
             connection.execute("DELETE FROM lane_keys")
@@ -153,25 +121,30 @@ class LaneStore:
             LedgerError: when nothing can be stored just now; nothing was taken.
         """
         with self._writing() as connection:
-            return _Admission(self, connection).take(arrivals)
+            before = self.position()
+            admission = self._admission(connection)
+            taken = admission.take(arrivals)
+            if admission.position is not None and admission.position != before:
+                self._store_position(connection, admission.position)
+            return taken
 
     def close_idle(self, key: bytes) -> Admitted:
         """End the open scan of a stream that nothing more came of."""
         with self._writing() as connection:
-            admission = _Admission(self, connection)
+            admission = self._admission(connection)
             admission.close(key)
             return admission.admitted
 
     def note_gap(self, position: int, after: int, detail: str) -> None:
         """Go on at a later offset because what lies before it is gone: open scans end, and are never complete."""
         with self._writing() as connection:
-            admission = _Admission(self, connection)
+            admission = self._admission(connection)
             for (key,) in connection.execute(
                 "SELECT DISTINCT l.key FROM lane_scans l JOIN scans s ON s.scan = l.scan WHERE s.state = 'open'"
             ).fetchall():
                 admission.close(key, incomplete=True)
             reject = Reject("unreadable", detail, position)
-            store_reject(connection, self._partition, reject, digest=None, scan=None, now=self._inputs._now())
+            store_reject(connection, self._partition, reject, digest=None, scan=None, now=self._inputs.now())
             self._store_position(connection, ReadPosition(after))
 
     def open_streams(self) -> dict[bytes, int]:
@@ -262,7 +235,10 @@ class LaneStore:
         connection.execute("UPDATE lane_scans SET ready = 1 WHERE scan = ?", (scan,))
         return True
 
-    # Shared with the admission
+    # Within a transaction
+
+    def _admission(self, connection: Connection) -> Admission:
+        return Admission(connection, self._inputs, self._parts, self._source, self._through, self.position())
 
     def _source(self, connection: Connection, kind: str, key: bytes) -> Input:
         name = f"{self._name}/{os.fsdecode(key)}"
@@ -288,187 +264,6 @@ class LaneStore:
 
     def _known(self) -> dict[tuple[str, str], Input]:
         return {(one.kind, one.name): one for kind in (LINES, DOCUMENTS) for one in self._inputs.known(kind)}
-
-
-class _Admission:
-    """Records on their way into the ledger, in one transaction."""
-
-    def __init__(self, store: LaneStore, connection: Connection) -> None:
-        self._store = store
-        self._connection = connection
-        self._streams: dict[bytes, StreamAdmission] = {}
-        self._refused: list[bool] = []
-        self._joined: Joined | None = None
-        self.admitted = Admitted()
-
-    def take(self, arrivals: Sequence[Arrival]) -> Taken:
-        before = self._store.position()
-        position = before
-        for arrival in arrivals:
-            if position is not None and arrival.offset < position.next:
-                continue
-            if arrival.offset >= self._store._through.get(arrival.key, 0):
-                self._take(arrival)
-            if self._joined is not None:  # the position moves when it is admitted
-                break
-            position = ReadPosition(arrival.offset + 1, arrival.offset, arrival.digest)
-        for stream in self._streams.values():
-            self.admitted += stream.finish()
-        if position is not None and position != before:
-            self._store._store_position(self._connection, position)
-        return Taken(self.admitted, tuple(self._refused), self._joined)
-
-    def close(self, key: bytes, *, incomplete: bool = False) -> None:
-        """End the open scan of a stream."""
-        if incomplete:
-            self._connection.execute(
-                "UPDATE scans SET continued = 1 WHERE scan IN (SELECT scan FROM lane_scans WHERE key = ?)"
-                " AND state = 'open'",
-                (key,),
-            )
-        stream = self._stream(key, None, self._store._inputs._now())
-        scan = stream.scan
-        keyed = stream.host_key is not None
-        stream.close()
-        if scan is not None:
-            self._note_end(stream, scan)
-            if not keyed:
-                self._note_stranger(scan)
-        self.admitted += stream.finish()
-        del self._streams[key]
-
-    def _take(self, arrival: Arrival) -> None:
-        content = arrival.content
-        if isinstance(content, Reject):
-            self._refuse(arrival, content, stored=False)
-        elif isinstance(content, Whole):
-            self._take_whole(arrival, content)
-        elif isinstance(content, ReportPart):
-            self._take_part(arrival, content)
-        else:
-            self._take_lines(arrival, content)
-
-    def _take_lines(self, arrival: Arrival, lines: Iterable[tuple[int, StreamRecord]]) -> None:
-        stream = self._stream(arrival.key, arrival.host, arrival.received)
-        bad: Reject | None = None
-        used = False
-        concerned: set[int] = set()
-        for offset, record in lines:
-            if isinstance(record, BadLine):
-                # By the record's place in the partition: offsets in the value are the same in all of them.
-                path = f"byte {offset} of the record" if offset else None
-                reject = replace(record.reject, offset=arrival.offset, path=path)
-                record = BadLine(reject)
-                if bad is None or bad.reason in NOT_FINDINGS:
-                    bad = reject
-            else:
-                used = True
-            before = stream.scan
-            stream.take(arrival.offset, record)
-            if stream.scan == before and not stream.opened:
-                if before is not None:
-                    concerned.add(before)
-                continue
-            opened, stream.opened = stream.opened, []
-            for scan in opened:
-                self._note_scan(scan, arrival, arrival.offset)
-            if before is not None:
-                self._note_end(stream, before)
-                if not opened:  # it ended with a line of its own
-                    concerned.add(before)
-                elif arrival.host is None:
-                    self._note_stranger(before)
-            concerned.update(opened)
-            for scan in opened:
-                if scan != stream.scan:
-                    self._note_end(stream, scan)
-        for scan in sorted(concerned):
-            self._connection.execute("UPDATE lane_scans SET last = ? WHERE scan = ?", (arrival.offset, scan))
-            if arrival.host is None:
-                self._note_stranger(scan)
-        if bad is not None and (not used or bad.reason not in NOT_FINDINGS):
-            self._refuse(arrival, bad, stored=True)
-        else:
-            self._refused.append(False)
-
-    def _take_whole(self, arrival: Arrival, whole: Whole) -> None:
-        connection = self._connection
-        (before,) = connection.execute("SELECT coalesce(max(scan), 0) FROM scans").fetchone()
-        source = self._store._source(connection, DOCUMENTS, arrival.key)
-        if arrival.joined is not None:
-            source = replace(source, part_set=arrival.joined.part_set)
-        self.admitted += self._store._inputs.take_document(
-            connection, source, whole.digest, whole.reports, whole.rejects, arrival.host, arrival.received
-        )
-        begun = arrival.offset if arrival.joined is None else arrival.joined.first
-        for (scan,) in connection.execute("SELECT scan FROM scans WHERE scan > ?", (before,)).fetchall():
-            self._note_scan(scan, arrival, begun)
-            if arrival.host is None:
-                self._note_stranger(scan)
-        if whole.reports:
-            self._refused.append(False)
-        else:
-            self._refuse(arrival, whole.rejects[0], stored=True)
-
-    def _take_part(self, arrival: Arrival, part: ReportPart) -> None:
-        connection = self._connection
-        source = self._store._source(connection, DOCUMENTS, arrival.key)
-        taken = self._store._parts.take(connection, source, part, arrival.received)
-        if taken.whole is not None and taken.part_set is not None:
-            (first,) = connection.execute(
-                "SELECT first FROM part_sets WHERE part_set = ?", (taken.part_set,)
-            ).fetchone()
-            self._joined = Joined(taken.whole, taken.part_set, first)
-        elif taken.reject is not None:
-            self._refuse(arrival, taken.reject, stored=True)
-        else:
-            self._refused.append(False)
-
-    def _stream(self, key: bytes, host: str | None, now: str) -> StreamAdmission:
-        stream = self._streams.get(key)
-        if stream is None:
-            source = self._store._source(self._connection, LINES, key)
-            if host is None:
-                (kept,) = self._connection.execute(
-                    "SELECT host_key FROM inputs WHERE input_id = ?", (source.input_id,)
-                ).fetchone()
-                host = kept
-            else:
-                self._connection.execute(
-                    "UPDATE inputs SET host_key = ? WHERE input_id = ?", (codec.text(host), source.input_id)
-                )
-            stream = self._streams[key] = self._store._inputs.stream(self._connection, source, now, host)
-        stream.now = now
-        return stream
-
-    def _note_scan(self, scan: int, arrival: Arrival, begun: int) -> None:
-        self._connection.execute(
-            "INSERT OR IGNORE INTO lane_scans (scan, key, first, last) SELECT scan, ?, ?, ? FROM scans WHERE scan = ?",
-            (arrival.key, begun, arrival.offset, scan),
-        )
-
-    def _note_stranger(self, scan: int) -> None:
-        """Have a scan without a key compared with no other: whoever may write to the topic can claim any host."""
-        self._connection.execute("UPDATE scans SET host_source = 'unknown' WHERE scan = ?", (scan,))
-
-    def _note_end(self, stream: StreamAdmission, scan: int | None) -> None:
-        self._connection.execute("UPDATE lane_scans SET context = ? WHERE scan = ?", (stream.context(), scan))
-
-    def _refuse(self, arrival: Arrival, reject: Reject, *, stored: bool) -> None:
-        self._refused.append(True)
-        if not stored:
-            at = replace(reject, offset=arrival.offset)
-            source = self._store._source(self._connection, DOCUMENTS, arrival.key)
-            new = store_reject(self._connection, source, at, digest=None, scan=None, now=arrival.received)
-            self.admitted += Admitted(quarantined=int(new))
-        letter = arrival.letter
-        headers = orjson.dumps([[name, value.decode("latin-1")] for name, value in letter.headers])
-        self._connection.execute(
-            "INSERT OR IGNORE INTO lane_letters (offset, key, value, headers, reason, detail)"
-            " SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE ?1 > coalesce((SELECT CAST(value AS INTEGER) FROM lane_notes"
-            " WHERE name = 'letters'), -1)",
-            (letter.offset, letter.key, letter.value, headers, reject.reason, codec.text(reject.detail)),
-        )
 
 
 def _make_note(connection: Connection, name: str, value: str) -> None:

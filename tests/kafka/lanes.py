@@ -131,7 +131,9 @@ def in_parts(value: bytes, count: int) -> list[tuple[bytes, Headers]]:
 class Worker:
     """An agent as a process."""
 
-    def __init__(self, base: Path, topics: Topics, name: str = "a", output: bool = False, **kafka: Any) -> None:
+    def __init__(
+        self, base: Path, topics: Topics, name: str = "a", output: bool = False, batch_size: int = 16, **kafka: Any
+    ) -> None:
         self.base = base / name
         self.base.mkdir(exist_ok=True)
         self.state = self.base / "state"
@@ -140,7 +142,8 @@ class Worker:
         self.metrics = self.base / "metrics.prom"
         output_lines = f"[output]\nenabled = {'true' if output else 'false'}\n"
         self.config.write_text(
-            f'state_dir = "{self.state}"\n{output_lines}[model]\nenabled = false\n[analysis]\nbatch_size = 16\n'
+            f'state_dir = "{self.state}"\n{output_lines}[model]\nenabled = false\n'
+            f"[analysis]\nbatch_size = {batch_size}\n"
             f'[metrics]\npath = "{self.metrics}"\nevery_s = 0.2\n[log]\nformat = "json"\n'
             + topics.settings(**({"consume": True} | kafka))
         )

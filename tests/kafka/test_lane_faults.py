@@ -244,7 +244,7 @@ def test_into_a_file_without_sending(cluster: Cluster, tmp_path: Path) -> None:
 
 
 CASES: dict[str, tuple[Callable[[Topics, Path], dict[str, Any]], str]] = {
-    "nobody there": (lambda topics, base: {"brokers": ["127.0.0.1:1"]}, "cannot be reached"),
+    "nobody there": (lambda topics, base: {"brokers": ["127.0.0.1:1"]}, "127.0.0.1:1 cannot be read from"),
     "no such topic": (lambda topics, base: {"input_topic": "never-created"}, "create never-created"),
     "wrong password": (lambda topics, base: _secured(topics, base, USER, "guess"), "the password is refused"),
     "forbidden": (lambda topics, base: _secured(topics, base, STRANGER, PASSWORD), "not allowed"),
