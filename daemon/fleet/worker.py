@@ -305,7 +305,7 @@ def _options(settings: Settings, partitions: int) -> dict[str, Any]:
         "stream_buffer_maxsize": 100,
         "producer_acks": -1,
         "producer_compression_type": None if kafka.compression == "none" else kafka.compression,
-        "producer_linger": 0.005,
+        "producer_linger": 0.05,  # rows go out together; an alert is no later than the scan by more
         "producer_max_batch_size": 256 << 10,
         "producer_max_request_size": kafka.max_record_bytes,
         "producer_request_timeout": kafka.timeout_s,

@@ -21,7 +21,7 @@ from tests.kafka import places
 from tests.kafka.broker import Cluster
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 60.0
+PATIENCE_S = 90.0
 
 
 @dataclass

@@ -106,7 +106,7 @@ def _until_known(fleet: FleetProgram, hosts: set[str]) -> None:
 
 
 def test_it_ends_when_nothing_moves_and_says_so(cluster: Cluster, fleet: FleetProgram) -> None:
-    fleet.others = {"SYSSCAN_FLEET__STALLED_AFTER_S": "10"}
+    fleet.others = {"SYSSCAN_FLEET__STALLED_AFTER_S": "20"}
     fleet.start()
     cluster.brokers[0].freeze()
     try:
