@@ -48,6 +48,10 @@ class Progress:
         """Note that a part is alive: it did something, or found nothing to do."""
         self._at[part] = self._clock()
 
+    def forget(self, part: str) -> None:
+        """Watch a part no longer: it only looks now and then, on the loop, which is watched by the others."""
+        self._at.pop(part, None)
+
     def stalled(self) -> list[str]:
         """List the parts that have not moved for too long."""
         now = self._clock()
@@ -155,6 +159,10 @@ class Shard:
                 self._telling.close()
         if dry:
             await self._tidy_up()
+
+    def forget(self, part: str) -> None:
+        """Watch a part no longer: it only looks now and then, on the loop, which is watched by the others."""
+        self._at.pop(part, None)
 
     def stalled(self) -> list[str]:
         """List the parts that have not moved for too long, for people."""
@@ -271,7 +279,7 @@ class Shard:
                 faults = await self._wait_out("verdicts", error, faults)
                 continue
             faults = 0
-            self.progress.mark("verdicts")
+            self.progress.forget("verdicts")  # marked while it waited for the disk
             if told:
                 self._tell_deliveries()
                 await asyncio.sleep(0)
