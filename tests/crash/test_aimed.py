@@ -3,7 +3,7 @@ r"""F1: killed at system calls, among hosts whose scans are alike, and counted b
 `SYSSCAN_CRASH_AIMED` says how many kills (default 12; `.ci/run` makes 40), `SYSSCAN_CRASH_ROUNDS` how many rounds the
 feed has, `SYSSCAN_CRASH_FINDINGS` how many findings each scan, `SYSSCAN_CRASH_SEED` everything else. The long form is
 
-    SYSSCAN_CRASH_AIMED=300 SYSSCAN_CRASH_ROUNDS=75 SYSSCAN_CRASH_FINDINGS=256 \
+    SYSSCAN_CRASH_AIMED=312 SYSSCAN_CRASH_ROUNDS=38 SYSSCAN_CRASH_FINDINGS=512 \
         .venv/bin/pytest -s tests/crash/test_aimed.py
 """
 
