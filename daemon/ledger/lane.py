@@ -16,7 +16,8 @@ import orjson
 
 from daemon.ledger import lane_states
 from daemon.ledger.inputs import InputStore, add_input
-from daemon.ledger.lane_admission import DOCUMENTS, LINES, Admission, ReadPosition, Taken
+from daemon.ledger.lane_admission import DOCUMENTS, Admission, ReadPosition, Taken
+from daemon.ledger.lane_states import LINES
 from daemon.ledger.ledger import Ledger
 from daemon.ledger.quarantine import store_reject
 from daemon.ports.inputs import Admitted, Input
