@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from daemon.parser import DocumentParser
 from daemon.ports.source import Source, Taken
 from daemon.sources.directory.settings import WatchSettings
 from daemon.sources.directory.source import ReportDirectory
@@ -14,7 +15,7 @@ from daemon.sources.standard_input import Descriptor, StandardInput
 from pipeline.errors import LedgerError, SourceError
 from pipeline.report.limits import Limits
 from tests.daemon.memory_inputs import MemoryFiles, MemoryInputs
-from tests.daemon.sources.world import META, lines, stream
+from tests.daemon.sources.world import META, lines, report, stream
 
 Blocked = Callable[[], bool]
 
@@ -25,6 +26,7 @@ class Fed:
     def __init__(self, directory: Path) -> None:
         self.inputs = MemoryInputs()
         self.blocked = False
+        self.parser = DocumentParser(Limits())
         self.source = self.make(directory)
 
     def make(self, directory: Path) -> Source:
@@ -42,7 +44,9 @@ class FromADirectory(Fed):
         self._path = directory / "in" / "a.ndjson"
         self._path.parent.mkdir()
         settings = WatchSettings(roots=(str(directory / "in"),), watch="poll", poll_s=0.05)
-        return ReportDirectory(self.inputs, MemoryFiles(self.inputs), Limits(), settings, blocked=lambda: self.blocked)
+        return ReportDirectory(
+            self.inputs, MemoryFiles(self.inputs), Limits(), settings, blocked=lambda: self.blocked, parser=self.parser
+        )
 
     def give(self, data: bytes) -> None:
         with self._path.open("ab") as file:
@@ -52,10 +56,13 @@ class FromADirectory(Fed):
 class FromAPipe(Fed):
     def make(self, directory: Path) -> Source:
         read_end, self._write_end = os.pipe()
-        return StandardInput(Descriptor(read_end), self.inputs, Limits(), blocked=lambda: self.blocked)
+        return StandardInput(
+            Descriptor(read_end), self.inputs, Limits(), blocked=lambda: self.blocked, parser=self.parser
+        )
 
     def give(self, data: bytes) -> None:
-        os.write(self._write_end, data)
+        while data:
+            data = data[os.write(self._write_end, data) :]
 
     def end(self) -> None:
         os.close(self._write_end)
@@ -67,12 +74,48 @@ def fed(request: pytest.FixtureRequest, tmp_path: Path) -> Fed:
     return made
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    for _ in range(400):
+async def until(condition: Callable[[], bool], seconds: int = 4) -> None:
+    for _ in range(100 * seconds):
         if condition():
             return
         await asyncio.sleep(0.01)
     raise AssertionError("it did not come to that")
+
+
+@pytest.mark.parametrize("dry", [True, False])
+def test_a_large_document_comes_in_whole_and_others_have_their_turn(fed: Fed, dry: bool) -> None:
+    names = [f"f{number}" for number in range(4_000)]
+    turns = 0
+
+    def write() -> None:
+        fed.give(report(*names))
+        fed.end()
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def script() -> None:
+        stop = asyncio.Event()
+        beside = asyncio.ensure_future(others())
+        writing = asyncio.get_running_loop().run_in_executor(None, write)
+        if isinstance(fed, FromADirectory):
+            await writing
+        told: list[Taken] = []
+        running = asyncio.ensure_future(fed.source.run(stop, told.append, dry=dry))
+        await until(lambda: len(fed.inputs.ids) == len(names), 60)
+        stop.set()
+        await running
+        await writing
+        beside.cancel()
+        assert sum(one.admitted.findings for one in told) == len(names)
+
+    asyncio.run(script())
+    fed.parser.close()
+    assert fed.inputs.ids == names
+    assert turns > 10
 
 
 def test_a_dry_run_takes_all_and_ends(fed: Fed) -> None:
