@@ -22,10 +22,7 @@ IDLE_S = 30.0
 _MODULE = "pipeline.report.serve"
 _AT_ONCE = 256 << 10  # bytes of one step
 _FIRST_REST_S, _REST_S = 0.001, 0.02
-_NEARLY = (
-    0.6  # of the memory that it may take: it is looked at now and then only, and may ask for a third of it at once
-)
-_PAST = 1.1
+_NEARLY = 0.6  # of its memory: it is looked at every now and then, and may ask for much at once
 _START_S = 30.0  # until a process has begun, however busy the host is
 _LEAVING_S = 2.0  # a process that ends by itself has closed its socket before it has given all its memory back
 
@@ -129,7 +126,7 @@ class DocumentParser:
                         yield from self._late(child, begun)
                     if begun:
                         self._most = max(self._most, child.address_bytes - own)
-                        if self._most > _PAST * self._limits.parser_memory_bytes:  # the system does not bound it
+                        if self._most > self._limits.parser_memory_bytes:
                             yield from self._ended(child, by_itself=False)
                             raise self._too_large()
                     self._rests += 1

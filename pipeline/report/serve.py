@@ -107,10 +107,13 @@ def _address_space() -> int:
 
 
 def _bound(own: int, memory_bytes: int) -> None:
-    """Bound what this process may take; where the system refuses that, the parent's eye on it is the only bound."""
+    """Have the system bound what this process takes, beyond where the parent, which has an eye on it, would end it.
+
+    The parser of JSON does not survive this bound, so it is better ended before; the system may also refuse to set it.
+    """
     with contextlib.suppress(OSError, ValueError):
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
-        wanted = own + memory_bytes
+        wanted = own + memory_bytes + memory_bytes // 2
         resource.setrlimit(resource.RLIMIT_AS, (wanted if hard < 0 else min(wanted, hard), hard))
 
 

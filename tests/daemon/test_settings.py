@@ -270,6 +270,7 @@ def test_the_example_file_is_valid_and_shows_every_setting(tmp_path: Path) -> No
         "password_file",
         "instance_id",
     }
+    examples |= {"max_parser_memory", "max_parser_s"}  # whose defaults follow from another setting
     own = ("state_dir", "host", "knowledge_dirs", "policy_files", "intel_files")
     for section, values in load(config=toml(tmp_path, shown)).model_dump(mode="json", by_alias=True).items():
         if section not in own:
@@ -279,6 +280,16 @@ def test_the_example_file_is_valid_and_shows_every_setting(tmp_path: Path) -> No
                 if name not in {"roots", "bind", "path", "registry", *examples}
             }
             assert {name: defaults[section][name] for name in kept} == kept, section
+
+
+def test_the_bounds_of_the_parser_follow_from_that_of_a_report() -> None:
+    shown = tomllib.loads((ROOT / "config" / "config.toml").read_text(encoding="utf-8").replace("\n#max", "\nmax"))
+    limits = shown["limits"]
+    assert limits["max_parser_memory"] == Limits().parser_memory_bytes
+    assert limits["max_parser_s"] == Limits().parser_s
+    larger = Limits(max_bytes=1 << 30)
+    assert larger.parser_memory_bytes == (128 << 20) + (12 << 30)
+    assert Limits(max_parser_memory=1 << 30, max_parser_s=7).parser_s == 7
 
 
 def test_the_handbook_explains_every_setting_with_its_default() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from daemon.parser import DocumentParser
 from daemon.ports.files import FileIdentity
 from daemon.ports.inputs import Input
 from daemon.ports.source import Source, Taken
@@ -18,7 +19,7 @@ from pipeline.errors import LedgerError, SourceError
 from pipeline.report.limits import Limits
 from pipeline.report.stream import parse_line
 from tests.daemon.memory_inputs import MemoryFiles, MemoryInputs
-from tests.daemon.sources.world import META, lines, stream
+from tests.daemon.sources.world import META, lines, report, stream
 
 Blocked = Callable[[], bool]
 
@@ -29,6 +30,7 @@ class Fed(ABC):
     def __init__(self, directory: Path) -> None:
         self.inputs = MemoryInputs()
         self.blocked = False
+        self.parser = DocumentParser(Limits())
         self.left = self.leave()
         self.inputs.admit_records(self.left, [(0, parse_line(META, 0, Limits()))])
         self.source = self.make(directory)
@@ -57,7 +59,9 @@ class FromADirectory(Fed):
         self._path = directory / "in" / "a.ndjson"
         self._path.parent.mkdir()
         settings = WatchSettings(roots=(str(directory / "in"),), watch="poll", poll_s=0.05)
-        return ReportDirectory(self.inputs, self._files, Limits(), settings, blocked=lambda: self.blocked)
+        return ReportDirectory(
+            self.inputs, self._files, Limits(), settings, blocked=lambda: self.blocked, parser=self.parser
+        )
 
     def give(self, data: bytes) -> None:
         with self._path.open("ab") as file:
@@ -73,10 +77,13 @@ class FromAPipe(Fed):
 
     def make(self, directory: Path) -> Source:
         read_end, self._write_end = os.pipe()
-        return StandardInput(Descriptor(read_end), self.inputs, Limits(), blocked=lambda: self.blocked)
+        return StandardInput(
+            Descriptor(read_end), self.inputs, Limits(), blocked=lambda: self.blocked, parser=self.parser
+        )
 
     def give(self, data: bytes) -> None:
-        os.write(self._write_end, data)
+        while data:
+            data = data[os.write(self._write_end, data) :]
 
     def end(self) -> None:
         os.close(self._write_end)
@@ -88,12 +95,48 @@ def fed(request: pytest.FixtureRequest, tmp_path: Path) -> Fed:
     return made
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    for _ in range(400):
+async def until(condition: Callable[[], bool], seconds: int = 4) -> None:
+    for _ in range(100 * seconds):
         if condition():
             return
         await asyncio.sleep(0.01)
     raise AssertionError("it did not come to that")
+
+
+@pytest.mark.parametrize("dry", [True, False])
+def test_a_large_document_comes_in_whole_and_others_have_their_turn(fed: Fed, dry: bool) -> None:
+    names = [f"f{number}" for number in range(4_000)]
+    turns = 0
+
+    def write() -> None:
+        fed.give(report(*names))
+        fed.end()
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def script() -> None:
+        stop = asyncio.Event()
+        beside = asyncio.ensure_future(others())
+        writing = asyncio.get_running_loop().run_in_executor(None, write)
+        if isinstance(fed, FromADirectory):
+            await writing
+        told: list[Taken] = []
+        running = asyncio.ensure_future(fed.source.run(stop, told.append, dry=dry))
+        await until(lambda: len(fed.inputs.ids) == len(names), 60)
+        stop.set()
+        await running
+        await writing
+        beside.cancel()
+        assert sum(one.admitted.findings for one in told) == len(names)
+
+    asyncio.run(script())
+    fed.parser.close()
+    assert fed.inputs.ids == names
+    assert turns > 10
 
 
 def test_a_dry_run_takes_all_and_ends(fed: Fed) -> None:

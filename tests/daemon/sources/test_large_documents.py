@@ -191,6 +191,8 @@ def test_the_corpora_become_the_same_in_pieces_and_at_once(tmp_path: Path, monke
 
 
 def test_every_malformed_file_goes_through_the_process_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(documents, "_STORED_ROWS", 500)
+    monkeypatch.setattr("pipeline.report.pieces._ROWS", 300)
     outcomes = []
     for parser in (None, DocumentParser(Limits())):
         yard = Yard(tmp_path / ("here" if parser is None else "there"), parser)
