@@ -10,7 +10,7 @@ from daemon.ports.inputs import Inputs
 from daemon.sources.directory.content import Content, begins, identify
 from daemon.sources.directory.descriptors import DescriptorPool
 from daemon.sources.directory.names import rotation, unrotated
-from daemon.sources.directory.proof import Prover, may_hold
+from daemon.sources.directory.proof import Proof, Prover, may_hold
 from daemon.sources.directory.settings import WatchSettings
 from daemon.sources.directory.state import FileState, file_state
 from daemon.sources.directory.streams import COPY_MARK
@@ -215,26 +215,34 @@ class Lineage:
         return min((one.since + self._settings.rotate_wait_s for one in self._replaced), default=None)
 
     def _adopt_copies(self, files: Sequence[Tracked], pool: DescriptorPool) -> Iterator[tuple[Tracked, str]]:
-        """Continue lost streams in copies of them that were skipped, as rotation makes them, so that their names are
-        free: what comes under these is no longer what was there, written anew.
+        """Continue lost streams in copies of them that were known before, as rotation makes them, so that their names
+        are free: what comes under these is no longer what was there, written anew.
         """
-        copies = [
-            file for file in files
-            if file.state is not None and file.state.digest == COPY_MARK and file.gone_at is None
-        ]  # fmt: skip
         lost = [one.state for one in self._replaced] + [
             one.state for one in self._absent.values() if one.since is not None
         ]
-        for file in copies if lost else ():
-            copy = file.state
-            assert copy is not None
-            for state in lost:
-                if state.offset and state.proof == copy.proof and _distance(state, file) == 0:
-                    self._inputs.drop(copy.input_id)
-                    self._continue(state, None, file, copy.identity, pool)
-                    lost.remove(state)
-                    yield file, state.path
-                    break
+        known: dict[Proof, list[Tracked]] = {}
+        for file in files if lost else ():
+            if file.state is not None and file.state.offset and file.gone_at is None:
+                known.setdefault(file.state.proof, []).append(file)
+        for state in lost:
+            for file in known.get(state.proof, ()):
+                copy = file.state
+                if copy is None or copy.proof != state.proof or _distance(state, file):
+                    continue
+                if not _is_newest(file, files) or not self._may_take_over(state, copy):
+                    continue
+                self._inputs.drop(copy.input_id)
+                self._continue(state, None, file, copy.identity, pool)
+                yield file, state.path
+                break
+
+    def _may_take_over(self, state: FileState, copy: FileState) -> bool:
+        """Say whether nothing is half read of a copy, nor of what it was made of: each would end by itself."""
+        if copy.digest == COPY_MARK:
+            return True  # nothing was read of it
+        both = {state.input_id, copy.input_id}
+        return not any(known.source.open for known in self._files.known() if known.source.input_id in both)
 
     def _let_go(self, gone: Tracked, pool: DescriptorPool) -> None:
         """Leave a file that is gone unread, because all of it is in another one."""
@@ -319,6 +327,15 @@ def _distance(state: FileState, file: Tracked) -> int:
     # logrotate's `olddir` is mostly below.
     near = rotated_from == name and (place == above or place.startswith(above.rstrip("/") + "/"))
     return 0 if near and now != unrotated(now) and rotation(now) >= rotation(before) else 2
+
+
+def _is_newest(file: Tracked, files: Iterable[Tracked]) -> bool:
+    """Say whether nothing was rotated out of the same way after a file, by the numbers of their names."""
+    stem, number = unrotated(file.path), rotation(file.path)
+    return not any(
+        0 < rotation(other.path) < number and other.gone_at is None and unrotated(other.path) == stem
+        for other in files
+    )  # fmt: skip
 
 
 def _continued(content: Content, lost: Mapping[int, FileState]) -> Generator[None, None, dict[int, FileState]]:

@@ -69,13 +69,23 @@ def test_a_run_that_is_to_end_waits_for_no_other_half(world: World) -> None:
     assert world.inputs.closed == [str(world.path("a.ndjson"))]
 
 
+@pytest.mark.parametrize("copied", ["skipped", "read", "compressed"])
 @pytest.mark.parametrize("looks", ["between", "after"])
-def test_a_return_after_copytruncate_is_news_although_the_copy_was_skipped(watched: Watched, looks: str) -> None:
+def test_a_return_after_copytruncate_is_news_although_the_copy_was_known(
+    watched: Watched, looks: str, copied: str
+) -> None:
     """All lines of the copy had been read in the original, which made room for what comes next."""
     live, copy = watched.root / "a.ndjson", watched.root / "a.ndjson.1"
     live.write_bytes(stream("bad"))
     watched.sweep()
-    copy.write_bytes(live.read_bytes())
+    if copied == "compressed":
+        copy = copy.with_name("a.ndjson.1.gz")
+        copy.write_bytes(gzip.compress(live.read_bytes()))
+    else:
+        copy.write_bytes(live.read_bytes())
+    if copied == "read":  # as when nobody has written for so long that no copy is waited for
+        watched.sweep(100)
+        watched.settle()
     watched.sweep(1)
     watched.sweep(10)  # it was not truncated in time: a copy, that is all
     os.truncate(live, 0)
