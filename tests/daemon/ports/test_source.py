@@ -2,14 +2,24 @@
 
 import asyncio
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
+from daemon.lane.counts import Counts
+from daemon.lane.mailbox import Mailbox
+from daemon.lane.source import TopicPartition
+from daemon.ledger import Ledger, codec
+from daemon.ledger.lane import LaneStore
+from daemon.ledger.lane_admission import Taken as LaneTaken
+from daemon.ports.lane import Arrival
 from daemon.ports.source import Source, Taken
+from daemon.sinks.kafka.settings import KafkaSettings
 from daemon.sources.directory.settings import WatchSettings
 from daemon.sources.directory.source import ReportDirectory
+from daemon.sources.kafka.messages import Message
 from daemon.sources.standard_input import Descriptor, StandardInput
 from pipeline.errors import LedgerError, SourceError
 from pipeline.report.limits import Limits
@@ -61,7 +71,50 @@ class FromAPipe(Fed):
         os.close(self._write_end)
 
 
-@pytest.fixture(params=[FromADirectory, FromAPipe])
+class TopicInputs(MemoryInputs):
+    """Shows what the ledger of a partition holds as the others show what they were given."""
+
+    def __init__(self, ledger: Ledger, store: LaneStore) -> None:
+        super().__init__()
+        self._ledger = ledger
+        self._admit_to_lane = store.admit
+        self._lane = store
+        vars(store)["admit"] = self._admit_unless_full
+
+    @property
+    def ids(self) -> list[str]:
+        """List what waits for analysis."""
+        rows = self._ledger.database.connection.execute("SELECT finding FROM inbox ORDER BY scan, seq")
+        return [codec.decode_finding(row[0]).id for row in rows]
+
+    def _admit_unless_full(self, arrivals: Sequence[Arrival]) -> LaneTaken:
+        if self.full:
+            raise LedgerError("the disk is full", transient=True)
+        taken = self._admit_to_lane(arrivals)
+        self.open = set(range(len(self._lane.open_streams())))
+        return taken
+
+
+class FromATopic(Fed):
+    def make(self, directory: Path) -> Source:
+        ledger = Ledger.open(directory / "ledger", clock=lambda: 1_790_000_000.0)
+        store = LaneStore(ledger, "in", 0)
+        self.inputs = TopicInputs(ledger, store)
+        self._mailbox = Mailbox()
+        self._mailbox.open(0)
+        self._offset = 0
+        return TopicPartition(
+            "in", 0, self._mailbox, ledger, store, KafkaSettings(require_key=False), Limits(), Counts(),
+            end=1, blocked=lambda: self.blocked, clock=time.monotonic,
+        )  # fmt: skip
+
+    def give(self, data: bytes) -> None:
+        record = Message("in", 0, self._offset, None, data)
+        self._offset += 1
+        self._mailbox.put([record], self._offset, self._offset)
+
+
+@pytest.fixture(params=[FromADirectory, FromAPipe, FromATopic])
 def fed(request: pytest.FixtureRequest, tmp_path: Path) -> Fed:
     made: Fed = request.param(tmp_path)
     return made
