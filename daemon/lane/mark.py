@@ -89,9 +89,10 @@ def read_whole(text: str) -> Mark:
     """
     try:
         said = json.loads(text)
-        return read_mark(int(said["offset"]), said["mark"])
-    except (KeyError, TypeError) as error:
+        offset, metadata = int(said["offset"]), said["mark"]
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"no mark of ours: {error}") from error
+    return read_mark(offset, metadata)
 
 
 @dataclass(slots=True, frozen=True)

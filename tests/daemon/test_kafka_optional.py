@@ -35,6 +35,19 @@ def test_with_brokers_its_absence_is_said_in_a_line(tmp_path: Path) -> None:
     assert b"Traceback" not in done.stderr
 
 
+def test_to_read_a_topic_its_absence_is_said_in_a_line(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text('[kafka]\nbrokers = ["127.0.0.1:1"]\nconsume = true\n')
+    done = subprocess.run(
+        [sys.executable, "-c", _WITHOUT + _AGENT, "run", "--once", "--config", str(config), "--state-dir",
+         str(tmp_path / "state")],
+        capture_output=True, cwd=ROOT, env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert b"kafka.consume is set, but aiokafka is not installed: install sysscan-agent[kafka]" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
 def test_records_must_go_somewhere(tmp_path: Path) -> None:
     done = run(tmp_path, SYSSCAN_OUTPUT__ENABLED="false")
     assert done.returncode == 2

@@ -209,6 +209,33 @@ async def _commit(topics: Topics, offset: OffsetAndMetadata) -> None:
     await consumer.stop()
 
 
+@pytest.mark.parametrize("fault", ["killed", "frozen"])
+def test_a_broker_that_goes_and_comes_back_gets_the_rest(fault: str, cluster: Cluster, tmp_path: Path) -> None:
+    topics = Topics(cluster, partitions=2).create()
+    for host, partition in (("a", 0), ("b", 1)):
+        topics.send(*((host.encode(), report(host, number), partition) for number in range(60)))
+    worker = Worker(tmp_path, topics, timeout_s=3).start()
+    broker = cluster.brokers[0]
+    try:
+        until(lambda: len(worker.events("scan.finished")) > 10, "some are done", worker)
+        if fault == "killed":
+            broker.kill()
+        else:
+            broker.freeze()
+        until(lambda: bool(worker.events("sink.failed")), "it is noticed", worker)
+        if fault == "killed":
+            broker.start()
+            cluster.wait()
+        else:
+            broker.thaw()
+        until(delivered(topics), "all is delivered", worker)
+        assert worker.stop() == 0
+    finally:
+        broker.thaw()
+        kill_all(worker)
+    check(topics, {"a": range(60), "b": range(60)})
+
+
 def test_an_offset_of_another_program_is_not_taken_for_ours(cluster: Cluster, tmp_path: Path) -> None:
     topics = Topics(cluster).create()
     send(topics, "a", 1)

@@ -1,7 +1,7 @@
 """Reads what a lane looks up: where a partition begins and ends, single records, and the states of hosts."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import ConsumerRecord, TopicPartition
@@ -43,20 +43,22 @@ class Reader:
     async def record(self, partition: int, offset: int) -> ConsumerRecord | None:
         """Give the record at an offset, or None where there is none for readers."""
         place = TopicPartition(self._settings.input_topic, partition)
-        found = await self._read(place, offset, offset + 1)
+        found: list[ConsumerRecord] = []
+        await self._read(place, offset, offset + 1, found.append)
         return found[0] if found and found[0].offset == offset else None
 
     async def states(self, partition: int) -> Mapping[str, bytes]:
         """Give the latest states of a partition by key, without those that are deleted."""
         latest: dict[str, bytes] = {}
-        for record in await self._read(TopicPartition(self._settings.state_topic, partition), 0, None):
-            if record.key is None:
-                continue
-            key = record.key.decode("utf-8", "backslashreplace")
+
+        def take(record: ConsumerRecord) -> None:  # what is not compacted yet is many times as much
+            key = (record.key or b"").decode("utf-8", "backslashreplace")
             if record.value is None:
                 latest.pop(key, None)
             else:
                 latest[key] = record.value
+
+        await self._read(TopicPartition(self._settings.state_topic, partition), 0, None, take)
         return latest
 
     async def mark(self, partition: int) -> Mark | None:
@@ -93,7 +95,9 @@ class Reader:
             self._consumer = consumer
         return self._consumer
 
-    async def _read(self, place: TopicPartition, first: int, end: int | None) -> list[ConsumerRecord]:
+    async def _read(
+        self, place: TopicPartition, first: int, end: int | None, take: Callable[[ConsumerRecord], None]
+    ) -> None:
         """Read from an offset, or the oldest after it, up to another one, or the end as it is now."""
         async with self._asked:
             with told(self._settings, "cannot be read from"):
@@ -105,7 +109,6 @@ class Reader:
                         last = (await consumer.end_offsets([place]))[place]
                     end = last if end is None else min(end, last)
                     consumer.seek(place, begin)
-                    found: list[ConsumerRecord] = []
                     at = -1
                     while (now := await consumer.position(place)) < end:
                         if now == at:
@@ -116,8 +119,9 @@ class Reader:
                         async with asyncio.timeout(self._settings.timeout_s):
                             while await consumer.position(place) == now:
                                 for records in (await consumer.getmany(place, timeout_ms=_POLL_MS)).values():
-                                    found += [one for one in records if one.offset < end]
-                    return found
+                                    for one in records:
+                                        if one.offset < end:
+                                            take(one)
                 except BaseException:
                     await self.close()
                     raise

@@ -20,6 +20,7 @@ _RETENTION_MS: Mapping[Role, int] = {
     "dlq": 30 * _DAY_MS,
 }
 _COMPACTION_LAG_MS = _HOUR_MS  # whoever is rebuilding reads records that must not go meanwhile
+_STATE_SEGMENT_BYTES = 64 << 20  # the segment that is written to is never compacted, and a rebuild reads all of it
 _RECORD_ROOM_BYTES = 48_576  # so that the usual 1,000,000 give Kafka's own 1,048,576
 
 
@@ -74,7 +75,10 @@ def wanted_topics(settings: KafkaSettings, replication: int) -> list[Wanted]:
     for name, role in names.items():
         config = dict(common)
         if role == "state":
-            config |= {"cleanup.policy": "compact", "min.compaction.lag.ms": str(_COMPACTION_LAG_MS)}
+            config |= {
+                "cleanup.policy": "compact", "min.compaction.lag.ms": str(_COMPACTION_LAG_MS),
+                "segment.bytes": str(_STATE_SEGMENT_BYTES),
+            }  # fmt: skip
         else:
             config |= {"cleanup.policy": "delete", "retention.ms": str(_RETENTION_MS[role])}
         found.append(Wanted(name, role, config))

@@ -2,18 +2,28 @@
 
 import asyncio
 import os
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
+from daemon.lane.counts import Counts
+from daemon.lane.mailbox import Mailbox
+from daemon.lane.source import TopicPartition
+from daemon.ledger import Ledger, codec
+from daemon.ledger.lane import LaneStore
+from daemon.ledger.lane_admission import Taken as LaneTaken
 from daemon.parser import DocumentParser
 from daemon.ports.files import FileIdentity
 from daemon.ports.inputs import Input
+from daemon.ports.lane import Arrival
 from daemon.ports.source import Source, Taken
+from daemon.sinks.kafka.settings import KafkaSettings
 from daemon.sources.directory.settings import WatchSettings
 from daemon.sources.directory.source import ReportDirectory
+from daemon.sources.kafka.messages import Message
 from daemon.sources.standard_input import Descriptor, StandardInput
 from pipeline.errors import LedgerError, SourceError
 from pipeline.report.limits import Limits
@@ -89,8 +99,64 @@ class FromAPipe(Fed):
         os.close(self._write_end)
 
 
-@pytest.fixture(params=[FromADirectory, FromAPipe])
+class TopicInputs(MemoryInputs):
+    """Shows what the ledger of a partition holds as the others show what they were given."""
+
+    def __init__(self, ledger: Ledger, store: LaneStore) -> None:
+        super().__init__()
+        self._ledger = ledger
+        self._admit_to_lane = store.admit
+        self._lane = store
+        vars(store)["admit"] = self._admit_unless_full
+
+    @property
+    def ids(self) -> list[str]:
+        """List what waits for analysis."""
+        rows = self._ledger.database.connection.execute("SELECT finding FROM inbox ORDER BY scan, seq")
+        return [codec.decode_finding(row[0]).id for row in rows]
+
+    def _admit_unless_full(self, arrivals: Sequence[Arrival]) -> LaneTaken:
+        if self.full:
+            raise LedgerError("the disk is full", transient=True)
+        taken = self._admit_to_lane(arrivals)
+        self.open = set(range(len(self._lane.open_streams())))
+        return taken
+
+
+class FromATopic(Fed):
+    def make(self, directory: Path) -> Source:
+        ledger = Ledger.open(directory / "ledger", clock=lambda: 1_790_000_000.0)
+        store = LaneStore(ledger, "in", 0)
+        self.inputs = TopicInputs(ledger, store)
+        self._mailbox = Mailbox()
+        self._mailbox.open(0)
+        self._offset = 0
+        return TopicPartition(
+            "in", 0, self._mailbox, ledger, store, KafkaSettings(require_key=False), Limits(), Counts(),
+            end=1, blocked=lambda: self.blocked, clock=time.monotonic,
+        )  # fmt: skip
+
+    def leave(self) -> Input:
+        return self.inputs.add("stdin", "-")
+
+    def end(self) -> None:
+        pass  # a topic has no end
+
+    def give(self, data: bytes) -> None:
+        record = Message("in", 0, self._offset, None, data)
+        self._offset += 1
+        self._mailbox.put([record], self._offset, self._offset)
+
+
+@pytest.fixture(params=[FromADirectory, FromAPipe, FromATopic])
 def fed(request: pytest.FixtureRequest, tmp_path: Path) -> Fed:
+    made: Fed = request.param(tmp_path)
+    return made
+
+
+@pytest.fixture(params=[FromADirectory, FromAPipe])
+def fed_here(request: pytest.FixtureRequest, tmp_path: Path) -> Fed:
+    """Give one whose reports come from this host: of a topic each partition has a ledger of its own."""
     made: Fed = request.param(tmp_path)
     return made
 
@@ -104,13 +170,13 @@ async def until(condition: Callable[[], bool], seconds: int = 4) -> None:
 
 
 @pytest.mark.parametrize("dry", [True, False])
-def test_a_large_document_comes_in_whole_and_others_have_their_turn(fed: Fed, dry: bool) -> None:
+def test_a_large_document_comes_in_whole_and_others_have_their_turn(fed_here: Fed, dry: bool) -> None:
     names = [f"f{number}" for number in range(4_000)]
     turns = 0
 
     def write() -> None:
-        fed.give(report(*names))
-        fed.end()
+        fed_here.give(report(*names))
+        fed_here.end()
 
     async def others() -> None:
         nonlocal turns
@@ -122,11 +188,11 @@ def test_a_large_document_comes_in_whole_and_others_have_their_turn(fed: Fed, dr
         stop = asyncio.Event()
         beside = asyncio.ensure_future(others())
         writing = asyncio.get_running_loop().run_in_executor(None, write)
-        if isinstance(fed, FromADirectory):
+        if isinstance(fed_here, FromADirectory):
             await writing
         told: list[Taken] = []
-        running = asyncio.ensure_future(fed.source.run(stop, told.append, dry=dry))
-        await until(lambda: len(fed.inputs.ids) == len(names), 60)
+        running = asyncio.ensure_future(fed_here.source.run(stop, told.append, dry=dry))
+        await until(lambda: len(fed_here.inputs.ids) == len(names), 60)
         stop.set()
         await running
         await writing
@@ -134,8 +200,8 @@ def test_a_large_document_comes_in_whole_and_others_have_their_turn(fed: Fed, dr
         assert sum(one.admitted.findings for one in told) == len(names)
 
     asyncio.run(script())
-    fed.parser.close()
-    assert fed.inputs.ids == names
+    fed_here.parser.close()
+    assert fed_here.inputs.ids == names
     assert turns > 10
 
 
@@ -169,14 +235,14 @@ def test_it_takes_what_comes_until_it_is_told_to_stop(fed: Fed) -> None:
     assert sum(taken.admitted.findings for taken in told) == 2
 
 
-def test_what_was_left_open_in_an_input_that_it_does_not_read_is_closed(fed: Fed) -> None:
+def test_what_was_left_open_in_an_input_that_it_does_not_read_is_closed(fed_here: Fed) -> None:
     async def test() -> None:
         stop = asyncio.Event()
-        assert fed.inputs.open == {fed.left.input_id}
-        fed.give(META + lines("1"))
-        task = asyncio.create_task(fed.source.run(stop, lambda taken: None))
-        await until(lambda: fed.inputs.ids == ["1"])
-        assert fed.inputs.closed == [fed.left.name]
+        assert fed_here.inputs.open == {fed_here.left.input_id}
+        fed_here.give(META + lines("1"))
+        task = asyncio.create_task(fed_here.source.run(stop, lambda taken: None))
+        await until(lambda: fed_here.inputs.ids == ["1"])
+        assert fed_here.inputs.closed == [fed_here.left.name]
         stop.set()
         await asyncio.wait_for(task, 10)
 
