@@ -15,8 +15,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import orjson
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from daemon.fleet.fleet import Fleet
+from daemon.fleet.keeper import Keeper
+from daemon.fleet.run import spans
+from daemon.fleet.scan import Place
+from daemon.settings import FleetSettings
 from tests.daemon.fleet.made import real
 from tests.kafka.broker import Cluster
 from tests.kafka.fleet_program import FleetProgram
@@ -43,14 +48,16 @@ def main() -> None:
             began = time.perf_counter()
             fleet.start()
             print(f"memory without hosts: {resident(fleet):.0f} MB")
+            before = processor_s(fleet)
             ready, at_ready = time.perf_counter(), int(fleet.metric("records_read_total"))
             while (read := int(fleet.metric("records_read_total"))) < total:
                 time.sleep(0.5)
             took = time.perf_counter() - ready
+            used = (processor_s(fleet) - before) / (total - at_ready) * 1e6
             print(
                 f"{total:,} scan records of {HOSTS:,} hosts, {size / total / 1000:.0f} kB each: "
-                f"{(read - at_ready) / took:,.0f}/s, {processor_s(fleet) / total * 1e6:,.0f} us of processor each; "
-                f"from start to the last one {time.perf_counter() - began:.1f} s"
+                f"{(read - at_ready) / took:,.0f}/s, {used:,.0f} us of "
+                f"processor each; from start to the last one {time.perf_counter() - began:.1f} s"
             )
             fleet.until(lambda: len(fleet.postures()) == HOSTS, "all postures")
             print(f"memory with {HOSTS:,} hosts: {resident(fleet):.0f} MB; one page {page(fleet) * 1000:.0f} ms")
@@ -60,6 +67,37 @@ def main() -> None:
             print(f"started again: ready after {time.perf_counter() - began:.1f} s, {resident(fleet):.0f} MB")
         finally:
             fleet.kill()
+        asyncio.run(plainly(cluster, total))
+
+
+async def plainly(cluster: Cluster, total: int) -> None:
+    """Read the same into the same tables without Faust, publishing nothing: what the rest costs, in the same run."""
+    settings = FleetSettings()
+    keeper = Keeper(Fleet(spans(settings)), 0)
+    consumer = AIOKafkaConsumer(
+        "bench", bootstrap_servers=cluster.plain, auto_offset_reset="earliest", isolation_level="read_committed"
+    )
+    await consumer.start()
+    try:
+        began, used = time.perf_counter(), [0.0, 0.0]
+        at = time.process_time()
+        while keeper.read < total:
+            found = await consumer.getmany(timeout_ms=1000, max_records=50)
+            used[0] += time.process_time() - at
+            at = time.process_time()
+            for place, records in found.items():
+                for one in records:
+                    keeper.take(one.key, one.value, Place(place.partition, one.offset, one.timestamp))
+            used[1] += time.process_time() - at
+            at = time.process_time()
+        took = time.perf_counter() - began
+    finally:
+        await consumer.stop()
+    reading, taking = (one / total * 1e6 for one in used)
+    print(
+        f"without Faust, nothing published: {total / took:,.0f}/s, {reading:,.0f} us of processor each to read, "
+        f"{taking:,.0f} us for the tables"
+    )
 
 
 async def fill(cluster: Cluster) -> int:

@@ -21,7 +21,7 @@ from daemon.sinks.kafka.access import access
 
 logger = get_logger(__name__)
 
-_UNCONFIRMED = 1000  # rows that may be on their way; more would only be memory
+_UNCONFIRMED = 200  # rows that may be on their way; more would only be memory
 _PUBLISH_S = 60.0  # without an answer for this long, the program ends: what is not published is read again
 _TICK_S = 5.0
 
@@ -302,7 +302,7 @@ def _options(settings: Settings, partitions: int) -> dict[str, Any]:
         # Scan records are large: what is read ahead is bounded by their number, and by the bytes of a partition.
         "consumer_max_fetch_size": 256 << 10,
         "broker_max_poll_records": 50,
-        "stream_buffer_maxsize": 100,
+        "stream_buffer_maxsize": 50,
         "producer_acks": -1,
         "producer_compression_type": None if kafka.compression == "none" else kafka.compression,
         "producer_linger": 0.05,  # rows go out together; an alert is no later than the scan by more
