@@ -159,10 +159,6 @@ class Shard:
         if dry:
             await self._tidy_up()
 
-    def forget(self, part: str) -> None:
-        """Watch a part no longer: it only looks now and then, on the loop, which is watched by the others."""
-        self._at.pop(part, None)
-
     def stalled(self) -> list[str]:
         """List the parts that have not moved for too long, for people."""
         return [f"{self.name}: {part}" if self.name else part for part in self.progress.stalled()]
