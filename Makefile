@@ -68,7 +68,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.installed-dev $(KNOWLEDGE)
-	@for script in startup analyze_cost analyze_model ledger_rate steady_state longest_step novel_finding real_scans; do \
+	@for script in startup analyze_cost analyze_model ledger_rate steady_state longest_step novel_finding real_scans review; do \
 	    echo "== $$script" && $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 knowledge: $(KNOWLEDGE)

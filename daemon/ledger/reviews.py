@@ -204,6 +204,10 @@ class ReviewStore(Store):
             "instr(' ' || r.keys, ?) > 0", [f" {prefix}"]
         )
 
+    def exact(self, host: str, fingerprint: str) -> list[Retained]:
+        """Give the finding of a host, if it is kept."""
+        return self._rows("r.host = ? AND r.fingerprint = ?", [host, fingerprint])
+
     def findings(self, wanted: Filter, situations: Collection[str] | None = None, limit: int = -1) -> list[Retained]:
         """Give findings, the worst first; of all situations or of some."""
         where, values = wanted.where()

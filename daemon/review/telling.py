@@ -78,7 +78,7 @@ class Telling:
             known = store.situations(target.situation.class_id)
             covered = {name: None for name, one in known.items() if target.situation.covers(one)}
         if target.fingerprint is not None:
-            rows = [one for one in store.find(target.fingerprint) if one.fingerprint == target.fingerprint]
+            rows = store.exact(target.host or "", target.fingerprint)
         else:
             rows = store.findings(Filter(host=target.host), covered, MOST)
         if target.fingerprint is not None:

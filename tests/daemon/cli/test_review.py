@@ -177,6 +177,19 @@ def test_explain_follows_a_line_to_its_input_and_its_verdict(place: Place) -> No
     assert (trail["knowledge"], trail["missing"]) == (line["provenance"]["knowledge"], None)
 
 
+def test_analyze_takes_verdicts_only_where_it_is_told_to(place: Place) -> None:
+    key = place.json("review", "list", "--json", "--limit", "1")[0]["worst"]["fingerprint"]
+    place.json("review", "accept", key, "--until", "2030-01-01", "--reason", "known", "--yes")
+    report = str(place.reports / "web01.json")
+    plain = place.run("analyze", report).out
+    assert '"review":' not in plain and '"verdicts":' not in plain
+    by_directory = place.run("analyze", report, "--verdicts", str(place.state)).out
+    assert by_directory == place.run("analyze", report, "--verdicts", str(place.state / FILE_NAME)).out
+    lines = [json.loads(line) for line in by_directory.splitlines()]
+    assert [line["review"]["seq"] for line in lines if "review" in line] == [1]
+    assert place.run("analyze", report, "--verdicts", str(place.reports)).code == 3
+
+
 def test_verify_names_what_was_touched_and_an_end_that_was_cut_off(place: Place) -> None:
     key = place.json("review", "list", "--json", "--limit", "1")[0]["situation"]
     for _ in range(3):

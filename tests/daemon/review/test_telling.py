@@ -13,10 +13,12 @@ from typing import Any
 
 import pytest
 
+from daemon.checkpoints import Checkpoints
 from daemon.ledger import Ledger
 from daemon.ledger.reviews import Filter
 from daemon.review.telling import Telling
 from daemon.review.verdicts import PinnedVerdicts
+from daemon.worker import Worker
 from pipeline.errors import LedgerError
 from pipeline.output.read import read_verdict
 from pipeline.review.chain import Head
@@ -24,6 +26,8 @@ from pipeline.review.log import FILE_NAME, VerdictLog
 from pipeline.review.verdict import Correction, Draft, Situation, Target
 from pipeline.rules.policy import Policy
 from tests.daemon.house import SCANS, House
+from tests.daemon.ledger.reports import SINK
+from tests.daemon.test_worker import Shop
 from tests.pipeline.schemas import contract
 
 AT = "2026-11-29T12:00:00Z"
@@ -284,3 +288,39 @@ def test_a_ledger_that_fails_in_the_middle_of_telling_tells_it_later_and_once(tm
         assert told_ == 2 and [read_verdict(row.line).seq for row in rows] == [1, 2]
         assert {row.kind for row in rows} == {"verdict"}
         telling.close()
+
+
+def test_a_scan_in_hand_keeps_its_prefix_through_a_crash_and_says_which_it_was(tmp_path: Path) -> None:
+    """A verdict that comes between two of its batches goes out between their lines, and counts for the next scan."""
+    shop = Shop(tmp_path / "state")
+    shop.take_in("web01-ioc.json")
+    shop.take_in("web01-unpriv.json")  # closed before the verdict, too
+    path = shop.directory / FILE_NAME
+
+    def worker() -> Worker:
+        shop.opened.append(Checkpoints(shop.checkpoints))
+        return Worker(shop.ledger.work, shop.resources, shop.opened[-1], 16, verdicts=PinnedVerdicts(path))
+
+    first = worker()
+    while len(shop.written()) < 32:
+        first.step()
+    before = [json.loads(line) for line in shop.written()]
+    decide(shop.directory, Draft("false_positive", "r", Target(None, None, situation(worst(before)))))
+    telling = Telling(shop.ledger, PinnedVerdicts(path), Policy)
+    assert telling.step() and not telling.step()
+    shop.finish(worker())  # the first one is lost
+    shop.take_in("web01-base-default.json")
+    shop.finish(worker())
+    rows = shop.ledger.outbox.pending(SINK, 100_000)
+    kinds = [row.kind for row in rows]
+    at = kinds.index("verdict")
+    assert kinds.count("verdict") == 1 and kinds[:at] == ["finding"] * len(before) and "finding" in kinds[at:]
+    scans: dict[str, set[int]] = {}
+    for row in rows:
+        if row.kind == "finding":
+            line = json.loads(row.line)
+            scans.setdefault(line["scan_id"], set()).add(line["provenance"].get("verdicts", {"seq": 0})["seq"])
+    assert list(scans.values()) == [{0}, {0}, {1}]
+    assert shop.ledger.fsck() == []
+    telling.close()
+    shop.close()
