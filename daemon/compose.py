@@ -15,6 +15,8 @@ from daemon.ledger import Ledger
 from daemon.log import get_logger
 from daemon.ports.sink import Sink
 from daemon.ports.source import Source
+from daemon.review.telling import Telling
+from daemon.review.verdicts import PinnedVerdicts
 from daemon.settings import Settings
 from daemon.shard import Shard
 from daemon.sinks.delivery import Delivery
@@ -26,6 +28,7 @@ from daemon.sources.standard_input import Descriptor, StandardInput
 from daemon.worker import Worker
 from pipeline.errors import ConfigError, SourceError
 from pipeline.graph.resources import Resources
+from pipeline.review.log import FILE_NAME as VERDICTS
 
 logger = get_logger(__name__)
 
@@ -58,8 +61,19 @@ def open_shard(
     for released in ledger.outbox.keep_only(names):
         logger.warning("sink.replaced", sink=released, by=", ".join(names))
     deliveries = [Delivery(ledger.outbox, sink, clock) for sink in sinks]
-    worker = Worker(ledger.work, resources, checkpoints, settings.analysis.batch_size, in_hand=in_hand)
-    shard = Shard(ledger, worker, deliveries, name=name, clock=clock)
+    ledger.reviews.keep(settings.review.retain_days, settings.review.retain_bytes)
+    verdicts = PinnedVerdicts(ledger.database.path.with_name(VERDICTS))
+    worker = Worker(
+        ledger.work,
+        resources,
+        checkpoints,
+        settings.analysis.batch_size,
+        in_hand=in_hand,
+        verdicts=verdicts,
+        retains=settings.review.retain_bytes > 0,
+    )
+    telling = Telling(ledger, verdicts, lambda: worker.policy)
+    shard = Shard(ledger, worker, deliveries, name=name, clock=clock, telling=telling)
     for kind in SOURCES.values():
         shard.read_from(*kind(settings, ledger, shard.blocked, clock))
     return shard

@@ -113,6 +113,7 @@ class Finishing:
             comparison.forget if comparison is not None and at_once else (),
             scan_scope(scan.header) or "",
             self._staged,
+            comparison is not None and comparison.compared,
         )
         self.stored = True
 

@@ -7,6 +7,7 @@ from pipeline.classes.scan import baseline_scope
 from pipeline.finding import RawFinding
 from pipeline.graph.resources import Resources
 from pipeline.graph.session import ScanSession
+from pipeline.review.standing import NONE, Standing
 from pipeline.steps import Steps
 
 logger = get_logger(__name__)
@@ -24,7 +25,10 @@ class Opening:
         batches: that are not done; None before they are planned.
     """
 
-    def __init__(self, scan: ClosedScan, queue: Work, resources: Resources, batch_size: int) -> None:
+    def __init__(
+        self, scan: ClosedScan, queue: Work, resources: Resources, batch_size: int, standing: Standing = NONE
+    ) -> None:
+        """Args: `standing`: the verdicts that it is judged with."""
         self.scan = scan
         self.findings: list[RawFinding] = []
         self.session: ScanSession | None = None
@@ -32,6 +36,7 @@ class Opening:
         self._queue = queue
         self._resources = resources
         self._batch_size = batch_size
+        self._standing = standing
         self._all_read = False
         self._rows = min(_ROWS, max(1, _BYTES * scan.findings // max(1, scan.bytes)))
         self._scope = None if scan.late else baseline_scope(scan.header, scan.host_source)
@@ -74,7 +79,7 @@ class Opening:
         scan = self.scan
         try:
             if self._steps is None:
-                self._steps = ScanSession.steps(scan, self.findings, self._resources, self._prior)
+                self._steps = ScanSession.steps(scan, self.findings, self._resources, self._prior, self._standing)
             next(self._steps)
         except StopIteration as end:
             self.session = end.value

@@ -71,6 +71,13 @@ class ModelSettings(_Section):
     texts: Literal["best", "model"] = "best"
 
 
+class ReviewSettings(_Section):
+    """What is kept of findings for whoever reviews them."""
+
+    retain_days: int = Field(default=90, ge=1, le=3650)
+    retain_bytes: int = Field(default=256 << 20, ge=0)  # 70,000 findings; 0 keeps none
+
+
 class LogSettings(_Section):
     """What is logged, and how."""
 
@@ -99,6 +106,7 @@ class Settings(_Section):
     kafka: KafkaSettings = KafkaSettings()
     analysis: AnalysisSettings = AnalysisSettings()
     model: ModelSettings = ModelSettings()
+    review: ReviewSettings = ReviewSettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
 

@@ -10,6 +10,7 @@ from typing import NoReturn
 from daemon.ledger import Ledger
 from daemon.log import get_logger
 from daemon.ports.source import Source, Taken
+from daemon.review.telling import Telling
 from daemon.shortage import is_shortage
 from daemon.sinks.delivery import BATCH_ROWS, Delivery
 from daemon.waiting import wait_for_any, wake
@@ -74,8 +75,10 @@ class Shard:
         *,
         name: str = "",
         clock: Callable[[], float] = time.monotonic,
+        telling: Telling | None = None,
     ) -> None:
         """Args:
+        telling: tells of verdicts; None where there is no log of them.
         name: tells it from other shards in logs and in the status; none where there is one.
         clock: gives monotonic seconds.
         """
@@ -86,6 +89,7 @@ class Shard:
         self.sources: tuple[Source, ...] = ()
         self.taken = Taken()
         self.progress = Progress(clock)
+        self._telling = telling
         self._clock = clock
         self._dry = False
         self._stop = asyncio.Event()
@@ -126,6 +130,7 @@ class Shard:
         self._reading = len(self.sources)
         self._worked_off = False
         parts: list[tuple[str, Coroutine[None, None, None]]] = [
+            *([("verdicts", self._tell_verdicts(self._telling))] if self._telling is not None else []),
             *((self._part_of(source), self._take_in(source)) for source in self.sources),
             ("worker", self._analyse()),
             *(
@@ -145,6 +150,8 @@ class Shard:
         finally:
             for delivery in self.deliveries:
                 delivery.close()
+            if self._telling is not None:
+                self._telling.close()
         if dry:
             await self._tidy_up()
 
@@ -155,6 +162,8 @@ class Shard:
     def problems(self) -> list[str]:
         """Say what keeps inputs from being read and records from being delivered, one line each."""
         lines = [line for source in self.sources for line in source.problems()]
+        if self._telling is not None and self._telling.problem is not None:
+            lines.append(self._telling.problem)
         return lines + [delivery.fault for delivery in self.deliveries if delivery.fault is not None]
 
     async def _watched(self, name: str, part: Coroutine[None, None, None]) -> None:
@@ -250,6 +259,23 @@ class Shard:
                 await wait_for_any(_POLL_S, self._work, self._stop)
         self._worked_off = True
         self._tell_deliveries()
+
+    async def _tell_verdicts(self, telling: Telling) -> None:
+        """Tell of verdicts as they are given; the first look comes before any scan is taken in."""
+        faults = 0
+        while not self._stop.is_set() and not self._worked_off:
+            try:
+                told = telling.step()
+            except LedgerError as error:
+                faults = await self._wait_out("verdicts", error, faults)
+                continue
+            faults = 0
+            self.progress.mark("verdicts")
+            if told:
+                self._tell_deliveries()
+                await asyncio.sleep(0)
+            else:
+                await wait_for_any(_POLL_S, self._stop)
 
     def _tell_deliveries(self) -> None:
         for wanted in self._outgoing:

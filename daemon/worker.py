@@ -3,7 +3,7 @@
 import math
 import sqlite3
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from daemon.awaited import Awaited
@@ -13,7 +13,9 @@ from daemon.heap import HEAP, LARGE
 from daemon.in_hand import InHand
 from daemon.log import get_logger
 from daemon.opening import Opening
-from daemon.ports.work import Batch, ClosedScan, Work
+from daemon.ports.work import Batch, ClosedScan, Reviewable, Work
+from daemon.review.retained import reviewables
+from daemon.review.verdicts import PinnedVerdicts
 from daemon.shortage import wait_for_more
 from pipeline.engine.generator import IDLE, Health
 from pipeline.errors import LedgerError, ScanDamaged
@@ -26,6 +28,9 @@ from pipeline.graph.session import ScanSession, Stale
 from pipeline.graph.state import thread_name
 from pipeline.output.enriched import Line
 from pipeline.output.unanalysed import unanalysed_line
+from pipeline.review.chain import Head
+from pipeline.review.standing import NONE
+from pipeline.rules.policy import Policy
 
 logger = get_logger(__name__)
 
@@ -71,8 +76,16 @@ class Worker:
         batch_size: int,
         clock: Callable[[], float] = time.monotonic,
         in_hand: InHand | None = None,
+        verdicts: PinnedVerdicts | None = None,
+        retains: bool = True,
     ) -> None:
-        """Args: `in_hand`: where the scan that is worked on is noted, for the next process."""
+        """Args:
+        in_hand: where the scan that is worked on is noted, for the next process.
+        verdicts: gives those that a scan is judged with; None: there are none.
+        retains: keep findings for reviews.
+        """
+        self._verdicts = verdicts
+        self._retains = retains
         self._clock = clock
         self._in_hand = in_hand
         self._slice_ends = math.inf
@@ -94,6 +107,11 @@ class Worker:
     def has_model(self) -> bool:
         """Say whether a model is asked."""
         return self._resources.analyst is not None
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force."""
+        return self._resources.policy
 
     @property
     def model_health(self) -> Health:
@@ -154,7 +172,8 @@ class Worker:
                 return False
             if self._in_hand is not None:
                 self._in_hand.take(scan.scan_no, scan.bytes)
-            self._opening = Opening(scan, self._queue, self._resources, self._batch_size)
+            standing = self._verdicts.at(Head(scan.verdicts, scan.verdicts_head)) if self._verdicts else NONE
+            self._opening = Opening(scan, self._queue, self._resources, self._batch_size, standing)
             if scan.findings > LARGE:
                 HEAP.hold()
             self._open(self._opening)
@@ -226,12 +245,19 @@ class Worker:
                 )  # fmt: skip
                 self._checkpoints.delete(thread)
                 return
-        self._queue.commit_batch(batch, [(line.key, line.level, line.changed, line.line) for line in lines])
+        rows = [(line.key, line.level, line.changed, line.line) for line in lines]
+        self._queue.commit_batch(batch, rows, self._retained(job, batch, lines))
         job.batches.pop(0)
         job.lines = []
         for line in lines:
             self.analysed[line.origin] += 1
         self._checkpoints.delete(thread)
+
+    def _retained(self, job: _Job, batch: Batch, lines: Sequence[Line]) -> Sequence[Reviewable]:
+        """Give what is kept of a batch for reviews; nothing of a scan that our own code fails on."""
+        if job.session is None or not self._retains:
+            return ()
+        return reviewables(job.session, batch.first, lines)
 
     def _pause(self, pending: Collection[Pending]) -> None:
         """Leave the batch to the model, or to others where asking it takes long; the answers so far are kept."""

@@ -61,6 +61,7 @@ class RecordField:
 
 Digest = Annotated[str, Pattern("^[0-9a-f]{32}$")]
 Time = Annotated[str, Pattern(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?Z$")]
+Hash = Annotated[str, Pattern("^[0-9a-f]{64}$")]
 Day = Annotated[str, Pattern("^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
 TechniqueId = Annotated[str, Pattern(r"^T[0-9]{4}(\.[0-9]{3})?$")]
 Count = Annotated[int, Range(0)]

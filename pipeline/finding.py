@@ -10,8 +10,9 @@ Severity = Literal["info", "low", "medium", "high", "critical", "error"]
 Level = Literal["info", "low", "medium", "high", "critical"]
 Status = Literal["open", "passed", "info", "unknown", "error", "accepted", "false_positive"]
 StatusBasis = Literal["metadata", "description", "class", "severity", "none"]
-# What a class was recognised by: all that the report carries, or else the id, severity and metadata with it, or words.
-ClassBasis = Literal["exact", "id", "shape", "words"]
+# What a class was recognised by: all that the report carries, or else the id, severity and metadata with it, or words;
+# or by a person.
+ClassBasis = Literal["exact", "id", "shape", "words", "review"]
 # What was odd about a report or repaired; `implausible_time`: the report says it is older than the scanner;
 # `internal_error`: this program failed on the scan; `newer_scanner`: the scanner is newer than the reports that the
 # knowledge was made from.

@@ -22,6 +22,7 @@ from daemon.ledger.lock import StateLock
 from daemon.ledger.outbox import OutboxStore
 from daemon.ledger.quarantine import QuarantineStore
 from daemon.ledger.records import RecordStore
+from daemon.ledger.reviews import ReviewStore
 from daemon.ledger.store import Clock
 from daemon.ledger.work import WorkStore
 from pipeline.errors import LedgerError
@@ -63,6 +64,7 @@ class Ledger:
         baseline: what the earlier scans of a host said.
         analyses: answers that need not be asked for again.
         records: finished scans.
+        reviews: findings that are kept to be reviewed, and what was told of verdicts.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class Ledger:
         self.baseline = BaselineStore(database, clock)
         self.analyses = AnalysisCache(database, clock)
         self.records = RecordStore(database, clock)
+        self.reviews = ReviewStore(database, clock)
         self._clock = clock
         self._lock = lock
 
@@ -160,7 +163,8 @@ class Ledger:
         Returns:
             True when there is more to do, so that the caller may call again before it goes to sleep.
         """
-        pruned = self.outbox.prune(_PRUNE_ROWS) + self.analyses.prune(_PRUNE_ROWS) + self.quarantine.prune(_PRUNE_ROWS)
+        stores = (self.outbox, self.analyses, self.quarantine, self.reviews)
+        pruned = sum(store.prune(_PRUNE_ROWS) for store in stores)
         return self._give_back() > 0 or pruned > 0
 
     def make_room(self) -> None:
@@ -245,6 +249,8 @@ class Ledger:
                 "quarantine_open": by_reason,
                 "baseline_rows": count("SELECT count(*) FROM baseline"),
                 "analyses": count("SELECT count(*) FROM analyses"),
+                "findings_for_review": count("SELECT count(*) FROM retained"),
+                "verdicts_told": count("SELECT seq FROM told"),
             }
         files = (path, path.with_name(path.name + "-wal"))
         counts["bytes"] = sum(file.stat().st_size for file in files if file.exists())

@@ -20,6 +20,7 @@ from sqlite3 import Connection
 
 from daemon.ledger import codec
 from daemon.ledger.places import Place
+from daemon.ledger.reviewing import PIN
 from daemon.ports.inputs import Input
 from pipeline.classes.scan import HostSource
 from pipeline.finding import ScanHeader
@@ -140,8 +141,8 @@ def close_stream_scan(connection: Connection, scan: int, place: Place, input_id:
         n = _next_n(connection, host, hashed_header)
     said = codec.decode_header(header)
     connection.execute(
-        "UPDATE scans SET state = 'closed', scan_no = ?, scan_id = ?, n = ?, content_hash = ?, complete = ?, as_of = ?"
-        " WHERE scan = ?",
+        "UPDATE scans SET state = 'closed', scan_no = ?, scan_id = ?, n = ?, content_hash = ?, complete = ?, as_of = ?,"  # noqa: S608
+        f" {PIN} WHERE scan = ?",
         (
             _next_scan_no(connection),
             stream_scan_id(host, hashed_header, n),
@@ -159,8 +160,8 @@ def close_stream_scan(connection: Connection, scan: int, place: Place, input_id:
 def close_document_scan(connection: Connection, scan: int, scan_id: str, n: int, digest: str, as_of: str) -> None:
     """Hand a scan from a whole document, whose findings and counts are stored, to analysis."""
     connection.execute(
-        "UPDATE scans SET state = 'closed', scan_no = ?, scan_id = ?, n = ?, content_hash = ?, as_of = ?"
-        " WHERE scan = ?",
+        "UPDATE scans SET state = 'closed', scan_no = ?, scan_id = ?, n = ?, content_hash = ?, as_of = ?,"  # noqa: S608
+        f" {PIN} WHERE scan = ?",
         (_next_scan_no(connection), scan_id, n or None, digest, as_of, scan),
     )
 

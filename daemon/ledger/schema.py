@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from sqlite3 import Connection
 
-from daemon.ledger import migrations, settling
+from daemon.ledger import migrations, reviewing, settling
 from pipeline.errors import UnknownSchema
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 APPLICATION_ID = 0x53534C47  # "SSLG", in the file's header, so that a stranger's database is not taken for ours
 
 # Names (paths) are bytes as the file system has them. `scan` is the row of a scan from its first line on; `scan_no` is
@@ -59,6 +59,8 @@ CREATE TABLE scans (
   profile TEXT,
   record BLOB,                                    -- of the latest scans of a host and profile
   finished_at TEXT,
+  verdicts INTEGER NOT NULL DEFAULT 0,            -- up to which verdict it is judged with, pinned when it is closed
+  verdicts_head TEXT NOT NULL DEFAULT '',         -- the hash of their log there
   CHECK ((state = 'open') = (scan_no IS NULL)),
   CHECK (state = 'open' OR (scan_id IS NOT NULL AND host IS NOT NULL AND host_source IS NOT NULL
          AND as_of IS NOT NULL AND content_hash IS NOT NULL))
@@ -117,7 +119,7 @@ CREATE TABLE keys (
 
 CREATE TABLE outbox (
   position INTEGER PRIMARY KEY AUTOINCREMENT,
-  kind TEXT NOT NULL CHECK (kind IN ('finding', 'scan')),
+  kind TEXT NOT NULL CHECK (kind IN ('finding', 'scan', 'verdict')),
   key TEXT NOT NULL,
   level TEXT NOT NULL,
   changed INTEGER NOT NULL,
@@ -181,6 +183,7 @@ MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {
     1: settling.make_tables,
     2: migrations.to_3,
     3: migrations.to_4,
+    4: reviewing.migrate,
 }
 
 
@@ -188,6 +191,7 @@ def create(connection: Connection) -> None:
     for statement in _statements(TABLES):
         connection.execute(statement)
     settling.make_tables(connection)
+    reviewing.make_tables(connection)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from sqlite3 import Connection
 
-from daemon.ledger import aside, codec, settling
+from daemon.ledger import aside, codec, reviewing, settling
 from daemon.ledger.baseline import read_baseline, write_baseline
 from daemon.ledger.records import forget_old_records
 from daemon.ledger.store import Store
-from daemon.ports.work import BaselineRow, Batch, ClosedScan
+from daemon.ports.work import BaselineRow, Batch, ClosedScan, Reviewable
 from pipeline.errors import LedgerError, ScanDamaged
 from pipeline.finding import RawFinding
 
@@ -24,14 +24,14 @@ class WorkStore(Store):
         with self._database.read() as connection:
             row = connection.execute(
                 "SELECT scan_no, scan_id, host, host_source, source, header, complete, findings, rejected, as_of,"
-                " opened_at, bytes, EXISTS (SELECT 1 FROM scans d WHERE d.host = s.host AND d.scan_no > s.scan_no"
-                " AND d.state = 'done')"
+                " opened_at, verdicts, verdicts_head, bytes,"
+                " EXISTS (SELECT 1 FROM scans d WHERE d.host = s.host AND d.scan_no > s.scan_no AND d.state = 'done')"
                 " FROM scans s WHERE state = 'closed' AND aside IS NULL ORDER BY scan_no LIMIT 1"
             ).fetchone()
         if row is None:
             return None
         scan_no, scan_id, host, host_source, source, header, complete, findings, rejected, as_of, *more = row
-        received, taken, late = more
+        received, verdicts, head, taken, late = more
         try:
             said = codec.decode_header(header)
         except codec.DAMAGE as error:
@@ -50,6 +50,8 @@ class WorkStore(Store):
             received=received,
             bytes=taken,
             late=bool(late),
+            verdicts=verdicts,
+            verdicts_head=head,
         )
 
     def set_aside(self, scan_no: int, reason: str) -> None:
@@ -115,7 +117,9 @@ class WorkStore(Store):
             raise LedgerError(f"batch {batch.batch_id} is not in the ledger")
         return replace(batch, attempt=row[0])
 
-    def commit_batch(self, batch: Batch, rows: Sequence[tuple[str, str, bool, bytes]]) -> None:
+    def commit_batch(
+        self, batch: Batch, rows: Sequence[tuple[str, str, bool, bytes]], retained: Sequence[Reviewable] = ()
+    ) -> None:
         """Store the lines of a batch; does nothing when the batch is done already.
 
         Raises:
@@ -124,7 +128,8 @@ class WorkStore(Store):
         """
         if len(rows) != batch.last - batch.first:
             raise ValueError(f"batch {batch.batch_id}: {len(rows)} lines for {batch.last - batch.first} findings")
-        with self._database.write(more=sum(len(row[3]) for row in rows)) as connection:
+        more = sum(len(row[3]) for row in rows) + sum(len(one.line) for one in retained)
+        with self._database.write(more=more) as connection:
             found = connection.execute(
                 "SELECT scan, first, last, done FROM batches WHERE batch_id = ?", (batch.batch_id,)
             ).fetchone()
@@ -147,6 +152,8 @@ class WorkStore(Store):
             )
             connection.execute("UPDATE batches SET done = 1 WHERE batch_id = ?", (batch.batch_id,))
             connection.execute("UPDATE scans SET attempt = 0 WHERE scan = ? AND attempt > 0", (scan,))
+            if retained:
+                reviewing.retain(connection, batch.scan_no, self._now(), retained)
 
     def finish_scan(
         self,
@@ -156,6 +163,7 @@ class WorkStore(Store):
         gone: Sequence[str],
         profile: str,
         staged: int = 0,
+        resolves: bool = False,
     ) -> None:
         """Finish a scan whose batches are all done; its record goes to the outbox, too. Does nothing when it is done.
 
@@ -192,6 +200,8 @@ class WorkStore(Store):
                 (profile, record, self._now(), row),
             )
             forget_old_records(connection, scan.host, profile)
+            if resolves and not scan.late:
+                reviewing.cover(connection, scan.scan_no, scan.host, profile)
 
     def stage_baseline(self, scan_no: int, start: int, rows: Sequence[BaselineRow]) -> None:
         """Store baseline rows, numbered from `start`, that count when the scan is finished; again replaces them."""

@@ -9,7 +9,7 @@ class OutboxRow:
     """One durable record waiting for sinks; `line` has no line end. Positions have no gaps."""
 
     position: int
-    kind: Literal["finding", "scan"]
+    kind: Literal["finding", "scan", "verdict"]
     key: str
     level: str
     changed: bool

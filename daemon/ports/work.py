@@ -20,12 +20,15 @@ class ClosedScan(ScanContext):
         bytes: what they take as they are kept; text that is not ASCII counts fourfold, as in memory.
         late: scans of its host that were closed after it are done already, so that it is compared with nothing and
             changes no baseline. It was set aside, and a person had it tried again.
+        verdicts, verdicts_head: up to which verdict of the log it is judged with, and the hash of the log there.
     """
 
     source: str
     findings: int
     bytes: int = 0
     late: bool = False
+    verdicts: int = 0
+    verdicts_head: str = ""
 
 
 @dataclass(slots=True, frozen=True)
@@ -54,6 +57,31 @@ class BaselineRow:
     last_scan_no: int
     count: int
     label: str = ""
+
+
+@dataclass(slots=True, frozen=True)
+class Reviewable:
+    """What is kept of a finding so that somebody can review it later.
+
+    Attributes:
+        situation: its digest; `said` spells it out, as JSON.
+        status, level, score: in effect, but for a verdict.
+        profile: what its scan covered, or empty.
+        keys: dedupe keys of its lines.
+        line: the worst of them.
+    """
+
+    fingerprint: str
+    situation: str
+    said: bytes
+    class_id: str
+    scanner: str
+    status: str
+    level: str
+    score: int
+    profile: str
+    keys: tuple[str, ...]
+    line: bytes
 
 
 class Work(Protocol):
@@ -88,8 +116,11 @@ class Work(Protocol):
     def retry_batch(self, batch: Batch) -> Batch:
         """Count another attempt at a batch durably; returns the batch with the new count."""
 
-    def commit_batch(self, batch: Batch, rows: Sequence[tuple[str, str, bool, bytes]]) -> None:
-        """Store (dedupe key, level, changed, line) rows in the outbox and mark the batch done, in one transaction."""
+    def commit_batch(
+        self, batch: Batch, rows: Sequence[tuple[str, str, bool, bytes]], retained: Sequence[Reviewable] = ()
+    ) -> None:
+        """Store (dedupe key, level, changed, line) rows in the outbox and mark the batch done, in one transaction;
+        with them goes what is `retained` for reviews."""
 
     def finish_scan(
         self,
@@ -99,10 +130,12 @@ class Work(Protocol):
         gone: Sequence[str],
         profile: str,
         staged: int = 0,
+        resolves: bool = False,
     ) -> None:
         """Store the scan record, update the baseline (upsert `baseline`, delete fingerprints `gone`), delete the
         inbox rows and mark the scan done, in one transaction. Of a large scan the first `staged` rows of
-        `stage_baseline` are the update, and they and the inbox are left to `settle`."""
+        `stage_baseline` are the update, and they and the inbox are left to `settle`. `resolves`: what this scan does
+        not have is gone from its host, and need not be reviewed."""
 
     def stage_baseline(self, scan_no: int, start: int, rows: Sequence[BaselineRow]) -> None:
         """Store rows, numbered from `start`, that count when the scan is finished, and never otherwise; the same

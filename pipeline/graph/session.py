@@ -13,8 +13,9 @@ from pipeline.graph.resources import Resources
 from pipeline.graph.state import BatchState
 from pipeline.keys import digest, digest_bytes
 from pipeline.output.enriched import FindingWriter, Line, Outcome, level_in_effect
-from pipeline.output.records import ScanRecord
+from pipeline.output.records import ScanRecord, VerdictsInUse
 from pipeline.output.scan_record import Judged, record_steps
+from pipeline.review.standing import NONE, Standing
 from pipeline.rules.baseline import Comparison, Prior, compare_steps
 from pipeline.rules.correlate import Group, groups_of_findings
 from pipeline.rules.judge import Case, Judge, Judgement
@@ -42,25 +43,32 @@ class ScanSession:
         groups: Sequence[Group],
         groups_of: Mapping[int, Sequence[Group]],
         comparison: Comparison | None,
+        standing: Standing = NONE,
     ) -> None:
         """Args:
         groups_of: those of `groups` that a finding takes part in, by its position in the report.
+        standing: the verdicts that the scan is judged with.
         """  # fmt: skip
+        self._standing = standing
+        head = standing.head
+        in_use = VerdictsInUse(head.seq, head.hash) if head.seq else None
+        self._provenance = replace(resources.provenance, verdicts=in_use) if in_use else resources.provenance
         self._resources = resources
         self.pause: Pause = wait_for_one
         self.index = index
         self.groups = groups
         self.comparison = comparison
         self.judge = Judge(
-            index, groups_of, resources.knowledge, resources.policy, resources.intel, comparison, resources.class_rules
-        )
+            index, groups_of, resources.knowledge, resources.policy, resources.intel, comparison, resources.class_rules,
+            standing,
+        )  # fmt: skip
         self._writer = FindingWriter(
             index,
             self.judge,
             comparison,
             resources.rules,
             resources.knowledge,
-            resources.provenance,
+            self._provenance,
             resources.texts,
             resources.parts,
         )
@@ -79,9 +87,10 @@ class ScanSession:
         findings: Sequence[RawFinding],
         resources: Resources,
         prior: Mapping[str, Prior] | None,
+        standing: Standing = NONE,
     ) -> "ScanSession":
         """Open a scan at once, as `steps` does in steps."""
-        return finish(cls.steps(context, findings, resources, prior))
+        return finish(cls.steps(context, findings, resources, prior, standing))
 
     @classmethod
     def steps(
@@ -90,6 +99,7 @@ class ScanSession:
         findings: Sequence[RawFinding],
         resources: Resources,
         prior: Mapping[str, Prior] | None,
+        standing: Standing = NONE,
     ) -> Steps["ScanSession"]:
         """Index, correlate and compare the scan; `prior` is None where no baseline is kept."""
         index = yield from index_steps(context, findings, resources.classes)
@@ -98,7 +108,7 @@ class ScanSession:
         comparison = None
         if prior is not None and baseline_scope(context.header, context.host_source) is not None:
             comparison = yield from compare_steps(index, prior, resources.knowledge, resources.policy.profile)
-        return cls(resources, index, groups, groups_of, comparison)
+        return cls(resources, index, groups, groups_of, comparison, standing)
 
     def release(self) -> Steps[None]:
         """Let go of the scan, in steps; the session is of no use afterwards."""
@@ -354,7 +364,13 @@ class ScanSession:
         resources = self._resources
         return (
             yield from record_steps(
-                judged, self.groups, self.comparison, resources.knowledge, resources.policy, resources.provenance
+                judged,
+                self.groups,
+                self.comparison,
+                resources.knowledge,
+                resources.policy,
+                self._provenance,
+                self._standing,
             )
         )
 

@@ -1,7 +1,7 @@
 """Makes the enriched findings of a scan, and their lines."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -29,6 +29,7 @@ from pipeline.report.sarif_state import ReportedAcceptance
 from pipeline.rules.baseline import Comparison
 from pipeline.rules.correlate import Group
 from pipeline.rules.judge import Judge, Judgement
+from pipeline.rules.review import SETTLES, Acceptance
 from pipeline.rules.score import raised_to
 from pipeline.steps import Steps, release
 
@@ -75,6 +76,7 @@ class _Twin(NamedTuple):
 
     level: Level
     changed: bool
+    origin: Origin
     head: bytes
     tail: bytes
 
@@ -129,13 +131,13 @@ class FindingWriter:
             # Twins differ in their own key alone. Its text stands nowhere before it: inside strings the quotes would
             # be escaped, and no key of ours that sorts before it holds objects with foreign keys.
             head, _, tail = line.line.partition(_KEY + line.key.encode())
-            self._twins[key] = _Twin(line.level, line.changed, head + _KEY, tail)
+            self._twins[key] = _Twin(line.level, line.changed, line.origin, head + _KEY, tail)
             return line
         return Line(
             member.dedupe_key,
             twin.level,
             twin.changed,
-            outcome.origin,
+            twin.origin,
             b"".join((twin.head, member.dedupe_key.encode(), twin.tail)),
         )
 
@@ -148,14 +150,15 @@ class FindingWriter:
             "attack": self._shared.of(judgement.techniques_key, made.attack),
         }
         changed = made.baseline is None or made.baseline.state in _CHANGED
-        return Line(made.dedupe_key, made.risk.level, changed, outcome.origin, write(made, encoded))
+        return Line(made.dedupe_key, made.risk.level, changed, made.analysis.origin, write(made, encoded))
 
     def record(self, seq: int, outcome: Outcome) -> EnrichedFinding:
         """Make the record of a finding with the analysis of its situation."""
         index, member = self._index, self._index.members[seq]
         finding, context, raw = member.classified, index.context, index.findings[seq]
         judgement = self._judge.judge(seq)
-        spec = self._knowledge.classes.get(finding.class_id)
+        spec = self._knowledge.classes.get(judgement.class_id)
+        is_own = judgement.class_id == finding.class_id
         level = level_in_effect(judgement, outcome.answer)
         return EnrichedFinding(
             schema=SCHEMA,
@@ -182,9 +185,9 @@ class FindingWriter:
                 escaped=raw.escaped,
                 extra=raw.extra,
             ),
-            class_=finding.class_id,
-            class_basis=finding.class_basis,
-            class_candidates=finding.candidates,
+            class_=judgement.class_id,
+            class_basis=finding.class_basis if is_own else "review",
+            class_candidates=finding.candidates if is_own else (),
             category=spec.category if spec is not None else "unknown",
             slots=finding.slots,
             features=finding.features,
@@ -201,10 +204,22 @@ class FindingWriter:
             analysis=self._analysis(member, judgement, outcome),
             remediation=judgement.remediation,
             provenance=self._provenance,
+            review=judgement.review,
         )
 
     def say(self, member: Member, answer: Answer | None) -> tuple[str, str, TextBy]:
         """Give assessment and impact of a finding, and whose words they are; slots are filled in."""
+        correction = self._judge.judge(member.seq).correction
+        if correction is not None and (correction.assessment is not None or correction.impact is not None):
+            said = self._say(member, answer)
+            return (
+                printable(correction.assessment or said[0], _MAX_TEXT),
+                printable(correction.impact or said[1], _MAX_TEXT),
+                "review",
+            )
+        return self._say(member, answer)
+
+    def _say(self, member: Member, answer: Answer | None) -> tuple[str, str, TextBy]:
         header = self._index.context.header
         if answer is None:
             return *self._rules.say(member, header), "rules"
@@ -219,6 +234,8 @@ class FindingWriter:
 
     def _analysis(self, member: Member, judgement: Judgement, outcome: Outcome) -> Analysis:
         assessment, impact, text_by = self.say(member, outcome.answer)
+        if judgement.review is not None and not _is_void(judgement):
+            outcome = _reviewed(outcome, judgement)
         return Analysis(
             origin=outcome.origin,
             assessment=assessment,
@@ -251,7 +268,7 @@ class FindingWriter:
 
 def level_in_effect(judgement: Judgement, answer: Answer | None) -> Level:
     """Give the level of a finding: an answer may raise it, never lower it, and not against the operator's word."""
-    if answer is None or judgement.suppression is not None:
+    if answer is None or judgement.suppression is not None or judgement.is_level_final:
         return judgement.risk.level
     return max(judgement.risk.level, judgement.risk.floor, answer.level, key=LEVELS.index)
 
@@ -271,8 +288,34 @@ def _told(text: str, slots: Mapping[str, str]) -> str:
     return fill(printable(text, _MAX_TEXT), shown) or ""
 
 
+def _is_void(judgement: Judgement) -> bool:
+    """Say whether nothing of a verdict counts: it would settle the finding, and something stricter stands."""
+    review = judgement.review
+    return review is not None and review.verdict in SETTLES and judgement.suppression is None
+
+
+def _reviewed(outcome: Outcome, judgement: Judgement) -> Outcome:
+    """Put what a reviewer says in the place of what was said; only what the finding has to choose from counts."""
+    said = judgement.correction
+    outcome = replace(outcome, origin="review", fallback_reason=None)
+    if said is None:
+        return outcome
+    fitting = {action.id for action in judgement.remediation if action.contraindicated is None}
+    if said.action is not None and said.action in fitting:
+        outcome = replace(outcome, action=said.action)
+    if said.controls is not None:
+        there = {f"{control.framework}:{control.control}" for control in judgement.controls}
+        outcome = replace(outcome, controls=tuple(one for one in dict.fromkeys(said.controls) if one in there))
+    if said.techniques is not None:
+        known = {technique.technique for technique in judgement.techniques}
+        outcome = replace(outcome, techniques=tuple(one for one in dict.fromkeys(said.techniques) if one in known))
+    return outcome
+
+
 def _suppression(judgement: Judgement) -> Suppression | None:
     entry = judgement.suppression
     if isinstance(entry, ReportedAcceptance):
         return Suppression(f"the report ({entry.kind})", entry.justification, None)
+    if isinstance(entry, Acceptance):
+        return Suppression(printable(entry.owner), printable(entry.reason, _MAX_TEXT), entry.until)
     return None if entry is None else Suppression(entry.owner, entry.reason, entry.expires.isoformat())

@@ -14,7 +14,7 @@ import orjson
 
 from pipeline.contract import record_fields
 from pipeline.errors import RecordError
-from pipeline.output.records import Analysis, EnrichedFinding, Issue, ScanRecord
+from pipeline.output.records import Analysis, EnrichedFinding, Issue, ScanRecord, VerdictRecord
 from pipeline.rules.compliance import FrameworkGap
 
 Json = Mapping[str, Any]
@@ -62,6 +62,16 @@ def read_scan(line: bytes) -> ScanRecord:
         RecordError: if it is none.
     """
     found: ScanRecord = _read(ScanRecord, line)
+    return found
+
+
+def read_verdict(line: bytes) -> VerdictRecord:
+    """Read the record of a verdict.
+
+    Raises:
+        RecordError: if it is none.
+    """
+    found: VerdictRecord = _read(VerdictRecord, line)
     return found
 
 

@@ -28,6 +28,8 @@ from pipeline.output.records import (
     ScanCorrelation,
     ScanRecord,
 )
+from pipeline.review.standing import NONE, Standing
+from pipeline.review.verdict import MAX_TEXT, Verdict
 from pipeline.rules.baseline import BaselineState, Comparison, Missing, Seen, identity_slots, label_of
 from pipeline.rules.compliance import FrameworkGap, GapAnalysis, coverage
 from pipeline.rules.correlate import Group
@@ -73,6 +75,7 @@ def record_steps(
     knowledge: Knowledge,
     policy: Policy,
     provenance: Provenance,
+    standing: Standing = NONE,
 ) -> Steps[ScanRecord]:
     """Summarise a scan, in steps; every list is ordered by what to look at first, then by name."""
     context = judged.index.context
@@ -105,9 +108,22 @@ def record_steps(
             expired=tuple(
                 ExpiredEntry(entry.owner, entry.reason, entry.expires.isoformat(), entry.class_, entry.fingerprint)
                 for entry in policy.expired(context.latest)
-            ),
+            )
+            + tuple(_ended(verdict) for verdict in standing.expired(context.latest, context.host)),
         ),
         provenance=provenance,
+    )
+
+
+def _ended(verdict: Verdict) -> ExpiredEntry:
+    situation = verdict.target.situation
+    return ExpiredEntry(
+        owner=printable(verdict.owner or verdict.author),
+        reason=printable(verdict.reason, MAX_TEXT),
+        expires=verdict.until or "",
+        class_=situation.class_id if situation is not None else None,
+        fingerprint=verdict.target.fingerprint,
+        verdict=verdict.seq,
     )
 
 
@@ -205,14 +221,15 @@ def _issues(judged: Judged, comparison: Comparison | None, knowledge: Knowledge)
             status = judged.judgements[member.seq].status
             if not _at_stake(status):
                 continue
-            finding = member.classified
-            spec = knowledge.classes.get(finding.class_id)
+            finding, class_id = member.classified, judged.judgements[member.seq].class_id
+            spec = knowledge.classes.get(class_id)
             if spec is not None:
                 split = [finding.features.get(name, "") for name in spec.issue_by]
             else:
                 # What nobody knows is not all one thing.
                 split = [] if finding.candidates else [_kind(judged.index.findings[member.seq])]
-            alike.setdefault((finding.class_id, status, (*finding.candidates, *split)), []).append(member.seq)
+            candidates = finding.candidates if class_id == finding.class_id else ()
+            alike.setdefault((class_id, status, (*candidates, *split)), []).append(member.seq)
         yield
     issues: list[Issue] = []
     for (class_id, status, parts), seqs in alike.items():
@@ -272,13 +289,15 @@ def _issue(
         yield
     assessment, impact = judged.say(worst)
     judgement, finding = judgements[worst], index.members[worst].classified
-    spec = knowledge.classes.get(finding.class_id)
+    class_id = judgement.class_id
+    candidates = finding.candidates if class_id == finding.class_id else ()
+    spec = knowledge.classes.get(class_id)
     split = spec.issue_by if spec is not None else ()
     return Issue(
         id=name,
-        class_=finding.class_id,
-        candidates=finding.candidates,
-        title=spec.title if spec is not None else _untold_title(finding.candidates, finding.title, knowledge),
+        class_=class_id,
+        candidates=candidates,
+        title=spec.title if spec is not None else _untold_title(candidates, finding.title, knowledge),
         split={feature: finding.features[feature] for feature in split if feature in finding.features},
         scanner=finding.scanner,
         status=status,

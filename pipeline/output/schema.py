@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pipeline.contract import Doc, Items, Pattern, Range, record_fields
-from pipeline.output.records import Analysis, EnrichedFinding, FirstAction, ScanRecord
+from pipeline.output.records import Analysis, EnrichedFinding, FirstAction, ScanRecord, VerdictRecord
 from pipeline.rules.remediate import Action
 
 Schema = dict[str, Any]
 
-PUBLISHED: Mapping[str, type] = {"enriched-1": EnrichedFinding, "scan-1": ScanRecord}
+PUBLISHED: Mapping[str, type] = {
+    "enriched-1": EnrichedFinding, "scan-1": ScanRecord, "verdict-1": VerdictRecord,
+}  # fmt: skip
 _PLACE = "https://sysscan-agent.invalid/schema/"
 
 _PLAIN: Mapping[Any, Schema] = {
@@ -125,8 +127,17 @@ def _property(hint: Any, default: Any) -> Schema:
         del schema["type"]
         schema["const"] = True
     elif default is None:
-        schema["type"] = next(one for one in schema["type"] if one != "null")
+        schema = _not_null(schema)
     return {"description": schema.pop("description"), **schema}
+
+
+def _not_null(schema: Schema) -> Schema:
+    if "enum" in schema:
+        return {**schema, "enum": [word for word in schema["enum"] if word is not None]}
+    if "anyOf" in schema:
+        inner = next(one for one in schema["anyOf"] if one["type"] != "null")
+        return {**inner, "description": schema["description"]}
+    return {**schema, "type": next(one for one in schema["type"] if one != "null")}
 
 
 def main(directory: str) -> None:

@@ -14,12 +14,15 @@ from pipeline.keys import digest
 from pipeline.knowledge.predicates import Test, View, compile_all, view
 from pipeline.knowledge.schema import ClassSpec, Degree, Knowledge, LevelRule, RemediationRef, TechniqueRef, Topic
 from pipeline.report.sarif_state import ReportedAcceptance, acceptance_of
+from pipeline.review.standing import NONE, Standing, situation_of
+from pipeline.review.verdict import MAX_TEXT, Correction
 from pipeline.rules.acceptance import acceptance
 from pipeline.rules.baseline import Comparison
 from pipeline.rules.compliance import Control, Technique, controls_for, techniques_for
 from pipeline.rules.correlate import Group
 from pipeline.rules.policy import Allow, Override, Policy
 from pipeline.rules.remediate import Action, escaped_slots, render
+from pipeline.rules.review import Acceptance, Review, Ruling, risk_with, rule, status_with
 from pipeline.rules.score import Evidence, Risk, score
 from pipeline.steps import Steps, release
 
@@ -50,13 +53,17 @@ class Judgement:
 
     Attributes:
         severity: in effect; the report's own stands in `finding.severity`.
+        class_id: what it was judged as: its own class, or the one that a reviewer holds it for.
+        review: the verdict that counts, or None.
+        correction: what the verdict says instead.
+        is_level_final: a person has set the level, and no answer of a model raises it.
         controls_key, techniques_key: name the lists, which findings that are alike share.
     """
 
     status: Status
     status_basis: StatusBasis
     severity: Severity
-    suppression: Allow | ReportedAcceptance | None
+    suppression: Allow | ReportedAcceptance | Acceptance | None
     artefact: Artefact | None
     controls: tuple[Control, ...]
     techniques: tuple[Technique, ...]
@@ -65,6 +72,10 @@ class Judgement:
     risk: Risk
     controls_key: str
     techniques_key: str
+    class_id: str
+    review: Review | None = None
+    correction: Correction | None = None
+    is_level_final: bool = False
 
 
 class Judge:
@@ -79,10 +90,13 @@ class Judge:
         intel: Intel,
         comparison: Comparison | None,
         rules: "ClassRules",
+        standing: Standing = NONE,
     ) -> None:
         """Args:
         groups: the correlations that a finding takes part in, by its position in the report.
+        standing: the verdicts that count.
         """
+        self._standing = standing
         self._index = index
         self._knowledge = knowledge
         self._policy = policy
@@ -115,16 +129,79 @@ class Judge:
         return known
 
     def _judge(self, member: Member, groups: Sequence[Group]) -> Judgement:
+        finding, context = member.classified, self._index.context
+        allow = self._policy.suppression(context.host, finding, context.latest)
+        override = self._policy.override(context.host, finding)
+        judged = self._weigh(member, groups, allow, override)
+        if not self._standing:
+            return judged
+        verdict = self._standing.find(context.host, finding.fingerprint, situation_of(finding), context.latest)
+        if verdict is None:
+            return judged
+        ruling = rule(verdict, allow, override, has_indicator=bool(judged.intel), status=judged.status)
+        return self._reviewed(member, groups, allow, override, ruling, judged)
+
+    def _reviewed(
+        self,
+        member: Member,
+        groups: Sequence[Group],
+        allow: Allow | None,
+        override: Override | None,
+        ruling: Ruling,
+        without: Judgement,
+    ) -> Judgement:
+        """Judge a finding that has a verdict; `without` is what is said of it where the verdict is left out."""
+        verdict, finding, correction = ruling.verdict, member.classified, ruling.correction
+        class_id = correction.class_id if correction is not None else None
+        if class_id is not None and class_id in self._knowledge.classes:
+            finding = replace(finding, class_id=class_id, candidates=())
+        finding = replace(finding, status=status_with(ruling, finding.status))
+        as_reviewed = replace(member, classified=finding)
+        judged = self._weigh(as_reviewed, groups, None if ruling.drops_allow else allow, override, ruling)
+        has_indicator = bool(judged.intel)
+        risk, held = risk_with(ruling, judged.risk, override, has_indicator=has_indicator)
+        overruled = ruling.overruled or held
+        review = Review(
+            seq=verdict.seq,
+            verdict=verdict.kind,
+            scope=verdict.target.scope,
+            author=printable(verdict.author),
+            at=verdict.at,
+            reason=printable(verdict.reason, MAX_TEXT),
+            status_without=without.status,
+            level_without=without.risk.level,
+            overruled=overruled,
+        )
+        return replace(
+            judged,
+            risk=risk,
+            review=review,
+            correction=None if ruling.no_effect else correction,
+            is_level_final=ruling.level is not None and held is None,
+        )
+
+    def _weigh(
+        self,
+        member: Member,
+        groups: Sequence[Group],
+        allow: Allow | None,
+        override: Override | None,
+        ruling: Ruling | None = None,
+    ) -> Judgement:
         finding = member.classified
         context = self._index.context
         spec = self._knowledge.classes.get(finding.class_id)
         seen = view(member, context.header)
-        allow = self._policy.suppression(context.host, finding, context.latest)
         raw = self._index.findings[member.seq]
-        # What an operator decided comes before what the report brought along.
-        reported = acceptance_of(raw, context.header) if allow is None and finding.status in _AT_STAKE else None
+        # What an operator or a reviewer decided comes before what the report brought along.
+        decided = allow is not None or (ruling is not None and not ruling.no_effect and ruling.is_about_risk)
+        reported = acceptance_of(raw, context.header) if not decided and finding.status in _AT_STAKE else None
         status = allow.status if allow is not None else "accepted" if reported is not None else finding.status
-        override = self._policy.override(context.host, finding)
+        status_why = "the report says that it is accepted" if reported is not None else None
+        settled = ruling.acceptance if ruling is not None else None
+        if ruling is not None and ruling.settles is not None:
+            status = ruling.settles
+            status_why = ruling.why() if allow is None else None
         severity, severity_why = self._severity(member, spec, override)
         seen.severity = severity
         artefact = next((known for known, test in self._rules.artefacts(finding.class_id) if test(seen)), None)
@@ -151,7 +228,7 @@ class Judge:
         risk = score(
             Evidence(
                 status=status,
-                status_why="the report says that it is accepted" if reported is not None else None,
+                status_why=status_why,
                 severity=severity,
                 severity_why=severity_why,
                 artefact=(artefact.degree, artefact.why) if artefact is not None else None,
@@ -167,7 +244,7 @@ class Judge:
             status=status,
             status_basis=finding.status_basis,
             severity=severity,
-            suppression=allow or reported,
+            suppression=allow or settled or reported,
             artefact=artefact,
             controls=controls,
             techniques=techniques,
@@ -176,6 +253,7 @@ class Judge:
             risk=risk,
             controls_key=controls_key,
             techniques_key=techniques_key,
+            class_id=finding.class_id,
         )
 
     def _severity(self, member: Member, spec: ClassSpec | None, override: Override | None) -> tuple[Severity, str]:

@@ -9,7 +9,7 @@ from pipeline.finding import LEVELS, Level, Severity, Status
 
 FactorName = Literal[
     "base_severity", "core_controls", "regressed", "knowledge", "correlation", "threat_intel", "scanner_artefact",
-    "analysis", "scanner_error", "status_passed", "status_info", "status_accepted", "status_false_positive",
+    "analysis", "scanner_error", "status_passed", "status_info", "status_accepted", "status_false_positive", "review",
 ]  # fmt: skip
 
 # Middle of each level's band of twenty; a factor of 20 moves a finding by one level.
@@ -45,7 +45,8 @@ class Risk:
         Level,
         Doc(
             "The band of twenty that the score lies in. A model may raise it above `floor`, never lower it; the factor "
-            "`analysis` then says so."
+            "`analysis` then says so. Only a person's word lowers it; then a factor says whose (`review`, "
+            "`status_accepted`, `status_false_positive`)."
         ),
     ]
     floor: Annotated[Level, Doc("The rules' level.")]
@@ -84,6 +85,11 @@ class Evidence:
 def level_of(score: int) -> Level:
     """Name the band that a score from 0 to 100 lies in."""
     return LEVELS[min(score // _BAND, len(LEVELS) - 1)]
+
+
+def points_of(level: Level) -> int:
+    """Give the score in the middle of a level's band."""
+    return LEVELS.index(level) * _BAND + _BAND // 2
 
 
 def score(evidence: Evidence) -> Risk:
@@ -134,7 +140,7 @@ def _highest(reasons: Sequence[tuple[str, Level]]) -> Iterable[tuple[str, Level]
 
 
 def _raise(factors: list[Factor], total: int, least: Level, name: FactorName, why: str) -> int:
-    wanted = LEVELS.index(least) * _BAND + _BAND // 2
+    wanted = points_of(least)
     points = max(wanted - total, 0)
     # A matching indicator is a reason by itself: it also forbids that an artefact lowers the finding.
     if points or name == "threat_intel":

@@ -8,7 +8,7 @@ from daemon.ports.outbox import OutboxRow
 from daemon.sinks.kafka.connection import Record
 
 # CloudEvents in the binary mode of its Kafka binding, 1.0.
-_TYPES = {"finding": b"sysscan.finding.enriched.v1", "scan": b"sysscan.scan.v1"}
+_TYPES = {"finding": b"sysscan.finding.enriched.v1", "scan": b"sysscan.scan.v1", "verdict": b"sysscan.verdict.v1"}
 
 
 def recorder(findings: str, scans: str) -> Callable[[OutboxRow], Record]:
@@ -25,6 +25,6 @@ def recorder(findings: str, scans: str) -> Callable[[OutboxRow], Record]:
             ("ce_subject", host),
             ("sysscan-level", row.level.encode()),
         )
-        return Record(row.position, row.key, findings if row.kind == "finding" else scans, host, row.line, headers)
+        return Record(row.position, row.key, scans if row.kind == "scan" else findings, host, row.line, headers)
 
     return record

@@ -10,7 +10,7 @@ from pipeline.output.records.finding import (
     ReportedFinding,
     Suppression,
 )
-from pipeline.output.records.origin import HostFacts, Provenance
+from pipeline.output.records.origin import HostFacts, Provenance, VerdictsInUse
 from pipeline.output.records.scan import (
     ActionCount,
     AtStake,
@@ -25,10 +25,34 @@ from pipeline.output.records.scan import (
     ScanCorrelation,
     ScanRecord,
 )
+from pipeline.output.records.verdict import Corrected, ReviewedSituation, SupersededFinding, VerdictRecord
 
 __all__ = [
-    "ActionCount", "Analysis", "AtStake", "BaselineEntry", "BaselineSection", "Correlation", "Counts",
-    "EnrichedFinding", "ExpiredEntry", "FindingProvenance", "FirstAction", "GoneFinding", "HostFacts", "Issue",
-    "IssueArtefact", "NamedControl", "PolicySection", "Provenance", "ReportedFinding", "ScanCorrelation", "ScanRecord",
+    "ActionCount",
+    "Analysis",
+    "AtStake",
+    "BaselineEntry",
+    "BaselineSection",
+    "Corrected",
+    "Correlation",
+    "Counts",
+    "EnrichedFinding",
+    "ExpiredEntry",
+    "FindingProvenance",
+    "FirstAction",
+    "GoneFinding",
+    "HostFacts",
+    "Issue",
+    "IssueArtefact",
+    "NamedControl",
+    "PolicySection",
+    "Provenance",
+    "ReportedFinding",
+    "ReviewedSituation",
+    "ScanCorrelation",
+    "ScanRecord",
+    "SupersededFinding",
     "Suppression",
+    "VerdictRecord",
+    "VerdictsInUse",
 ]  # fmt: skip

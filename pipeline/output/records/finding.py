@@ -14,6 +14,7 @@ from pipeline.rules.baseline import BaselineState
 from pipeline.rules.compliance import Control, Technique
 from pipeline.rules.judge import Artefact
 from pipeline.rules.remediate import Action
+from pipeline.rules.review import Review
 from pipeline.rules.score import Risk
 
 
@@ -51,11 +52,16 @@ class ReportedFinding:
 
 @dataclass(slots=True, frozen=True)
 class Suppression:
-    """The entry of the allow-list that accepts the finding, or the acceptance that its SARIF report brought along."""
+    """What settles the finding: an entry of the allow-list, a verdict, or what its SARIF report brought along."""
 
     owner: Annotated[str, Doc("Who answers for it; `the report (KIND)` for what the report brought along.")]
     reason: Annotated[str, Doc("Why.")]
-    expires: Annotated[Day | None, Doc("Last day on which it holds, UTC; null for what the report brought along.")]
+    expires: Annotated[
+        Day | None,
+        Doc(
+            "Last day on which it holds, UTC; null for what the report brought along, and for a verdict without an end."
+        ),
+    ]
 
 
 @dataclass(slots=True, frozen=True)
@@ -140,7 +146,9 @@ class FindingProvenance(Provenance):
     @classmethod
     def of(cls, made: Provenance, source_format: SourceFormat) -> "FindingProvenance":
         """Add the report's format to what made the output."""
-        return cls(made.agent, made.knowledge, made.policy, made.intel, made.runtime, source_format)
+        return cls(
+            made.agent, made.knowledge, made.policy, made.intel, made.runtime, source_format, verdicts=made.verdicts
+        )
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -204,8 +212,8 @@ class EnrichedFinding:
         ClassBasis,
         Doc(
             "What `class`, or the candidates, were recognised by where not all that the report says fits: the form of "
-            "the `id`; its `shape`, which is severity and metadata with it; or `words` of title and description. Left "
-            "out where everything fits (`exact`)."
+            "the `id`; its `shape`, which is severity and metadata with it; or `words` of title and description; or a "
+            "reviewer's word (`review`). Left out where everything fits (`exact`)."
         ),
     ] = "exact"
     class_candidates: Annotated[tuple[str, ...], Doc("With `ambiguous`: the classes that remain possible. Else empty.")]
@@ -239,3 +247,6 @@ class EnrichedFinding:
         Doc("What can be done, the first thing first; empty where nothing is to be done."),
     ]
     provenance: Annotated[FindingProvenance, Doc("What made this line, beside the report.")]
+    review: Annotated[
+        Review | None, Doc("The verdict of a person that counts for the finding. Left out where there is none.")
+    ] = None

@@ -1,9 +1,9 @@
 """Where a record comes from: the host that was scanned, and what made the record."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
-from pipeline.contract import Digest, Doc
+from pipeline.contract import Digest, Doc, Hash, Positive
 from pipeline.finding import ScanHeader
 
 
@@ -22,6 +22,14 @@ class HostFacts:
 
 
 @dataclass(slots=True, frozen=True)
+class VerdictsInUse:
+    """Up to where the log of verdicts was in use."""
+
+    seq: Annotated[Positive, Doc("Number of the last of them; one with a higher number changes what the line says.")]
+    head: Annotated[Hash, Doc("Hash of the chain there; it names all of them.")]
+
+
+@dataclass(slots=True, frozen=True)
 class Provenance:
     """What made the output, beside the report."""
 
@@ -30,3 +38,6 @@ class Provenance:
     policy: Annotated[Digest, Doc("Digest of the policy in use.")]
     intel: Annotated[str | None, Doc("Digest of the local threat intelligence, or null where there is none.")]
     runtime: Annotated[str, Doc("What analysed: the rules' version, or the digest of model and runtime.")]
+    verdicts: Annotated[
+        VerdictsInUse | None, Doc("The verdicts of reviewers that were in use. Left out where there are none.")
+    ] = field(default=None, kw_only=True)

@@ -155,13 +155,14 @@ class BaselineSection:
 
 @dataclass(slots=True, frozen=True)
 class ExpiredEntry:
-    """One entry of the allow-list that no longer holds."""
+    """One entry of the allow-list, or one acceptance by a reviewer, that no longer holds."""
 
     owner: Annotated[str, Doc("Who.")]
     reason: Annotated[str, Doc("Why.")]
     expires: Annotated[Day, Doc("The last day.")]
     class_: Annotated[str | None, Doc("The class that it means, or null.")]
     fingerprint: Annotated[str | None, Doc("The fingerprint that it means, or null.")]
+    verdict: Annotated[Positive | None, Doc("Number of the verdict. Left out for an entry of the allow-list.")] = None
 
 
 @dataclass(slots=True, frozen=True)
@@ -169,7 +170,7 @@ class PolicySection:
     """The operator's decisions."""
 
     profile: Annotated[str, Doc("Which values count as good where frameworks disagree.")]
-    expired: Annotated[tuple[ExpiredEntry, ...], Doc("Entries of the allow-list that no longer hold.")]
+    expired: Annotated[tuple[ExpiredEntry, ...], Doc("Acceptances that no longer hold.")]
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.ledger import Ledger, migrations, schema, settling
+from daemon.ledger import Ledger, migrations, reviewing, schema, settling
 from daemon.ports.files import KIND
 from daemon.sources.directory.identity import birth_ns
 from daemon.sources.directory.settings import WatchSettings
@@ -130,7 +130,8 @@ def test_a_crash_at_any_statement_leaves_the_old_one_and_the_next_start_migrates
             migrations.to_3(_Breaking(connection, at, crash))  # type: ignore[arg-type]
 
         try:
-            with open_ledger(state, migrations={1: settling.make_tables, 2: step, 3: migrations.to_4}):
+            rest = {3: migrations.to_4, 4: reviewing.migrate}
+            with open_ledger(state, migrations={1: settling.make_tables, 2: step, **rest}):
                 break
         except LedgerError:
             pass

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from hypothesis import strategies as st
 
-from pipeline.contract import Day, Digest, Items, Pattern, Range, TechniqueId, Time, record_fields
+from pipeline.contract import Day, Digest, Hash, Items, Pattern, Range, TechniqueId, Time, record_fields
 from pipeline.output.records import Analysis, FirstAction
 from pipeline.rules.remediate import Action
 
@@ -17,7 +17,7 @@ _TEXTS = {
     get_args(hint)[1].expression: text
     for hint, text in (
         (Digest, "0123456789abcdef" * 2), (Time, "2026-11-02T03:00:00Z"), (Day, "2026-11-02"),
-        (TechniqueId, "T1055.001"),
+        (TechniqueId, "T1055.001"), (Hash, "0123456789abcdef" * 4),
     )
 }  # fmt: skip
 JSON = st.recursive(

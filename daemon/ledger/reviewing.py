@@ -1,0 +1,133 @@
+"""What the ledger keeps for reviews: findings as they came out, and how far the log of verdicts has been told.
+
+The findings are kept in the transaction that puts their lines into the outbox, one row a finding of a host (its worst
+line), until they are too old or too many. The small row is what lists are made from; the line lies apart.
+"""
+
+from collections.abc import Sequence
+from sqlite3 import Connection
+
+from daemon.ledger.codec import text
+from daemon.ports.work import Reviewable
+
+MAX_KEYS = 64  # dedupe keys that are kept of one finding; twins have one each
+_KEY_CHARS = 33
+
+# What a scan is pinned to when it is closed: all that was told, and so stands in the outbox before it.
+PIN = "verdicts = (SELECT seq FROM told), verdicts_head = (SELECT head FROM told)"
+
+TABLES = """
+-- Up to which verdict of the log everything is told: its records are in the outbox.
+CREATE TABLE told (
+  one INTEGER PRIMARY KEY CHECK (one = 1),
+  seq INTEGER NOT NULL,
+  head TEXT NOT NULL
+) STRICT;
+
+INSERT INTO told (one, seq, head) VALUES (1, 0, '');
+
+CREATE TABLE situations (
+  situation TEXT PRIMARY KEY,
+  class_id TEXT NOT NULL,
+  said BLOB NOT NULL                              -- class, status and features: JSON
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE retained (
+  row INTEGER PRIMARY KEY,
+  host TEXT NOT NULL,
+  fingerprint TEXT NOT NULL,
+  situation TEXT NOT NULL,
+  class_id TEXT NOT NULL,
+  scanner TEXT NOT NULL,
+  status TEXT NOT NULL,
+  level TEXT NOT NULL,
+  score INTEGER NOT NULL,
+  lines INTEGER NOT NULL,
+  scan_no INTEGER NOT NULL,
+  profile TEXT NOT NULL,                          -- what its scan covered
+  at TEXT NOT NULL,
+  bytes INTEGER NOT NULL,
+  keys TEXT NOT NULL                              -- dedupe keys, with a blank between
+) STRICT;
+CREATE UNIQUE INDEX retained_finding ON retained (host, fingerprint);
+CREATE INDEX retained_situation ON retained (situation, host, score);
+CREATE INDEX retained_age ON retained (at);
+
+-- The latest scan of a host and profile that resolves: what was last seen before it is gone.
+CREATE TABLE covered (
+  host TEXT NOT NULL,
+  profile TEXT NOT NULL,
+  scan_no INTEGER NOT NULL,
+  PRIMARY KEY (host, profile)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE retained_lines (
+  row INTEGER PRIMARY KEY,
+  line BLOB NOT NULL
+) STRICT;
+"""
+
+
+def make_tables(connection: Connection) -> None:
+    """Add the tables to a ledger that lacks them."""
+    lines = (line.split("--", 1)[0].rstrip() for line in TABLES.splitlines())
+    for statement in "\n".join(lines).split(";"):
+        if statement.strip():
+            connection.execute(statement)
+
+
+def migrate(connection: Connection) -> None:
+    """Pin scans to verdicts, let records of verdicts into the outbox, and keep findings for reviews."""
+    connection.execute("ALTER TABLE scans ADD COLUMN verdicts INTEGER NOT NULL DEFAULT 0")
+    connection.execute("ALTER TABLE scans ADD COLUMN verdicts_head TEXT NOT NULL DEFAULT ''")
+    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").fetchone()
+    for statement in (
+        "CREATE TABLE outbox_5 (position INTEGER PRIMARY KEY AUTOINCREMENT,"
+        " kind TEXT NOT NULL CHECK (kind IN ('finding', 'scan', 'verdict')), key TEXT NOT NULL, level TEXT NOT NULL,"
+        " changed INTEGER NOT NULL, line BLOB NOT NULL) STRICT",
+        "INSERT INTO outbox_5 SELECT position, kind, key, level, changed, line FROM outbox ORDER BY position",
+        "DROP TABLE outbox",
+        "ALTER TABLE outbox_5 RENAME TO outbox",
+    ):
+        connection.execute(statement)
+    connection.execute("DELETE FROM sqlite_sequence WHERE name IN ('outbox', 'outbox_5')")
+    if row is not None:  # also where the table is empty: no position is used twice
+        connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('outbox', ?)", row)
+    make_tables(connection)
+
+
+def retain(connection: Connection, scan_no: int, now: str, findings: Sequence[Reviewable]) -> None:
+    """Keep findings of a scan; of one that is there already the worst line of the latest scan stays."""
+    (host,) = connection.execute("SELECT host FROM scans WHERE scan_no = ?", (scan_no,)).fetchone()
+    connection.executemany(
+        "INSERT OR IGNORE INTO situations (situation, class_id, said) VALUES (?, ?, ?)",
+        {one.situation: (one.situation, one.class_id, one.said) for one in findings}.values(),
+    )
+    for one in findings:
+        lines, keys = len(one.keys), " ".join(one.keys[:MAX_KEYS])
+        known = connection.execute(
+            "SELECT row, scan_no, score, lines, keys FROM retained WHERE host = ? AND fingerprint = ?",
+            (host, one.fingerprint),
+        ).fetchone()
+        if known is not None and known[1] == scan_no:  # by an earlier batch
+            lines, keys = lines + known[3], f"{known[4]} {keys}"[: MAX_KEYS * _KEY_CHARS - 1]
+            if known[2] >= one.score:
+                connection.execute("UPDATE retained SET lines = ?, keys = ? WHERE row = ?", (lines, keys, known[0]))
+                continue
+        cursor = connection.execute(
+            "INSERT OR REPLACE INTO retained (row, host, fingerprint, situation, class_id, scanner, status, level,"
+            " score, lines, scan_no, profile, at, bytes, keys) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (None if known is None else known[0], host, one.fingerprint, one.situation, one.class_id,
+             text(one.scanner), one.status, one.level, one.score, lines, scan_no, one.profile, now, len(one.line),
+             keys),
+        )  # fmt: skip
+        connection.execute(
+            "INSERT OR REPLACE INTO retained_lines (row, line) VALUES (?, ?)", (cursor.lastrowid, one.line)
+        )
+
+
+def cover(connection: Connection, scan_no: int, host: str, profile: str) -> None:
+    """Note that a finished scan looked at all that its profile covers: what it does not have is gone."""
+    connection.execute(
+        "INSERT OR REPLACE INTO covered (host, profile, scan_no) VALUES (?, ?, ?)", (host, profile, scan_no)
+    )

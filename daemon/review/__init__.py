@@ -1,0 +1,1 @@
+"""What belongs to the daemon of reviewing: the queue, and telling of a verdict at once."""

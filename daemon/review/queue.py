@@ -1,0 +1,273 @@
+"""The queue of what nobody has reviewed, worst first, and what a verdict would be about."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from daemon.ledger import Ledger
+from daemon.ledger.reviews import Filter, Group, Retained
+from pipeline.errors import AgentError, LedgerError
+from pipeline.finding import Level
+from pipeline.output.case import case_of
+from pipeline.output.read import read_finding
+from pipeline.output.records import EnrichedFinding
+from pipeline.review.log import VerdictLog
+from pipeline.review.standing import NONE, Standing
+from pipeline.review.verdict import Draft, Situation, Target, Verdict
+from pipeline.rules.score import level_of
+
+AT_STAKE = ("open", "unknown", "error")
+SHORTEST = 6  # hex digits of a key; fewer match too much
+
+
+class NotFound(AgentError):
+    """Raised when nothing that is kept has the key that was asked for."""
+
+
+class Ambiguous(AgentError):
+    """Raised when what was asked for is not one thing; the message says how to be more precise."""
+
+
+@dataclass(slots=True, frozen=True)
+class Entry:
+    """Findings of one situation that nobody has reviewed.
+
+    Attributes:
+        hosts: on which they are, in order.
+        worst: row of the worst of them.
+    """
+
+    situation: str
+    class_id: str
+    scanner: str
+    status: str
+    score: int
+    findings: int
+    lines: int
+    hosts: tuple[str, ...]
+    worst: int
+
+    @property
+    def level(self) -> Level:
+        """The level of the worst."""
+        return level_of(self.score)
+
+
+@dataclass(slots=True, frozen=True)
+class Aim:
+    """What one verdict would be about.
+
+    Attributes:
+        findings, lines, hosts: how much that is kept it reaches.
+        worst: row of the worst finding that it is about, or None where none is kept.
+    """
+
+    target: Target
+    findings: int
+    lines: int
+    hosts: frozenset[str]
+    worst: int | None = None
+
+
+@dataclass(slots=True)
+class Wish:
+    """What a person asked for.
+
+    Attributes:
+        keys: beginnings of fingerprints, dedupe keys or situations.
+        scope: None is what the key stands for.
+    """
+
+    keys: Sequence[str] = ()
+    wanted: Filter = field(default_factory=Filter)
+    situation: bool = False
+    everywhere: bool = False
+
+
+class Queue:
+    """What is kept for reviews beside the verdicts that were given."""
+
+    def __init__(self, ledger: Ledger, log: VerdictLog | None, today: str) -> None:
+        """Args: `today`: RFC 3339; an acceptance that has ended by then does not count."""
+        self._store = ledger.reviews
+        self._log = log
+        self._today = today
+        self.standing: Standing = NONE
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read the verdicts anew."""
+        self.standing = self._log.standing() if self._log is not None else NONE
+        self._situations: dict[str, Situation] = {}
+
+    # What is to be reviewed
+
+    def unreviewed(self, wanted: Filter) -> list[Entry]:
+        """List the situations with findings that have no verdict, the worst first."""
+        together: dict[str, list[Group]] = {}
+        for group in self._groups(wanted):
+            together.setdefault(group.situation, []).append(group)
+        entries = [
+            Entry(
+                situation=name,
+                class_id=groups[0].class_id,
+                scanner=groups[0].scanner,
+                status=groups[0].status,
+                score=max(group.score for group in groups),
+                findings=sum(group.findings for group in groups),
+                lines=sum(group.lines for group in groups),
+                hosts=tuple(sorted(group.host for group in groups)),
+                worst=max(groups, key=lambda group: (group.score, -group.worst)).worst,
+            )
+            for name, groups in together.items()
+        ]
+        entries.sort(key=lambda entry: (-entry.score, -entry.lines, entry.class_id, entry.situation))
+        return entries
+
+    def _groups(self, wanted: Filter) -> Iterator[Group]:
+        standing = self.standing
+        without = [
+            (verdict.target.host, verdict.target.fingerprint)
+            for verdict in standing.counting
+            if verdict.target.fingerprint is not None
+            and verdict.target.host is not None
+            and standing.find(verdict.target.host, verdict.target.fingerprint, _NOWHERE, self._today) is not None
+        ]
+        groups = self._store.groups(wanted, without)
+        if not standing:
+            yield from groups
+            return
+        for group in groups:
+            situation = self.situation(group.situation)
+            if situation is None or standing.find(group.host, "", situation, self._today) is None:
+                yield group
+
+    def situation(self, name: str) -> Situation | None:
+        """Give a situation by its digest."""
+        if not self._situations:
+            self._situations = self._store.situations()
+        return self._situations.get(name)
+
+    def line(self, row: int) -> EnrichedFinding:
+        """Read the line of a finding."""
+        return read_finding(self._store.line(row))
+
+    def verdict_on(self, finding: Retained) -> Verdict | None:
+        """Give the verdict that counts for a finding."""
+        situation = self.situation(finding.situation)
+        if situation is None:
+            return None
+        return self.standing.find(finding.host, finding.fingerprint, situation, self._today)
+
+    # What somebody means
+
+    def finding(self, key: str) -> Retained | None:
+        """Give the finding that a key names, the worst where a situation has several; None where there is none."""
+        found = self._store.find(key)
+        if not found:
+            found = self._store.findings(Filter(), self._store.matching(key), 1)
+        return found[0] if found else None
+
+    def aims(self, wish: Wish) -> list[Aim]:
+        """Say what verdicts would be about.
+
+        Raises:
+            NotFound: when a key names nothing that is kept.
+            Ambiguous: when it names several things, or a scope is missing.
+        """
+        if not wish.keys:
+            return self._filtered(wish)
+        aims = [aim for key in wish.keys for aim in self._aimed(key.lower(), wish)]
+        return list({_name(aim.target): aim for aim in aims}.values())
+
+    def _filtered(self, wish: Wish) -> list[Aim]:
+        aims: dict[tuple[object, ...], Aim] = {}
+        wanted = wish.wanted
+        if not wanted.statuses:
+            wanted = Filter(wanted.class_, wanted.host, wanted.level, wanted.scanner, AT_STAKE)
+        for group in self._groups(wanted):
+            situation = self.situation(group.situation)
+            if situation is None:
+                continue
+            if not situation.is_known:  # of these, each is something of its own
+                for row in self._store.findings(wanted, [group.situation]):
+                    if row.host == group.host and self.verdict_on(row) is None:
+                        aim = self._on_finding(row)
+                        aims[_name(aim.target)] = aim
+                continue
+            aim = self._on_situation(situation, None if wish.everywhere else group.host)
+            aims[_name(aim.target)] = aim
+        return list(aims.values())
+
+    def _aimed(self, key: str, wish: Wish) -> Iterator[Aim]:
+        if len(key) < SHORTEST or not all(digit in "0123456789abcdef" for digit in key):
+            raise Ambiguous(f"{key}: give at least {SHORTEST} hex digits of a fingerprint, a dedupe key or a situation")
+        found = self._store.find(key)
+        if found:
+            rows = [row for row in found if wish.wanted.host in (None, row.host)]
+            if len({(row.host, row.fingerprint) for row in rows}) > 1:
+                raise Ambiguous(f"{key}: begins the keys of {len(rows)} findings; give more digits")
+            if not rows:
+                raise NotFound(f"no finding {key} on {wish.wanted.host}")
+            if not wish.situation and not wish.everywhere:
+                yield self._on_finding(rows[0])
+                return
+            yield self._of_situation(rows[0].situation, None if wish.everywhere else rows[0].host, key)
+            return
+        names = self._store.matching(key)
+        if not names:
+            raise NotFound(f"no finding and no situation {key} is kept; `review list` shows those to be reviewed")
+        if len(names) > 1:
+            raise Ambiguous(f"{key}: begins the names of {len(names)} situations; give more digits")
+        if wish.everywhere:
+            yield self._of_situation(names[0], None, key)
+            return
+        hosts = sorted({row.host for row in self._store.findings(Filter(host=wish.wanted.host), names)})
+        if not hosts:
+            raise NotFound(f"no finding in situation {key} is there any more")
+        if len(hosts) > 1:
+            raise Ambiguous(f"{key}: is on {len(hosts)} hosts; give --host NAME, or --everywhere")
+        yield self._of_situation(names[0], hosts[0], key)
+
+    def _of_situation(self, name: str, host: str | None, key: str) -> Aim:
+        situation = self.situation(name)
+        if situation is None:
+            raise NotFound(f"no situation {key} is kept")
+        if not situation.is_known:
+            raise Ambiguous(f"{key}: nothing is known of findings of {situation.class_id}; decide on each by itself")
+        return self._on_situation(situation, host)
+
+    def _on_situation(self, situation: Situation, host: str | None) -> Aim:
+        covered = [name for name, one in self._store.situations(situation.class_id).items() if situation.covers(one)]
+        findings, lines, hosts, worst = self._store.reach(covered, host)
+        return Aim(Target(host, None, situation), findings, lines, hosts, worst)
+
+    def _on_finding(self, row: Retained) -> Aim:
+        return Aim(Target(row.host, row.fingerprint), 1, row.lines, frozenset((row.host,)), row.row)
+
+    # Deciding
+
+    def decide(
+        self, aims: Sequence[Aim], draft: Callable[[Aim], Draft], log: VerdictLog, *, at: str, author: str
+    ) -> list[Verdict]:
+        """Give a verdict on each aim, all of them or none."""
+        return log.append([draft(aim) for aim in aims], at=at, author=author)
+
+    def case(self, aim: Aim) -> dict[str, object]:
+        """Give what a verdict keeps of the worst finding that it is about."""
+        if aim.worst is None:
+            return {}
+        line = self.line(aim.worst)
+        situation = self.situation(line.analysis.situation)
+        if situation is None:
+            raise LedgerError(f"the situation of finding {line.fingerprint} is not kept any more")
+        return case_of(line, situation)
+
+
+_NOWHERE = Situation("", "open")
+
+
+def _name(target: Target) -> tuple[object, ...]:
+    said = target.situation
+    if said is None:
+        return (target.host, target.fingerprint)
+    return (target.host, said.class_id, said.status, said.candidates, *sorted(said.features.items()))

@@ -1,0 +1,101 @@
+"""Tells of verdicts at once: each becomes a record in the outbox, exactly once, whatever crashes.
+
+Which verdicts are told stands in the ledger and moves in the transaction that puts their records there.
+"""
+
+from collections.abc import Callable
+
+from daemon.ledger import Ledger
+from daemon.ledger.reviews import Filter
+from daemon.log import get_logger
+from daemon.review.verdicts import PinnedVerdicts
+from pipeline.errors import RecordError
+from pipeline.output.read import read_finding
+from pipeline.output.superseding import MOST, OutAlready, Reach, verdict_record
+from pipeline.output.write import write
+from pipeline.review.chain import Head
+from pipeline.review.verdict import Verdict
+from pipeline.rules.policy import Policy
+
+logger = get_logger(__name__)
+
+
+class Telling:
+    """Puts the records of new verdicts into the outbox of one ledger."""
+
+    def __init__(self, ledger: Ledger, verdicts: PinnedVerdicts, policy: Callable[[], Policy]) -> None:
+        """Args: `policy`: gives the one in force, which may be another one after a reload."""
+        self._ledger = ledger
+        self._verdicts = verdicts
+        self._policy = policy
+        self._waiting: list[tuple[Verdict, Head]] = []
+        self._told: Head | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """What keeps verdicts from taking effect, for people."""
+        return self._verdicts.problem
+
+    def close(self) -> None:
+        """Close the log."""
+        self._verdicts.close()
+
+    def step(self) -> bool:
+        """Tell of the next verdict; returns whether there was one. Nearly free where there is none.
+
+        Raises:
+            LedgerError: when the ledger takes nothing just now; the same verdict comes next.
+        """
+        store = self._ledger.reviews
+        if self._told is None:
+            self._told = store.told()
+        if not self._waiting:
+            new = self._verdicts.new(self._told)
+            if not new or not new[0]:
+                return False
+            self._waiting = list(zip(*new, strict=True))
+        verdict, head = self._waiting[0]
+        line = self._record(verdict, head)
+        if not store.tell(self._told, head, [line]):
+            self._told, self._waiting = None, []
+            self._verdicts.forget()
+            return True
+        self._told = head
+        self._waiting.pop(0)
+        logger.info(
+            "verdict.told", seq=verdict.seq, verdict=verdict.kind, author=verdict.author, scope=verdict.target.scope
+        )
+        return True
+
+    def _record(self, verdict: Verdict, head: Head) -> tuple[str, bytes]:
+        store = self._ledger.reviews
+        about = verdict
+        while about.undoes is not None:  # an undo of an undo is about what the first was about
+            about = self._verdicts.verdict(about.undoes)
+        target = about.target
+        covered: dict[str, None] = {}
+        if target.situation is not None:
+            known = store.situations(target.situation.class_id)
+            covered = {name: None for name, one in known.items() if target.situation.covers(one)}
+        if target.fingerprint is not None:
+            rows = [one for one in store.find(target.fingerprint) if one.fingerprint == target.fingerprint]
+        else:
+            rows = store.findings(Filter(host=target.host), covered, MOST)
+        if target.fingerprint is not None:
+            reach = Reach(len(rows), sum(row.lines for row in rows), len({row.host for row in rows}))
+        else:
+            findings, total, hosts, _ = store.reach(covered, target.host)
+            reach = Reach(findings, total, len(hosts), tuple(covered))
+        out: list[OutAlready] = []
+        lines = store.lines([row.row for row in rows])
+        for row in rows:
+            situation = store.situation(row.situation)
+            if situation is None or row.row not in lines:
+                continue
+            try:
+                out.append(OutAlready(read_finding(lines[row.row]), situation, row.keys))
+            except RecordError as error:
+                logger.warning("verdict.line_unreadable", fingerprint=row.fingerprint, reason=str(error))
+        standing = self._verdicts.upto(verdict.seq)
+        record = verdict_record(verdict, about, head, standing, out, reach, self._policy())
+        return record.dedupe_key, write(record)

@@ -1,0 +1,1 @@
+"""What people decided about findings: the verdicts, the log that keeps them, and which of them count."""
