@@ -1,7 +1,7 @@
 """Whether a candidate may answer in the incumbent's place: a pure decision over what both said.
 
-A candidate wins where it agrees with reviewers more often than the incumbent does, on situations that it was not trained
-on, by more than chance gives; and where no score on the frozen holdouts falls by more than a hundredth.
+A candidate wins where it agrees with reviewers more often than the incumbent does, on situations that it was not
+trained on, by more than chance gives; and where no score on the frozen holdouts falls by more than a hundredth.
 """
 
 from collections.abc import Mapping, Sequence

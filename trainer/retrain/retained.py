@@ -1,7 +1,7 @@
 """What a verdict keeps of what was asked and said, read back: in words of our own lists, or not at all.
 
-The log of verdicts is a file that others write, too, and it holds reasons, names and texts of people. So nothing of it is
-taken over: each word is looked up in the lists, and what goes on is the list's own.
+The log of verdicts is a file that others write, too, and it holds reasons, names and texts of people. So nothing of it
+is taken over: each word is looked up in the lists, and what goes on is the list's own.
 """
 
 from collections.abc import Iterable, Mapping
@@ -46,8 +46,8 @@ class Retained:
 class Vocabulary:
     """All words that may stand in a case: those of the knowledge, and the words that features take.
 
-    What a feature can say is in its code and in no list, so its words are gathered from cases that are known to be clean:
-    those of made-up hosts.
+    What a feature can say is in its code and in no list, so its words are gathered from cases that are known to be
+    clean: those of made-up hosts.
     """
 
     def __init__(self, knowledge: Knowledge, cases: Iterable[Case]) -> None:

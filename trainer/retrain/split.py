@@ -29,4 +29,4 @@ def held_out(situations: Iterable[str], frozen: Collection[str] = ()) -> set[str
 
 def _place(name: str) -> float:
     """Give a number from 0 to 1 that only the name decides."""
-    return int(digest("retraining", name)[:_DIGITS], 16) / 16**_DIGITS
+    return int(digest("retraining", name)[:_DIGITS], 16) / float(16**_DIGITS)
