@@ -100,7 +100,7 @@ def compose(
     found: Gathered, replayed: Iterable[TaughtCase], knowledge: Knowledge, settings: RetrainSettings
 ) -> Material:
     """Divide and compose what was gathered; pure, same input and seed, same material."""
-    frozen = read_holdouts()
+    frozen = _frozen()
     lessons = sorted(found.lessons, key=lambda one: -one.seq)[: settings.most_lessons]
     apart = held_out((one.situation for one in lessons), {one.situation for one in _cases(frozen)})
     maker, teacher = CaseMaker(knowledge), Teacher(knowledge)
@@ -210,7 +210,13 @@ def _repeats(taught: int, replay: int, settings: RetrainSettings) -> int:
 
 def _clean(replayed: Iterable[TaughtCase]) -> Iterable[Case]:
     """Give cases that no host had a part in."""
-    return [*(one.case for one in _cases(read_holdouts())), *(one.case for one in replayed)]
+    return [*(one.case for one in _cases(_frozen())), *(one.case for one in replayed)]
+
+
+@cache
+def _frozen() -> Holdouts:
+    """Read the holdouts of the package once."""
+    return read_holdouts()
 
 
 def _cases(frozen: Holdouts) -> list[GoldCase]:

@@ -27,6 +27,7 @@ class Gathered:
         contradicted: situations on which verdicts that were given disagree; the latest counts.
         replaced: verdicts that count, and give way to a later one on the same situation.
         rebuilt: lessons whose question was not kept, and is that of a made-up host in the same situation.
+        unasked: corrections whose question was neither kept nor found; more made-up hosts may raise it.
     """
 
     head: Head
@@ -36,6 +37,7 @@ class Gathered:
     contradicted: int = 0
     replaced: int = 0
     rebuilt: int = 0
+    unasked: int = 0
 
     def counts(self) -> dict[str, object]:
         """Give plain numbers, for a report."""
@@ -49,6 +51,7 @@ class Gathered:
             "contradicted": self.contradicted,
             "replaced": self.replaced,
             "rebuilt": self.rebuilt,
+            "unasked": self.unasked,
         }
 
 
@@ -81,13 +84,14 @@ def gather(verdicts: list[Verdict], head: Head, vocabulary: Vocabulary, pool: Ca
     untaught: Counter[str] = Counter()
     lessons: dict[str, Lesson] = {}
     rebuilt: set[str] = set()
-    replaced = 0
+    replaced = unasked = 0
     for verdict in standing:  # the latest first
         try:
             kept, again = _kept(verdict, vocabulary, pool)
             found = lesson(verdict, kept)
         except TeachesNothing as error:
             untaught[error.why] += 1
+            unasked += error.why == "not_retained" and verdict.kind == "correct"
             continue
         if found.situation in lessons:
             replaced += 1
@@ -103,6 +107,7 @@ def gather(verdicts: list[Verdict], head: Head, vocabulary: Vocabulary, pool: Ca
         contradicted=_contradicted(verdicts, vocabulary),
         replaced=replaced,
         rebuilt=len(rebuilt),
+        unasked=unasked,
     )
 
 

@@ -52,6 +52,7 @@ class Surroundings:
     say: Say
     deadline: float
     measuring: Measuring = measuring
+    preparing: Callable[..., object] = prepare
 
 
 @dataclass(slots=True, frozen=True)
@@ -104,7 +105,7 @@ class Retraining:
             return self._give_up(plan, f"the run was begun {_MOST_ATTEMPTS} times and never came to its end")
         write_json(self._place.run / "plan.json", plan)
         try:
-            return self._stages(plan, incumbent)
+            return self._stages(plan)
         except OutOfTime as error:
             return Outcome("out_of_time", f"{error}; the next run goes on from there")
 
@@ -152,17 +153,17 @@ class Retraining:
             "attempts": 0,
         }
 
-    def _stages(self, plan: Mapping[str, Any], now: Incumbent) -> Outcome:
+    def _stages(self, plan: Mapping[str, Any]) -> Outcome:
         place, world, settings = self._place, self._world, self._settings
         if (place.run / "decision.json").exists():
-            return self._conclude(plan, now)
+            return self._conclude(plan)
         before = _model(world.registry, plan["incumbent"])
         workshop = Workshop(place.run, before, settings, world.steps)
         head = Head(plan["upto"], plan["head"])
 
         def data(target: Path) -> None:
             verdicts = read_log(place.state, head.seq)
-            prepare(target, verdicts, head, world.knowledge, settings, self._progress)
+            world.preparing(target, verdicts, head, world.knowledge, settings, self._progress)
 
         name = f"{before.manifest.name.partition('+')[0]}+{head.seq}"
         made = {"retraining": {"verdicts": head.seq, "head": head.hash, "incumbent": before.digest}}
@@ -177,7 +178,7 @@ class Retraining:
         self._stage("incumbent.json", lambda target: self._measure(target, before.directory, before.digest))
         self._stage("candidate.json", lambda target: self._measure(target, place.run / "model", "candidate"))
         self._stage("decision.json", lambda target: self._decide(target, plan, counts))
-        return self._conclude(plan, now)
+        return self._conclude(plan)
 
     def _stage(self, name: str, make: Callable[[Path], None], *, resumable: bool = False) -> None:
         begin = time.monotonic()
@@ -211,7 +212,7 @@ class Retraining:
 
     # What comes of it
 
-    def _conclude(self, plan: Mapping[str, Any], now: Incumbent) -> Outcome:
+    def _conclude(self, plan: Mapping[str, Any]) -> Outcome:
         """Promote or keep, note it, and keep the report; may be begun again at any point."""
         place, registry = self._place, self._world.registry
         said = _json(place.run / "decision.json")
@@ -219,9 +220,10 @@ class Retraining:
         if promote:
             self._stage("promoted", lambda target: self._finished(target, said))
             entry = registry.add(place.run / "promoted")
-            if now.digest not in (plan["incumbent"], entry.digest):
+            now = registry.incumbent().digest
+            if now not in (plan["incumbent"], entry.digest):
                 promote, reason = False, f"another model was promoted meanwhile; the candidate is {entry.digest[:12]}"
-            elif now.digest != entry.digest:
+            elif now != entry.digest:
                 registry.promote(entry.digest, at=_now(), by=_BY, reason=reason, keep=self._settings.keep)
             self._world.say("retraining.registered", model=entry.digest)
         kept = self._keep_report({**said, "promoted": promote, "reason": reason})
@@ -281,7 +283,7 @@ def _new(done: Mapping[str, Any], head: Head) -> int:
 def _too_little(new: int, counts: Mapping[str, Any], settings: RetrainSettings) -> str | None:
     if new < settings.least_verdicts:
         return f"{new} verdicts since the last run, and {settings.least_verdicts} are needed (--least-verdicts)"
-    if counts["trained_corrections"] or counts["untaught"].get("not_retained"):
+    if counts["trained_corrections"] or counts["unasked"]:
         return None
     return "no verdict to train on corrects what was shown: there is nothing to learn"
 

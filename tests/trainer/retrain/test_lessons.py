@@ -8,7 +8,7 @@ from pipeline.analysis.case import CaseMaker
 from pipeline.analysis.critique import critique
 from pipeline.analysis.prompt import parse_response, render_prompt, render_response
 from pipeline.analysis.question import Question
-from pipeline.finding import LEVELS
+from pipeline.finding import LEVELS, Level
 from pipeline.output.case import case_of
 from pipeline.review.verdict import Correction, Kind, Situation, Target, Verdict
 from pipeline.scorecard.holdouts import read_holdouts
@@ -57,7 +57,7 @@ def test_a_level_below_the_floor_is_taught_as_the_floor() -> None:
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_no_verdict_teaches_a_level_below_the_floor(level: str) -> None:
+def test_no_verdict_teaches_a_level_below_the_floor(level: Level) -> None:
     shown = replace(SHOWN, level=level)
     for given in (verdict("approve"), verdict("correct", Correction(level="info"))):
         found = lesson(given, kept(shown))
@@ -137,7 +137,7 @@ def test_a_word_that_no_list_has_is_refused_wherever_it_stands() -> None:
     for name, value in changes.items():
         with pytest.raises(NotRetained):
             vocabulary.read({**whole, name: value})
-    for features in ({name: strange for name in whole["features"]} or {"role": strange},):
+    for features in (dict.fromkeys(whole["features"], strange) or {"role": strange},):
         with pytest.raises(NotRetained):
             vocabulary.read({**whole, "features": features})
     for part in ("action", "controls", "techniques"):
