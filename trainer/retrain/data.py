@@ -78,12 +78,16 @@ def prepare(
     vocabulary = Vocabulary(knowledge, _clean(replayed))
     found = gather(verdicts, head, vocabulary, cache(lambda: _pool(synthetic, knowledge)))
     material = compose(found, replayed, knowledge, settings)
-    lines = [*material.train, *material.valid]
-    write_dataset(directory, lines, {"seed": settings.seed, "knowledge": knowledge.digest, "counts": material.counts})
+    write_material(directory, material, {"seed": settings.seed, "knowledge": knowledge.digest})
+    return material.counts
+
+
+def write_material(directory: Path, material: Material, facts: dict[str, Any]) -> None:
+    """Write a data set, what is taught, and the held-out verdicts into a directory that is there."""
+    write_dataset(directory, [*material.train, *material.valid], {**facts, "counts": material.counts})
     write_gold(directory / HELD_OUT, material.measured)
     (directory / LESSONS).write_bytes(b"".join(case.as_json() + b"\n" for _, case in material.taught))
     (directory / FACTS).write_bytes(orjson.dumps(material.counts, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
-    return material.counts
 
 
 def preview(verdicts: list[Verdict], head: Head, knowledge: Knowledge, settings: RetrainSettings) -> dict[str, Any]:
