@@ -25,6 +25,7 @@ from pipeline.graph.session import ScanSession
 from pipeline.output.enriched import Line
 from pipeline.output.records import ScanRecord
 from pipeline.report.limits import Limits
+from pipeline.review.standing import NONE, Standing
 
 STANDARD_INPUT = "-"
 _AHEAD = 8  # batches that are begun while one waits for the model; their lines are kept meanwhile, 1 MB each
@@ -58,8 +59,10 @@ class OneShot:
         host: str | None = None,
         as_of: str | None = None,
         ledger: Ledger | None = None,
+        standing: Standing = NONE,
     ) -> None:
         """Args:
+        standing: the verdicts that reports are judged with.
         as_of: for reports that carry no time; default: when the file was last changed.
         ledger: keeps the baseline; without one there is none.
         """
@@ -69,6 +72,7 @@ class OneShot:
         self._host = host
         self._as_of = as_of
         self._ledger = ledger
+        self._standing = standing
         self._sessions: dict[int, ScanSession] = {}
         self._graph = build_graph(self._sessions)
         self._goes_ahead = False
@@ -98,7 +102,7 @@ class OneShot:
             prior = self._prior(context)
             if prior is not None:
                 context = replace(context, scan_no=1 + max((row.last_scan_no for row in prior.values()), default=0))
-            session = ScanSession.of(context, report.findings, self._resources, prior)
+            session = ScanSession.of(context, report.findings, self._resources, prior, self._standing)
             session.pause = self._pause
             self._sessions.clear()
             self._sessions[context.scan_no] = session

@@ -50,6 +50,24 @@ def open_resources(
     )  # fmt: skip
 
 
+def reopen_resources(settings: Settings, before: Resources) -> Resources:
+    """Read knowledge, policy and intelligence anew; the model stays the one that runs.
+
+    Raises:
+        ConfigError: names the file, the line and the reason.
+    """
+    knowledge = load_knowledge(load_features, settings.knowledge_dirs)
+    policy = load_policy(_expand(settings.policy_files, (".yaml", ".yml")), knowledge)
+    intel = load_intel(_expand(settings.intel_files, None))
+    analyst = before.analyst
+    if isinstance(analyst, ModelAnalyst):
+        analyst = analyst.with_knowledge(knowledge)
+    return Resources(
+        knowledge, policy, intel, version=VERSION, analyst=analyst, store=before.store, notice=before.notice,
+        texts=before.texts,
+    )  # fmt: skip
+
+
 def open_model(settings: Settings) -> Model:
     """Find and verify the model that is to answer; its weights are loaded when they are needed.
 

@@ -13,6 +13,7 @@ from daemon.log import get_logger
 from daemon.metrics import Metrics
 from daemon.notify import Notifier
 from daemon.ports.source import Source, Taken
+from daemon.reloading import Reloading
 from daemon.settings import MetricsSettings
 from daemon.shard import Shard, raise_first
 from daemon.sinks.delivery import Delivery
@@ -39,8 +40,13 @@ class Service:
         notifier: Notifier,
         metrics: Metrics,
         clock: Callable[[], float] = time.monotonic,
+        reloading: Reloading | None = None,
     ) -> None:
-        """Args: `clock`: gives monotonic seconds."""
+        """Args:
+        clock: gives monotonic seconds.
+        reloading: reads changed files when SIGHUP comes.
+        """
+        self._reloading = reloading
         self._shards = tuple(shards)
         self._settings = settings
         self._notifier = notifier
@@ -89,6 +95,8 @@ class Service:
     def _look_again(self) -> None:
         for source in self._sources():
             source.look_again()
+        if self._reloading is not None:
+            self._reloading.ask()
 
     # Saying how it is
 
@@ -130,6 +138,8 @@ class Service:
             parts.append(f"{aside:,} scans set aside (`sysscan-agent ledger aside list`)")
         refused = {shard.worker.model_health.refused for shard in self._shards} - {None}  # they may share a model
         parts += [f"the rules answer for the model: {reason}" for reason in sorted(map(str, refused))]
+        if self._reloading is not None and self._reloading.problem is not None:
+            parts.append(self._reloading.problem)
         return "; ".join([*parts, *(problem for shard in self._shards for problem in shard.problems())])
 
     def write_metrics(self) -> None:

@@ -76,6 +76,7 @@ class ReviewSettings(_Section):
 
     retain_days: int = Field(default=90, ge=1, le=3650)
     retain_bytes: int = Field(default=256 << 20, ge=0)  # 70,000 findings; 0 keeps none
+    sign_key: Path | None = None  # none: an export of the log is not signed
 
 
 class LogSettings(_Section):

@@ -93,6 +93,7 @@ class Worker:
         self.awaited = Awaited(clock)
         self._queue = queue
         self._resources = resources
+        self._next: Resources | None = None
         self._checkpoints = checkpoints
         self._batch_size = batch_size
         self._sessions: dict[int, ScanSession] = {}
@@ -112,6 +113,15 @@ class Worker:
     def policy(self) -> Policy:
         """The policy in force."""
         return self._resources.policy
+
+    @property
+    def resources(self) -> Resources:
+        """What the next scan is worked on with."""
+        return self._next or self._resources
+
+    def replace(self, resources: Resources) -> None:
+        """Work with other resources from the next scan on; the one in hand is ended with those that it began with."""
+        self._next = resources
 
     @property
     def model_health(self) -> Health:
@@ -166,6 +176,8 @@ class Worker:
         elif self._opening is not None:
             self._open(self._opening)
         elif not self._queue.settle():  # before the next scan is opened, which reads the baseline
+            if self._next is not None:
+                self._resources, self._next = self._next, None
             scan = self._queue.next_scan()
             if scan is None:
                 self._sweep_threads(())

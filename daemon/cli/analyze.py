@@ -26,6 +26,8 @@ from pipeline.graph.resources import Resources
 from pipeline.intel.stix_bundle import utc
 from pipeline.output.enriched import Line
 from pipeline.output.write import write
+from pipeline.review.log import read_standing
+from pipeline.review.standing import NONE
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
 _MODE = 0o640  # as the daemon's: findings name what is weak
@@ -41,6 +43,7 @@ def analyze_reports(
     all_issues: bool,
     as_of: str | None,
     record: bool,
+    verdicts: Path | None = None,
 ) -> Exit:
     """Analyse reports; enriched findings and scan records go to a file or a pipe, a summary to a terminal."""
     settings = load_settings(os.environ, given, config)
@@ -49,6 +52,7 @@ def analyze_reports(
             as_of = utc(as_of)
         except ValueError:
             die(Exit.USAGE, f"--as-of {as_of}: not a time in RFC 3339 form, such as 2026-11-04T03:00:44Z")
+    standing = read_standing(verdicts) if verdicts is not None else NONE
     if output is not None and str(output) == "-":
         output, as_json = None, True
     to_terminal = output is None and sys.stdout.isatty() and not as_json
@@ -63,7 +67,7 @@ def analyze_reports(
         startup.loaded()
         stack.enter_context(_explained(output))  # outside of what is closed after it, inside of ledger and model
         file = stack.enter_context(_target(output, reports))
-        run = OneShot(resources, settings.limits, settings.analysis.batch_size, settings.host, as_of, ledger)
+        run = OneShot(resources, settings.limits, settings.analysis.batch_size, settings.host, as_of, ledger, standing)
 
         advance = stack.enter_context(bars())
 

@@ -13,8 +13,10 @@ import typer
 from typer.exceptions import TyperException
 
 from daemon.cli import startup
+from daemon.cli.audit_app import audit_app
 from daemon.cli.exits import Exit, die
 from daemon.cli.options import AsJson, Config, Host, IntelFiles, KnowledgeDirs, Policy, StateDir, flags
+from daemon.cli.review.app import review_app
 from daemon.shortage import is_shortage
 from pipeline.engine.runtimes import Runtime
 from pipeline.errors import AgentError, ConfigError, LedgerError, RegistryError, SourceError
@@ -43,6 +45,8 @@ aside_app = typer.Typer(help="Scans that are not worked on: they ended the proce
 model_app = typer.Typer(help="The models that are there, and which of them answers.")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(model_app, name="model")
+app.add_typer(review_app, name="review")
+app.add_typer(audit_app, name="audit")
 ledger_app.add_typer(aside_app, name="aside")
 ledger_app.add_typer(quarantine_app, name="quarantine")
 
@@ -222,6 +226,12 @@ def analyze(
         ),
     ] = None,
     record: Annotated[bool, typer.Option("--record", help="Compare with and add to the host's baseline.")] = False,
+    verdicts: Annotated[
+        Path | None,
+        typer.Option(
+            "--verdicts", metavar="PATH", help="Log of verdicts, or the state directory that holds it. Default: none."
+        ),
+    ] = None,
     state_dir: StateDir = None,
     config: Config = None,
     host: Host = None,
@@ -237,7 +247,7 @@ def analyze(
         int(
             analyze_reports(
                 reports, given, config, output=output, as_json=as_json, all_issues=all_issues, as_of=as_of,
-                record=record,
+                record=record, verdicts=verdicts,
             )
         )
     )  # fmt: skip
@@ -278,6 +288,14 @@ def explain(
     raise typer.Exit(
         int(explain_finding(flags(state_dir, knowledge=knowledge), config, finding, source=source, format_=format_))
     )
+
+
+@app.command()
+def reload(state_dir: StateDir = None, config: Config = None) -> None:
+    """Have the daemon read knowledge, policy and indicators again, between two scans. Bad files change nothing."""
+    from daemon.cli.reload import reload_files
+
+    raise typer.Exit(int(reload_files(flags(state_dir), config)))
 
 
 @app.command()

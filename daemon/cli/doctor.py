@@ -26,6 +26,7 @@ from daemon.inference import ModelProcess
 from daemon.ledger import Ledger
 from daemon.ledger.database import FILE_NAME
 from daemon.resources import open_model, open_resources
+from daemon.review.audit import open_log, verify
 from daemon.settings import KNOWLEDGE_DIR, Settings, load_settings
 from daemon.sources.bindings import Bindings
 from daemon.version import VERSION
@@ -34,6 +35,7 @@ from pipeline.analysis.prompt import PROMPT_VERSION
 from pipeline.engine.cpu import instruction_sets
 from pipeline.engine.errors import EngineError
 from pipeline.errors import AgentError, ConfigError, LedgerError, RegistryError, SinkError
+from pipeline.review.log import FILE_NAME as VERDICTS
 
 Verdict = Literal["ok", "warning", "problem"]
 _STYLES: Mapping[Verdict, str] = {"ok": "green", "warning": "yellow", "problem": "bold red"}
@@ -68,7 +70,7 @@ def examine(given: Mapping[str, Any], config: Path | None, *, as_json: bool) -> 
             checks.append(Check("settings", "warning", "no home directory to keep state in: no daemon starts", advice))
         else:
             checks.append(Check("settings", "ok", f"state in {settings.state_dir}, output to {settings.output_path}"))
-            keeps_state = [_ledger, *([_output] if settings.output.enabled else []), _kafka]
+            keeps_state = [_ledger, _verdicts, *([_output] if settings.output.enabled else []), _kafka]
         checks += _knowledge(settings)
         checks += [check(settings) for check in (_model, *keeps_state, *_roots(settings))]
         checks += _disks(settings) if keeps_state else []
@@ -207,6 +209,24 @@ def _ledger(settings: Settings) -> Check:
         advice = "see `sysscan-agent ledger quarantine list`; `retry` or `dismiss` each"
         return Check("ledger", "warning", f"{detail}; {quarantined:,} entries in quarantine", advice)
     return Check("ledger", "ok", detail)
+
+
+def _verdicts(settings: Settings) -> Check:
+    """Look whether the log of verdicts is what was written."""
+    try:
+        log = open_log(settings.state_dir / VERDICTS)
+        if not (settings.state_dir / FILE_NAME).exists():
+            return Check("verdicts", "ok", "none yet")
+        with Ledger.open(settings.state_dir, clock=time.time, read_only=True, exclusive=False) as ledger:
+            checked = verify(log, ledger)
+        if log is not None:
+            log.close()
+    except LedgerError as error:
+        return Check("verdicts", "problem", str(error))
+    if checked.problems:
+        advice = "see `sysscan-agent audit verify`; restore a backup: until then no verdict lowers anything"
+        return Check("verdicts", "problem", checked.problems[0], advice)
+    return Check("verdicts", "ok", f"{checked.head.seq:,}, all as they were written")
 
 
 def _disks(settings: Settings) -> list[Check]:

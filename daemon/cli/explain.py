@@ -14,6 +14,7 @@ from rich.text import Text
 from daemon.cli.exits import Exit, die
 from daemon.cli.show import FRAMEWORKS, LEVEL_STYLES
 from daemon.cli.terminal import terminal
+from daemon.cli.trail import Trail, trail_of
 from daemon.settings import load_settings
 from pipeline.display import printable
 from pipeline.errors import RecordError
@@ -31,6 +32,7 @@ _BASES: dict[ClassBasis, str] = {
     "id": "the form of its id",
     "shape": "its id with severity and metadata",
     "words": "its title and description",
+    "review": "a reviewer",
 }
 _SHORTEST = 6  # hex digits; fewer match too much
 _COPIED = 65536  # characters; a text that is copied into a shell must not be cut
@@ -43,6 +45,7 @@ class Explained:
     knowledge_in_use: str
     meaning: str | None
     topics: Mapping[str, str]
+    trail: Trail
 
 
 def explain_finding(
@@ -67,6 +70,7 @@ def explain_finding(
     except RecordError as error:
         die(Exit.USAGE, f"{path}: the line of {finding} cannot be read: {printable(str(error))}")
     knowledge = load_knowledge(load_features, settings.knowledge_dirs)
+    trail = trail_of(settings.state_dir, line)
     if format_ == "json" or (format_ is None and not sys.stdout.isatty()):
         spec = knowledge.classes.get(line.class_)
         topics = {ref.topic for ref in spec.topics} if spec is not None else set()
@@ -74,10 +78,14 @@ def explain_finding(
             knowledge_in_use=knowledge.digest,
             meaning=spec.meaning if spec is not None else None,
             topics={key: knowledge.topics[key].title for key in sorted(topics)},
+            trail=trail,
         )
         sys.stdout.buffer.write(b'{"explained":%s,"finding":%s}\n' % (write(explained), found.strip()))
         return Exit.DONE
-    _show(terminal(), line, knowledge)
+    console = terminal()
+    show_finding(console, line, knowledge)
+    for text in trail.told():
+        _item(console, text, style="dim")
     return Exit.DONE
 
 
@@ -115,7 +123,8 @@ def _lines(path: Path) -> Iterator[bytes]:
         die(Exit.USAGE, f"{path}: cannot be read: {error.strerror}")
 
 
-def _show(console: Console, line: EnrichedFinding, knowledge: Knowledge) -> None:
+def show_finding(console: Console, line: EnrichedFinding, knowledge: Knowledge) -> None:
+    """Print a finding and why it is what it is."""
     finding, risk, spec = line.finding, line.risk, knowledge.classes.get(line.class_)
     head = Text(f"{printable(finding.title or finding.id)}\n", "bold")
     head.append(f"{risk.level} {risk.score}", LEVEL_STYLES[risk.level])
@@ -150,7 +159,18 @@ def _show(console: Console, line: EnrichedFinding, knowledge: Knowledge) -> None
     if line.suppression is not None:
         entry = line.suppression
         until = f" until {entry.expires}" if entry.expires is not None else ""
-        _item(console, f"accepted by {entry.owner}{until}: {printable(entry.reason, 1000)}")
+        _item(console, f"accepted by {printable(entry.owner)}{until}: {printable(entry.reason, 1000)}")
+    if line.review is not None:
+        review = line.review
+        said = review.verdict.replace("_", " ")
+        _item(
+            console,
+            f"verdict {review.seq} ({said}, {review.scope}) by {printable(review.author)}, {review.at}: "
+            f"{printable(review.reason, 1000) or 'no reason given'}; without it {review.status_without}, "
+            f"{review.level_without}",
+        )
+        if review.overruled is not None:
+            _item(console, f"it does not count in full: {printable(review.overruled, 1000)}", style="yellow")
     if line.correlations:
         _heading(console, "Together with")
         for group in line.correlations:

@@ -13,6 +13,7 @@ from rich.table import Table
 from daemon.cli.exits import Exit, die
 from daemon.cli.terminal import terminal
 from daemon.ledger import Ledger, Quarantined
+from daemon.reloading import last_reload
 from daemon.settings import Settings, load_settings
 from pipeline.display import printable
 from pipeline.errors import QuarantineReason
@@ -37,6 +38,9 @@ def show_status(given: Mapping[str, Any], config: Path | None, *, as_json: bool)
     settings = load_settings(os.environ, given, config)
     with open_to_read(settings) as ledger:
         status = ledger.status()
+    reloaded = last_reload(settings.state_dir)
+    if reloaded is not None:
+        status["last_reload"] = f"refused: {reloaded.error}" if reloaded.error is not None else f"taken {reloaded.at}"
     if as_json or not sys.stdout.isatty():
         _print_json(status)
         return Exit.DONE

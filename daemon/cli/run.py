@@ -18,7 +18,9 @@ from daemon.ledger import Ledger
 from daemon.log import configure, get_logger
 from daemon.metrics import Metrics
 from daemon.notify import Notifier
-from daemon.resources import open_resources
+from daemon.reloading import FILE_NAME as RELOADED
+from daemon.reloading import Reloading
+from daemon.resources import open_resources, reopen_resources
 from daemon.service import Service
 from daemon.settings import Settings, load_settings
 from daemon.shard import Shard
@@ -75,7 +77,10 @@ def run_daemon(given: Mapping[str, Any], config: Path | None, *, once: bool) -> 
             if once or is_pipe(settings):
                 asyncio.run(shard.run(asyncio.Event(), dry=True))
                 return _end(shard)
-            asyncio.run(Service([shard], settings.metrics, notifier, Metrics()).run())
+            reloading = Reloading(
+                [shard.worker], lambda before: reopen_resources(settings, before), settings.state_dir / RELOADED
+            )
+            asyncio.run(Service([shard], settings.metrics, notifier, Metrics(), reloading=reloading).run())
         finally:
             in_hand.close()
             checkpoints.close()

@@ -133,6 +133,20 @@ RULES: tuple[tuple[str, str], ...] = (
         "place {}: what it has shown cannot be read",
         "SELECT name FROM places WHERE NOT (json_valid(before) AND json_valid(base) AND json_valid(marks))",
     ),
+    (
+        "scan row {}: judged with {} verdicts, but only {} were told",
+        "SELECT scan, verdicts, (SELECT seq FROM told) FROM scans"
+        " WHERE verdicts > (SELECT coalesce(max(seq), 0) FROM told)",
+    ),
+    (
+        "kept finding {}: its line or its situation is missing",
+        "SELECT row FROM retained WHERE row NOT IN (SELECT row FROM retained_lines)"
+        " OR situation NOT IN (SELECT situation FROM situations)",
+    ),
+    (
+        "kept line {}: of a finding that is not kept",
+        "SELECT row FROM retained_lines WHERE row NOT IN (SELECT row FROM retained)",
+    ),
     ("quarantine {}: met {} times", "SELECT id, seen FROM quarantine WHERE seen < 1"),
 )
 

@@ -61,6 +61,25 @@ class StateLock:
         self._descriptors = ()
 
 
+def holder(state_dir: Path) -> int | None:
+    """Give the process that owns a state directory, or None where none does."""
+    try:
+        descriptor = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        try:
+            return int((state_dir / _NAME).read_text("ascii", "replace").strip())
+        except (OSError, ValueError):
+            return None
+    else:
+        return None
+    finally:
+        os.close(descriptor)
+
+
 @contextmanager
 def setting_up(state_dir: Path) -> Iterator[None]:
     """Let one process at a time create or migrate: `analyze` may meet a starting daemon in an empty directory.

@@ -27,6 +27,23 @@ class ScanEntry:
     record: bytes | None
 
 
+@dataclass(slots=True, frozen=True)
+class ScanInput:
+    """What a scan was made from.
+
+    Attributes:
+        digest: of the report, or of the findings of a stream.
+        verdicts: up to which verdict it was judged with.
+    """
+
+    scan_no: int
+    source: str
+    digest: str
+    taken_in_at: str
+    finished_at: str | None
+    verdicts: int
+
+
 class RecordStore(Store):
     """The scans that are done, for people to look through."""
 
@@ -34,6 +51,16 @@ class RecordStore(Store):
         """Give the latest finished scan that has a record, of all or of one host, or the one with this id."""
         entries = self.rows(scan_id=scan_id, host=host, limit=1)
         return entries[0] if entries else None
+
+    def input_of(self, scan_id: str) -> ScanInput | None:
+        """Say what a scan was made from; None where the ledger does not know it."""
+        with self._database.read() as connection:
+            row = connection.execute(
+                "SELECT scan_no, source, content_hash, opened_at, finished_at, verdicts FROM scans"
+                " WHERE scan_id = ? AND scan_no IS NOT NULL",
+                (codec.text(scan_id),),
+            ).fetchone()
+        return None if row is None else ScanInput(row[0], os.fsdecode(row[1]), *row[2:])
 
     def rows(self, scan_id: str | None = None, host: str | None = None, limit: int = KEEP_RECORDS) -> list[ScanEntry]:
         """Give finished scans, the latest first; `scan_id` may be the beginning of one."""

@@ -12,6 +12,7 @@ from daemon.ports.work import Reviewable
 
 MAX_KEYS = 64  # dedupe keys that are kept of one finding; twins have one each
 _KEY_CHARS = 33
+_VARIABLES = 500  # in one statement
 
 # What a scan is pinned to when it is closed: all that was told, and so stands in the outbox before it.
 PIN = "verdicts = (SELECT seq FROM told), verdicts_head = (SELECT head FROM told)"
@@ -50,8 +51,10 @@ CREATE TABLE retained (
   keys TEXT NOT NULL                              -- dedupe keys, with a blank between
 ) STRICT;
 CREATE UNIQUE INDEX retained_finding ON retained (host, fingerprint);
-CREATE INDEX retained_situation ON retained (situation, host, score);
-CREATE INDEX retained_age ON retained (at);
+-- All that lists are made from, in the order in which they group it.
+CREATE INDEX retained_situation ON retained
+  (situation, host, profile, scan_no, status, level, scanner, class_id, score, lines);
+CREATE INDEX retained_age ON retained (at, bytes);
 
 -- The latest scan of a host and profile that resolves: what was last seen before it is gone.
 CREATE TABLE covered (
@@ -97,33 +100,57 @@ def migrate(connection: Connection) -> None:
 
 
 def retain(connection: Connection, scan_no: int, now: str, findings: Sequence[Reviewable]) -> None:
-    """Keep findings of a scan; of one that is there already the worst line of the latest scan stays."""
+    """Keep findings of a scan, each once; of one that is there already the worst line of the latest scan stays."""
     (host,) = connection.execute("SELECT host FROM scans WHERE scan_no = ?", (scan_no,)).fetchone()
     connection.executemany(
         "INSERT OR IGNORE INTO situations (situation, class_id, said) VALUES (?, ?, ?)",
         {one.situation: (one.situation, one.class_id, one.said) for one in findings}.values(),
     )
+    known = _known(connection, host, [one.fingerprint for one in findings])
+    (row,) = connection.execute("SELECT coalesce(max(row), 0) FROM retained").fetchone()
+    more: list[tuple[int, str, int]] = []
+    kept: list[tuple[object, ...]] = []
+    lines: list[tuple[int, bytes]] = []
     for one in findings:
-        lines, keys = len(one.keys), " ".join(one.keys[:MAX_KEYS])
-        known = connection.execute(
-            "SELECT row, scan_no, score, lines, keys FROM retained WHERE host = ? AND fingerprint = ?",
-            (host, one.fingerprint),
-        ).fetchone()
-        if known is not None and known[1] == scan_no:  # by an earlier batch
-            lines, keys = lines + known[3], f"{known[4]} {keys}"[: MAX_KEYS * _KEY_CHARS - 1]
-            if known[2] >= one.score:
-                connection.execute("UPDATE retained SET lines = ?, keys = ? WHERE row = ?", (lines, keys, known[0]))
-                continue
-        cursor = connection.execute(
-            "INSERT OR REPLACE INTO retained (row, host, fingerprint, situation, class_id, scanner, status, level,"
-            " score, lines, scan_no, profile, at, bytes, keys) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (None if known is None else known[0], host, one.fingerprint, one.situation, one.class_id,
-             text(one.scanner), one.status, one.level, one.score, lines, scan_no, one.profile, now, len(one.line),
-             keys),
+        count, keys = len(one.keys), " ".join(one.keys[:MAX_KEYS])
+        before = known.get(one.fingerprint)
+        if before is None:
+            row += 1
+            at = row
+        else:
+            at, seen_in, score, counted, had = before
+            if seen_in == scan_no:  # by an earlier batch
+                count, keys = count + counted, f"{had} {keys}"[: MAX_KEYS * _KEY_CHARS - 1]
+                if score >= one.score:
+                    more.append((count, keys, at))
+                    continue
+        kept.append(
+            (at, host, one.fingerprint, one.situation, one.class_id, text(one.scanner), one.status, one.level,
+             one.score, count, scan_no, one.profile, now, len(one.line), keys)
         )  # fmt: skip
-        connection.execute(
-            "INSERT OR REPLACE INTO retained_lines (row, line) VALUES (?, ?)", (cursor.lastrowid, one.line)
-        )
+        lines.append((at, one.line))
+    connection.executemany("UPDATE retained SET lines = ?, keys = ? WHERE row = ?", more)
+    connection.executemany(
+        "INSERT OR REPLACE INTO retained (row, host, fingerprint, situation, class_id, scanner, status, level, score,"
+        " lines, scan_no, profile, at, bytes, keys) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        kept,
+    )
+    connection.executemany("INSERT OR REPLACE INTO retained_lines (row, line) VALUES (?, ?)", lines)
+
+
+def _known(connection: Connection, host: str, fingerprints: Sequence[str]) -> dict[str, tuple[int, int, int, int, str]]:
+    """Give row, scan, score, lines and keys of those findings of a host that are kept."""
+    found: dict[str, tuple[int, int, int, int, str]] = {}
+    for start in range(0, len(fingerprints), _VARIABLES):
+        chunk = fingerprints[start : start + _VARIABLES]
+        marks = ",".join("?" * len(chunk))
+        for name, *rest in connection.execute(
+            "SELECT fingerprint, row, scan_no, score, lines, keys FROM retained"  # noqa: S608 - marks only
+            f" WHERE host = ? AND fingerprint IN ({marks})",
+            (host, *chunk),
+        ):
+            found[name] = (rest[0], rest[1], rest[2], rest[3], rest[4])
+    return found
 
 
 def cover(connection: Connection, scan_no: int, host: str, profile: str) -> None:

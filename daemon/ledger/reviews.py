@@ -1,7 +1,7 @@
 """The findings that are kept for reviews, as lists and commands ask for them, and what was told of verdicts."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from sqlite3 import Connection
 from typing import Any
@@ -71,8 +71,14 @@ class Filter:
     statuses: tuple[str, ...] = ()
 
     def where(self) -> tuple[str, list[Any]]:
-        """Give it as conditions on `retained r`, with their values."""
-        parts, values = [_THERE], []
+        """Give it as a condition on `retained r`, with its values: on what is still there."""
+        parts, values = self.conditions()
+        return " AND ".join([_THERE, *parts]), values
+
+    def conditions(self) -> tuple[list[str], list[Any]]:
+        """Give it as conditions on `retained r`, with their values, whether a finding is still there or not."""
+        parts: list[str] = []
+        values: list[Any] = []
         if self.class_ is not None:
             pattern = self.class_.replace("[", "[[]")
             parts.append("r.class_id GLOB ?")
@@ -90,7 +96,7 @@ class Filter:
         if self.statuses:
             parts.append(f"r.status IN ({','.join('?' * len(self.statuses))})")
             values += self.statuses
-        return " AND ".join(parts), values
+        return parts, values
 
 
 _LEVELS = ["info", "low", "medium", "high", "critical"]
@@ -151,20 +157,23 @@ class ReviewStore(Store):
         Args:
             without: (host, fingerprint) of findings that are to be left out.
         """
-        where, values = wanted.where()
         with self._database.read() as connection:
-            if without:
-                _fill_left_out(connection, without)
-                where += (
-                    " AND NOT EXISTS (SELECT 1 FROM temp.left_out o WHERE o.host = r.host"
-                    " AND o.fingerprint = r.fingerprint)"
+            if not without:
+                return _grouped(connection, wanted)
+            _fill_left_out(connection, without)
+            # Only the situations that some of them are in have to be counted row by row.
+            some = [
+                row[0]
+                for row in connection.execute(
+                    "SELECT DISTINCT r.situation FROM temp.left_out o CROSS JOIN retained r"
+                    " ON r.host = o.host AND r.fingerprint = o.fingerprint"
                 )
-            rows = connection.execute(
-                "SELECT r.situation, r.host, r.class_id, r.scanner, r.status, max(r.score), count(*), sum(r.lines),"  # noqa: S608
-                f" r.row FROM retained r WHERE {where} GROUP BY r.situation, r.host",
-                values,
-            ).fetchall()
-        return [Group(*row) for row in rows]
+            ]
+            touched = set(some)
+            found = [group for group in _grouped(connection, wanted) if group.situation not in touched]
+            for start in range(0, len(some), _VARIABLES):
+                found += _grouped(connection, wanted, some[start : start + _VARIABLES])
+        return found
 
     def situations(self, class_id: str | None = None) -> dict[str, Situation]:
         """Give the situations that are known, by digest: all, or those of a class."""
@@ -294,3 +303,37 @@ def _fill_left_out(connection: Connection, findings: Collection[tuple[str, str]]
     )
     connection.execute("DELETE FROM temp.left_out")
     connection.executemany("INSERT OR IGNORE INTO temp.left_out VALUES (?, ?)", findings)
+
+
+def _grouped(connection: Connection, wanted: Filter, situations: Sequence[str] | None = None) -> list[Group]:
+    """Group findings of all situations, or, without those that are left out, of some."""
+    where, values = wanted.conditions()
+    if situations is not None:
+        where.append(f"r.situation IN ({','.join('?' * len(situations))})")
+        values += situations
+        where.append(
+            "NOT EXISTS (SELECT 1 FROM temp.left_out o WHERE o.host = r.host AND o.fingerprint = r.fingerprint)"
+        )
+    covered = {
+        (host, profile): scan_no
+        for host, profile, scan_no in connection.execute("SELECT host, profile, scan_no FROM covered")
+    }
+    found: dict[tuple[str, str], Group] = {}
+    # By scan, too: whether findings are still there depends on nothing else of theirs.
+    for situation, host, profile, scan_no, class_id, scanner, status, score, findings, lines, row in connection.execute(
+        "SELECT r.situation, r.host, r.profile, r.scan_no, r.class_id, r.scanner, r.status, max(r.score), count(*),"  # noqa: S608
+        f" sum(r.lines), r.row FROM retained r WHERE {' AND '.join(where) or '1'}"
+        " GROUP BY r.situation, r.host, r.profile, r.scan_no",
+        values,
+    ):
+        if covered.get((host, profile), 0) > scan_no:
+            continue
+        group = Group(situation, host, class_id, scanner, status, score, findings, lines, row)
+        other = found.get((situation, host))
+        found[situation, host] = group if other is None else _together(group, other)
+    return list(found.values())
+
+
+def _together(one: Group, other: Group) -> Group:
+    worse = max(one, other, key=lambda group: (group.score, -group.worst))
+    return replace(worse, findings=one.findings + other.findings, lines=one.lines + other.lines)

@@ -62,6 +62,7 @@ class ModelAnalyst:
             name: what the output calls the model.
             classes: that the model was trained on; None where that is not known, and it is asked about all.
         """
+        self._source = generator
         self._classes = None if classes is None else frozenset(classes)
         self._generator = generator if isinstance(generator, DeferredGenerator) else Immediate(generator)
         self._maker = CaseMaker(knowledge)
@@ -70,6 +71,10 @@ class ModelAnalyst:
         self._digest = digest(
             "analyst", generator.digest, PROMPT_VERSION, knowledge.digest, None if classes is None else sorted(classes)
         )
+
+    def with_knowledge(self, knowledge: Knowledge) -> "ModelAnalyst":
+        """Give an analyst that asks the same generator by other knowledge."""
+        return ModelAnalyst(self._source, knowledge, self._name, self._classes)
 
     @property
     def digest(self) -> str:

@@ -108,4 +108,15 @@ def _name(target: Target) -> tuple[object, ...]:
     return (target.host, said.class_id, said.status, said.candidates, tuple(sorted(said.features.items())))
 
 
+def situation_covered(verdict: Verdict, host: str, situation: Situation) -> bool:
+    """Say whether a verdict is about a situation on a host."""
+    target = verdict.target
+    return (
+        target.fingerprint is None
+        and target.situation is not None
+        and target.host in (None, host)
+        and target.situation.covers(situation)
+    )
+
+
 NONE = Standing()

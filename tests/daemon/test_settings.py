@@ -258,7 +258,17 @@ def test_the_example_file_is_valid_and_shows_every_setting(tmp_path: Path) -> No
     ]
     assert sorted(named) == sorted(fields())
     defaults = load().model_dump(mode="json", by_alias=True)
-    examples = {"brokers", "tls", "ca_file", "cert_file", "key_file", "sasl", "username", "password_file"}  # of Kafka
+    examples = {
+        "sign_key",
+        "brokers",
+        "tls",
+        "ca_file",
+        "cert_file",
+        "key_file",
+        "sasl",
+        "username",
+        "password_file",
+    }  # of Kafka
     own = ("state_dir", "host", "knowledge_dirs", "policy_files", "intel_files")
     for section, values in load(config=toml(tmp_path, shown)).model_dump(mode="json", by_alias=True).items():
         if section not in own:

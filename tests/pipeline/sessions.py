@@ -26,6 +26,7 @@ from pipeline.output.enriched import Line
 from pipeline.output.write import write
 from pipeline.report.limits import Limits
 from pipeline.report.read import read_document
+from pipeline.review.standing import NONE, Standing
 from pipeline.rules.baseline import Prior
 from pipeline.rules.policy import Policy, load_policy
 
@@ -77,9 +78,14 @@ def context_of(parsed: ParsedReport, scan_no: int = 1, **changes: Any) -> ScanCo
 
 
 def session_of(
-    parsed: ParsedReport, on: Resources, prior: Mapping[str, Prior] | None = None, scan_no: int = 1, **changes: Any
+    parsed: ParsedReport,
+    on: Resources,
+    prior: Mapping[str, Prior] | None = None,
+    scan_no: int = 1,
+    standing: Standing = NONE,
+    **changes: Any,
 ) -> ScanSession:
-    return ScanSession.of(context_of(parsed, scan_no, **changes), parsed.findings, on, prior)
+    return ScanSession.of(context_of(parsed, scan_no, **changes), parsed.findings, on, prior, standing)
 
 
 def made_up(findings: Sequence[RawFinding], **header: Any) -> ParsedReport:

@@ -124,6 +124,15 @@ DAMAGE = {
         "INSERT INTO places VALUES ('directory', x'2f61', 1, '[', '{}', '{}')",
         "what it has shown cannot be read",
     ),
+    "a scan is judged with more than was told": (
+        f"UPDATE scans SET verdicts = 3, verdicts_head = 'x' WHERE scan = {DONE}",
+        "judged with 3 verdicts, but only 0",
+    ),
+    "a kept finding lost its line": (
+        "INSERT INTO retained VALUES (1, 'h', 'f', 's', 'c', 'x', 'open', 'low', 1, 1, 1, 'p', 't', 1, 'k')",
+        "kept finding 1: its line",
+    ),
+    "a kept line is nobody's": ("INSERT INTO retained_lines VALUES (9, x'')", "kept line 9: of a finding"),
     "a reason nobody knows": ("UPDATE quarantine SET reason = 'dunno'", "no such reason"),
     "a reject never met": ("UPDATE quarantine SET seen = 0", "met 0 times"),
 }

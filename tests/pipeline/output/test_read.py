@@ -99,7 +99,8 @@ def test_a_key_that_is_missing_or_of_the_wrong_type_is_refused_by_schema_and_rea
                     assert key in str(error) and "is missing" in str(error)
         tried += 1
     assert tried > (35 if record is VerdictRecord else 60)
-    of = {EnrichedFinding: {Analysis}, ScanRecord: {Issue, ScanRecord, FrameworkGap}}.get(record, set())
+    kinds: dict[type, set[type]] = {EnrichedFinding: {Analysis}, ScanRecord: {Issue, ScanRecord, FrameworkGap}}
+    of = kinds.get(record, set())
     assert forgiven == {key for kind, key in _ADDED if kind in of}
 
 

@@ -1,0 +1,92 @@
+"""`sysscan-agent audit show|verify|export`."""
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from daemon.cli.exits import Exit, die, say
+from daemon.cli.ledger import open_to_read
+from daemon.cli.review.listing import show_history
+from daemon.cli.review.opened import now
+from daemon.cli.review.shown import print_json
+from daemon.ledger import Ledger
+from daemon.review.audit import exported, open_log, sign, verify
+from daemon.settings import Settings, load_settings
+from pipeline.display import printable
+from pipeline.review.log import FILE_NAME, VerdictLog
+
+_MODE = 0o640
+
+
+def show_audit(given: Mapping[str, Any], config: Path | None, *, limit: int, as_json: bool) -> Exit:
+    """Print who decided what, the latest first."""
+    return show_history(given, config, limit=limit, as_json=as_json)
+
+
+def verify_audit(given: Mapping[str, Any], config: Path | None, *, as_json: bool) -> Exit:
+    """Say which rows of the log are not what was written."""
+    with _opened(given, config) as (_, ledger, log):
+        checked = verify(log, ledger)
+    if as_json or not sys.stdout.isatty():
+        print_json(
+            {
+                "verdicts": checked.head.seq, "head": checked.head.hash, "anchors": checked.anchors,
+                "problems": list(checked.problems),
+            }
+        )  # fmt: skip
+    else:
+        for problem in checked.problems:
+            sys.stdout.write(f"{printable(problem, 1000)}\n")
+        if not checked.problems:
+            sys.stdout.write(
+                f"{checked.head.seq:,} verdicts, all as they were written; head {checked.head.hash}; held to "
+                f"{checked.anchors:,} notes of the ledger\n"
+            )
+    return Exit.LEDGER if checked.problems else Exit.DONE
+
+
+def export_audit(given: Mapping[str, Any], config: Path | None, *, output: Path | None, key: Path | None) -> Exit:
+    """Hand the log out, with a signature beside it where there is a key."""
+    with _opened(given, config) as (settings, ledger, log):
+        key = key or settings.review.sign_key
+        if key is not None and output is None:
+            die(Exit.USAGE, "--output: name a file, so that the signature can stand beside it (FILE.sig)")
+        content = b"".join(exported(log, ledger, now()))
+        problems = verify(log, ledger).problems
+    signature = sign(content, key) if key is not None else None
+    if output is None:
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+    else:
+        _write(output, content)
+        if signature is not None:
+            _write(output.with_name(output.name + ".sig"), signature)
+    if problems:
+        say(f"sysscan-agent: the log is not what was written: {printable(problems[0])}; see `audit verify`")
+        return Exit.LEDGER
+    return Exit.DONE
+
+
+@contextmanager
+def _opened(given: Mapping[str, Any], config: Path | None) -> Iterator[tuple[Settings, Ledger, VerdictLog | None]]:
+    settings = load_settings(os.environ, given, config)
+    with ExitStack() as stack:
+        ledger = stack.enter_context(open_to_read(settings))
+        log = open_log(settings.state_dir / FILE_NAME)
+        if log is not None:
+            stack.enter_context(log)
+        yield settings, ledger, log
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _MODE)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        die(Exit.USAGE, f"{path}: cannot be written: {error.strerror}")

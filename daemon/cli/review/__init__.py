@@ -1,0 +1,1 @@
+"""`sysscan-agent review …`: what people decide about findings."""

@@ -1,0 +1,110 @@
+"""Takes changed knowledge, policy and indicators without a restart, between two scans; verdicts are always fresh."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from daemon.log import get_logger
+from daemon.worker import Worker
+from pipeline.errors import ConfigError
+from pipeline.graph.resources import Resources
+
+logger = get_logger(__name__)
+
+FILE_NAME = "reloaded"  # in the state directory: what became of the last request, for who made it
+
+
+@dataclass(slots=True, frozen=True)
+class Reloaded:
+    """What became of a request.
+
+    Attributes:
+        error: why the files were refused, with file and line; None where they were taken.
+    """
+
+    at: str
+    error: str | None
+    knowledge: str
+    policy: str
+    intel: str | None
+
+
+class Reloading:
+    """Reads the files again when it is asked to, on a thread: knowledge of one's own takes a second to read.
+
+    Files that cannot be used change nothing.
+
+    Attributes:
+        problem: why the last request was refused, or None.
+    """
+
+    def __init__(self, workers: Sequence[Worker], load: Callable[[Resources], Resources], note: Path | None) -> None:
+        """Args:
+        load: reads everything anew; what is costly (the model) is that of the resources it is given.
+        note: where to say what became of a request.
+        """
+        self._workers = workers
+        self._load = load
+        self._note = note
+        self._task: asyncio.Task[None] | None = None
+        self._again = False
+        self.problem: str | None = None
+
+    def ask(self) -> None:
+        """Read the files again; asked while that goes on, once more afterwards."""
+        if self._task is not None and not self._task.done():
+            self._again = True
+            return
+        self._task = asyncio.get_running_loop().create_task(self._reload())
+
+    async def _reload(self) -> None:
+        while True:
+            self._again = False
+            before = self._workers[0].resources
+            try:
+                made = await asyncio.to_thread(self._load, before)
+            except ConfigError as error:
+                self.problem = f"the changed files are not in use: {error}"
+                logger.error("reload.refused", reason=str(error))
+                self._say(before, str(error))
+            else:
+                self.problem = None
+                for worker in self._workers:
+                    worker.replace(made)
+                logger.info(
+                    "reload.taken",
+                    knowledge=made.knowledge.digest,
+                    policy=made.policy.digest,
+                    changed=made.digest != before.digest,
+                )
+                self._say(made, None)
+            if not self._again:
+                return
+
+    def _say(self, resources: Resources, error: str | None) -> None:
+        if self._note is None:
+            return
+        at = datetime.fromtimestamp(time.time(), UTC).isoformat()
+        intel = resources.provenance.intel
+        said = Reloaded(at, error, resources.knowledge.digest, resources.policy.digest, intel)
+        partly = self._note.with_name(f".{self._note.name}")
+        with contextlib.suppress(OSError):  # who waits for it is told by the log
+            partly.write_bytes(orjson.dumps(said))
+            partly.chmod(0o600)
+            partly.replace(self._note)
+
+
+def last_reload(state_dir: Path) -> Reloaded | None:
+    """Read what became of the last request; None where there was none, or it cannot be read."""
+    try:
+        said: dict[str, Any] = orjson.loads((state_dir / FILE_NAME).read_bytes())
+        return Reloaded(**said)
+    except (OSError, ValueError, TypeError):
+        return None

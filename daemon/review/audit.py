@@ -1,0 +1,96 @@
+"""Whether the log of verdicts is what was written, and the log as a file that others can check."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from daemon.ledger import Ledger
+from pipeline.errors import ConfigError, LedgerError
+from pipeline.review.chain import Head, check
+from pipeline.review.log import VerdictLog
+
+SCHEMA = "sysscan.audit/1"
+
+
+@dataclass(slots=True, frozen=True)
+class Checked:
+    """What a check of the log found.
+
+    Attributes:
+        problems: one line for each row that is not what was written.
+        anchors: how many notes outside of the log it was held to.
+    """
+
+    head: Head
+    anchors: int
+    problems: tuple[str, ...]
+
+
+def verify(log: VerdictLog | None, ledger: Ledger) -> Checked:
+    """Check every row, and hold the log to what the ledger noted of it."""
+    anchors = ledger.reviews.anchors()
+    rows = log.rows() if log is not None else iter(())
+    problems = tuple(check(rows, anchors))
+    return Checked(log.head() if log is not None else Head(), len(anchors), problems)
+
+
+def exported(log: VerdictLog | None, ledger: Ledger, at: str) -> Iterator[bytes]:
+    """Give the log as lines of JSON: each row with its hash, then one line that says how far it goes.
+
+    Whoever has it can compute the chain anew: SHA-256 over the line ``sysscan-review/1``, the line ``BEFORE SEQ
+    LENGTH`` and the text of `body`, where BEFORE is the hash of the row before, and 64 zeros for the first.
+    """
+    last = Head()
+    for row in log.rows() if log is not None else ():
+        last = Head(row.seq, row.hash)
+        said = {"seq": row.seq, "hash": row.hash, "body": row.body.decode("utf-8", "backslashreplace")}
+        yield orjson.dumps(said, option=orjson.OPT_SORT_KEYS) + b"\n"
+    end = {
+        "schema": SCHEMA, "exported_at": at, "count": last.seq, "head": last.hash,
+        "anchors": [{"seq": one.head.seq, "head": one.head.hash, "seen_by": one.where}
+                    for one in ledger.reviews.anchors()],
+    }  # fmt: skip
+    yield orjson.dumps(end, option=orjson.OPT_SORT_KEYS) + b"\n"
+
+
+def sign(content: bytes, key_file: Path) -> bytes:
+    """Sign with an Ed25519 key, as `openssl pkeyutl -sign -rawin` does.
+
+    Args:
+        key_file: PEM, PKCS #8, not encrypted: what `openssl genpkey -algorithm ed25519` writes.
+
+    Raises:
+        ConfigError: when there is no such key, or the package for it is not installed.
+    """
+    try:
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key
+    except ImportError as error:
+        raise ConfigError("to sign needs a package that is not installed: install sysscan-agent[sign]") from error
+    try:
+        key = load_pem_private_key(key_file.read_bytes(), password=None)
+    except OSError as error:
+        raise ConfigError(f"{key_file}: cannot be read: {error.strerror}") from error
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"{key_file}: no private key in PEM form, or an encrypted one") from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ConfigError(f"{key_file}: not an Ed25519 key; `openssl genpkey -algorithm ed25519` makes one")
+    signature: bytes = key.sign(content)
+    return signature
+
+
+def open_log(path: Path) -> VerdictLog | None:
+    """Open the log to read; None where there is none.
+
+    Raises:
+        LedgerError: when it cannot be read.
+    """
+    try:
+        empty = not path.stat().st_size
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise LedgerError(f"{path}: {error.strerror}") from error
+    return None if empty else VerdictLog.open(path, read_only=True)

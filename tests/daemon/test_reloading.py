@@ -1,0 +1,116 @@
+"""Knowledge and policy change without a restart, between two scans; what cannot be used changes nothing and is said."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.reloading import last_reload
+from daemon.worker import Worker
+from pipeline.rules.policy import Policy
+from tests.daemon.cli.invoke import COMMAND, ROOT, SCANS, in_a_process
+from tests.daemon.test_worker import Shop
+from tests.pipeline.sessions import resources
+
+POLICY = "overrides:\n  - {class: ioc.deleted_executable, severity: %s, reason: ours}\n"
+
+
+def test_the_scan_in_hand_is_ended_with_what_it_began_with_and_the_next_one_has_the_new(tmp_path: Path) -> None:
+    shop = Shop(tmp_path / "state")
+    shop.take_in("web01-ioc.json")
+    shop.take_in("web01-sysctl-weak.json")
+    worker: Worker = shop.worker()
+    newer = resources(Policy(profile="default", digest="f" * 32))
+    assert newer.policy.digest != shop.resources.policy.digest
+    worker.step()
+    worker.step()
+    worker.replace(newer)
+    assert worker.policy is shop.resources.policy
+    shop.finish(worker)
+    assert worker.policy is newer.policy
+    scans = [json.loads(line) for line in shop.written("scan")]
+    assert [scan["provenance"]["policy"] for scan in scans] == [shop.resources.policy.digest, "f" * 32]
+    for line in map(json.loads, shop.written()):
+        expected = shop.resources.policy.digest if line["scan_id"] == scans[0]["scan_id"] else "f" * 32
+        assert line["provenance"]["policy"] == expected
+    shop.close()
+
+
+class Running:
+    """A daemon as an operator has it."""
+
+    def __init__(self, base: Path) -> None:
+        self.reports, self.state, self.policy = base / "in", base / "state", base / "policy.yaml"
+        self.reports.mkdir()
+        self.policy.write_text(POLICY % "low")
+        self.process = subprocess.Popen(
+            [*COMMAND, "run", "-w", str(self.reports), "--policy", str(self.policy), "--state-dir", str(self.state)],
+            cwd=ROOT, env={**os.environ, "SYSSCAN_MODEL__ENABLED": "false"}, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        self.scans = 0
+
+    def scan(self) -> dict[str, Any]:
+        """Have a scan analysed; gives the line of its deleted executable."""
+        self.scans += 1
+        report = json.loads((SCANS / "web01-ioc.json").read_text())
+        report["summary"]["finished_at"] = f"2026-11-30T00:00:{self.scans:02d}Z"
+        (self.reports / f"scan-{self.scans}.json").write_text(json.dumps(report))
+        until(lambda: len(self._of("sysscan.scan/1")) == self.scans)
+        lines = self._of("sysscan.enriched/1")
+        return next(line for line in reversed(lines) if line["class"] == "ioc.deleted_executable")
+
+    def _of(self, schema: str) -> list[dict[str, Any]]:
+        path = self.state / "findings.ndjson"
+        lines = path.read_bytes().splitlines() if path.exists() else []
+        return [one for one in (json.loads(line) for line in lines if line.endswith(b"}")) if one["schema"] == schema]
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    daemon = Running(tmp_path)
+    yield daemon
+    daemon.process.send_signal(signal.SIGKILL)
+    daemon.process.communicate()
+
+
+def test_reload_takes_a_changed_policy_and_refuses_a_bad_one_with_its_line(running: Running) -> None:
+    def reload() -> tuple[int, str]:
+        ended = in_a_process("reload", "--state-dir", str(running.state))
+        return ended.code, ended.out + ended.err
+
+    assert running.scan()["severity"] == "low"
+    running.policy.write_text(POLICY % "critical")
+    code, said = reload()
+    assert code == 0 and "in use from the next scan on" in said
+    assert running.scan()["severity"] == "critical"
+
+    running.policy.write_text(POLICY % "dreadful")
+    code, said = reload()
+    assert code == 2 and f"{running.policy}:2" in said and "nothing has changed" in said
+    assert running.scan()["severity"] == "critical"
+    status = in_a_process("ledger", "status", "--json", "--state-dir", str(running.state))
+    assert f"{running.policy}:2" in json.loads(status.out)["last_reload"]
+
+    running.policy.write_text(POLICY % "medium")
+    before = last_reload(running.state)
+    running.process.send_signal(signal.SIGHUP)  # as systemd does it
+    until(lambda: last_reload(running.state) != before)
+    assert running.scan()["severity"] == "medium"
+
+
+def test_reload_without_a_daemon_says_so(tmp_path: Path) -> None:
+    ended = in_a_process("reload", "--state-dir", str(tmp_path))
+    assert ended.code == 4 and "no daemon runs" in ended.err
