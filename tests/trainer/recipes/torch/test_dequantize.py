@@ -68,8 +68,8 @@ def test_the_embedded_model_in_floats_answers_as_its_gptq_form_does(tmp_path: Pa
         for runner in runners:
             runner.rewind(0)
             logits.append(torch.from_numpy(runner.append(encoder.prompt(render_prompt(one.case)))))
-        # Both multiply floats, in another order.
-        assert torch.allclose(*logits, atol=1e-3, rtol=1e-3)
+        # On a CPU the fused kernel rounds on its way; a wrong zero point or order of bits is off by whole units.
+        assert float((logits[0] - logits[1]).abs().max()) < 0.05
         assert int(logits[0].argmax()) == int(logits[1].argmax())
 
 
