@@ -14,10 +14,11 @@ KAFKA := build/kafka/$(KAFKA_VERSION)
 KNOWLEDGE := pipeline/knowledge/compiled.json
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test kafka kafka-broker test-trainer lint bench knowledge schema model wheel clean output-digests
+.PHONY: help demo demo-retrain test kafka kafka-broker test-trainer lint bench knowledge schema model wheel clean output-digests
 
 help:
 	@echo 'make demo       analyse real scans of two hosts and show what is wrong with them (output in demo-output/)'
+	@echo 'make demo-retrain  have the model learn from verdicts, small and quick (sets up .venv-trainer: 6 GB)'
 	@echo 'make test       run the tests'
 	@echo 'make kafka      run the tests of Kafka on a real broker (needs Java 17 and Maven)'
 	@echo 'make kafka-broker  run a broker for trying things out at 127.0.0.1:9092'
@@ -32,6 +33,9 @@ help:
 
 demo: $(VENV)/.installed $(KNOWLEDGE)
 	@demo/run $(BIN)/sysscan-agent demo-output
+
+demo-retrain: $(TRAINER)/.installed-trainer $(KNOWLEDGE)
+	@GPTQMODEL_CPU_WORKERS=2 demo/retrain $(TRAINER)/bin demo-output/retrain
 
 test: $(VENV)/.installed-dev $(KNOWLEDGE)
 	$(BIN)/pytest

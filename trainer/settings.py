@@ -148,6 +148,32 @@ class ExportSettings(RecipeSettings, frozen=True, extra="forbid"):
     lm_head: Literal["int4", "int8", "float"] = Field(default="int8", description="Numbers of the output layer.")
 
 
+class RetrainSettings(RecipeSettings, frozen=True, extra="forbid"):
+    """Retraining on verdicts: what it takes, how long, and when it is worth the while."""
+
+    seed: int = Field(default=1, ge=0, lt=2**31, description="Same seed, verdicts and incumbent, same candidate.")
+    threads: int = Field(default=1, ge=0, description="CPU threads; 0 takes all cores that this process may use.")
+    least_verdicts: int = Field(default=20, ge=1, description="New verdicts below which nothing is done.")
+    # With fewer even a candidate that is right throughout cannot be told from one that was lucky.
+    least_held_out: int = Field(default=8, ge=2, description="Held-out situations that a promotion needs.")
+    most_lessons: int = Field(default=2000, ge=1, description="Situations that are taught, the latest verdicts first.")
+    replay: int = Field(default=3000, ge=100, le=200_000, description="Synthetic cases that are trained on again.")
+    # Of a hundred situations a third would be too few to be heard among thousands of replayed cases.
+    lesson_share: float = Field(default=0.35, gt=0, lt=1, description="Share of lessons in what is trained on.")
+    most_repeats: int = Field(default=40, ge=1, description="Times that a lesson is repeated at most, in other words.")
+    epochs: float = Field(default=2, gt=0, description="Passes over lessons and replay.")
+    batch: int = Field(default=16, ge=1, description="Sequences a step.")
+    learning_rate: float = Field(default=5e-4, gt=0, le=1, description="Peak learning rate.")
+    rank: int = Field(default=16, ge=1, description="Rank of the adapter.")
+    calibration: int = Field(default=128, ge=1, le=4096, description="Findings that GPTQ looks at.")
+    group_size: Literal[32, 64, 128] = Field(default=128, description="Weights that share a scale.")
+    cases: int = Field(default=0, ge=0, description="Cases of each frozen holdout that are asked; 0 asks all.")
+    max_minutes: int = Field(default=60, ge=1, description="After so long it stops; the next run goes on from there.")
+    max_disk_mb: int = Field(default=2048, ge=64, description="Disk that a run may take, in MB.")
+    keep: int = Field(default=3, ge=0, description="Models that stay beside the incumbent, to go back to.")
+    idle: bool = Field(default=True, description="Take processor and disk only where nobody else wants them.")
+
+
 def make_settings(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
     """Make settings of what was given.
 

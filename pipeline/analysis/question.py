@@ -23,7 +23,7 @@ MAX_ATTEMPTS = 2  # of a model at a question: one bounded way back from `critiqu
 ANALYSIS_VERSION = "rules/1"  # part of every analysis key: a change of wording rules recomputes
 
 
-_SILENT = frozenset({"device", "flag", "hash", "options", "text", "uid"})  # types of slots that make no sentence
+SILENT = frozenset({"device", "flag", "hash", "options", "text", "uid"})  # types of slots that make no sentence
 
 
 @dataclass(slots=True, frozen=True)
@@ -141,7 +141,7 @@ def question(
         features=finding.features if finding.class_id[:8] != "unknown." else {"severity": member.severity},
         context=tuple(sorted(rules)),
         representative=0,
-        slots=() if spec is None else tuple(sorted(n for n in finding.slots if spec.slots[n].type not in _SILENT)),
+        slots=() if spec is None else tuple(sorted(n for n in finding.slots if spec.slots[n].type not in SILENT)),
         artefact=(artefact.id, artefact.degree) if artefact is not None else None,
         controls=tuple(
             f"{control.framework}:{control.control}" for control in judgement.controls if control.caution is None

@@ -10,7 +10,7 @@ import typer
 from typer.exceptions import TyperException
 
 from pipeline.errors import AgentError
-from trainer.cli import data, recipes, score
+from trainer.cli import data, recipes, retrain, score
 
 _NAME = "sysscan-train"
 
@@ -29,10 +29,12 @@ for command in (
     recipes.finetune,
     recipes.merge,
     recipes.quantize,
+    recipes.dequantize,
     recipes.export,
     score.answers,
     score.evaluate,
     score.card,
+    retrain.retrain,
 ):
     app.command()(command)
 

@@ -1,4 +1,4 @@
-"""The commands that make a model: pretrain, finetune, merge, quantize, export."""
+"""The commands that make a model: pretrain, finetune, merge, quantize, dequantize, export."""
 
 import importlib
 import logging
@@ -42,6 +42,14 @@ def merge(
 def quantize(base: Base, data: Data, output: Output, *, settings: QuantizeSettings) -> None:
     """Quantise a checkpoint with GPTQ."""
     _say(_recipe("quantize").Quantize(base, data, output, settings).run())
+
+
+def dequantize(
+    base: Annotated[Path, typer.Option("--base", "-b", help="GPTQ checkpoint, or the gptq part of a model directory.")],
+    output: Output,
+) -> None:
+    """Give the weights of a GPTQ checkpoint as floats again, to train further on: the same numbers, in more room."""
+    _say(_recipe("dequantize").dequantize(base, output))
 
 
 @options_from(ExportSettings)

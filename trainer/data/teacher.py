@@ -32,13 +32,16 @@ class Teacher:
         self._knowledge = knowledge
         self._material = material if material is not None else load_material()
 
-    def answer(self, case: Case, question: Question, seed: int) -> Answer:
+    def answer(self, case: Case, question: Question, seed: int, ruling: Ruling | None = None) -> Answer:
         """Answer a case; the wording varies with the seed, what is said does not.
+
+        Args:
+            ruling: what is right here; else the rubric's.
 
         Raises:
             Unteachable: if no right answer can be composed.
         """
-        ruling = rule(case, question, self._knowledge)
+        ruling = ruling or rule(case, question, self._knowledge)
         seeded = digest("teacher", seed, render_prompt(case))
         wrong: str | None = None
         for trial in range(_TRIALS):  # sentences that are right by themselves can repeat each other

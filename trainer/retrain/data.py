@@ -1,0 +1,242 @@
+"""The data of a retraining: lessons and a replay sample to train on, and the held-out verdicts to be measured on.
+
+A replay sample keeps a model from forgetting what the verdicts are not about. It says nothing where reviewers have
+spoken: cases of the same scanner, status and features as a situation that was corrected stay out of it, whatever their
+class, since a model that is shown the rubric's answer there learns that the correction is an exception.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from pipeline.analysis.case import CaseMaker
+from pipeline.analysis.prompt import Case, render_prompt, render_response
+from pipeline.analysis.question import Question
+from pipeline.graph.resources import Resources
+from pipeline.intel.match import load_intel
+from pipeline.keys import digest
+from pipeline.knowledge.schema import Knowledge
+from pipeline.review.chain import Head
+from pipeline.review.verdict import Verdict
+from pipeline.rules.policy import Policy
+from pipeline.scorecard.cases import GoldCase, read_gold, write_gold
+from pipeline.scorecard.holdouts import Holdouts, read_holdouts
+from trainer.data.cases import questions
+from trainer.data.dataset import REPORTS, SPLITS, TaughtCase, read_cases, write_dataset
+from trainer.data.rubric import rule
+from trainer.data.synth import synthesise
+from trainer.data.teacher import Teacher
+from trainer.retrain.gather import Gathered, Pool, gather
+from trainer.retrain.lessons import Lesson, TeachesNothing, case_and_answer
+from trainer.retrain.retained import Said, Vocabulary
+from trainer.retrain.split import held_out
+from trainer.settings import RetrainSettings
+
+LESSONS = "lessons.jsonl"
+HELD_OUT = "held-out.jsonl.gz"
+FACTS = "facts.json"
+SYNTHETIC = "synthetic"
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(slots=True, frozen=True)
+class Material:
+    """What a retraining works with, in memory.
+
+    Attributes:
+        taught: lessons with their cases as the product asks them.
+        measured: held-out verdicts.
+        train, valid: the splits that are trained on and watched; no situation of `measured` is in them.
+        counts: for the report.
+    """
+
+    taught: Sequence[tuple[Lesson, TaughtCase]]
+    measured: Sequence[GoldCase]
+    train: Sequence[TaughtCase]
+    valid: Sequence[TaughtCase]
+    counts: dict[str, Any]
+
+
+def prepare(
+    directory: Path,
+    verdicts: list[Verdict],
+    head: Head,
+    knowledge: Knowledge,
+    settings: RetrainSettings,
+    progress: Progress = lambda step, done, total: None,
+) -> dict[str, Any]:
+    """Write a data set directory, what is taught (``lessons.jsonl``), and the held-out verdicts; gives the counts."""
+    synthetic = directory / SYNTHETIC
+    synthetic.mkdir(parents=True)
+    synthesise(synthetic, knowledge, settings.seed, settings.replay, progress)
+    replayed = [one for split in SPLITS for one in read_cases(synthetic, split)]
+    vocabulary = Vocabulary(knowledge, _clean(replayed))
+    found = gather(verdicts, head, vocabulary, cache(lambda: _pool(synthetic, knowledge)))
+    material = compose(found, replayed, knowledge, settings)
+    write_material(directory, material, {"seed": settings.seed, "knowledge": knowledge.digest})
+    return material.counts
+
+
+def write_material(directory: Path, material: Material, facts: dict[str, Any]) -> None:
+    """Write a data set, what is taught, and the held-out verdicts into a directory that is there."""
+    write_dataset(directory, [*material.train, *material.valid], {**facts, "counts": material.counts})
+    write_gold(directory / HELD_OUT, material.measured)
+    (directory / LESSONS).write_bytes(b"".join(case.as_json() + b"\n" for _, case in material.taught))
+    (directory / FACTS).write_bytes(orjson.dumps(material.counts, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
+
+
+def preview(verdicts: list[Verdict], head: Head, knowledge: Knowledge, settings: RetrainSettings) -> dict[str, Any]:
+    """Say what a retraining would learn from, without making anything: the counts that `prepare` gives.
+
+    Words of features are those of the frozen holdouts, so that a rare one may be counted as unknown here.
+    """
+    nothing: Pool = {}
+    found = gather(verdicts, head, Vocabulary(knowledge, _clean(())), lambda: nothing)
+    return compose(found, (), knowledge, settings).counts
+
+
+def compose(
+    found: Gathered, replayed: Iterable[TaughtCase], knowledge: Knowledge, settings: RetrainSettings
+) -> Material:
+    """Divide and compose what was gathered; pure, same input and seed, same material."""
+    frozen = _frozen()
+    lessons = sorted(found.lessons, key=lambda one: -one.seq)[: settings.most_lessons]
+    apart = held_out((one.situation for one in lessons), {one.situation for one in _cases(frozen)})
+    maker, teacher = CaseMaker(knowledge), Teacher(knowledge)
+    taught: list[tuple[Lesson, TaughtCase]] = []
+    measured: list[GoldCase] = []
+    wordless = 0
+    for one in lessons:
+        try:
+            case = _taught(one, maker, teacher, settings.seed, 0)
+        except TeachesNothing:
+            wordless += 1
+            continue
+        if one.situation in apart:
+            measured.append(_gold(one, maker, teacher, settings.seed))
+        else:
+            taught.append((one, case))
+    # Two situations may look the same to a model.
+    seen = {render_prompt(one.case) for one in measured}
+    taught = [(one, case) for one, case in taught if case.prompt not in seen]
+    replay = _replay(replayed, frozen, lessons)
+    watched = replay[: len(taught)]
+    replay = replay[len(watched) :]
+    repeats = _repeats(len(taught), len(replay), settings)
+    train = [_taught(one, maker, teacher, settings.seed, wording) for one, _ in taught for wording in range(repeats)]
+    train += replay
+    train.sort(key=lambda one: digest("order", settings.seed, one.prompt, one.response, one.wording))
+    counts = {
+        **found.counts(),
+        "no_words": wordless,
+        "trained": len(taught),
+        "trained_corrections": sum(one.corrects for one, _ in taught),
+        "held_out": len(measured),
+        "repeats": repeats,
+        "replayed": len(replay),
+    }
+    valid = [replace(case, split="valid") for case in (*(case for _, case in taught), *watched)]
+    return Material(taught, measured, train, valid, counts)
+
+
+def read_held_out(directory: Path) -> tuple[GoldCase, ...]:
+    """Read the held-out verdicts that `prepare` wrote.
+
+    Raises:
+        ConfigError: if they cannot be read.
+    """
+    return read_gold(directory / HELD_OUT, "remove it, and start the retraining anew")
+
+
+def right_of(gold: GoldCase) -> Said:
+    """Give what is right of a held-out verdict."""
+    answer = gold.answer
+    return Said(answer.level, answer.remediation, answer.controls, answer.techniques)
+
+
+def _taught(one: Lesson, maker: CaseMaker, teacher: Teacher, seed: int, wording: int) -> TaughtCase:
+    case, answer = case_and_answer(one, maker, teacher, seed, wording)
+    return TaughtCase(
+        prompt=render_prompt(case),
+        response=render_response(answer),
+        class_id=case.class_id,
+        severity=one.severity,
+        situation=one.situation,
+        split="train",
+        case=case,
+        wording=wording,
+    )
+
+
+def _gold(one: Lesson, maker: CaseMaker, teacher: Teacher, seed: int) -> GoldCase:
+    case, answer = case_and_answer(one, maker, teacher, seed)
+    return GoldCase(case, answer, one.severity, one.situation)
+
+
+def _replay(replayed: Iterable[TaughtCase], frozen: Holdouts, lessons: Sequence[Lesson]) -> list[TaughtCase]:
+    """Leave out what models are measured on, what was reviewed, and what reviewers have spoken about."""
+    situations = {one.situation for one in _cases(frozen)} | {one.situation for one in lessons}
+    prompts = {render_prompt(one.case) for one in _cases(frozen)}
+    corrected = [one.question for one in lessons if one.corrects]
+    return [
+        replace(one, split="train")
+        for one in replayed
+        if one.situation not in situations
+        and one.prompt not in prompts
+        and not any(_like(asked, one.case) for asked in corrected)
+    ]
+
+
+def _like(asked: Question, case: Case) -> bool:
+    if asked.status != case.status or not asked.features.items() <= case.features.items():
+        return False
+    if not asked.features:
+        return asked.class_id == case.class_id
+    return _scanner(asked.class_id) == _scanner(case.class_id)
+
+
+def _scanner(class_id: str) -> str:
+    return class_id.partition(".")[0]
+
+
+def _repeats(taught: int, replay: int, settings: RetrainSettings) -> int:
+    """Say how often a lesson comes, so that lessons are so much of the whole."""
+    if not taught:
+        return 0
+    wanted = settings.lesson_share / (1 - settings.lesson_share) * replay / taught
+    return max(1, min(settings.most_repeats, round(wanted)))
+
+
+def _clean(replayed: Iterable[TaughtCase]) -> Iterable[Case]:
+    """Give cases that no host had a part in."""
+    return [*(one.case for one in _cases(_frozen())), *(one.case for one in replayed)]
+
+
+@cache
+def _frozen() -> Holdouts:
+    """Read the holdouts of the package once."""
+    return read_holdouts()
+
+
+def _cases(frozen: Holdouts) -> list[GoldCase]:
+    return [one for cases in frozen.cases.values() for one in cases]
+
+
+def _pool(synthetic: Path, knowledge: Knowledge) -> Pool:
+    """Give a question for each situation of the made-up hosts, with what the rubric says."""
+    resources = Resources(knowledge, Policy(), load_intel([]), version="trainer")
+    maker = CaseMaker(knowledge)
+    found: dict[str, tuple[Question, Said]] = {}
+    for path in sorted((synthetic / REPORTS).glob("*")):
+        for one in questions(path.read_bytes(), resources):
+            asked = one.question
+            if asked.situation not in found:
+                ruling = rule(maker.case(asked), asked, knowledge)
+                said = Said(ruling.level, ruling.action, ruling.controls, ruling.techniques)
+                found[asked.situation] = asked, said
+    return found
