@@ -1,4 +1,7 @@
-"""Takes changed knowledge, policy and indicators without a restart, between two scans; verdicts are always fresh."""
+"""Takes changed knowledge, policy and indicators, and another model, without a restart, between two scans.
+
+Verdicts are always fresh.
+"""
 
 import asyncio
 import contextlib
@@ -45,10 +48,17 @@ class Reloading:
         problem: why the last request was refused, or None.
     """
 
-    def __init__(self, workers: Sequence[Worker], load: Callable[[Resources], Resources], note: Path | None) -> None:
+    def __init__(
+        self,
+        workers: Sequence[Worker],
+        load: Callable[[Resources], Resources],
+        note: Path | None,
+        pointer: Path | None = None,
+    ) -> None:
         """Args:
         load: reads everything anew; what is costly (the model) is that of the resources it is given.
         note: where to say what became of a request.
+        pointer: file that is replaced when another model is to answer, which is taken for a request.
         """
         self._workers = workers
         self._load = load
@@ -56,6 +66,41 @@ class Reloading:
         self._task: asyncio.Task[None] | None = None
         self._again = False
         self.problem: str | None = None
+        self._pointer = pointer
+        self._seen = self._stamp()
+        self._retired: list[Resources] = []  # whose model may be at work on a scan that was begun with it
+        self._closing: set[asyncio.Task[None]] = set()
+
+    def look(self) -> None:
+        """See whether another model is to answer, and end the process of one that nobody asks any more."""
+        stamp = self._stamp()
+        if stamp != self._seen:
+            self._seen = stamp
+            self.ask()
+        for before in list(self._retired):
+            used = [resources for worker in self._workers for resources in (worker.in_use, worker.resources)]
+            if not any(resources.shares_model(before) for resources in used):
+                self._retired.remove(before)
+                task = asyncio.get_running_loop().create_task(asyncio.to_thread(before.close))  # it may take a second
+                self._closing.add(task)
+                task.add_done_callback(self._closing.discard)
+
+    def _stamp(self) -> tuple[int, int] | None:
+        if self._pointer is None:
+            return None
+        try:
+            status = self._pointer.stat()
+        except OSError:
+            return None
+        return status.st_ino, status.st_mtime_ns
+
+    def close(self) -> None:
+        """End the processes of all models, when no work is done any more."""
+        for resources in (
+            *self._retired,
+            *(one for worker in self._workers for one in (worker.in_use, worker.resources)),
+        ):
+            resources.close()
 
     def ask(self) -> None:
         """Read the files again; asked while that goes on, once more afterwards."""
@@ -78,10 +123,13 @@ class Reloading:
                 self.problem = None
                 for worker in self._workers:
                     worker.replace(made)
+                if before.analyst is not None and not made.shares_model(before):
+                    self._retired.append(before)
                 logger.info(
                     "reload.taken",
                     knowledge=made.knowledge.digest,
                     policy=made.policy.digest,
+                    model=made.analyst.model if made.analyst is not None else None,
                     changed=made.digest != before.digest,
                 )
                 self._say(made, None)

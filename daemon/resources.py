@@ -14,17 +14,18 @@ from pipeline.engine.model import Model
 from pipeline.errors import ConfigError, RegistryError
 from pipeline.features import load_features
 from pipeline.graph.resources import Resources
-from pipeline.intel.match import load_intel
+from pipeline.intel.match import Intel, load_intel
 from pipeline.knowledge.load import load_knowledge
+from pipeline.knowledge.schema import Knowledge
 from pipeline.models.registry import Registry
-from pipeline.rules.policy import load_policy
+from pipeline.rules.policy import Policy, load_policy
 from pipeline.shortage import is_shortage
+
+Tell = Callable[..., object]
 
 
 def open_resources(
-    settings: Settings,
-    store: AnalysisStore | None = None,
-    tell: Callable[..., object] = lambda event, **details: None,
+    settings: Settings, store: AnalysisStore | None = None, tell: Tell = lambda event, **details: None
 ) -> Resources:
     """Load knowledge, policy and intelligence, and find the model.
 
@@ -33,16 +34,11 @@ def open_resources(
     Raises:
         ConfigError: names the file, the line and the reason; of a shortage, as its cause (`is_shortage`).
     """
-    knowledge = load_knowledge(load_features, settings.knowledge_dirs)
-    policy = load_policy(_expand(settings.policy_files, (".yaml", ".yml")), knowledge)
-    intel = load_intel(_expand(settings.intel_files, None))
+    knowledge, policy, intel = _read(settings)
     analyst, notice = None, None
     if settings.model.enabled:
         try:
-            model = open_model(settings)
-            analyst = ModelAnalyst(
-                ModelProcess(model, tell=tell), knowledge, model.name, trained_classes(model.manifest)
-            )
+            analyst = _analyst(open_model(settings), knowledge, tell)
         except (EngineError, RegistryError) as error:
             if is_shortage(error):  # of which the model is not to blame, and for which nobody is to go without it
                 raise ConfigError(f"the model cannot be looked at: {error}") from error
@@ -53,22 +49,42 @@ def open_resources(
     )  # fmt: skip
 
 
-def reopen_resources(settings: Settings, before: Resources) -> Resources:
-    """Read knowledge, policy and intelligence anew; the model stays the one that runs.
+def reopen_resources(settings: Settings, before: Resources, tell: Tell = lambda event, **details: None) -> Resources:
+    """Read knowledge, policy and intelligence anew, and look which model is to answer.
+
+    The process of a model that still is to answer is shared with the resources `before`; where another one is, theirs
+    is theirs to close.
 
     Raises:
-        ConfigError: names the file, the line and the reason.
+        ConfigError: names the file, the line and the reason, or the model; then nothing is to change.
     """
-    knowledge = load_knowledge(load_features, settings.knowledge_dirs)
-    policy = load_policy(_expand(settings.policy_files, (".yaml", ".yml")), knowledge)
-    intel = load_intel(_expand(settings.intel_files, None))
-    analyst = before.analyst
-    if isinstance(analyst, ModelAnalyst):
-        analyst = analyst.with_knowledge(knowledge)
+    knowledge, policy, intel = _read(settings)
+    analyst, notice = before.analyst, before.notice
+    if settings.model.enabled:
+        try:
+            model = open_model(settings)
+        except (EngineError, RegistryError) as error:
+            if analyst is not None:
+                raise ConfigError(f"{error}; {analyst.model} goes on answering") from error
+        else:
+            if isinstance(analyst, ModelAnalyst) and analyst.model == model.name and analyst.asks(model.digest):
+                analyst = analyst.with_knowledge(knowledge)
+            else:
+                analyst, notice = _analyst(model, knowledge, tell), None
     return Resources(
-        knowledge, policy, intel, version=VERSION, analyst=analyst, store=before.store, notice=before.notice,
+        knowledge, policy, intel, version=VERSION, analyst=analyst, store=before.store, notice=notice,
         texts=before.texts,
     )  # fmt: skip
+
+
+def _read(settings: Settings) -> tuple[Knowledge, Policy, Intel]:
+    knowledge = load_knowledge(load_features, settings.knowledge_dirs)
+    policy = load_policy(_expand(settings.policy_files, (".yaml", ".yml")), knowledge)
+    return knowledge, policy, load_intel(_expand(settings.intel_files, None))
+
+
+def _analyst(model: Model, knowledge: Knowledge, tell: Tell) -> ModelAnalyst:
+    return ModelAnalyst(ModelProcess(model, tell=tell), knowledge, model.name, trained_classes(model.manifest))
 
 
 def open_model(settings: Settings) -> Model:

@@ -117,6 +117,8 @@ class Service:
                 self._notifier.ping()
             for shard in self._crew.shards():
                 shard.ledger.check_in_place()
+            if self._reloading is not None:
+                self._reloading.look()
             try:
                 self._notifier.status(self._status())
                 if self._clock() - written_at >= self._settings.every_s:

@@ -30,6 +30,7 @@ from daemon.sources.standard_input import NAME as STANDARD_INPUT
 from daemon.version import VERSION
 from pipeline.errors import SinkError
 from pipeline.graph.resources import Resources
+from pipeline.models.registry import POINTER
 
 logger = get_logger(__name__)
 
@@ -84,9 +85,15 @@ def run_daemon(given: Mapping[str, Any], config: Path | None, *, once: bool) -> 
                 asyncio.run(shard.run(asyncio.Event(), dry=True))
                 return _end(shard)
             reloading = Reloading(
-                [shard.worker], lambda before: reopen_resources(settings, before), settings.state_dir / RELOADED
+                [shard.worker],
+                lambda before: reopen_resources(settings, before, logger.warning),
+                settings.state_dir / RELOADED,
+                settings.models_dir / POINTER,
             )
-            asyncio.run(Service([shard], settings.metrics, notifier, Metrics(), reloading=reloading).run())
+            try:
+                asyncio.run(Service([shard], settings.metrics, notifier, Metrics(), reloading=reloading).run())
+            finally:
+                reloading.close()
         finally:
             parser.close()
             in_hand.close()

@@ -76,6 +76,14 @@ class ModelAnalyst:
         """Give an analyst that asks the same generator by other knowledge."""
         return ModelAnalyst(self._source, knowledge, self._name, self._classes)
 
+    def asks(self, generator_digest: str) -> bool:
+        """Say whether it asks the generator with this name."""
+        return self._source.digest == generator_digest
+
+    def shares_with(self, other: object) -> bool:
+        """Say whether another analyst asks the same generator, so that closing one would close the other."""
+        return isinstance(other, ModelAnalyst) and other._source is self._source
+
     @property
     def digest(self) -> str:
         """Name everything that an answer depends on beside the question."""

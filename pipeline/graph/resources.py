@@ -2,6 +2,7 @@
 
 from copy import copy
 
+from pipeline.analysis.model import ModelAnalyst
 from pipeline.analysis.question import ANALYSIS_VERSION, AnalysisStore, Analyst, Texts
 from pipeline.analysis.rules import RulesAnalyst
 from pipeline.classes.compiled import CompiledClasses
@@ -60,6 +61,10 @@ class Resources:
         own = copy(self)
         own.store = store
         return own
+
+    def shares_model(self, other: "Resources") -> bool:
+        """Say whether closing the other would take the model away from this one."""
+        return isinstance(self.analyst, ModelAnalyst) and self.analyst.shares_with(other.analyst)
 
     @property
     def digest(self) -> str:

@@ -23,7 +23,7 @@ from pipeline.models.embedded import EMBEDDED_MODEL
 
 SCHEMA = "sysscan.models/1"
 EMBEDDED = "embedded"  # names the model that comes with the program, which is in every registry
-_POINTER = "incumbent.json"
+POINTER = "incumbent.json"  # in the directory: names the model that answers
 _INCOMING = ".incoming-"
 _SHORTEST = 6  # characters of a digest that a person gives
 _HISTORY = 1000  # changes that are remembered
@@ -92,7 +92,7 @@ class Registry:
         Raises:
             RegistryError: when the pointer cannot be read.
         """
-        path = self.directory / _POINTER
+        path = self.directory / POINTER
         try:
             body = json.loads(path.read_bytes())
             if body["schema"] != SCHEMA:
@@ -220,7 +220,7 @@ class Registry:
         change = Change(entry.digest, manifest.name, at, by, reason, kind)
         history = [*self.history(), change][-_HISTORY:]
         body = {"schema": SCHEMA, "incumbent": change.digest, "history": [asdict(one) for one in history]}
-        _replace(self.directory / _POINTER, body)
+        _replace(self.directory / POINTER, body)
         self._prune({change.digest, *self._line()[-keep - 1 :]}, keep)
         return change
 
