@@ -147,10 +147,10 @@ class Child(Generic[M_co]):
         self._process.kill()
 
     @property
-    def address_bytes(self) -> int:
-        """How much of addresses it takes now; 0 where that cannot be seen."""
+    def resident_bytes(self) -> int:
+        """How much memory it holds now; 0 where that cannot be seen."""
         try:
-            return int(Path(f"/proc/{self.pid}/statm").read_text().split()[0]) * _PAGE_BYTES
+            return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * _PAGE_BYTES
         except (OSError, ValueError, IndexError):
             return 0
 

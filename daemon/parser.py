@@ -22,7 +22,7 @@ IDLE_S = 30.0
 _MODULE = "pipeline.report.serve"
 _AT_ONCE = 256 << 10  # bytes of one step
 _FIRST_REST_S, _REST_S = 0.001, 0.02
-_NEARLY = 0.6  # of its memory: it is looked at every now and then, and may ask for much at once
+_NEARLY = 0.5  # of its memory: it is looked at every now and then, and may ask for much at once
 _START_S = 30.0  # until a process has begun, however busy the host is
 _STILL_S = 30.0  # without a piece, and without a sign of work
 _AT_WORK_S = 0.05  # of processor time
@@ -49,7 +49,7 @@ class _Watch:
 
     Attributes:
         begun: the process is at it; before, nothing that it costs is for the document.
-        memory_bytes: at most, of addresses.
+        memory_bytes: that it held at most.
         processor_s: so far.
     """
 
@@ -66,7 +66,7 @@ class _Watch:
     def begin(self) -> None:
         """Count from now on."""
         self.begun = True
-        self._own_bytes, self._own_s = self._child.address_bytes, self._child.processor_s
+        self._own_bytes, self._own_s = self._child.resident_bytes, self._child.processor_s
         self.go_on()
 
     def go_on(self) -> None:
@@ -76,7 +76,7 @@ class _Watch:
     def look(self) -> None:
         """Look at it."""
         if self.begun:
-            self.memory_bytes = max(self.memory_bytes, self._child.address_bytes - self._own_bytes)
+            self.memory_bytes = max(self.memory_bytes, self._child.resident_bytes - self._own_bytes)
             self.processor_s = max(self.processor_s, self._child.processor_s - self._own_s)
             if self.processor_s >= self._marked_s + _AT_WORK_S:
                 self._marked_s = self.processor_s
