@@ -17,6 +17,7 @@ import pipeline
 M_co = TypeVar("M_co", covariant=True)
 
 _READ_BYTES = 1 << 16
+_TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGESIZE")
 _TAIL_BYTES = 4096  # of what it prints
 _LINE_CHARS = 300
@@ -146,12 +147,21 @@ class Child(Generic[M_co]):
         self._process.kill()
 
     @property
-    def address_bytes(self) -> int:
-        """How much of addresses it takes now; 0 where that cannot be seen."""
+    def resident_bytes(self) -> int:
+        """How much memory it holds now; 0 where that cannot be seen."""
         try:
-            return int(Path(f"/proc/{self.pid}/statm").read_text().split()[0]) * _PAGE_BYTES
+            return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * _PAGE_BYTES
         except (OSError, ValueError, IndexError):
             return 0
+
+    @property
+    def processor_s(self) -> float:
+        """How much processor time it has taken; 0 where that cannot be seen."""
+        try:
+            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+            return (int(fields[11]) + int(fields[12])) / _TICKS  # utime and stime
+        except (OSError, ValueError, IndexError):
+            return 0.0
 
     @property
     def has_ended(self) -> bool:

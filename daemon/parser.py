@@ -22,8 +22,10 @@ IDLE_S = 30.0
 _MODULE = "pipeline.report.serve"
 _AT_ONCE = 256 << 10  # bytes of one step
 _FIRST_REST_S, _REST_S = 0.001, 0.02
-_NEARLY = 0.6  # of its memory: it is looked at every now and then, and may ask for much at once
+_NEARLY = 0.5  # of its memory: it is looked at every now and then, and may ask for much at once
 _START_S = 30.0  # until a process has begun, however busy the host is
+_STILL_S = 30.0  # without a piece, and without a sign of work
+_AT_WORK_S = 0.05  # of processor time
 _LEAVING_S = 2.0  # a process that ends by itself has closed its socket before it has given all its memory back
 
 
@@ -32,12 +34,53 @@ class ParserFailed(Exception):
 
     Attributes:
         reason: for the quarantine, if no other can either.
+        certain: it is for the document that it failed, so no other needs to try.
     """
 
-    def __init__(self, reason: QuarantineReason, detail: str) -> None:
+    def __init__(self, reason: QuarantineReason, detail: str, *, certain: bool = False) -> None:
         super().__init__(detail)
         self.reason: QuarantineReason = reason
         self.detail = detail
+        self.certain = certain
+
+
+class _Watch:
+    """What reading one document has cost so far, as far as that was looked at.
+
+    Attributes:
+        begun: the process is at it; before, nothing that it costs is for the document.
+        memory_bytes: that it held at most.
+        processor_s: so far.
+    """
+
+    def __init__(self, child: Child[Read | Piece], clock: Callable[[], float]) -> None:
+        self._child = child
+        self._clock = clock
+        self._own_bytes, self._own_s = 0, 0.0
+        self._marked_s = 0.0
+        self.begun = False
+        self.memory_bytes = 0
+        self.processor_s = 0.0
+        self.deadline = clock() + _START_S
+
+    def begin(self) -> None:
+        """Count from now on."""
+        self.begun = True
+        self._own_bytes, self._own_s = self._child.resident_bytes, self._child.processor_s
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Note that it gets on."""
+        self.deadline = self._clock() + _STILL_S
+
+    def look(self) -> None:
+        """Look at it."""
+        if self.begun:
+            self.memory_bytes = max(self.memory_bytes, self._child.resident_bytes - self._own_bytes)
+            self.processor_s = max(self.processor_s, self._child.processor_s - self._own_s)
+            if self.processor_s >= self._marked_s + _AT_WORK_S:
+                self._marked_s = self.processor_s
+                self.go_on()
 
 
 class DocumentParser:
@@ -64,7 +107,7 @@ class DocumentParser:
         self._dying: list[Child[Read | Piece]] = []
         self._busy = False
         self._rests = 0  # in a row, for which there was nothing to do
-        self._most = 0  # of addresses, that the process was seen to take for the document
+        self._watch: _Watch
         self._timer: asyncio.TimerHandle | None = None
         self.deaths = 0
 
@@ -103,32 +146,25 @@ class DocumentParser:
         done = False
         try:
             child = self._ready()
+            self._watch = watch = _Watch(child, self._clock)
             try:
                 child.send_with(pack(self._request(final)), descriptor)
             except OSError:
                 yield from self._died(child)
-            self._most = 0
-            begun, own = False, 0
-            deadline = self._clock() + _START_S
             while not done:
                 pieces, problem = self._receive(child)
                 for piece in pieces:
-                    deadline = self._clock() + self._limits.parser_s
+                    watch.go_on()
                     if isinstance(piece, Begun):
-                        begun, own = True, child.address_bytes
+                        watch.begin()
                         continue
                     done = isinstance(piece, Whole | Unusable)
                     yield self._understood(piece)
                 if problem is not None:
                     yield from self._died(child, problem)
                 if not pieces:
-                    if self._clock() >= deadline:
-                        yield from self._late(child, begun)
-                    if begun:
-                        self._most = max(self._most, child.address_bytes - own)
-                        if self._most > self._limits.parser_memory_bytes:
-                            yield from self._ended(child, by_itself=False)
-                            raise self._too_large()
+                    watch.look()
+                    yield from self._check(child, watch)
                     self._rests += 1
                     yield None
         finally:
@@ -189,18 +225,24 @@ class DocumentParser:
 
     # The end of the process
 
-    def _late(self, child: Child[Read | Piece], begun: bool) -> Iterator[None]:
-        how = yield from self._ended(child, by_itself=False)
-        if not begun:
-            raise self._failed("parser_died", f"the process that reads documents did not begin in time, so {how}")
-        raise self._failed(
-            "too_costly",
-            f"reading it takes more than {self._limits.parser_s:.0f} s; if you trust it, raise limits.max_parser_s",
-        )
+    def _check(self, child: Child[Read | Piece], watch: _Watch) -> Iterator[None]:
+        """End the process where the document costs too much, or nothing happens any more."""
+        limits = self._limits
+        if watch.memory_bytes > limits.parser_memory_bytes:
+            yield from self._ended(child, by_itself=False)
+            raise self._too_large()
+        if watch.processor_s > limits.parser_s:
+            yield from self._ended(child, by_itself=False)
+            detail = f"reading it takes more than {limits.parser_s:.0f} s; if you trust it, raise limits.max_parser_s"
+            raise self._failed("too_costly", detail, certain=True)
+        if self._clock() >= watch.deadline:
+            how = yield from self._ended(child, by_itself=False)
+            what = "stood still" if watch.begun else "did not begin in time"
+            raise self._failed("parser_died", f"the process that reads documents {what}, so {how}")
 
     def _died(self, child: Child[Read | Piece], problem: str = "") -> Iterator[None]:
         how = yield from self._ended(child, by_itself=not problem)
-        if not problem and self._most >= _NEARLY * self._limits.parser_memory_bytes:
+        if not problem and self._watch.memory_bytes >= _NEARLY * self._limits.parser_memory_bytes:
             raise self._too_large()  # the parser of JSON does not survive that, whatever it died of
         what = f"{problem}, so {how}" if problem else how
         raise self._failed("parser_died", f"the process that reads documents ended over it: {what}")
@@ -212,10 +254,10 @@ class DocumentParser:
             f"reading it takes more than {most} bytes of memory; if you trust it, raise limits.max_parser_memory",
         )
 
-    def _failed(self, reason: QuarantineReason, detail: str) -> ParserFailed:
+    def _failed(self, reason: QuarantineReason, detail: str, *, certain: bool = False) -> ParserFailed:
         self.deaths += 1
         logger.warning("parser.failed", reason=reason, detail=detail)
-        return ParserFailed(reason, detail)
+        return ParserFailed(reason, detail, certain=certain)
 
     def _ended(self, child: Child[Read | Piece], *, by_itself: bool) -> Generator[None, None, str]:
         """End the process without keeping anybody waiting, and say how that was."""

@@ -143,7 +143,7 @@ class Documents:
             try:
                 return (yield from self._take(delivery))
             except ParserFailed as error:
-                if attempt == ATTEMPTS:
+                if attempt == ATTEMPTS or error.certain:
                     raise ReportError(error.reason, error.detail) from error
         raise AssertionError("unreachable")
 

@@ -35,8 +35,8 @@ class Limits(BaseModel):
             costs some microseconds. The report of a host with that many such names is rejected, with the reason.
         max_parser_memory: bytes that the process which reads large documents may take for one, on top of its own; None
             is 128 MiB and twelve times `max_bytes`. Real reports take seven times their size.
-        max_parser_s: seconds that it may take to read one; None is 30 and one for each MiB of `max_bytes`. Real
-            reports take a tenth of a second for each MiB, hostile ones two seconds.
+        max_parser_s: seconds of processor time that it may take to read one; None is 10 and half a second for each MiB
+            of `max_bytes`. Real reports take a tenth of a second for each MiB, hostile ones two seconds.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -62,7 +62,7 @@ class Limits(BaseModel):
     @property
     def parser_s(self) -> float:
         """How long reading one document may take."""
-        return 30.0 + self.max_bytes / MIB if self.max_parser_s is None else self.max_parser_s
+        return 10.0 + self.max_bytes / MIB / 2 if self.max_parser_s is None else self.max_parser_s
 
 
 def too_large(limits: Limits) -> ReportError:

@@ -110,10 +110,11 @@ def _bound(own: int, memory_bytes: int) -> None:
     """Have the system bound what this process takes, beyond where the parent, which has an eye on it, would end it.
 
     The parser of JSON does not survive this bound, so it is better ended before; the system may also refuse to set it.
+    Addresses are bounded, of which that parser asks for more than it ever uses, so it is twice what may be used.
     """
     with contextlib.suppress(OSError, ValueError):
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
-        wanted = own + memory_bytes + memory_bytes // 2
+        wanted = own + 2 * memory_bytes
         resource.setrlimit(resource.RLIMIT_AS, (wanted if hard < 0 else min(wanted, hard), hard))
 
 

@@ -131,8 +131,8 @@ DEATHS = [
     ("rubbish", "parser_died", "does not speak as agreed"),
 ]
 COSTS = [
-    ("hang", "too_costly", "limits.max_parser_s"),
-    ("stop", "too_costly", "limits.max_parser_s"),
+    ("hang", "parser_died", "stood still"),
+    ("stop", "parser_died", "stood still"),
     ("flood", "too_costly", "limits.max_parser_s"),
     ("memory", "too_costly", "limits.max_parser_memory"),
     ("eat", "too_costly", "limits.max_parser_memory"),
@@ -153,8 +153,9 @@ def test_a_process_that_fails_is_ended_and_another_one_reads_the_next(
     bench: Bench, mode: str, reason: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     late = mode.endswith(("hang", "stop", "flood"))  # nothing else is to hang on how busy the machine is
-    if late and mode.startswith("start-"):
-        monkeypatch.setattr(parser_module, "_START_S", 3.0)
+    if late:
+        name = "_START_S" if mode.startswith("start-") else "_STILL_S"
+        monkeypatch.setattr(parser_module, name, 3.0)
     limits = {"max_parser_s": 2.0} if late else {"max_parser_memory": 64 * MIB}
     parser = bench.parser(f"once-{mode}", **limits)
     raw = report(*NAMES)
@@ -185,7 +186,7 @@ def test_a_real_document_that_takes_too_much_memory_or_time(bench: Bench) -> Non
     assert bench.read(parser, report("1")) == here(report("1"))
     with pytest.raises(ParserFailed) as failed:
         bench.read(bench.parser(max_parser_s=1.0), b"{\n" * 1_500_000)
-    assert failed.value.reason == "too_costly"
+    assert (failed.value.reason, failed.value.certain) == ("too_costly", True)
 
 
 def test_where_the_system_bounds_nothing_the_parent_has_an_eye_on_it(bench: Bench) -> None:
@@ -196,9 +197,10 @@ def test_where_the_system_bounds_nothing_the_parent_has_an_eye_on_it(bench: Benc
     assert bench.read(parser, report("1")) == here(report("1"))
 
 
-def test_what_is_asked_for_is_the_only_thing_that_is_held(bench: Bench) -> None:
+def test_what_is_asked_for_is_the_only_thing_that_is_held(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """The process stands still while nobody takes what it gives, and nobody calls it late for that."""
-    parser = bench.parser(max_parser_s=2.0)
+    monkeypatch.setattr(parser_module, "_STILL_S", 2.0)
+    parser = bench.parser()
     path = bench.directory / "document"
     path.write_bytes(report(*(f"f{number}" for number in range(30_000))))
     descriptor = os.open(path, os.O_RDONLY)

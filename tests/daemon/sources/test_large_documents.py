@@ -403,8 +403,9 @@ def test_read_again_on_request_it_is_a_redelivery(yard: Yard) -> None:
 @pytest.mark.parametrize(
     "mode", ["once-die", "once-middle-crash", "once-hang", "once-middle-memory", "once-middle-rubbish"]
 )
-def test_a_process_that_fails_once_changes_nothing(tmp_path: Path, mode: str) -> None:
-    yard = Yard(tmp_path / "yard", faulty(tmp_path / "starts", mode, max_parser_s=3.0))
+def test_a_process_that_fails_once_changes_nothing(tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("daemon.parser._STILL_S", 3.0)
+    yard = Yard(tmp_path / "yard", faulty(tmp_path / "starts", mode))
     yard.write("a.json", host_report("web01", *NAMES))
     yard.write("b.json", host_report("db02", *NAMES))
     yard.settle()
