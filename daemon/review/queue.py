@@ -221,7 +221,8 @@ class Queue:
         if wish.everywhere:
             yield self._of_situation(names[0], None, key)
             return
-        hosts = sorted({row.host for row in self._store.findings(Filter(host=wish.wanted.host), names)})
+        _, _, there, _ = self._store.reach(names, wish.wanted.host)
+        hosts = sorted(there)
         if not hosts:
             raise NotFound(f"no finding in situation {key} is there any more")
         if len(hosts) > 1:
@@ -243,6 +244,16 @@ class Queue:
 
     def _on_finding(self, row: Retained) -> Aim:
         return Aim(Target(row.host, row.fingerprint), 1, row.lines, frozenset((row.host,)), row.row)
+
+    def counting(self, aim: Aim) -> Verdict | None:
+        """Give the verdict that counts for what an aim is about, in its own scope or a wider one."""
+        if aim.worst is None:
+            return None
+        line = self.line(aim.worst)
+        situation = self.situation(line.analysis.situation)
+        if situation is None:
+            return None
+        return self.standing.find(line.host, aim.target.fingerprint or "", situation, self._today)
 
     # Deciding
 

@@ -9,12 +9,13 @@ from typing import Any
 
 from daemon.cli.exits import Exit, die, say
 from daemon.cli.review.opened import Desk, author, now, open_desk
-from daemon.cli.review.shown import affected, print_json, verdict_json
-from daemon.review.queue import Aim, Wish
+from daemon.cli.review.shown import affected, decided, print_json, verdict_json
+from daemon.review.queue import Aim, Ambiguous, Wish
 from pipeline.display import printable
 from pipeline.features import load_features
 from pipeline.knowledge.load import load_knowledge
 from pipeline.review.verdict import MAX_TEXT, Correction, Draft, Kind, Verdict
+from pipeline.rules.review import SETTLES
 
 _SAID: Mapping[Kind, str] = {
     "approve": "approves", "correct": "corrects", "accept": "accepts", "false_positive": "calls a false positive",
@@ -70,9 +71,11 @@ def give(
 
     def draft(aim: Aim) -> Draft:
         said = correction
-        if kind == "approve":  # what was corrected is what is approved now
-            before = next((one for one in desk.queue.standing.counting if one.target == aim.target), None)
-            said = before.correction if before is not None else None
+        before = desk.queue.counting(aim) if kind == "approve" else None
+        if before is not None:
+            if before.kind in SETTLES:  # to approve it would open it again
+                raise Ambiguous(f"verdict {before.seq} has settled it ({decided(before)}); undo that first")
+            said = before.correction  # what was corrected is what is approved now
         return Draft(kind, reason, aim.target, said, owner, until, case=desk.queue.case(aim))
 
     return desk.queue.decide(aims, draft, desk.writing, at=now(), author=author())

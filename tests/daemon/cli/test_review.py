@@ -111,6 +111,17 @@ def test_filters_keys_and_scopes_name_what_is_meant(place: Place) -> None:
     assert "updater" not in json.dumps(case) and "web01" not in json.dumps(case)
 
 
+def test_to_approve_keeps_what_was_corrected_and_opens_nothing_that_was_settled(place: Place) -> None:
+    first, second = place.json("review", "list", "--json", "--limit", "2")
+    key, other = first["worst"]["fingerprint"], second["worst"]["fingerprint"]
+    place.json("review", "correct", key, "--situation", "--to-level", "low", "--reason", "r", "--yes")
+    (approved,) = place.json("review", "approve", key, "--yes", "--json")
+    assert approved["correction"] == {"level": "low"} and approved["fingerprint"] == key
+    place.json("review", "accept", other, "--everywhere", "--until", "2030-01-01", "--reason", "r", "--yes")
+    ended = place.run("review", "approve", other, "--yes")
+    assert ended.code == 2 and "verdict 3 has settled it" in ended.err and "undo" in ended.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
