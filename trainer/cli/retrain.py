@@ -22,10 +22,6 @@ def retrain(
     models: Annotated[
         Path | None, typer.Option(help="Registry of models.", show_default="models in the state directory")
     ] = None,
-    knowledge: Annotated[
-        list[Path] | None,
-        typer.Option(help="Directory of knowledge of yours, as the agent has it; may be repeated.", show_default=False),
-    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")] = False,
     export_data: Annotated[
         Path | None,
@@ -49,7 +45,7 @@ def retrain(
         _say("retraining.exported", lessons=count, file=str(export_data))
         return
     registry = Registry(models or state_dir / "models")
-    known = load_knowledge(load_features, tuple(knowledge or ()))
+    known = load_knowledge(load_features)  # the package's own: there are no made-up hosts for that of an operator
     if dry_run:
         _say("retraining.outlook", **outlook(place, settings, known, registry))
         return

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import typer
+
 from pipeline.engine.manifest import read_manifest, write_manifest
 from pipeline.knowledge.schema import Knowledge
 from pipeline.models.embedded import EMBEDDED_MODEL
@@ -14,14 +16,37 @@ from pipeline.review.chain import Head
 from pipeline.review.verdict import Verdict
 from pipeline.scorecard.cases import GoldCase, write_gold
 from pipeline.scorecard.holdouts import read_holdouts
+from trainer.cli.app import app
+from trainer.cli.options import _value
 from trainer.data.dataset import write_dataset
 from trainer.retrain.data import FACTS, HELD_OUT, LESSONS, Progress, right_of
 from trainer.retrain.decision import Measured
-from trainer.settings import RetrainSettings
+from trainer.settings import (
+    ExportSettings,
+    FinetuneSettings,
+    QuantizeSettings,
+    RecipeSettings,
+    RetrainSettings,
+    make_settings,
+)
 
 CARD: dict[str, Any] = json.loads((EMBEDDED_MODEL / "manifest.json").read_bytes())["record"]["scorecards"]["onnx"]
 WEIGHTS = (8).to_bytes(8, "little") + b"{}      "
 Killed = KeyboardInterrupt  # nothing catches it, as nothing catches SIGKILL
+
+
+def accepted(arguments: Sequence[str]) -> None:
+    """Have the real command read its options: it refuses what it does not know, and what is out of range."""
+    commands: Any = typer.main.get_command(app)
+    context = commands.commands[arguments[0]].make_context(arguments[0], list(arguments[1:]))
+    kinds: dict[str, type[RecipeSettings]] = {
+        "finetune": FinetuneSettings,
+        "quantize": QuantizeSettings,
+        "export": ExportSettings,
+    }
+    kind = kinds.get(arguments[0])
+    if kind is not None:
+        make_settings(kind, {name: _value(field, context.params[name]) for name, field in kind.model_fields.items()})
 
 
 class Steps:
@@ -39,6 +64,7 @@ class Steps:
 
     def run(self, arguments: Sequence[str], said: Path) -> None:
         command, output = arguments[0], Path(arguments[list(arguments).index("--output") + 1])
+        accepted(arguments)
         self.ran.append(command)
         self.resumed.append("--resume" in arguments)
         getattr(self, f"_{command}")(output, arguments)
