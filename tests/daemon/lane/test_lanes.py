@@ -54,12 +54,12 @@ def run(base: Path, client: MemoryClient, **kafka: object) -> Lanes:
     return lanes
 
 
-def run_until(base: Path, client: MemoryClient, condition: Callable[[], bool]) -> None:
+def run_until(base: Path, client: MemoryClient, condition: Callable[[], bool], **kafka: object) -> None:
     """Run as a service does, until something holds."""
 
     async def ran() -> None:
         stop = asyncio.Event()
-        task = asyncio.ensure_future(Lanes(settings(base), resources(), client).run(stop, lambda: None))
+        task = asyncio.ensure_future(Lanes(settings(base, **kafka), resources(), client).run(stop, lambda: None))
         deadline = time.monotonic() + 60
         while not condition():
             assert not task.done() and time.monotonic() < deadline, task
@@ -212,6 +212,8 @@ def test_whatever_it_is_killed_at_readers_see_what_an_undisturbed_one_gives(
     for partition in range(2):
         mark = read_mark(*disturbed.committed[partition])
         assert mark.offset == disturbed.end(partition) and not mark.cut
+        with Ledger.open(base / "kafka" / f"sysscan.reports-{partition}", clock=time.time, read_only=True) as ledger:
+            assert ledger.fsck() == []
 
 
 def test_of_two_owners_the_later_one_goes_on_and_the_earlier_one_commits_nothing(tmp_path: Path) -> None:
@@ -260,6 +262,46 @@ def test_what_is_needed_is_never_passed(tmp_path: Path) -> None:
     run(tmp_path, MemoryClient(cluster))
     assert Counter(json.loads(one)["host"] for one in cluster.values("sysscan.findings")) == {"quick": 60, "slow": 20}
     assert cluster.committed[0][0] == cluster.end(0)
+
+
+def test_a_stream_that_goes_silent_is_ended_and_what_follows_elsewhere_is_its_continuation(tmp_path: Path) -> None:
+    cluster = Cluster()
+    lines = stream("a", 1).splitlines(keepends=True)
+    for line in lines[:10]:
+        cluster.produce(0, b"a", line)
+    run_until(
+        tmp_path, MemoryClient(cluster), lambda: cluster.committed.get(0, (0, ""))[0] == 10, incomplete_after_s=0.05
+    )
+    shutil.rmtree(tmp_path / "kafka")
+    for line in lines[10:]:
+        cluster.produce(0, b"a", line)
+    run_until(
+        tmp_path, MemoryClient(cluster), lambda: cluster.committed[0][0] == cluster.end(0), incomplete_after_s=0.05
+    )
+    scans = [json.loads(one) for one in cluster.values("sysscan.scans")]
+    found = [json.loads(one) for one in cluster.values("sysscan.findings")]
+    assert [scan["complete"] for scan in scans] == [False, False]
+    assert {scan["host"] for scan in scans} == {"a"}
+    assert scans[0]["profile"] == scans[1]["profile"]  # its header came along
+    assert len({one["dedupe_key"] for one in found}) == len(found) == 20
+
+
+def test_a_gap_ends_what_is_open_and_is_told_once(tmp_path: Path) -> None:
+    cluster = Cluster()
+    for line in stream("a", 1).splitlines(keepends=True)[:10]:
+        cluster.produce(0, b"a", line)
+    run(tmp_path, MemoryClient(cluster))
+    cluster.records[0], cluster.first[0] = [], 40
+    cluster.produce(0, b"a", stream("a", 2))
+    lanes = run(tmp_path, MemoryClient(cluster))
+    assert lanes.problems() == []
+    scans = [json.loads(one) for one in cluster.values("sysscan.scans")]
+    assert [scan["complete"] for scan in scans] == [False, True]
+    assert cluster.committed[0][0] == cluster.end(0) == 41
+    with Ledger.open(tmp_path / "kafka" / "sysscan.reports-0", clock=time.time, read_only=True) as ledger:
+        (row,) = ledger.quarantine.rows()
+        assert "the records 10 to 39 were gone" in row.detail
+        assert ledger.fsck() == []
 
 
 def test_a_lane_says_how_far_behind_it_is(tmp_path: Path) -> None:
