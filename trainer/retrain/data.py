@@ -27,6 +27,8 @@ from pipeline.scorecard.cases import GoldCase, read_gold, write_gold
 from pipeline.scorecard.holdouts import Holdouts, read_holdouts
 from trainer.data.cases import questions
 from trainer.data.dataset import REPORTS, SPLITS, TaughtCase, read_cases, write_dataset
+from trainer.data.phrases import Material as PhraseBook
+from trainer.data.phrases import load_material
 from trainer.data.rubric import rule
 from trainer.data.synth import synthesise
 from trainer.data.teacher import Teacher
@@ -107,7 +109,7 @@ def compose(
     frozen = _frozen()
     lessons = sorted(found.lessons, key=lambda one: -one.seq)[: settings.most_lessons]
     apart = held_out((one.situation for one in lessons), {one.situation for one in _cases(frozen)})
-    maker, teacher = CaseMaker(knowledge), Teacher(knowledge)
+    maker, teacher = CaseMaker(knowledge), Teacher(knowledge, _material())
     taught: list[tuple[Lesson, TaughtCase]] = []
     measured: list[GoldCase] = []
     wordless = 0
@@ -215,6 +217,12 @@ def _repeats(taught: int, replay: int, settings: RetrainSettings) -> int:
 def _clean(replayed: Iterable[TaughtCase]) -> Iterable[Case]:
     """Give cases that no host had a part in."""
     return [*(one.case for one in _cases(_frozen())), *(one.case for one in replayed)]
+
+
+@cache
+def _material() -> PhraseBook:
+    """Read the teacher's sentences once."""
+    return load_material()
 
 
 @cache

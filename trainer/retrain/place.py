@@ -93,6 +93,11 @@ class Place:
         sync_directory(self.run)
         return True
 
+    def whole(self) -> list[str]:
+        """List what the run in hand has come to: its stages, and the checkpoints of the one that has some."""
+        names = [path.name for path in self.run.iterdir() if not path.name.endswith((PART, ".log"))]
+        return sorted([*names, *(path.name for path in self.run.glob(f"*{PART}/checkpoints/checkpoint-*"))])
+
     def disk_bytes(self) -> int:
         """Count what the run in hand takes."""
         total = 0

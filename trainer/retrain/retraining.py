@@ -29,7 +29,8 @@ from trainer.retrain.steps import OutOfTime, Steps
 from trainer.settings import RetrainSettings
 
 _PLAN = "sysscan.retraining-plan/1"
-_MOST_ATTEMPTS = 5  # of a run that is never finished
+_MOST_ATTEMPTS = 5  # that bring a run no further
+_COUNTS = ("attempts", "whole")
 _BY = "sysscan-train retrain"
 
 Say = Callable[..., None]  # event, and what varies
@@ -100,9 +101,11 @@ class Retraining:
         plan = self._going_on(incumbent) or self._planned(incumbent)
         if isinstance(plan, Outcome):
             return plan
-        plan["attempts"] += 1
+        whole = self._place.whole()
+        plan["attempts"] = plan["attempts"] + 1 if plan["whole"] == whole else 1
+        plan["whole"] = whole
         if plan["attempts"] > _MOST_ATTEMPTS:
-            return self._give_up(plan, f"the run was begun {_MOST_ATTEMPTS} times and never came to its end")
+            return self._give_up(plan, f"the run was begun {_MOST_ATTEMPTS} times and came no further")
         write_json(self._place.run / "plan.json", plan)
         try:
             return self._stages(plan)
@@ -115,7 +118,7 @@ class Retraining:
         if plan is None:
             return None
         same = self._plan(Head(plan["upto"], plan["head"]), plan["incumbent"])
-        other = sorted(name for name, value in same.items() if plan.get(name) != value and name != "attempts")
+        other = sorted(name for name, value in same.items() if plan.get(name) != value and name not in _COUNTS)
         decided = self._place.run / "decision.json"
         if plan["incumbent"] != incumbent.digest and not decided.exists():
             other.append("incumbent")
@@ -151,6 +154,7 @@ class Retraining:
             "code": code_version(),
             "settings": {name: value for name, value in self._settings.plain().items() if name not in _MAY_CHANGE},
             "attempts": 0,
+            "whole": [],
         }
 
     def _stages(self, plan: Mapping[str, Any]) -> Outcome:
