@@ -68,7 +68,7 @@ def open_shard(
         logger.warning("sink.replaced", sink=released, by=", ".join(names))
     deliveries = [Delivery(ledger.outbox, sink, clock) for sink in sinks]
     ledger.reviews.keep(settings.review.retain_days, settings.review.retain_bytes)
-    verdicts = PinnedVerdicts(ledger.database.path.with_name(VERDICTS))
+    verdicts = PinnedVerdicts(settings.state_dir / VERDICTS)  # one log, however many ledgers
     worker = Worker(
         ledger.work,
         resources.with_store(ledger.analyses),
