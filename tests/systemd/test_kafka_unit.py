@@ -17,6 +17,7 @@ DIFFERENT = {
     "Description", "After", "Wants", "RequiresMountsFor", "ExecStart", "EnvironmentFile", "Environment",
     "SupplementaryGroups", "StateDirectory", "LogsDirectory", "LogsDirectoryMode", "RuntimeDirectory", "ReadOnlyPaths",
     "PrivateNetwork", "RestrictAddressFamilies", "MemoryHigh", "MemoryMax", "LimitNOFILE",
+    "ExecReload",  # a worker reads its files when it starts
 }  # fmt: skip
 
 
