@@ -17,11 +17,12 @@ import orjson
 import pytest
 
 from daemon.ledger import Ledger
-from tests.crash.process import LAUNCHER, PATIENCE_S, ROOT, environment, wait_until
+from tests.crash.process import LAUNCHER, ROOT, environment, wait_until
 from tests.pipeline.sessions import SCANS
 
 LARGE = gzip.decompress((SCANS / "db02-full.json.gz").read_bytes())
 SMALL = (SCANS / "web01-ioc.json").read_bytes()
+PATIENCE_S = 300.0  # of a whole run, however busy the machine is
 SEED = int(os.environ.get("SYSSCAN_CRASH_SEED", "1"))
 
 
