@@ -159,6 +159,7 @@ def abandon(base: Path) -> None:
             one.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [4000, 7], ids=["whole scans", "scans in pieces"])
 @pytest.mark.parametrize("seed", range(2))
 def test_whatever_it_is_killed_at_readers_see_what_an_undisturbed_one_gives(
