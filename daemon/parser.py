@@ -25,6 +25,7 @@ _FIRST_REST_S, _REST_S = 0.001, 0.02
 _NEARLY = 0.5  # of its memory: it is looked at every now and then, and may ask for much at once
 _START_S = 30.0  # until a process has begun, however busy the host is
 _STILL_S = 30.0  # without a piece, and without a sign of work
+_LONGEST_S = 600.0  # without a piece, whatever work there are signs of
 _AT_WORK_S = 0.05  # of processor time
 _LEAVING_S = 2.0  # a process that ends by itself has closed its socket before it has given all its memory back
 
@@ -61,6 +62,7 @@ class _Watch:
         self.begun = False
         self.memory_bytes = 0
         self.processor_s = 0.0
+        self._since = clock()
         self.deadline = clock() + _START_S
 
     def begin(self) -> None:
@@ -72,6 +74,7 @@ class _Watch:
     def go_on(self) -> None:
         """Note that it gets on."""
         self.deadline = self._clock() + _STILL_S
+        self._since = self._clock()
 
     def look(self) -> None:
         """Look at it."""
@@ -80,7 +83,7 @@ class _Watch:
             self.processor_s = max(self.processor_s, self._child.processor_s - self._own_s)
             if self.processor_s >= self._marked_s + _AT_WORK_S:
                 self._marked_s = self.processor_s
-                self.go_on()
+                self.deadline = min(self._clock() + _STILL_S, self._since + _LONGEST_S)
 
 
 class DocumentParser:
