@@ -286,14 +286,14 @@ class Chaos:
                 self.faults["kills"] += 1
                 self.faults["kills at a step"] += 1
                 worker.pid = None
-            aimed = bool(self._steps) and self._choose.random() < 0.6 and self.faults["kills"] < self._size.kills
+            aimed = bool(self._steps) and self._choose.random() < 0.8 and self.faults["kills"] < self._size.kills
             step = self._choose.choice(self._steps) if aimed else NEVER
             worker.start(step, self._choose.choice((1, 2, 3, 5)))
 
     def _break(self) -> None:
         size, done = self._size, self.faults
         left = {
-            "kills": 0.3 * (size.kills - done["kills"]),  # most die at a step that they were started with
+            "kills": 0.15 * (size.kills - done["kills"]),  # most die at a step that they were started with
             "disks": 4 * (size.disks - done["disks"]),
             "freezes": 2 * (size.freezes - done["freezes"]),
             "absences": 2 * (size.absences - done["absences"]),

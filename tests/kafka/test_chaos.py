@@ -41,7 +41,7 @@ def test_whatever_breaks_a_reader_sees_every_finding_once_and_in_order(
         chaos.close()
     print(outcome)
     assert outcome.clean, f"{outcome}; logs in {tmp_path}"
-    assert outcome.faults["kills at a step"] > 5  # or the steps are not those of the program any more
+    assert outcome.faults["kills at a step"] >= 2  # or the steps are not those of the program any more
 
 
 def test_the_count_finds_what_is_lost_doubled_out_of_order_and_foreign() -> None:
