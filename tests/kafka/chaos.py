@@ -101,6 +101,7 @@ class Sender:
         self.sent: dict[str, list[str]] = defaultdict(list)  # by host, in order, as confirmed
         self._over = threading.Event()
         self._failed: Exception | None = None
+        self.allowed = 0.0  # findings that may be sent by now
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def start(self) -> None:
@@ -137,6 +138,9 @@ class Sender:
         await producer.start()
         try:
             while not self._over.is_set():
+                if self.count > self.allowed:
+                    await asyncio.sleep(0.1)
+                    continue
                 chosen = self._choose.sample(self._hosts, 3)
                 await asyncio.gather(*(self._scan(producer, host) for host in chosen))
                 await asyncio.sleep(self._choose.uniform(0.0, 0.15))
@@ -228,6 +232,7 @@ class Chaos:
         self.name = f"c{size.seed}-{os.getpid()}-{time.monotonic_ns() % 1_000_000}"
         self.faults: Counter[str] = Counter()
         self._told = 0.0
+        self._calm_until = 0.0  # of brokers
         config = self._config()
         self.workers = [Worker(base, number, start, config) for number in range(size.workers)]
         self._due: list[tuple[float, Callable[[], object]]] = []  # what ends a fault
@@ -241,6 +246,8 @@ class Chaos:
         try:
             while not self._enough(sender):
                 sender.check()
+                # Scans come as long as things break, and no more than workers can get done meanwhile.
+                sender.allowed = self._size.total * (0.1 + self._progress())
                 self._mend()
                 self._keep_up()
                 self._break()
@@ -251,6 +258,7 @@ class Chaos:
         finally:
             sender.stop()
         self._mend(everything=True)
+        self._cluster.wait()
         outcome = self._wait_and_read(sender, progress)
         outcome.seconds = time.monotonic() - began
         outcome.faults = self.faults
@@ -265,6 +273,11 @@ class Chaos:
             worker.kill()
 
     # Faults
+
+    def _progress(self) -> float:
+        """Say how much is broken of what is to be, from 0 to 1."""
+        wanted = {kind: getattr(self._size, kind) for kind in ("kills", "disks", "freezes", "absences", "brokers")}
+        return min((min(1.0, self.faults[kind] / count) for kind, count in wanted.items() if count), default=1.0)
 
     def _enough(self, sender: Sender) -> bool:
         size, done = self._size, self.faults
@@ -301,7 +314,7 @@ class Chaos:
         }
         kinds = [kind for kind, count in left.items() if count > 0]
         up = [worker for worker in self.workers if worker.running and not worker.frozen]
-        if not kinds or len(up) < 2 or self._choose.random() < 0.4:
+        if not kinds or len(up) < 2 or self._choose.random() < 0.2:
             return  # one at least is to get on with it
         kind = self._choose.choices(kinds, [left[one] for one in kinds])[0]
         if kind == "brokers":
@@ -332,12 +345,14 @@ class Chaos:
 
     def _break_broker(self) -> bool:
         brokers = [broker for broker in self._cluster.brokers if broker.running]
-        if len(brokers) < len(self._cluster.brokers) or any(what is not None for _, what in self._due):
+        if len(brokers) < len(self._cluster.brokers) or time.monotonic() < self._calm_until:
             return False  # one at a time
         broker = self._choose.choice(brokers)
         if self._choose.random() < 0.5:
             broker.freeze()
-            self._later(self._choose.uniform(1.0, 8.0), broker.thaw)
+            thaws_in = self._choose.uniform(1.0, 8.0)
+            self._calm_until = time.monotonic() + thaws_in + 4.0
+            self._later(thaws_in, broker.thaw)
         else:
             broker.kill()
             self._later(self._choose.uniform(0.5, 4.0), lambda: self._restart(broker))
@@ -345,7 +360,7 @@ class Chaos:
 
     def _restart(self, broker: Broker) -> None:
         broker.start()
-        self._cluster.wait()
+        self._calm_until = time.monotonic() + 8.0  # it has to catch up before another one may go
 
     def _later(self, seconds: float, act: Callable[[], object]) -> None:
         self._due.append((time.monotonic() + seconds, act))
