@@ -204,6 +204,7 @@ class TopicPartition:
             Letter(message.offset, message.key, message.value, message.headers),
             digest_of(message),
             whole,
+            isinstance(read, Refused) and read.begins,
         )
 
     def _count(self, refused: tuple[bool, ...]) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import dropwhile
 from sqlite3 import Connection
 
 import orjson
@@ -15,8 +16,8 @@ from daemon.ledger.stream import StreamAdmission
 from daemon.ports.inputs import Admitted, Input
 from daemon.ports.lane import Arrival, Joined, Whole
 from daemon.ports.parts import ReportPart
-from pipeline.finding import Reject
-from pipeline.report.records import BadLine, StreamRecord
+from pipeline.finding import EXCERPT_BYTES, Reject
+from pipeline.report.records import BadLine, MetaLine, StreamRecord
 
 DOCUMENTS = "kafka-documents"  # kind of the inputs that are reports; those that are streams are LINES
 
@@ -118,6 +119,8 @@ class Admission:
     def _take(self, arrival: Arrival) -> None:
         content = arrival.content
         if isinstance(content, Reject):
+            if arrival.begins_foreign:
+                self._bar(arrival)
             self._refuse(arrival, content, stored=False)
         elif isinstance(content, Whole):
             self._take_whole(arrival, content)
@@ -126,7 +129,32 @@ class Admission:
         else:
             self._take_lines(arrival, content)
 
-    def _take_lines(self, arrival: Arrival, lines: Iterable[tuple[int, StreamRecord]]) -> None:
+    def _bar(self, arrival: Arrival) -> None:
+        """Take no lines under a key before a scan of its host begins: what comes now goes on with another host's."""
+        if self._stream(arrival.key, None, arrival.received).scan is not None:
+            self.close(arrival.key, incomplete=True)
+        self._connection.execute("INSERT OR REPLACE INTO lane_notes (name, value) VALUES (?, '')", (_barred(arrival),))
+
+    def _admissible(
+        self, arrival: Arrival, lines: Iterable[tuple[int, StreamRecord]]
+    ) -> Iterable[tuple[int, StreamRecord]] | None:
+        """Give the lines that may be taken under a key; None where none may."""
+        name = _barred(arrival)
+        if self._connection.execute("SELECT 1 FROM lane_notes WHERE name = ?", (name,)).fetchone() is None:
+            return lines
+        own = list(dropwhile(lambda line: not isinstance(line[1], MetaLine), lines))
+        if not own:
+            return None
+        self._connection.execute("DELETE FROM lane_notes WHERE name = ?", (name,))
+        return own
+
+    def _take_lines(self, arrival: Arrival, received: Iterable[tuple[int, StreamRecord]]) -> None:
+        lines = self._admissible(arrival, received)
+        if lines is None:
+            value = arrival.letter.value or b""
+            detail = "goes on with a report that is refused, because it is of another host than its key names"
+            self._refuse(arrival, Reject("foreign_host", detail, excerpt=value[:EXCERPT_BYTES]), stored=False)
+            return
         stream = self._stream(arrival.key, arrival.host, arrival.received)
         bad: Reject | None = None
         used = False
@@ -247,3 +275,7 @@ class Admission:
             " WHERE name = 'letters'), -1)",
             (letter.offset, letter.key, letter.value, headers, reject.reason, codec.text(reject.detail)),
         )
+
+
+def _barred(arrival: Arrival) -> str:
+    return f"barred {arrival.key.hex()}"

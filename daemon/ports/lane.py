@@ -55,6 +55,7 @@ class Arrival:
         letter: the record as it came, to be sent on if it is refused.
         digest: of the record, to know it again.
         joined: what it was put together from, if it did not come whole.
+        begins_foreign: it is refused because it begins a scan of another host line by line.
     """
 
     offset: int
@@ -65,6 +66,7 @@ class Arrival:
     letter: Letter
     digest: str
     joined: "Joined | None" = None
+    begins_foreign: bool = False
 
 
 @dataclass(slots=True, frozen=True)

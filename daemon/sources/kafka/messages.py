@@ -130,12 +130,14 @@ class Refused:
     Attributes:
         excerpt: the beginning of its value, for a person to look at.
         offset: of the fault in the decompressed value, where there is such a place.
+        begins: it begins a scan of another host line by line, so that the lines that follow are not the host's either.
     """
 
     reason: QuarantineReason
     detail: str
     excerpt: bytes = b""
     offset: int | None = None
+    begins: bool = False
 
     def reject(self) -> Reject:
         """Give it in the form that the ledger keeps."""
@@ -274,7 +276,7 @@ def _foreign_line(text: bytes, host: str, limits: Limits) -> Refused | None:
             if isinstance(record, MetaLine):
                 claimed = record.fields.get("hostname")
                 if isinstance(claimed, str) and _is_foreign(claimed, host):
-                    return replace(_foreign(claimed, host, b""), offset=start)
+                    return replace(_foreign(claimed, host, b""), offset=start, begins=True)
         found = text.find(b'"meta"', end)
     return None
 
