@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import select
+import signal
 import subprocess
 import termios
 import time
@@ -22,6 +23,11 @@ HOSTILE = "\x1b]0;owned\x07/tmp/x"
 PATIENCE_S = 30.0
 
 
+def _in_the_foreground() -> None:
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # so that Ctrl-C is a signal
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # whoever runs the tests in the background has it ignored
+
+
 class Terminal:
     """A person at a terminal."""
 
@@ -32,7 +38,7 @@ class Terminal:
         self.process = subprocess.Popen(
             [*COMMAND, "review", "--state-dir", str(state)], stdin=follower, stdout=follower, stderr=follower, cwd=ROOT,
             env={**os.environ, "COLUMNS": "90", "LINES": "30", "TERM": "xterm"}, start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # so that Ctrl-C is a signal
+            preexec_fn=_in_the_foreground,
         )  # fmt: skip
         self.shown = ""
 
