@@ -34,7 +34,7 @@ Start = Callable[[Path, Path, Sequence[str]], int]  # configuration, log, (step,
 _NUMBERED = re.compile(rb"/srv/(h\d+)/(\d+)/(\d+)")  # the id of a finding, wherever a line repeats it
 NEVER = "never"  # a step that no worker comes to
 FROZEN_S = (3.0, 14.0)  # on both sides of the time-outs of sessions and transactions
-_PATIENCE_S = 300.0  # after the last fault, for what is left; only a hang takes so long
+_PATIENCE_S = 90.0  # after the last fault, without anything getting through; only a hang takes so long
 
 
 @dataclass(frozen=True)
@@ -375,16 +375,18 @@ class Chaos:
     # The end
 
     def _wait_and_read(self, sender: Sender, progress: Callable[[str], None]) -> Outcome:
-        deadline = time.monotonic() + _PATIENCE_S
+        read, moved_at = 0, time.monotonic()
         while True:
             for worker in self.workers:
                 worker.not_before = 0.0
                 if not worker.running:
                     worker.start()
-            time.sleep(1.0)
+            time.sleep(1.0 + read / 20_000)  # looking costs more, the more there is
             outcome = judge(sender.sent, self._lines())
             progress(f"waiting: {outcome.read:,} of {outcome.sent:,} findings are through")
-            if outcome.read >= outcome.sent or time.monotonic() > deadline:
+            if outcome.read > read:
+                read, moved_at = outcome.read, time.monotonic()
+            if outcome.read >= outcome.sent or time.monotonic() - moved_at > _PATIENCE_S:
                 break
         self.close()
         raw = places.records(self._cluster, f"{self.name}-findings", isolation="read_uncommitted")
@@ -407,7 +409,7 @@ class Chaos:
 [output]
 enabled = false
 [analysis]
-batch_size = 8
+batch_size = 24
 [model]
 enabled = false
 [kafka]
