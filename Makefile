@@ -42,7 +42,7 @@ test: $(VENV)/.installed-dev $(KNOWLEDGE)
 
 # Apache Kafka itself, fetched by Maven from wherever Maven is told to fetch. The tests start it and stop it.
 kafka: $(VENV)/.installed-dev $(VENV)/.installed-kafka $(KNOWLEDGE) $(KAFKA)/.complete
-	KAFKA_LIBS='$(CURDIR)/$(KAFKA)' $(BIN)/pytest --skips=none tests/kafka
+	KAFKA_LIBS='$(CURDIR)/$(KAFKA)' $(BIN)/pytest --skips=none $(or $(KAFKA_TESTS),tests/kafka)
 
 kafka-broker: $(VENV)/.installed-dev $(VENV)/.installed-kafka $(KAFKA)/.complete
 	@$(BIN)/python -m tests.kafka.broker '$(KAFKA)' 9092
