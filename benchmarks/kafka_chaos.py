@@ -8,7 +8,6 @@ The count is kept by the sender alone; see `tests.kafka.chaos`. Ends with 1 wher
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -18,7 +17,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.kafka.broker import Cluster
-from tests.kafka.chaos import Chaos, Size, Start, launcher
+from tests.kafka.chaos import Chaos, Size, Start, forking
+from tests.kafka.forks import Launcher
 from tests.kafka.lane_launcher import STEPS
 
 ROOT = Path(__file__).parents[1]
@@ -60,21 +60,8 @@ def main() -> None:
 
 
 def _ours() -> tuple[Start, Callable[[], None]]:
-    process = launcher()
-    stdin, stdout = process.stdin, process.stdout
-    assert stdin is not None and stdout is not None
-
-    def start(config: Path, log: Path, armed: Sequence[str]) -> int:
-        step, after = armed
-        stdin.write(json.dumps([step, int(after), str(log), "run", "--config", str(config)]) + "\n")
-        stdin.flush()
-        return int(stdout.readline())
-
-    def end() -> None:
-        stdin.close()
-        process.wait(60)
-
-    return start, end
+    launcher = Launcher("tests.kafka.lane_launcher")
+    return forking(launcher), launcher.close
 
 
 def _peer(peer: str, base: Path) -> tuple[Start, Callable[[], None]]:

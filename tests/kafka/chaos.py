@@ -13,8 +13,6 @@ import random
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter, defaultdict
@@ -25,9 +23,9 @@ from pathlib import Path
 from aiokafka import AIOKafkaProducer
 
 from tests.crash.fleet import Host
-from tests.crash.process import ROOT, environment
 from tests.kafka import places
 from tests.kafka.broker import Broker, Cluster
+from tests.kafka.forks import Launcher
 
 Start = Callable[[Path, Path, Sequence[str]], int]  # configuration, log, (step, count): returns the pid
 
@@ -448,10 +446,11 @@ def judge(sent: "dict[str, list[str]]", lines: Sequence[bytes]) -> Outcome:
     return outcome
 
 
-def launcher() -> "subprocess.Popen[str]":
-    """Start the process that forks workers; see `tests.kafka.lane_launcher`."""
-    bare = {name: value for name, value in environment().items() if not name.startswith("SYSSCAN_")}
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.kafka.lane_launcher"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=bare,
-    )  # fmt: skip
+def forking(launcher: Launcher) -> Start:
+    """Start workers as forks of a process that has imported everything."""
+
+    def start(config: Path, log: Path, armed: Sequence[str]) -> int:
+        step, after = armed
+        return launcher.start(step, int(after), log, ["run", "--config", str(config)])
+
+    return start

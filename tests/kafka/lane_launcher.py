@@ -10,8 +10,6 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
-
 import daemon.cli.run  # noqa: F401
 from daemon.lane import transaction
 from daemon.lane.kafka import client, writer
@@ -20,6 +18,7 @@ from daemon.lane.kafka.writer import Writer
 from daemon.ledger import lane_states
 from daemon.ledger.lane import LaneStore
 from daemon.ledger.work import WorkStore
+from tests.kafka.forks import dying_producer
 from tests.kafka.launcher import serve
 
 STEPS = (
@@ -69,37 +68,7 @@ def arm(step: str, after: int) -> None:
 
             setattr(owner, name, call)
 
-    class Dying(AIOKafkaProducer):  # type: ignore[misc]
-        async def start(self) -> None:
-            await super().start()
-            reached("init")
-
-        async def begin_transaction(self) -> None:
-            await super().begin_transaction()
-            reached("begin")
-
-        async def send(self, *arguments: Any, **options: Any) -> Any:
-            sent = await super().send(*arguments, **options)
-            if step == "send":
-                await asyncio.sleep(0.003)  # some of the batch are with the broker, some are not
-            reached("send")
-            return sent
-
-        async def send_offsets_to_transaction(self, *arguments: Any) -> None:
-            await super().send_offsets_to_transaction(*arguments)
-            reached("offsets")
-
-        async def commit_transaction(self) -> None:
-            if step == "committing":
-                task = asyncio.ensure_future(super().commit_transaction())
-                await asyncio.sleep(0.001 * (after % 4))
-                reached("committing")
-                await task
-            else:
-                await super().commit_transaction()
-            reached("commit")
-
-    vars(writer)["AIOKafkaProducer"] = Dying
+    vars(writer)["AIOKafkaProducer"] = dying_producer(step, after, reached, started="init")
     around(Writer, "_read_mark", None, "mark")
     around(LaneStore, "admit", "admitting", "admit")
     around(WorkStore, "commit_batch", None, "work")

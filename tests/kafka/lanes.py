@@ -24,9 +24,10 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 
 from daemon.sources.kafka.messages import PART_HEADER, REPORT_HEADER
-from tests.crash.process import ROOT, environment
+from tests.crash.process import ROOT
 from tests.kafka import places
 from tests.kafka.broker import Cluster
+from tests.kafka.forks import bare
 
 PATIENCE_S = 180.0  # only a hang takes this long, whatever else the machine does
 SCANS = ROOT / "tests" / "data" / "scans"
@@ -37,11 +38,6 @@ MICRO_FINDINGS = MICRO.count(b'"type":"finding"')
 
 Headers = list[tuple[str, bytes]]
 Sent = tuple[bytes | None, bytes | None, int] | tuple[bytes | None, bytes | None, int, Headers]
-
-
-def bare() -> dict[str, str]:
-    """Give the environment without settings."""
-    return {name: value for name, value in environment().items() if not name.startswith("SYSSCAN_")}
 
 
 @dataclass

@@ -4,21 +4,18 @@ A line of JSON on standard input: the step, after how many of them, the log's pa
 the pid. The daemon is the real one: only the calls at which it dies are wrapped.
 """
 
-import asyncio
 import ctypes
 import json
 import os
 import signal
 import sys
 from collections.abc import Callable
-from typing import Any
-
-from aiokafka import AIOKafkaProducer
 
 import daemon.cli.run  # noqa: F401
 from daemon.ledger.outbox import OutboxStore
 from daemon.sinks.kafka import client
 from tests.crash.launcher import PR_SET_PDEATHSIG, agent
+from tests.kafka.forks import dying_producer
 
 STEPS = ("connect", "begin", "send", "offsets", "committing", "commit", "before mark", "after mark")
 
@@ -34,37 +31,7 @@ def arm(step: str, after: int) -> None:
             if left <= 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    class Dying(AIOKafkaProducer):  # type: ignore[misc]
-        async def start(self) -> None:
-            await super().start()
-            reached("connect")
-
-        async def begin_transaction(self) -> None:
-            await super().begin_transaction()
-            reached("begin")
-
-        async def send(self, *arguments: Any, **options: Any) -> Any:
-            sent = await super().send(*arguments, **options)
-            if step == "send":
-                await asyncio.sleep(0.003)  # some of the batch are with the broker, some are not
-            reached("send")
-            return sent
-
-        async def send_offsets_to_transaction(self, *arguments: Any) -> None:
-            await super().send_offsets_to_transaction(*arguments)
-            reached("offsets")
-
-        async def commit_transaction(self) -> None:
-            if step == "committing":
-                task = asyncio.ensure_future(super().commit_transaction())
-                await asyncio.sleep(0.001 * (after % 4))
-                reached("committing")
-                await task
-            else:
-                await super().commit_transaction()
-            reached("commit")
-
-    vars(client)["AIOKafkaProducer"] = Dying
+    vars(client)["AIOKafkaProducer"] = dying_producer(step, after, reached, started="connect")
     wrapped: Callable[[OutboxStore, str, int], None] = OutboxStore.delivered
 
     def delivered(self: OutboxStore, sink: str, position: int) -> None:

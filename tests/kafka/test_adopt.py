@@ -14,7 +14,8 @@ from aiokafka.partitioner import murmur2
 from tests.crash.process import ROOT
 from tests.kafka import places
 from tests.kafka.broker import Cluster
-from tests.kafka.lanes import Topics, Worker, bare, check, delivered, report, until
+from tests.kafka.forks import bare
+from tests.kafka.lanes import Topics, Worker, check, delivered, report, until
 
 HOSTS = [f"host-{number}" for number in range(8)]
 

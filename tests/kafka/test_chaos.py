@@ -1,13 +1,14 @@
 """Some minutes of everything at once, on three brokers; `benchmarks/kafka_chaos.py` goes on for as long as wanted."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.kafka.broker import Cluster
-from tests.kafka.chaos import Chaos, Size, Start, judge, launcher
+from tests.kafka.chaos import Chaos, Size, Start, forking, judge
+from tests.kafka.forks import Launcher
 from tests.kafka.lane_launcher import STEPS
 
 SIZE = Size(kills=30, disks=4, freezes=2, absences=1, brokers=2, total=3000)
@@ -15,19 +16,9 @@ SIZE = Size(kills=30, disks=4, freezes=2, absences=1, brokers=2, total=3000)
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    process = launcher()
-    assert process.stdin is not None and process.stdout is not None
-    stdin, stdout = process.stdin, process.stdout
-
-    def fork(config: Path, log: Path, armed: Sequence[str]) -> int:
-        step, after = armed
-        stdin.write(json.dumps([step, int(after), str(log), "run", "--config", str(config)]) + "\n")
-        stdin.flush()
-        return int(stdout.readline())
-
-    yield fork
-    stdin.close()
-    process.wait(60)
+    launcher = Launcher("tests.kafka.lane_launcher")
+    yield forking(launcher)
+    launcher.close()
 
 
 @pytest.mark.slow

@@ -14,7 +14,8 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from tests.kafka import places
 from tests.kafka.broker import PASSWORD, STRANGER, USER, Cluster, until_true
-from tests.kafka.lanes import MICRO_FINDINGS, Topics, Worker, bare, check, committed, delivered, kill_all, report, until
+from tests.kafka.forks import bare
+from tests.kafka.lanes import MICRO_FINDINGS, Topics, Worker, check, committed, delivered, kill_all, report, until
 
 
 def run(worker: Worker) -> None:

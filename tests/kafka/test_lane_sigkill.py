@@ -25,38 +25,18 @@ from tests.crash.launcher import PINNED
 from tests.crash.process import ROOT
 from tests.kafka import places
 from tests.kafka.broker import Cluster
+from tests.kafka.forks import Launcher, bare
 from tests.kafka.lane_launcher import REBUILDING, STEPS
-from tests.kafka.lanes import PATIENCE_S, Sent, Topics, Worker, bare, check, document, in_parts, report
+from tests.kafka.lanes import PATIENCE_S, Sent, Topics, Worker, check, document, in_parts, report
 
 KILLS = int(os.environ.get("SYSSCAN_LANE_KILLS", "54"))
 DOCUMENTS = ("host-3", "host-4")  # whose reports are whole documents; those of the others are streams
 SEED = int(os.environ.get("SYSSCAN_LANE_SEED", "1"))
 
 
-class Launcher:
-    """The process that forks agents."""
-
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.kafka.lane_launcher"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=bare(),
-        )  # fmt: skip
-
-    def start(self, step: str, after: int, log: Path, arguments: list[str]) -> int:
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(json.dumps([step, after, str(log), *arguments]) + "\n")
-        self._process.stdin.flush()
-        return int(self._process.stdout.readline())
-
-    def close(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(PATIENCE_S)
-
-
 @pytest.fixture
 def launcher() -> Iterator[Launcher]:
-    one = Launcher()
+    one = Launcher("tests.kafka.lane_launcher")
     yield one
     one.close()
 

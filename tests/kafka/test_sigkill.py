@@ -19,9 +19,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.process import ROOT, environment
+from tests.crash.process import ROOT
 from tests.kafka import places
 from tests.kafka.broker import Cluster
+from tests.kafka.forks import Launcher, bare
 from tests.kafka.launcher import STEPS
 
 KILLS = int(os.environ.get("SYSSCAN_KAFKA_KILLS", "48"))
@@ -30,35 +31,9 @@ SCAN = ROOT / "tests" / "data" / "scans" / "micro-default.ndjson"
 PATIENCE_S = 60.0
 
 
-class Launcher:
-    """The process that forks agents."""
-
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.kafka.launcher"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=_bare(),
-        )  # fmt: skip
-
-    def start(self, step: str, after: int, log: Path, arguments: list[str]) -> int:
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(json.dumps([step, after, str(log), *arguments]) + "\n")
-        self._process.stdin.flush()
-        return int(self._process.stdout.readline())
-
-    def close(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(PATIENCE_S)
-
-
-def _bare() -> dict[str, str]:
-    """Leave out the settings of the other crash test, which would beat those of the file."""
-    return {name: value for name, value in environment().items() if not name.startswith("SYSSCAN_")}
-
-
 @pytest.fixture
 def launcher() -> Iterator[Launcher]:
-    one = Launcher()
+    one = Launcher("tests.kafka.launcher")
     yield one
     one.close()
 
@@ -104,7 +79,7 @@ def test_killed_at_every_step_a_reader_sees_everything_once_and_in_order(
         kills[step] += 1
     done = subprocess.run(
         [sys.executable, "-m", "daemon.cli", *arguments, "--once"],
-        cwd=ROOT, env=_bare(), capture_output=True, timeout=PATIENCE_S, check=False,
+        cwd=ROOT, env=bare(), capture_output=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr.decode()
 
