@@ -80,6 +80,7 @@ def test_no_child_inherits_the_socket() -> None:
         ("", "", None),
         ("soon", "", None),
     ],
+    ids=["ours", "anybody's", "another's", "none", "not a number"],  # the same in every process that collects them
 )
 def test_the_watchdog_is_ours_only_when_it_names_us(usec: str, pid: str, expected: float | None) -> None:
     assert Notifier({"WATCHDOG_USEC": usec, "WATCHDOG_PID": pid}).watchdog_s == expected
