@@ -134,22 +134,22 @@ class Service:
             self.write_metrics()
 
     def _status(self) -> str:
-        findings = sum(shard.ledger.waiting().findings for shard in self._crew.shards())
-        records = sum(max(shard.ledger.outbox.backlog().values(), default=0) for shard in self._crew.shards())
+        shards = self._crew.shards()
+        findings = sum(shard.ledger.waiting().findings for shard in shards)
+        records = sum(max(shard.ledger.outbox.backlog().values(), default=0) for shard in shards)
         parts = [*self._crew.summary(), f"{findings:,} findings to analyse", f"{records:,} records to deliver"]
-        aside = sum(shard.ledger.aside.count() for shard in self._crew.shards())
+        aside = sum(shard.ledger.aside.count() for shard in shards)
         if aside:
             parts.append(f"{aside:,} scans set aside (`sysscan-agent ledger aside list`)")
         dropped = dropped_lines()
         if dropped:
             parts.append(f"{dropped:,} lines of the log dropped since the start: whoever reads it does not keep up")
-        shards = self._crew.shards()
         refused = {shard.worker.model_health.refused for shard in shards} - {None}  # they may share a model
         parts += [f"the rules answer for the model: {reason}" for reason in sorted(map(str, refused))]
         if self._reloading is not None and self._reloading.problem is not None:
             parts.append(self._reloading.problem)
         parts += self._crew.problems()
-        return "; ".join([*parts, *(problem for shard in self._crew.shards() for problem in shard.problems())])
+        return "; ".join([*parts, *(problem for shard in shards for problem in shard.problems())])
 
     def write_metrics(self) -> None:
         """Bring all of them up to date and write the textfile, if one is asked for."""

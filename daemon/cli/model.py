@@ -115,7 +115,6 @@ def promote_model(
     settings, registry = _open(given, config)
     with _explained():
         entry = registry.find(wanted)
-        registry.verify(entry)
         _try(settings, entry)
         change = registry.promote(
             entry.digest, at=_now(), by=author or _author(), reason=reason, keep=settings.model.keep
@@ -137,7 +136,7 @@ def _open(given: Mapping[str, Any], config: Path | None) -> tuple[Settings, Regi
 
 
 def _try(settings: Settings, entry: Entry) -> None:
-    """Load a model as the daemon would, and have it work: one that cannot run here is not to answer."""
+    """Verify and load a model as the daemon would, and have it work: one that cannot run here is not to answer."""
     try:
         model = open_directory(entry.directory, settings.model)
         if model.manifest.prompt_version != PROMPT_VERSION:
