@@ -8,7 +8,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check --no-input
 PIP := $(BIN)/python -m pip $(PIP_FLAGS)
 # Of its own, because torch and what comes with it are 6 GB, and what the agent runs with must do without.
 TRAINER := .venv-trainer
-SETUP := pyproject.toml setup.py constraints.txt
+SETUP := pyproject.toml setup.py constraints.txt constraints-fleet.txt
 KAFKA_VERSION ?= 4.3.1
 KAFKA := build/kafka/$(KAFKA_VERSION)
 KNOWLEDGE := pipeline/knowledge/compiled.json
@@ -55,7 +55,7 @@ $(KAFKA)/.complete: tests/kafka/pom.xml
 	@touch $@
 
 $(VENV)/.installed-kafka: $(SETUP) $(VENV)/.installed-dev
-	@$(PIP) install -c constraints.txt -e '.[kafka,fleet]'
+	@$(PIP) install -c constraints.txt -c constraints-fleet.txt -e '.[kafka,fleet]'
 	@touch $@
 
 # The tests that skip themselves elsewhere, and those beside them; none may skip itself here. Small models: more threads
@@ -129,7 +129,7 @@ $(VENV)/.installed: $(SETUP) | $(BIN)/python
 
 $(VENV)/.installed-dev: $(SETUP) | $(BIN)/python
 	@echo 'installing into $(VENV), with the tools for development ...'
-	@$(PIP) install -c constraints.txt -e '.[dev]'
+	@$(PIP) install -c constraints.txt -c constraints-fleet.txt -e '.[dev]'
 	@touch $@
 
 # GPTQModel's build asks torch, so torch comes first; its kernels for CUDA would take an hour, and a GPU to use them.
