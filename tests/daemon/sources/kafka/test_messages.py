@@ -35,6 +35,7 @@ from pipeline.finding import ParsedReport, RawFinding
 from pipeline.report.limits import Limits
 from pipeline.report.read import read_document
 from pipeline.report.records import BadLine, FindingLine, MetaLine
+from tests.depth import examples
 
 SCANS = Path(__file__).parents[3] / "data" / "scans"
 MALFORMED = SCANS / "malformed"
@@ -94,7 +95,7 @@ def test_a_small_ndjson_file_is_lines(packer: str) -> None:
     assert [STREAM[start:].startswith(b'{"type"') for start, _ in records] == [True] * len(records)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(cuts=st.lists(st.integers(0, STREAM.count(b"\n")), max_size=8), end=st.booleans())
 def test_where_a_stream_is_cut_into_messages_does_not_matter(cuts: list[int], end: bool) -> None:
     lines = STREAM.splitlines(keepends=True)
@@ -110,7 +111,7 @@ def test_where_a_stream_is_cut_into_messages_does_not_matter(cuts: list[int], en
     assert got == [record for _, record in whole.records()]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(cuts=st.lists(st.integers(0, len(REPORT)), max_size=6), packer=st.sampled_from(sorted(PACKERS)))
 def test_parts_that_are_joined_are_the_report_that_was_cut(cuts: list[int], packer: str) -> None:
     value = PACKERS[packer](REPORT)
@@ -309,7 +310,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(
     pieces=st.lists(st.one_of(PIECES, st.binary(max_size=60)), max_size=4),
     cut=st.integers(0, 1 << 20),
