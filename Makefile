@@ -19,7 +19,7 @@ KNOWLEDGE := pipeline/knowledge/compiled.json
 help:
 	@echo 'make demo       analyse real scans of two hosts and show what is wrong with them (output in demo-output/)'
 	@echo 'make demo-retrain  have the model learn from verdicts, small and quick (sets up .venv-trainer: 6 GB)'
-	@echo 'make test       run the tests'
+	@echo 'make test       run the tests, on all cores (JOBS=1: on one)'
 	@echo 'make kafka      run the tests of Kafka on a real broker (needs Java 17 and Maven)'
 	@echo 'make kafka-broker  run a broker for trying things out at 127.0.0.1:9092'
 	@echo 'make test-trainer  run the tests that need torch, too (sets up .venv-trainer: 6 GB)'
@@ -37,8 +37,10 @@ demo: $(VENV)/.installed $(KNOWLEDGE)
 demo-retrain: $(TRAINER)/.installed-trainer $(KNOWLEDGE)
 	@GPTQMODEL_CPU_WORKERS=2 demo/retrain $(TRAINER)/bin demo-output/retrain
 
+# As many processes as there are cores; fewer with JOBS=1.
+JOBS ?= auto
 test: $(VENV)/.installed-dev $(KNOWLEDGE)
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses=$(JOBS) --maxprocesses=8 --dist=worksteal
 
 # Apache Kafka itself, fetched by Maven from wherever Maven is told to fetch. The tests start it and stop it.
 kafka: $(VENV)/.installed-dev $(VENV)/.installed-kafka $(KNOWLEDGE) $(KAFKA)/.complete

@@ -81,7 +81,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Listen where something is forbidden."""
+    """Listen where something is forbidden.
+
+    Raises:
+        UsageError: where several processes share the tests, since each knows only what it collected itself.
+    """
     allowed = config.getoption("--skips")
+    if allowed == "none" and config.getoption("numprocesses", None):
+        raise pytest.UsageError("--skips=none is for one process; leave out --numprocesses")
     if allowed != "any":
         config.pluginmanager.register(Skips(allowed), "skips")

@@ -21,6 +21,5 @@ def test_what_is_held_is_not_looked_at_and_garbage_goes_all_the_same() -> None:
     del held
     heap.let_go()
     assert gc.isenabled()
-    gc.unfreeze()
     if not enabled:
         gc.disable()

@@ -1,20 +1,18 @@
 """Knowledge and policy change without a restart, between two scans; what cannot be used changes nothing and is said."""
 
 import json
-import os
 import signal
-import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from daemon.reloading import last_reload
 from daemon.worker import Worker
 from pipeline.rules.policy import Policy
-from tests.daemon.cli.invoke import COMMAND, ROOT, SCANS, in_a_process
+from tests.crash.process import wait_until
+from tests.daemon.cli.invoke import SCANS, in_a_process
+from tests.daemon.running import Running
 from tests.daemon.test_worker import Shop
 from tests.pipeline.sessions import resources
 
@@ -42,73 +40,52 @@ def test_the_scan_in_hand_is_ended_with_what_it_began_with_and_the_next_one_has_
     shop.close()
 
 
-class Running:
-    """A daemon as an operator has it."""
-
-    def __init__(self, base: Path) -> None:
-        self.reports, self.state, self.policy = base / "in", base / "state", base / "policy.yaml"
-        self.reports.mkdir()
-        self.policy.write_text(POLICY % "low")
-        self.process = subprocess.Popen(
-            [*COMMAND, "run", "-w", str(self.reports), "--policy", str(self.policy), "--state-dir", str(self.state)],
-            cwd=ROOT, env={**os.environ, "SYSSCAN_MODEL__ENABLED": "false"}, stderr=subprocess.PIPE,
-        )  # fmt: skip
-        self.scans = 0
-
-    def scan(self) -> dict[str, Any]:
-        """Have a scan analysed; gives the line of its deleted executable."""
-        self.scans += 1
-        report = json.loads((SCANS / "web01-ioc.json").read_text())
-        report["summary"]["finished_at"] = f"2026-11-30T00:00:{self.scans:02d}Z"
-        (self.reports / f"scan-{self.scans}.json").write_text(json.dumps(report))
-        until(lambda: len(self._of("sysscan.scan/1")) == self.scans)
-        lines = self._of("sysscan.enriched/1")
-        return next(line for line in reversed(lines) if line["class"] == "ioc.deleted_executable")
-
-    def _of(self, schema: str) -> list[dict[str, Any]]:
-        path = self.state / "findings.ndjson"
-        lines = path.read_bytes().splitlines() if path.exists() else []
-        return [one for one in (json.loads(line) for line in lines if line.endswith(b"}")) if one["schema"] == schema]
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Running]:
-    daemon = Running(tmp_path)
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(POLICY % "low")
+    daemon = Running(tmp_path, "--policy", str(policy), SYSSCAN_MODEL__ENABLED="false")
+    daemon.start()
     yield daemon
-    daemon.process.send_signal(signal.SIGKILL)
-    daemon.process.communicate()
+    daemon.end()
 
 
-def test_reload_takes_a_changed_policy_and_refuses_a_bad_one_with_its_line(running: Running) -> None:
+def severity(running: Running) -> str:
+    """Have a scan analysed; gives what its deleted executable has."""
+    number = len(running.lines("sysscan.scan/1")) + 1
+    report = json.loads((SCANS / "web01-ioc.json").read_text())
+    report["summary"]["finished_at"] = f"2026-11-30T00:00:{number:02d}Z"
+    running.feed(f"scan-{number}.json", json.dumps(report).encode())
+    wait_until(lambda: len(running.lines("sysscan.scan/1")) == number, "the scan")
+    lines = running.lines("sysscan.enriched/1")
+    return str(next(line for line in reversed(lines) if line["class"] == "ioc.deleted_executable")["severity"])
+
+
+def test_reload_takes_a_changed_policy_and_refuses_a_bad_one_with_its_line(running: Running, tmp_path: Path) -> None:
+    policy = tmp_path / "policy.yaml"
+
     def reload() -> tuple[int, str]:
         ended = in_a_process("reload", "--state-dir", str(running.state))
         return ended.code, ended.out + ended.err
 
-    assert running.scan()["severity"] == "low"
-    running.policy.write_text(POLICY % "critical")
+    assert severity(running) == "low"
+    policy.write_text(POLICY % "critical")
     code, said = reload()
     assert code == 0 and "in use from the next scan on" in said
-    assert running.scan()["severity"] == "critical"
+    assert severity(running) == "critical"
 
-    running.policy.write_text(POLICY % "dreadful")
+    policy.write_text(POLICY % "dreadful")
     code, said = reload()
-    assert code == 2 and f"{running.policy}:2" in said and "nothing has changed" in said
-    assert running.scan()["severity"] == "critical"
+    assert code == 2 and f"{policy}:2" in said and "nothing has changed" in said
+    assert severity(running) == "critical"
     status = in_a_process("ledger", "status", "--json", "--state-dir", str(running.state))
-    assert f"{running.policy}:2" in json.loads(status.out)["last_reload"]
+    assert f"{policy}:2" in json.loads(status.out)["last_reload"]
 
-    running.policy.write_text(POLICY % "medium")
+    policy.write_text(POLICY % "medium")
     before = last_reload(running.state)
     running.process.send_signal(signal.SIGHUP)  # as systemd does it
-    until(lambda: last_reload(running.state) != before)
-    assert running.scan()["severity"] == "medium"
+    wait_until(lambda: last_reload(running.state) != before, "it has reloaded")
+    assert severity(running) == "medium"
 
 
 def test_reload_without_a_daemon_says_so(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Where the stand-ins for langsmith do not fit, the daemon runs with the real package, and says so."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ try:
 finally:
     sys.stderr.write(sys.modules["langsmith"].Client.__module__ + "\\n")
 """
+_QUICK = {"SYSSCAN_MODEL__ENABLED": "false"}  # doctor would load the model and measure it
 _BREAKS = {
     "another version": "stand_ins.MADE_FOR['langgraph'] = '0.0.1'",
     "a name that is missing at import": "del stand_ins.LANGSMITH['langsmith']['RunTree']",
@@ -28,11 +30,12 @@ _BREAKS = {
 }
 
 
-def run(before: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+def run(before: str, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     script = f"import pipeline\nfrom pipeline.airgap import stand_ins\n{before}\n{_DAEMON}"
     return subprocess.run(
-        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, cwd=ROOT, check=False
-    )
+        [sys.executable, "-c", script, *arguments],
+        capture_output=True, text=True, cwd=ROOT, env={**os.environ, **environment}, check=False,
+    )  # fmt: skip
 
 
 def work(before: str, directory: Path) -> "tuple[subprocess.CompletedProcess[str], list[str]]":
@@ -46,15 +49,20 @@ def work(before: str, directory: Path) -> "tuple[subprocess.CompletedProcess[str
     return ended, [*lines, ended.stderr.splitlines()[-1]]
 
 
-def test_with_the_stand_ins_the_daemon_works(tmp_path: Path) -> None:
-    ended, lines = work("", tmp_path)
-    assert (ended.returncode, lines[-1]) == (0, "pipeline.airgap.stand_ins")
+@pytest.fixture(scope="module")
+def with_them(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    ended, lines = work("", tmp_path_factory.mktemp("with"))
+    assert ended.returncode == 0, ended.stderr
+    return lines
+
+
+def test_with_the_stand_ins_the_daemon_works(with_them: list[str]) -> None:
+    assert with_them[-1] == "pipeline.airgap.stand_ins"
 
 
 @pytest.mark.parametrize("before", _BREAKS.values(), ids=_BREAKS)
-def test_without_them_it_works_just_the_same(before: str, tmp_path: Path) -> None:
-    _, with_them = work("", tmp_path / "with")
-    ended, without = work(before, tmp_path / "without")
+def test_without_them_it_works_just_the_same(before: str, with_them: list[str], tmp_path: Path) -> None:
+    ended, without = work(before, tmp_path)
     assert ended.returncode == 0, ended.stderr
     assert without[-1] == "langsmith.client"
     assert without[:-1] == with_them[:-1]
@@ -68,7 +76,7 @@ def test_without_them_it_works_just_the_same(before: str, tmp_path: Path) -> Non
     ],
 )
 def test_doctor_names_it(before: str, because: str, tmp_path: Path) -> None:
-    ended = run(_BREAKS[before], "doctor", "--state-dir", str(tmp_path))
+    ended = run(_BREAKS[before], "doctor", "--state-dir", str(tmp_path), **_QUICK)
     assert ended.returncode == 0, ended.stderr
     (found,) = [check for check in map(json.loads, ended.stdout.splitlines()) if check["check"] == "langgraph"]
     assert found["verdict"] == "warning"
@@ -76,6 +84,6 @@ def test_doctor_names_it(before: str, because: str, tmp_path: Path) -> None:
 
 
 def test_doctor_says_that_nothing_can_be_sent(tmp_path: Path) -> None:
-    ended = in_a_process("doctor", "--state-dir", str(tmp_path))
+    ended = in_a_process("doctor", "--state-dir", str(tmp_path), **_QUICK)
     (found,) = [check for check in map(json.loads, ended.out.splitlines()) if check["check"] == "langgraph"]
     assert (found["verdict"], "impossible" in found["detail"]) == ("ok", True)

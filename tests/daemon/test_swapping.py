@@ -3,61 +3,42 @@
 import json
 import os
 import shutil
-import signal
-import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks.common import descendants
 from pipeline.models.embedded import EMBEDDED_MODEL
-from tests.daemon.cli.invoke import COMMAND, ROOT, SCANS, in_a_process
+from tests.crash.process import wait_until
+from tests.daemon.cli.invoke import SCANS, in_a_process
+from tests.daemon.running import Running
 
 REPORT = json.loads((SCANS / "web01-ioc.json").read_text())
 
 
-class Running:
+class Answering(Running):
     """A daemon with the model of the program, which is asked: nothing is shipped with it."""
 
     def __init__(self, base: Path) -> None:
-        self.reports, self.state = base / "in", base / "state"
-        self.reports.mkdir()
-        self.log = base / "log"
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [*COMMAND, "run", "-w", str(self.reports), "--state-dir", str(self.state)],
-                cwd=ROOT, env={**os.environ, "SYSSCAN_MODEL__SHIPPED": "false"}, stderr=log,
-            )  # fmt: skip
+        super().__init__(base, SYSSCAN_MODEL__SHIPPED="false")
         self.scans = 0
 
     def send(self) -> None:
         self.scans += 1
         report = {**REPORT, "summary": {**REPORT["summary"], "finished_at": f"2026-11-30T00:00:{self.scans:02d}Z"}}
-        (self.reports / f"scan-{self.scans}.json").write_text(json.dumps(report))
+        self.feed(f"scan-{self.scans}.json", json.dumps(report).encode())
+
+    def settle(self) -> None:
+        wait_until(lambda: len(self.lines("sysscan.scan/1")) == self.scans, "all scans")
 
     def scan(self) -> set[str]:
         """Have a scan analysed; gives the models that its lines name."""
         self.send()
-        until(lambda: len(self.lines("sysscan.scan/1")) == self.scans)
+        self.settle()
         last = self.lines("sysscan.scan/1")[-1]["scan_id"]
         named = {line["analysis"]["model"] for line in self.lines("sysscan.enriched/1") if line["scan_id"] == last}
         return {name.partition("@")[0] for name in named - {None}}
-
-    def lines(self, schema: str) -> list[dict[str, Any]]:
-        path = self.state / "findings.ndjson"
-        found = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-        return [one for one in (json.loads(line) for line in found if line.endswith(b"}\n")) if one["schema"] == schema]
-
-    def models(self) -> list[int]:
-        """List the processes that a model runs in."""
-        return [
-            pid
-            for pid in descendants(self.process.pid)
-            if b"pipeline.engine.serve" in Path(f"/proc/{pid}/cmdline").read_bytes()
-        ]
 
     def registry(self, *arguments: str) -> dict[str, Any]:
         ended = in_a_process("model", *arguments, "--json", "--state-dir", str(self.state))
@@ -66,19 +47,12 @@ class Running:
         return said
 
 
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 @pytest.fixture
-def running(tmp_path: Path) -> Iterator[Running]:
-    daemon = Running(tmp_path)
+def running(tmp_path: Path) -> Iterator[Answering]:
+    daemon = Answering(tmp_path)
+    daemon.start()
     yield daemon
-    daemon.process.send_signal(signal.SIGKILL)
-    daemon.process.wait()
+    daemon.end()
 
 
 def renamed(directory: Path, name: str) -> Path:
@@ -92,29 +66,29 @@ def renamed(directory: Path, name: str) -> Path:
 
 
 def test_a_promoted_model_answers_from_the_next_scan_on_and_a_rollback_undoes_it(
-    running: Running, tmp_path: Path
+    running: Answering, tmp_path: Path
 ) -> None:
     assert running.scan() == {"sysscan-small"}
     other = running.registry("add", str(renamed(tmp_path / "other", "tuned")))
     assert running.scan() == {"sysscan-small"}  # adding is not promoting
     running.registry("promote", other["digest"])
-    until(lambda: '"reload.taken"' in running.log.read_text())
+    running.until("reload.taken")
     assert running.scan() == {"tuned"}
-    assert len(running.models()) <= 1  # nobody asks the other one any more
+    assert len(running.children("pipeline.engine.serve")) <= 1  # nobody asks the other one any more
     running.registry("rollback")
-    until(lambda: running.log.read_text().count('"reload.taken"') == 2)
+    running.until("reload.taken", 2)
     assert running.scan() == {"sysscan-small"}
     assert len(running.lines("sysscan.scan/1")) == running.scans == 4
 
 
-def test_under_a_stream_of_scans_nothing_is_lost_doubled_or_answered_by_two(running: Running, tmp_path: Path) -> None:
+def test_under_a_stream_of_scans_nothing_is_lost_doubled_or_answered_by_two(running: Answering, tmp_path: Path) -> None:
     other = running.registry("add", str(renamed(tmp_path / "other", "tuned")))
     for _ in range(4):
         running.send()
     running.registry("promote", other["digest"])
     for _ in range(4):
         running.send()
-    until(lambda: len(running.lines("sysscan.scan/1")) == running.scans)
+    running.settle()
     lines = running.lines("sysscan.enriched/1")
     findings = sum(len(section["findings"]) for section in REPORT["results"])
     assert len({line["dedupe_key"] for line in lines}) == len(lines) == findings * running.scans
@@ -127,21 +101,21 @@ def test_under_a_stream_of_scans_nothing_is_lost_doubled_or_answered_by_two(runn
 
 
 def test_a_model_that_is_damaged_after_its_promotion_changes_nothing_and_is_said(
-    running: Running, tmp_path: Path
+    running: Answering, tmp_path: Path
 ) -> None:
     assert running.scan() == {"sysscan-small"}
     other = running.registry("add", str(renamed(tmp_path / "other", "tuned")))
     weights = running.state / "models" / other["digest"] / "onnx" / "model.onnx.data"
     pointer = running.state / "models" / "incumbent.json"
     running.registry("promote", other["digest"])
-    until(lambda: '"reload.taken"' in running.log.read_text())
+    running.until("reload.taken")
     running.registry("rollback")
-    until(lambda: running.log.read_text().count('"reload.taken"') == 2)
+    running.until("reload.taken", 2)
     os.truncate(weights, 100)
     promoted = json.loads(pointer.read_text())
     promoted["history"].append(promoted["history"][0])  # as if it had been damaged a moment after
     pointer.with_suffix(".new").write_text(json.dumps(promoted))
     pointer.with_suffix(".new").replace(pointer)
-    until(lambda: '"reload.refused"' in running.log.read_text())
+    running.until("reload.refused")
     assert running.scan() == {"sysscan-small"}
     assert "goes on answering" in running.log.read_text()

@@ -74,8 +74,15 @@ class Place:
         return ended.out
 
 
-@pytest.mark.parametrize("moment", ["opening", "working", "finishing"])
-@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT])
+@pytest.mark.parametrize(
+    ("number", "moment"),
+    [
+        (signal.SIGSEGV, "opening"),
+        (signal.SIGSEGV, "working"),
+        (signal.SIGSEGV, "finishing"),
+        (signal.SIGABRT, "working"),
+    ],
+)
 def test_a_scan_over_which_two_processes_crashed_is_set_aside_and_comes_back_by_command(
     tmp_path: Path, number: signal.Signals, moment: str
 ) -> None:

@@ -7,73 +7,31 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import orjson
 import pytest
 
 from daemon.ledger import Ledger
-from tests.crash.process import LAUNCHER, ROOT, environment, wait_until
+from tests.crash.process import wait_until
+from tests.daemon.running import PATIENCE_S, WITH_A_FIXED_CLOCK, Running
 from tests.pipeline.sessions import SCANS
 
 LARGE = gzip.decompress((SCANS / "db02-full.json.gz").read_bytes())
 SMALL = (SCANS / "web01-ioc.json").read_bytes()
-PATIENCE_S = 300.0  # of a whole run, however busy the machine is
 SEED = int(os.environ.get("SYSSCAN_CRASH_SEED", "1"))
 
 
-class Daemon:
+class Daemon(Running):
     """A daemon without a model, on a directory with a large report and a small one."""
 
     def __init__(self, base: Path) -> None:
-        self.root = base / "in"
-        self.state = base / "state"
-        self.output = base / "out.ndjson"
-        self.log = base / "log"
-        self.root.mkdir(parents=True)
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def feed(self, name: str, data: bytes, at: int) -> Path:
-        path = self.root / name
-        path.with_name("part").write_bytes(data)
-        os.utime(path.with_name("part"), (at, at))
-        path.with_name("part").rename(path)
-        return path
-
-    def start(self, *more: str, **variables: str) -> "subprocess.Popen[bytes]":
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, str(LAUNCHER), "run", "--watch", str(self.root), "--state-dir", str(self.state),
-                 "-o", str(self.output), *more],
-                cwd=ROOT, stdout=log, stderr=log,
-                env={**environment(), "SYSSCAN_MODEL__ENABLED": "false", "SYSSCAN_LOG__FORMAT": "json",
-                     "SYSSCAN_OUTPUT__ROTATE_BYTES": str(1 << 30), **variables},
-            )  # fmt: skip
-        return self._process
-
-    def finish(self, code: int = 0, **variables: str) -> bytes:
-        """Do what is left, and return all that was written."""
-        assert self.start("--once", **variables).wait(PATIENCE_S) == code, self.log.read_text()
-        return self.output.read_bytes()
+        super().__init__(base, program=WITH_A_FIXED_CLOCK, SYSSCAN_MODEL__ENABLED="false")
 
     def parser(self) -> int | None:
         """Return the id of the process that reads documents, when there is one."""
-        assert self._process is not None
-        with contextlib.suppress(OSError):
-            for child in Path(f"/proc/{self._process.pid}/task").glob("*/children"):
-                for pid in child.read_text().split():
-                    if b"pipeline.report.serve" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                        return int(pid)
-        return None
-
-    def events(self) -> list[str]:
-        text = self.log.read_text()
-        assert "Traceback" not in text
-        return [orjson.loads(line)["event"] for line in text.splitlines()]
+        return next(iter(self.children("pipeline.report.serve")), None)
 
     def staged(self) -> bool:
         """Say whether a document is coming in just now."""
@@ -81,11 +39,6 @@ class Daemon:
             found = ledger.database.connection.execute("SELECT count(*) FROM staging").fetchone()
             return bool(found[0])
         return False
-
-    def end(self, number: signal.Signals = signal.SIGKILL) -> None:
-        if self._process is not None:
-            self._process.send_signal(number)
-            self._process.wait(PATIENCE_S)
 
     def check(self) -> None:
         with Ledger.open(self.state, clock=lambda: 0.0) as ledger:

@@ -3,8 +3,6 @@
 import contextlib
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,54 +11,24 @@ import pytest
 
 from daemon.ledger import Ledger
 from pipeline.errors import LedgerError
-from tests.crash.process import LAUNCHER, PATIENCE_S, ROOT, environment, wait_until
+from tests.crash.process import ROOT, wait_until
+from tests.daemon.running import PATIENCE_S, WITH_A_FIXED_CLOCK, Running
 from tests.pipeline.sessions import SCANS
 
 SCAN = "web01-ioc.json"
 
 
-class Daemon:
+class Daemon(Running):
     """A daemon that asks the shipped model everything, about one scan."""
 
     def __init__(self, base: Path) -> None:
-        self.root = base / "in"
-        self.state = base / "state"
-        self.output = base / "out.ndjson"
-        self.log = base / "log"
-        self.root.mkdir(parents=True)
+        super().__init__(base, program=WITH_A_FIXED_CLOCK, SYSSCAN_MODEL__SHIPPED="false")
         self.hit: set[int] = set()  # processes that got a signal
-        self._process: subprocess.Popen[bytes] | None = None
-        self.feed(SCAN)
-
-    def feed(self, name: str) -> None:
-        path = self.root / name
-        path.with_name("part").write_bytes((SCANS / name).read_bytes())
-        path.with_name("part").rename(path)
-
-    def start(self, *more: str, **variables: str) -> "subprocess.Popen[bytes]":
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, str(LAUNCHER), "run", "--watch", str(self.root), "--state-dir", str(self.state),
-                 "-o", str(self.output), *more],
-                cwd=ROOT, stdout=log, stderr=log,
-                env={**environment(), "SYSSCAN_MODEL__SHIPPED": "false", "SYSSCAN_LOG__FORMAT": "json", **variables},
-            )  # fmt: skip
-        return self._process
-
-    def finish(self, **variables: str) -> bytes:
-        """Do what is left, and return all that was written."""
-        assert self.start("--once", **variables).wait(PATIENCE_S) == 0, self.log.read_text()
-        return self.output.read_bytes()
+        self.feed(SCAN, (SCANS / SCAN).read_bytes())
 
     def model(self) -> int | None:
         """Return the id of the model's process, when there is one."""
-        assert self._process is not None
-        with contextlib.suppress(OSError):
-            for child in Path(f"/proc/{self._process.pid}/task").glob("*/children"):
-                for pid in child.read_text().split():
-                    if b"pipeline.engine.serve" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                        return int(pid)
-        return None
+        return next(iter(self.children("pipeline.engine.serve")), None)
 
     def answers(self) -> int:
         """Count the answers that were kept so far."""
@@ -69,19 +37,6 @@ class Daemon:
         ) as ledger:  # fmt: skip
             return int(ledger.status()["analyses"])
         return 0
-
-    def events(self) -> list[str]:
-        text = self.log.read_text()
-        assert "Traceback" not in text
-        return [orjson.loads(line)["event"] for line in text.splitlines()]
-
-    def is_running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
-
-    def end(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from pipeline.report.escape import unescape
 from pipeline.report.limits import Limits
 from pipeline.report.read import read_document
 from pipeline.scorecard.payloads import HOSTILE, findings_with, harmless
+from tests.depth import examples
 from tests.pipeline.analysts import PlainAnalyst
 from tests.pipeline.schemas import contract
 from tests.pipeline.sessions import SCANS, documents, lines_of, made_up, record_of, resources, session_of
@@ -126,7 +127,7 @@ JSON = st.recursive(
 REPORT = orjson.loads((SCANS / "micro-default.json").read_bytes())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(metadata=st.dictionaries(KEYS, JSON, max_size=4), extra=st.dictionaries(KEYS, JSON, max_size=2), id_=JSON)
 @example(metadata={"dedupe_key": "00"}, extra={"dedupe_key": {"dedupe_key": "x"}}, id_='"dedupe_key":"')
 def test_any_metadata_comes_through_the_real_parser_into_a_whole_line(

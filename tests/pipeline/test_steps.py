@@ -17,6 +17,7 @@ from pipeline.output.records import BaselineSection, GoneFinding, ScanRecord
 from pipeline.output.write import write, write_steps
 from pipeline.rules import baseline, correlate
 from pipeline.steps import PIECE, Steps, finish, pieces, release, sort_in_steps
+from tests.depth import examples
 from tests.pipeline.output.any_record import full
 from tests.pipeline.sessions import Baseline, context_of, lines_of, report, resources
 
@@ -43,7 +44,7 @@ def test_pieces_are_the_whole_in_order(items: list[int], size: int) -> None:
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 9), st.text(max_size=3))), st.integers(1, 9))
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_sorting_in_steps_sorts(items: list[tuple[bool, int, str]], at_once: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pipeline.steps, "_SORTED_AT_ONCE", at_once)

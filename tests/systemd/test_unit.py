@@ -2,6 +2,7 @@
 
 import ctypes
 import ctypes.util
+import functools
 import os
 import re
 import shutil
@@ -210,6 +211,7 @@ def members(group: str, seen: set[str] | None = None) -> set[str]:
     return calls
 
 
+@functools.cache
 def allowed_calls() -> set[str]:
     calls: set[str] = set()
     for value in settings_of(UNIT.read_text(encoding="utf-8"))["SystemCallFilter"]:
@@ -235,16 +237,23 @@ with_seccomp = pytest.mark.skipif(
 )
 
 
+def recording(state: Path) -> list[str]:
+    return ["-m", "daemon.cli", "analyze", "--record", "--state-dir", str(state), str(REPORT)]
+
+
+@pytest.fixture(scope="module")
+def free(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """What the agent writes without a sandbox."""
+    command = [sys.executable, *recording(tmp_path_factory.mktemp("free"))]
+    return subprocess.run(command, capture_output=True, cwd=ROOT, env=ASKING, check=True).stdout
+
+
 @with_seccomp
 @pytest.mark.parametrize("memory", ["allow", "deny"])
-def test_the_agent_works_within_the_system_calls_of_the_unit(tmp_path: Path, memory: str) -> None:
-    command = ("-m", "daemon.cli", "analyze", "--record", "--state-dir", str(tmp_path / "inside"), str(REPORT))
-    inside = run_inside(memory, *command)
+def test_the_agent_works_within_the_system_calls_of_the_unit(tmp_path: Path, free: bytes, memory: str) -> None:
+    inside = run_inside(memory, *recording(tmp_path))
     assert inside.returncode == 0, inside.stderr.decode()
-    free = subprocess.run(
-        [sys.executable, *command[:5], str(tmp_path / "free"), str(REPORT)], capture_output=True, cwd=ROOT, env=ASKING
-    )
-    assert inside.stdout == free.stdout
+    assert inside.stdout == free
     assert b'"origin":"model"' in inside.stdout
 
 

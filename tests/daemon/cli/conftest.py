@@ -1,5 +1,6 @@
 """The command line within the test's own process: a process of its own for each would take minutes."""
 
+import gc
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ def cli(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> C
         capfd.readouterr()
         with pytest.raises(SystemExit) as end:
             main()
+        gc.enable()  # which the program leaves off where it has little to do
         sys.stdout.flush()
         out, err = capfd.readouterr()
         assert isinstance(end.value.code, int)

@@ -1,11 +1,10 @@
 """`review` and `audit` as people and programs call them: on keys, situations and filters, with hostile names."""
 
 import json
-import os
 import shutil
 import sqlite3
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +15,24 @@ from pipeline.errors import ConfigError
 from pipeline.review.log import FILE_NAME, VerdictLog
 from tests.daemon.cli.invoke import REPORT, Ended, in_a_process, on_a_terminal
 
+Cli = Callable[..., Ended]
 HOSTILE = "\x1b]0;owned\x07\u202e[bold]/tmp/x[/bold]"
+
+
+def take_in(directory: Path) -> None:
+    """Run the daemon, which is a process of its own, on the reports below a directory."""
+    settings = {"SYSSCAN_STATE_DIR": str(directory / "state"), "SYSSCAN_MODEL__ENABLED": "false"}
+    ended = in_a_process("run", "--once", "-w", str(directory / "in"), **settings)
+    assert ended.code == 0, ended.err
 
 
 class Place:
     """A state directory with one scan of a host, whose paths are hostile."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, cli: Cli) -> None:
         self.state = directory / "state"
         self.reports = directory / "in"
-
-    def run(self, *arguments: str) -> Ended:
-        return in_a_process(*arguments, SYSSCAN_STATE_DIR=str(self.state), SYSSCAN_MODEL__ENABLED="false")
+        self.run = cli
 
     def json(self, *arguments: str, code: int = 0) -> list[dict[str, Any]]:
         ended = self.run(*arguments)
@@ -35,8 +40,7 @@ class Place:
         return [json.loads(line) for line in ended.out.splitlines()]
 
     def scan(self) -> None:
-        ended = self.run("run", "--once", "-w", str(self.reports))
-        assert ended.code == 0, ended.err
+        take_in(self.state.parent)
 
     def documents(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in (self.state / "findings.ndjson").read_bytes().splitlines()]
@@ -45,18 +49,19 @@ class Place:
 @pytest.fixture(scope="module")
 def scanned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("scanned")
-    place = Place(directory)
-    place.reports.mkdir()
+    (directory / "in").mkdir()
     text = json.dumps(json.loads(REPORT.read_text())).replace("/usr/local/bin/updater", json.dumps(HOSTILE)[1:-1])
-    (place.reports / "web01.json").write_text(text)
-    place.scan()
+    (directory / "in" / "web01.json").write_text(text)
+    take_in(directory)
     return directory
 
 
 @pytest.fixture
-def place(scanned: Path, tmp_path: Path) -> Iterator[Place]:
-    shutil.copytree(scanned, tmp_path / "copy")
-    yield Place(tmp_path / "copy")
+def place(scanned: Path, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Place:
+    made = Place(shutil.copytree(scanned, tmp_path / "copy"), cli)
+    monkeypatch.setenv("SYSSCAN_STATE_DIR", str(made.state))
+    monkeypatch.setenv("SYSSCAN_MODEL__ENABLED", "false")
+    return made
 
 
 def test_the_queue_is_worst_first_and_what_is_decided_leaves_it_and_comes_back(place: Place) -> None:
@@ -153,12 +158,8 @@ def test_mistakes_are_one_line_and_decide_nothing(
 def test_hostile_names_are_shown_safely_everywhere(place: Place) -> None:
     key = place.json("review", "list", "--json", "--limit", "1")[0]["worst"]["fingerprint"]
     place.json("review", "accept", key, "--until", "2030-01-01", "--reason", HOSTILE, "--owner", HOSTILE, "--yes")
-    os.environ["SYSSCAN_STATE_DIR"] = str(place.state)
-    try:
-        shown = [on_a_terminal("review", *one) for one in (("list",), ("show", key), ("history",))]
-        shown.append(on_a_terminal("audit", "show"))
-    finally:
-        del os.environ["SYSSCAN_STATE_DIR"]
+    shown = [on_a_terminal("review", *one) for one in (("list",), ("show", key), ("history",))]
+    shown.append(on_a_terminal("audit", "show"))
     for ended in shown:
         assert ended.code == 0
         assert "\x1b]" not in ended.out and "\x07" not in ended.out and "\u202e" not in ended.out

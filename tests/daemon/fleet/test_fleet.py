@@ -12,6 +12,7 @@ from daemon.fleet.records import news_alert, read_row, silence_alert, write_aler
 from daemon.fleet.row import MAX_NEWS, MAX_SCOPES, merge
 from daemon.fleet.scan import Place, Scan, read_scan
 from tests.daemon.fleet.made import DAY, HOUR, NOON, SPANS, issue, real, scan
+from tests.depth import examples
 
 LEVELS = ("info", "low", "medium", "high", "critical")
 
@@ -57,7 +58,7 @@ def consistent(found: list[Scan]) -> list[Scan]:
 
 
 @given(st.lists(scans(), max_size=25), st.randoms(use_true_random=False))
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_any_order_with_doubles_and_replays_gives_the_same_rows(found: list[Scan], chance: random.Random) -> None:
     found = consistent(found)
     again = [*found, *chance.choices(found, k=len(found))] if found else []

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from daemon.lane.adoption import Adoption, OldPartition, adopt
 from daemon.lane.mark import Cut, Mark
 from pipeline.errors import ConfigError
+from tests.depth import examples
 
 NEW = "adopted"
 
@@ -79,7 +80,7 @@ HOSTS = st.dictionaries(
 )  # fmt: skip
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(hosts=HOSTS, before=st.integers(1, 4), more=st.integers(1, 9))
 def test_each_host_is_where_it_is_read_from_and_numbers_differ(
     hosts: dict[str, list[int]], before: int, more: int

@@ -25,6 +25,7 @@ from tests.daemon.ledger.reports import (
     summary,
     work_off,
 )
+from tests.depth import examples
 
 IDS = st.sampled_from(["a", "b"])
 FILES = st.integers(0, 3)
@@ -352,6 +353,6 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 LedgerMachine.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=examples(60), stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestLedger = LedgerMachine.TestCase

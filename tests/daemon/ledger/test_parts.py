@@ -18,6 +18,7 @@ from daemon.ports.parts import PartTaken, ReportPart
 from pipeline.errors import LedgerError
 from pipeline.finding import Reject
 from tests.daemon.ledger.reports import START, open_ledger, report
+from tests.depth import examples
 
 KIND = "topic"
 
@@ -257,7 +258,7 @@ SENT = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(sent=SENT)
 def test_as_a_plain_model_says(sent: list[tuple[bytes, int, int, str, bool]]) -> None:
     """The model: a dict of dicts, without bounds."""

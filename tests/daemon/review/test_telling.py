@@ -261,6 +261,15 @@ def documents(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_bytes().splitlines() if line.endswith(b"}")]
 
 
+def test_who_does_not_know_what_was_told_meanwhile_tells_nothing(tmp_path: Path) -> None:
+    with Ledger.open(tmp_path, clock=lambda: 0.0) as ledger:
+        ledger.outbox.register("file:x")
+        known, now = ledger.reviews.told(), Head(1, "f" * 64)
+        assert ledger.reviews.tell(known, now, [("key", b"a line")])
+        assert not ledger.reviews.tell(known, now, [("key", b"a line")])
+        assert len(ledger.outbox.pending("file:x", 10)) == 1 and ledger.reviews.told() == now
+
+
 def test_a_ledger_that_fails_in_the_middle_of_telling_tells_it_later_and_once(tmp_path: Path) -> None:
     state = tmp_path / "state"
     with Ledger.open(state, clock=lambda: 0.0) as ledger:

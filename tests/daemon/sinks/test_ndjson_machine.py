@@ -19,6 +19,7 @@ from daemon.sinks.delivery import Delivery
 from daemon.sinks.ndjson_file import NdjsonFile
 from pipeline.errors import LedgerError
 from tests.daemon.sinks.memory_outbox import MemoryOutbox, row
+from tests.depth import examples
 
 FOREIGN = b"FFFFFFF"  # any piece of it can be told
 ROW = re.compile(rb'\{"n":([0-9]+),"pad":"x*"\}')
@@ -229,5 +230,5 @@ def numbers(content: bytes) -> list[int]:
     return [int(match[1]) for line in lines if (match := ROW.fullmatch(line))]
 
 
-SinkMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=25, deadline=None)
+SinkMachine.TestCase.settings = settings(max_examples=examples(150), stateful_step_count=25, deadline=None)
 test_each_row_is_written_once_whatever_happens = SinkMachine.TestCase

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from daemon.sources.directory.content import Content
 from daemon.sources.directory.proof import BLOCK_BYTES, Proof, Prover, holds, prove
+from tests.depth import examples
 
 PARTS = st.lists(
     st.one_of(
@@ -34,7 +35,7 @@ def of(data: bytes) -> Proof:
 
 
 @given(parts=PARTS, cuts=st.lists(st.integers(0, 400_000), max_size=3))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_it_is_the_same_in_one_piece_in_several_and_after_a_restart(parts: list[bytes], cuts: list[int]) -> None:
     data = b"".join(parts)
     content = Content(-1, data)
@@ -51,7 +52,7 @@ def test_it_is_the_same_in_one_piece_in_several_and_after_a_restart(parts: list[
 
 
 @given(parts=PARTS, at=st.integers(0, 400_000), grown=st.binary(max_size=9))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_any_other_byte_is_noticed_and_growth_is_none(parts: list[bytes], at: int, grown: bytes) -> None:
     data = b"y" + b"".join(parts)
     at %= len(data)

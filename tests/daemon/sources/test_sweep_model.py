@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from tests.daemon.sources.world import META, World, line, report
+from tests.depth import examples
 
 STREAMS = st.sampled_from(["a.ndjson", "b.ndjson"])
 DOCUMENTS = st.sampled_from(["c.json", "d.json"])
@@ -227,7 +228,7 @@ class SourceMachine(RuleBasedStateMachine):
 
 
 SourceMachine.TestCase.settings = settings(
-    max_examples=int(os.environ.get("SYSSCAN_TEST_MODEL_RUNS", "150")),
+    max_examples=int(os.environ.get("SYSSCAN_TEST_MODEL_RUNS", examples(150))),
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

@@ -7,6 +7,7 @@ from pipeline.engine.errors import TooLong, Unfinished, Unsupported
 from pipeline.engine.generator import Generator, Grammar
 from pipeline.engine.identity import CHUNK
 from pipeline.engine.tokens import Tokenizer
+from tests.depth import examples
 from tests.pipeline.engine.byte_tokenizer import write_tokenizer
 from tests.pipeline.engine.hash_runner import HashRunner
 
@@ -44,7 +45,7 @@ PROMPTS = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(st.tuples(PROMPTS, st.sampled_from(GRAMMARS)), min_size=1, max_size=5))
 def test_an_answer_is_that_of_the_slow_way_whatever_was_asked_before(
     tokenizer: Tokenizer, questions: list[tuple[str, Grammar]]

@@ -18,7 +18,7 @@ from pipeline.analysis.prompt import PROMPT_VERSION
 from pipeline.engine.manifest import verify
 from pipeline.engine.model import Model
 from pipeline.models.embedded import EMBEDDED_MODEL
-from tests.pipeline.sessions import FILES, SCANS, documents, knowledge, lines_of, reports, resources, session_of
+from tests.pipeline.sessions import SCANS, corpus, documents, knowledge, lines_of, reports, resources, session_of
 
 ROOT = Path(__file__).parents[3]
 MAX_BYTES = 32 << 20
@@ -70,7 +70,7 @@ def test_it_answers_at_least_ninety_nine_in_a_hundred_findings_of_real_reports()
     origins: Counter[tuple[str, str | None]] = Counter()
     with contextlib.closing(analyst()) as model:
         asked = resources(analyst=model)
-        for name in FILES:
+        for name in corpus():
             for parsed in reports(name):
                 for line in documents(lines_of(session_of(parsed, asked), 4096)):
                     origins[line["analysis"]["origin"], line["analysis"]["fallback_reason"]] += 1

@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from pipeline.errors import RegistryError
 from pipeline.models.registry import EMBEDDED, Registry
+from tests.depth import examples
 from tests.pipeline.engine.directories import lay_out
 
 AT = "2026-11-29T12:00:00Z"
@@ -277,4 +278,6 @@ class Promotions(RuleBasedStateMachine):
 
 def test_any_order_of_promotions_and_rollbacks(tmp_path: Path) -> None:
     machine = type("Machine", (Promotions,), {"base": tmp_path})
-    run_state_machine_as_test(machine, settings=settings(max_examples=30, stateful_step_count=12, deadline=None))
+    run_state_machine_as_test(
+        machine, settings=settings(max_examples=examples(30), stateful_step_count=12, deadline=None)
+    )

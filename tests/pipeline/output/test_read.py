@@ -15,6 +15,7 @@ from pipeline.output.read import _ADDED, read_finding, read_scan, read_verdict
 from pipeline.output.records import Analysis, EnrichedFinding, Issue, ScanRecord, VerdictRecord
 from pipeline.output.write import write
 from pipeline.rules.compliance import FrameworkGap
+from tests.depth import examples
 from tests.pipeline.output.any_record import any_of, full, keys_of
 from tests.pipeline.schemas import contract
 from tests.pipeline.sessions import everything, lines_of, report, resources, session_of
@@ -43,7 +44,7 @@ def _dropped(holder: dict[str, Any], key: str) -> Iterator[None]:
     holder[key] = before
 
 
-thorough = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+thorough = settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @thorough

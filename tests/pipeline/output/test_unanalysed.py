@@ -9,14 +9,14 @@ from pipeline.output.read import read_finding
 from pipeline.output.unanalysed import unanalysed_finding, unanalysed_line, unanalysed_record
 from pipeline.output.write import write
 from tests.pipeline.schemas import contract
-from tests.pipeline.sessions import FILES, context_of, knowledge, report, reports, resources, session_of
+from tests.pipeline.sessions import context_of, corpus, knowledge, report, reports, resources, session_of
 
 SCAN = "web01-ioc.json"
 
 
 def test_lines_and_records_of_every_real_scan_are_as_published() -> None:
     made_by = resources().provenance
-    for name in FILES:
+    for name in corpus():
         for parsed in reports(name):
             context = context_of(parsed)
             for seq, finding in enumerate(parsed.findings):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline.knowledge.schema import Knowledge, RemediationRef
 from pipeline.rules.remediate import Action, render
+from tests.depth import examples
 from tests.pipeline.remedies.scenarios import Scenario
 from tests.pipeline.remedies.test_round_trip import a_root, action_of, knowledge
 from tests.pipeline.remedies.throw_away import ThrowAwayRoot, differences
@@ -150,7 +151,7 @@ def test_any_name_of_a_file_is_changed_and_undone(knowledge: Knowledge, root: Th
     root.sh("mkdir /srv/any && touch /srv/any/bystander")
     names = ("file.remove_setuid", "file.remove_world_write", "file.remove_capability", "dir.remove_world_write")
 
-    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
         raw=st.one_of(
             st.binary(min_size=1, max_size=60),

@@ -12,6 +12,7 @@ from pipeline.errors import Incomplete, ReportError
 from pipeline.finding import ParsedReport
 from pipeline.report.limits import Limits
 from pipeline.report.read import Document, is_stream, read_document
+from tests.depth import examples
 
 SCANS = Path(__file__).parents[2] / "data" / "scans"
 SMALL = (SCANS / "web01-audit-partial.json").read_bytes()
@@ -52,7 +53,7 @@ def test_any_soup_of_json_gives_a_document_or_a_reason(raw: bytes) -> None:
     read_or_reason(raw)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(
     st.sampled_from((SMALL, SARIF[:4000] + b"]}]}", NDJSON, report(finding(), finding()))),
     st.lists(st.tuples(st.floats(0, 1), st.sampled_from(SPICE), st.integers(0, 5)), min_size=1, max_size=4),

@@ -17,6 +17,7 @@ from pipeline.errors import LedgerError, UnknownSchema
 from pipeline.review.chain import Anchor, Head, Row, check, link
 from pipeline.review.log import FILE_NAME, SCHEMA_VERSION, VerdictLog
 from pipeline.review.verdict import Correction, Draft, Situation, Target, Verdict, decode, encode
+from tests.depth import examples
 
 AT = "2026-11-29T12:00:00Z"
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -75,7 +76,7 @@ def test_a_verdict_comes_back_from_its_bytes(draft: Draft) -> None:
     assert decode(encode(verdict)) == verdict
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(25), deadline=None)
 @given(history=st.lists(drafts, min_size=1, max_size=6), cut=st.integers(0, 6))
 def test_any_history_comes_back_in_any_prefix_and_goes_on_from_any_place(
     tmp_path: Path, history: list[Draft], cut: int

@@ -16,6 +16,7 @@ from pipeline.classes.scan import index_scan
 from pipeline.finding import ParsedReport, RawFinding
 from pipeline.rules import baseline as baseline_module
 from pipeline.rules.baseline import Comparison, compare
+from tests.depth import examples
 from tests.pipeline.compiled import compiled
 from tests.pipeline.sessions import (
     FILES,
@@ -354,7 +355,7 @@ def test_over_all_corpora_few_things_count_as_mended() -> None:
 VALUES = st.sampled_from(["0", "1", "2", "absent"])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(history=st.lists(st.tuples(VALUES, VALUES, st.booleans()), min_size=1, max_size=8))
 def test_the_states_follow_a_simple_model(history: Sequence[tuple[str, str, bool]]) -> None:
     """Two findings over several scans, some incomplete, against the rules written down plainly."""

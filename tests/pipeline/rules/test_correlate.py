@@ -20,6 +20,7 @@ from pipeline.knowledge.schema import Correlation, Knowledge, Selection
 from pipeline.rules import correlate
 from pipeline.rules.correlate import Correlator, Group
 from pipeline.steps import Steps
+from tests.depth import examples
 from tests.pipeline.composed import SCANS, Piece, indexed, knowledge, real, report
 from tests.pipeline.knowledge.test_correlations import (
     CASES,
@@ -276,7 +277,7 @@ def said(index: ScanIndex) -> Counter[tuple[str, str, str, tuple[str, ...], tupl
     )  # fmt: skip
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_the_order_of_findings_changes_nothing_but_where_they_stand(data: st.DataObject) -> None:
     pieces = data.draw(st.lists(st.sampled_from(POOL), min_size=2, max_size=30))
@@ -284,7 +285,7 @@ def test_the_order_of_findings_changes_nothing_but_where_they_stand(data: st.Dat
     assert said(indexed(report(pieces))) == said(indexed(report(other)))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.sampled_from(POOL), min_size=2, max_size=40))
 def test_members_are_findings_of_the_scan_once_each_in_order_and_bounded(pieces: list[Piece]) -> None:
     index = indexed(report(pieces))

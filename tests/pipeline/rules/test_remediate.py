@@ -14,6 +14,7 @@ from pipeline.features import load_features
 from pipeline.knowledge.load import load_knowledge
 from pipeline.knowledge.schema import Expected, Knowledge, Remediation, RemediationRef, SlotSpec
 from pipeline.rules.remediate import Action, escaped_slots, render, shell_word
+from tests.depth import examples
 
 # By what they are: sh is often dash or bash.
 FOUND = [path for name in ("sh", "bash", "dash") if (path := shutil.which(name))]
@@ -102,7 +103,7 @@ def test_a_hostile_value_arrives_as_one_argument_unchanged_and_nothing_else_runs
     assert_arrives(stubs, shell, value, value.encode(), escaped=False)
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(120), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     value=st.text(
         st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_from("'\"\\$`!\n-%{};&|<>*?~# \x00\x1b")),
@@ -113,7 +114,7 @@ def test_any_value_arrives_as_one_argument_unchanged(stubs: Stubs, value: str) -
     assert_arrives(stubs, SHELLS[0], value, value.encode(), escaped=False)
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(120), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(raw=st.one_of(st.binary(max_size=40), st.lists(st.sampled_from([*b"'\\$!\n\xff\xc3(", 0x80])).map(bytes)))
 def test_the_real_bytes_of_an_escaped_value_arrive(stubs: Stubs, raw: bytes) -> None:
     text = raw.decode("utf-8", "surrogateescape").replace("\\", "\\\\")

@@ -12,6 +12,7 @@ needs_trainer("tokenizers")
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.depth import examples
 from tests.trainer.small import taught_cases
 from trainer.recipes.tokenizer import TextEncoder, load_encoder, save_tokenizer, train_tokenizer
 
@@ -25,7 +26,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> TextEncoder:
     return load_encoder(directory)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.text())
 def test_every_text_comes_back(encoder: TextEncoder, text: str) -> None:
     ids = encoder.response(text)

@@ -19,6 +19,7 @@ from pipeline.report.limits import Limits
 from pipeline.report.read import read_document
 from pipeline.report.records import FindingLine, MetaLine
 from tests.daemon.ledger.reports import scan
+from tests.depth import examples
 
 SCANS = Path(__file__).parents[3] / "data" / "scans"
 LIMITS = Limits()
@@ -217,7 +218,7 @@ MAKERS: list[Callable[[str], bytes]] = [
 ]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     parts=st.lists(
         st.tuples(st.sampled_from(range(len(MAKERS))), st.sampled_from(["h1", "h2"])), min_size=1, max_size=8
