@@ -32,16 +32,20 @@ class Teacher:
         self._knowledge = knowledge
         self._material = material if material is not None else load_material()
 
-    def answer(self, case: Case, question: Question, seed: int, ruling: Ruling | None = None) -> Answer:
-        """Answer a case; the wording varies with the seed, what is said does not.
-
-        Args:
-            ruling: what is right here; else the rubric's.
+    def answer(self, case: Case, question: Question, seed: int) -> Answer:
+        """Answer a case by the rubric; the wording varies with the seed, what is said does not.
 
         Raises:
             Unteachable: if no right answer can be composed.
         """
-        ruling = ruling or rule(case, question, self._knowledge)
+        return self.compose(case, rule(case, question, self._knowledge), seed)
+
+    def compose(self, case: Case, ruling: Ruling, seed: int) -> Answer:
+        """Put what is right of a case into words; they vary with the seed.
+
+        Raises:
+            Unteachable: if no right answer can be composed.
+        """
         seeded = digest("teacher", seed, render_prompt(case))
         wrong: str | None = None
         for trial in range(_TRIALS):  # sentences that are right by themselves can repeat each other

@@ -73,7 +73,8 @@ class Workshop:
         arguments = [
             "finetune", "--base", str(self._run / "base"), "--data", str(self._run / "data"), "--output", str(target),
             "--optimizer", "lion_8bit", "--adapter", "lora", "--rank", str(settings.rank),
-            "--alpha", str(2 * settings.rank), "--batch", str(settings.batch), "--accumulation", "1",
+            "--alpha", str(2 * settings.rank), "--merge-share", str(settings.merge_share),
+            "--batch", str(settings.batch), "--accumulation", "1",
             "--epochs", str(settings.epochs), "--learning-rate", str(settings.learning_rate),
             "--min-learning-rate", str(settings.learning_rate / 20), "--no-gradient-checkpointing",
             "--patience", "0", "--eval-every", "100", "--threads", str(settings.threads),

@@ -2,10 +2,12 @@
 
 A replay sample keeps a model from forgetting what the verdicts are not about. It says nothing where reviewers have
 spoken: cases of the same scanner, status and features as a situation that was corrected stay out of it, whatever their
-class, since a model that is shown the rubric's answer there learns that the correction is an exception.
+class, since a model that is shown the rubric's answer there learns that the correction is an exception. What stands
+there in its place is the correction, carried to situations of made-up hosts (`trainer.retrain.carrying`).
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -32,6 +34,7 @@ from trainer.data.phrases import load_material
 from trainer.data.rubric import rule
 from trainer.data.synth import synthesise
 from trainer.data.teacher import Teacher
+from trainer.retrain.carrying import carry, contrast, is_like
 from trainer.retrain.gather import Gathered, Pool, gather
 from trainer.retrain.lessons import Lesson, TeachesNothing, case_and_answer
 from trainer.retrain.retained import Said, Vocabulary
@@ -52,12 +55,14 @@ class Material:
 
     Attributes:
         taught: lessons with their cases as the product asks them.
+        carried: likewise, of corrections that were carried to situations nobody has reviewed.
         measured: held-out verdicts.
         train, valid: the splits that are trained on and watched; no situation of `measured` is in them.
         counts: for the report.
     """
 
     taught: Sequence[tuple[Lesson, TaughtCase]]
+    carried: Sequence[tuple[Lesson, TaughtCase]]
     measured: Sequence[GoldCase]
     train: Sequence[TaughtCase]
     valid: Sequence[TaughtCase]
@@ -78,8 +83,9 @@ def prepare(
     synthesise(synthetic, knowledge, settings.seed, settings.replay, progress)
     replayed = [one for split in SPLITS for one in read_cases(synthetic, split)]
     vocabulary = Vocabulary(knowledge, _clean(replayed))
-    found = gather(verdicts, head, vocabulary, cache(lambda: _pool(synthetic, knowledge)))
-    material = compose(found, replayed, knowledge, settings)
+    pool = cache(lambda: _pool(synthetic, knowledge))
+    found = gather(verdicts, head, vocabulary, pool)
+    material = compose(found, replayed, pool(), knowledge, settings)
     write_material(directory, material, {"seed": settings.seed, "knowledge": knowledge.digest})
     return material.counts
 
@@ -99,26 +105,25 @@ def preview(verdicts: list[Verdict], head: Head, knowledge: Knowledge, settings:
     """
     nothing: Pool = {}
     found = gather(verdicts, head, Vocabulary(knowledge, _clean(())), lambda: nothing)
-    return compose(found, (), knowledge, settings).counts
+    return compose(found, (), nothing, knowledge, settings).counts
 
 
 def compose(
-    found: Gathered, replayed: Iterable[TaughtCase], knowledge: Knowledge, settings: RetrainSettings
+    found: Gathered, replayed: Iterable[TaughtCase], pool: Pool, knowledge: Knowledge, settings: RetrainSettings
 ) -> Material:
-    """Divide and compose what was gathered; pure, same input and seed, same material."""
+    """Divide and compose what was gathered; pure, same input and seed, same material.
+
+    Args:
+        pool: situations that a correction may be carried to.
+    """
     frozen = _frozen()
     lessons = sorted(found.lessons, key=lambda one: -one.seq)[: settings.most_lessons]
     apart = held_out((one.situation for one in lessons), {one.situation for one in _cases(frozen)})
     maker, teacher = CaseMaker(knowledge), Teacher(knowledge, _material())
     taught: list[tuple[Lesson, TaughtCase]] = []
     measured: list[GoldCase] = []
-    wordless = 0
-    for one in lessons:
-        try:
-            case = _taught(one, maker, teacher, settings.seed, 0)
-        except TeachesNothing:
-            wordless += 1
-            continue
+    in_words = _all_taught(lessons, maker, teacher, settings.seed)
+    for one, case in in_words:
         if one.situation in apart:
             measured.append(_gold(one, maker, teacher, settings.seed))
         else:
@@ -126,24 +131,44 @@ def compose(
     # Two situations may look the same to a model.
     seen = {render_prompt(one.case) for one in measured}
     taught = [(one, case) for one, case in taught if case.prompt not in seen]
-    replay = _replay(replayed, frozen, lessons)
+    spoken = {one.situation for one in lessons}
+    kept = {one.situation for one in _cases(frozen)} | spoken
+    unseen = seen | {render_prompt(one.case) for one in _cases(frozen)}
+    free = [pool[name] for name in sorted(pool) if name not in kept]
+    meant = carry([one for one, _ in taught], free)
+    beside = contrast(meant, lessons, free, settings.seed)
+
+    def worded(found: Iterable[Lesson]) -> list[tuple[Lesson, TaughtCase]]:
+        told = _all_taught(found, maker, teacher, settings.seed)
+        return [(one, case) for one, case in told if case.prompt not in unseen]
+
+    carried, contrasted = worded(meant), worded(beside)
+    raised = worded(_raised(free, lessons))
+    replay = [one for one in _replay(replayed, kept, lessons) if one.prompt not in unseen]
     watched = replay[: len(taught)]
     replay = replay[len(watched) :]
-    repeats = _repeats(len(taught), len(replay), settings)
-    train = [_taught(one, maker, teacher, settings.seed, wording) for one, _ in taught for wording in range(repeats)]
-    train += replay
+    repeats = _repeats(len(taught) + len(carried), len(replay), settings)
+    train = [
+        _taught(one, maker, teacher, settings.seed, wording)
+        for one, _ in (*taught, *carried, *contrasted)
+        for wording in range(repeats)
+    ]
+    train += [*replay, *(case for _, case in raised)]
     train.sort(key=lambda one: digest("order", settings.seed, one.prompt, one.response, one.wording))
     counts = {
         **found.counts(),
-        "no_words": wordless,
+        "no_words": len(lessons) - len(in_words),
         "trained": len(taught),
         "trained_corrections": sum(one.corrects for one, _ in taught),
         "held_out": len(measured),
+        "carried": len(carried),
+        "contrasted": len(contrasted),
+        "raised": len(raised),
         "repeats": repeats,
         "replayed": len(replay),
     }
     valid = [replace(case, split="valid") for case in (*(case for _, case in taught), *watched)]
-    return Material(taught, measured, train, valid, counts)
+    return Material(taught, carried, measured, train, valid, counts)
 
 
 def read_held_out(directory: Path) -> tuple[GoldCase, ...]:
@@ -180,30 +205,37 @@ def _gold(one: Lesson, maker: CaseMaker, teacher: Teacher, seed: int) -> GoldCas
     return GoldCase(case, answer, one.severity, one.situation)
 
 
-def _replay(replayed: Iterable[TaughtCase], frozen: Holdouts, lessons: Sequence[Lesson]) -> list[TaughtCase]:
+def _raised(pool: Iterable[tuple[Question, Said]], lessons: Sequence[Lesson]) -> Iterator[Lesson]:
+    """Give every situation in which the rubric raises a level, but where a reviewer has spoken.
+
+    They are one in twelve of the situations and far fewer of the replay sample, and what is rare is forgotten first: of
+    all that a model can forget, a level that it does not raise any more costs most.
+    """
+    corrected = [one for one in lessons if one.corrects]
+    for asked, said in pool:
+        if said.level != asked.floor and not any(is_like(one.question, asked) for one in corrected):
+            yield Lesson(asked, asked.floor, said, said, False, False, 0, "")
+
+
+def _all_taught(
+    lessons: Iterable[Lesson], maker: CaseMaker, teacher: Teacher, seed: int
+) -> list[tuple[Lesson, TaughtCase]]:
+    """Put lessons into words; those that cannot be are left out."""
+    found = []
+    for one in lessons:
+        with suppress(TeachesNothing):
+            found.append((one, _taught(one, maker, teacher, seed, 0)))
+    return found
+
+
+def _replay(replayed: Iterable[TaughtCase], kept: Collection[str], lessons: Sequence[Lesson]) -> list[TaughtCase]:
     """Leave out what models are measured on, what was reviewed, and what reviewers have spoken about."""
-    situations = {one.situation for one in _cases(frozen)} | {one.situation for one in lessons}
-    prompts = {render_prompt(one.case) for one in _cases(frozen)}
     corrected = [one.question for one in lessons if one.corrects]
     return [
         replace(one, split="train")
         for one in replayed
-        if one.situation not in situations
-        and one.prompt not in prompts
-        and not any(_like(asked, one.case) for asked in corrected)
+        if one.situation not in kept and not any(is_like(asked, one.case) for asked in corrected)
     ]
-
-
-def _like(asked: Question, case: Case) -> bool:
-    if asked.status != case.status or not asked.features.items() <= case.features.items():
-        return False
-    if not asked.features:
-        return asked.class_id == case.class_id
-    return _scanner(asked.class_id) == _scanner(case.class_id)
-
-
-def _scanner(class_id: str) -> str:
-    return class_id.partition(".")[0]
 
 
 def _repeats(taught: int, replay: int, settings: RetrainSettings) -> int:

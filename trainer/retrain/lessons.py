@@ -35,6 +35,9 @@ Untaught = Literal[
     "no_words",  # no right answer can be composed
 ]
 
+# In words that the teacher uses often: an adapter does not reach the embeddings, so a model cannot be taught a new one.
+RAISED_BECAUSE = "the operator asks for more"
+
 _SETTLED = frozenset({"accepted", "false_positive"})
 
 
@@ -51,13 +54,14 @@ class Lesson:
     """A question with what is right there.
 
     Attributes:
-        right: in what is not words.
+        shown, right: what the answer was, and what it should have been, in what is not words.
         corrects: it is not what was shown.
         clamped: the reviewer's level is below the floor.
     """
 
     question: Question
     severity: str
+    shown: Said
     right: Said
     corrects: bool
     clamped: bool
@@ -93,7 +97,9 @@ def lesson(verdict: Verdict, kept: Retained) -> Lesson:
         right = Said(asked.floor, shown.action, shown.controls, shown.techniques)
     elif verdict.kind == "correct" and verdict.correction is not None:
         right, clamped = _corrected(verdict, asked, right)
-    return Lesson(asked, kept.severity, right, _sorted(right) != _sorted(shown), clamped, verdict.seq, verdict.author)
+    return Lesson(
+        asked, kept.severity, shown, right, _sorted(right) != _sorted(shown), clamped, verdict.seq, verdict.author
+    )
 
 
 def case_and_answer(
@@ -108,10 +114,18 @@ def case_and_answer(
         TeachesNothing: if no right answer can be composed.
     """
     case = maker.case(one.question, salt=f"retrain/{seed}/{wording}" if wording else "")
-    right = one.right
+    return case, in_words(one.right, case, teacher, seed + wording)
+
+
+def in_words(right: Said, case: Case, teacher: Teacher, seed: int) -> Answer:
+    """Give the whole right answer to a case, in the teacher's words.
+
+    Raises:
+        TeachesNothing: if none can be composed.
+    """
     raised = None
     if LEVELS.index(right.level) > LEVELS.index(case.floor):
-        raised = Raise("reviewed", lambda _: True, right.level, "reviewers here hold it for more")
+        raised = Raise("reviewed", lambda _: True, right.level, RAISED_BECAUSE)
     # Of a long list only so much is offered; what is not cannot be right in this case.
     ruling = Ruling(
         level=right.level,
@@ -121,7 +135,7 @@ def case_and_answer(
         techniques=tuple(sorted(set(right.techniques) & set(case.techniques))),
     )
     try:
-        return case, teacher.answer(case, one.question, seed + wording, ruling)
+        return teacher.compose(case, ruling, seed)
     except (Unteachable, KeyError) as error:
         raise TeachesNothing("no_words") from error
 

@@ -104,7 +104,7 @@ def test_a_log_that_was_tampered_with_teaches_nothing(tmp_path: Path) -> None:
 def test_no_situation_and_no_prompt_is_on_both_sides(tmp_path: Path) -> None:
     write_log(tmp_path, drafts(reviewed(), correct))
     settings = RetrainSettings()
-    made = compose(gathered(tmp_path), (), knowledge(), settings)
+    made = compose(gathered(tmp_path), (), {}, knowledge(), settings)
     assert len(made.measured) * 3 >= len(made.measured) + len(made.taught)
     trained = [*made.train, *made.valid]
     held = {one.situation for one in made.measured}
@@ -114,14 +114,14 @@ def test_no_situation_and_no_prompt_is_on_both_sides(tmp_path: Path) -> None:
     frozen = [one for cases in read_holdouts().cases.values() for one in cases]
     assert not {one.situation for one in frozen} & {one.situation for one in trained}
     assert not prompts & {render_prompt(one.case) for one in made.measured}
-    assert compose(gathered(tmp_path), (), knowledge(), settings) == made
+    assert compose(gathered(tmp_path), (), {}, knowledge(), settings) == made
 
 
 def test_what_is_replayed_is_silent_where_reviewers_have_spoken(tmp_path: Path) -> None:
     write_log(tmp_path, drafts(reviewed(), correct))
     found = gathered(tmp_path)
     settings = RetrainSettings()
-    taught = compose(found, (), knowledge(), settings).taught
+    taught = compose(found, (), {}, knowledge(), settings).taught
     spoken = next(one for one, _ in taught if one.question.features)
     like = next(case for one, case in taught if one is spoken)
     scanner = like.class_id.partition(".")[0]
@@ -130,10 +130,28 @@ def test_what_is_replayed_is_silent_where_reviewers_have_spoken(tmp_path: Path) 
     other = replace(sister, situation="of another scanner", prompt="another's")
     other = replace(other, class_id="else.where", case=replace(like.case, class_id="else.where"))
     more = [replace(other, situation=f"more {number}", prompt=f"more {number}") for number in range(80)]
-    made = compose(found, [sister, other, *more], knowledge(), settings)
+    made = compose(found, [sister, other, *more], {}, knowledge(), settings)
     names = {one.situation for one in (*made.train, *made.valid)}
     assert "of another class" not in names
     assert {"of another scanner", "more 79"} <= names
+
+
+def test_a_correction_is_carried_to_made_up_situations_but_to_none_that_is_measured(tmp_path: Path) -> None:
+    write_log(tmp_path, drafts(reviewed(), correct))
+    found = gathered(tmp_path)
+    settings = RetrainSettings()
+    alone = compose(found, (), {}, knowledge(), settings)
+    lesson = next(one for one, _ in alone.taught if one.question.features and one.corrects)
+    held = next(one for one in alone.measured)
+    sister = replace(
+        lesson.question, situation="nobody has seen it", features={**lesson.question.features, "more": "x"}
+    )
+    measured = replace(lesson.question, situation=held.situation)
+    made = compose(found, (), {one.situation: (one, lesson.shown) for one in (sister, measured)}, knowledge(), settings)
+    assert {one.situation for one, _ in made.carried} == {"nobody has seen it"}
+    assert {one.right for one, _ in made.carried} == {lesson.right}
+    assert "nobody has seen it" in {one.situation for one in made.train}
+    assert made.counts["carried"] == 1 and made.measured == alone.measured
 
 
 def test_the_outlook_needs_no_synthetic_data(tmp_path: Path) -> None:

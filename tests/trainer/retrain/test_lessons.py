@@ -1,5 +1,7 @@
 """What each kind of verdict teaches, and what it does not."""
 
+import re
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -14,7 +16,7 @@ from pipeline.review.verdict import Correction, Kind, Situation, Target, Verdict
 from pipeline.scorecard.holdouts import read_holdouts
 from tests.trainer.retrain.reviewers import knowledge, reviewed
 from trainer.data.teacher import Teacher
-from trainer.retrain.lessons import TeachesNothing, case_and_answer, lesson
+from trainer.retrain.lessons import RAISED_BECAUSE, TeachesNothing, case_and_answer, lesson
 from trainer.retrain.retained import NotRetained, Retained, Said, Vocabulary
 
 ASKED = Question(
@@ -106,6 +108,16 @@ def test_a_right_answer_passes_the_grammar_and_the_critique_of_its_case() -> Non
             assert (answer.level, answer.techniques) == (raised, ())
             made += 1
     assert made > 60
+
+
+def test_the_reason_for_a_raised_level_is_in_words_that_the_embedded_model_writes() -> None:
+    written = Counter(
+        word
+        for cases in read_holdouts().cases.values()
+        for one in cases
+        for word in re.findall(r"[a-z]+", f"{one.answer.assessment} {one.answer.impact}")
+    )
+    assert all(written[word] >= 10 for word in RAISED_BECAUSE.split()), RAISED_BECAUSE
 
 
 def test_what_a_verdict_keeps_asks_the_same_question_again() -> None:

@@ -79,7 +79,7 @@ def _prepare(
     """Prepare as the product does, without the synthetic hosts, which take a minute and know of nobody."""
     directory.mkdir()
     found = gather(verdicts, head, Vocabulary(known, _clean(())), dict)
-    write_material(directory, compose(found, (), known, settings), {})
+    write_material(directory, compose(found, (), {}, known, settings), {})
 
 
 def _verdicts() -> Iterator[Draft]:

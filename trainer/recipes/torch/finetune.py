@@ -115,7 +115,7 @@ class Finetune(TrainingRecipe[FinetuneSettings]):
     def complete(self) -> None:
         """Merge the adapter, where there is one."""
         if self.settings.adapter == "lora":
-            merge(self.base, self.directory.path / ADAPTER, self.directory.model)
+            merge(self.base, self.directory.path / ADAPTER, self.directory.model, self.settings.merge_share)
 
 
 def adapt(model: nn.Module, settings: FinetuneSettings) -> nn.Module:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 from peft import PeftModel
+from peft.tuners.lora import LoraLayer
 from transformers import AutoModelForCausalLM
 
 from pipeline.errors import ConfigError
@@ -12,8 +13,13 @@ from trainer.quiet import quiet
 from trainer.recipes.checkpoint import Checkpoint, copy_companions, inspect_checkpoint
 
 
-def merge(base: Path, adapter: Path, output: Path) -> None:
+def merge(base: Path, adapter: Path, output: Path, share: float = 1.0) -> None:
     """Add an adapter to its base: a plain checkpoint in the numbers of the base, which needs no PEFT to be read.
+
+    Args:
+        share: of the adapter, above 0. Weights between those of the base and the tuned ones keep more of what the base
+            knew for little of what was learned (M. Wortsman and others, "Robust fine-tuning of zero-shot models",
+            2022).
 
     Raises:
         ConfigError: if base or adapter is none.
@@ -27,6 +33,10 @@ def merge(base: Path, adapter: Path, output: Path) -> None:
     )
     with quiet():
         tuned = PeftModel.from_pretrained(plain, str(adapter), local_files_only=True)
+    if share != 1.0:
+        for module in tuned.modules():
+            if isinstance(module, LoraLayer):
+                module.scale_layer(share)
     merged = tuned.merge_and_unload(safe_merge=True)
     merged.config.use_cache = True
     merged.save_pretrained(output)
