@@ -1,4 +1,4 @@
-"""A message for the view over a fleet is handed on without a task of its own, and waits in one where there is no room."""
+"""A message for the view over a fleet is handed on without a task of its own; without room for it, it waits in one."""
 
 import asyncio
 
