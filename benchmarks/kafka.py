@@ -344,7 +344,7 @@ def workers(bench: Bench) -> None:
     print(
         f"{SCAN_S:g} s of waiting for each scan: "
         + "; ".join(
-            f"{count} workers {rate:.2f} scans/s (efficiency {rate / rates[WORKERS[0]] / count:.2f})"
+            f"{count} worker(s) {rate:.2f} scans/s (efficiency {rate / rates[WORKERS[0]] / count:.2f})"
             for count, rate in rates.items()
         ),
         flush=True,
