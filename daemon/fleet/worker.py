@@ -314,7 +314,7 @@ def _options(settings: Settings, partitions: int) -> dict[str, Any]:
         "broker_max_poll_interval": 600.0,
         "consumer_auto_offset_reset": "earliest",
         # Scan records are large: what is read ahead is bounded by their number, and by the bytes of a partition.
-        "consumer_max_fetch_size": 256 << 10,
+        "consumer_max_fetch_size": 1 << 20,
         "broker_max_poll_records": 100,
         "stream_buffer_maxsize": 200,  # from four fifths of this on Faust stops reading, for up to a second
         "producer_acks": -1,
