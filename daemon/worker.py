@@ -216,8 +216,7 @@ class Worker:
         if self._ticket is None or self._ticket.scan_no != scan.scan_no:
             self._leave_room()
             self._ticket = self._capacity.ask(scan)
-        granted = self._ticket.granted
-        if not granted.done():
+        if not (granted := self._ticket.granted).done():
             self.awaited.expect((granted,))
         return granted.done()
 
