@@ -1,5 +1,7 @@
 """Scan records a second through the view over a fleet, its memory, and how long it takes to be restored.
 
+    KAFKA_LIBS=build/kafka/4.3.1 python -m benchmarks.fleet [mixed|small|full ...]
+
 The broker is Apache Kafka itself, on the same cores; KAFKA_LIBS says where its jars are (`make kafka` fetches them).
 The records are those of real scans, under other host names; all are in the topic before the view is started.
 """
@@ -29,7 +31,13 @@ from tests.kafka.fleet_program import FleetProgram
 HOSTS = 1000
 SCANS = 8  # of each host
 PARTITIONS = 4
-REPORTS = ("web01-ioc.json", "web01-base-default.json", "db02-default.json", "db02-full.json.gz", "micro-default.json")
+REPORTS = {
+    "mixed": (
+        "web01-ioc.json", "web01-base-default.json", "db02-default.json", "db02-full.json.gz", "micro-default.json"
+    ),
+    "small": ("web01-base-default.json", "db02-default.json", "micro-default.json"),
+    "full": ("db02-full.json.gz",),
+}  # fmt: skip
 
 
 def main() -> None:
@@ -38,44 +46,53 @@ def main() -> None:
     libs = os.environ.get("KAFKA_LIBS")
     if libs is None:
         sys.exit("set KAFKA_LIBS to the directory that `make kafka` fetched the jars into, such as build/kafka/4.3.1")
+    wanted = sys.argv[1:] or list(REPORTS)
+    if unknown := set(wanted) - REPORTS.keys():
+        sys.exit(f"no such scans: {', '.join(sorted(unknown))}; there are: {', '.join(REPORTS)}")
     with tempfile.TemporaryDirectory() as name, Cluster(Path(libs), Path(name)) as cluster:
-        fleet = FleetProgram(cluster, "bench", Path(name))
-        asyncio.run(cluster.create("bench", partitions=PARTITIONS))
-        fleet.topics()
-        size = asyncio.run(fill(cluster))
-        total = HOSTS * SCANS
-        try:
-            began = time.perf_counter()
-            fleet.start()
-            print(f"memory without hosts: {resident(fleet):.0f} MB")
-            before = processor_s(fleet)
-            ready, at_ready = time.perf_counter(), int(fleet.metric("records_read_total"))
-            while (read := int(fleet.metric("records_read_total"))) < total:
-                time.sleep(0.5)
-            took = time.perf_counter() - ready
-            used = (processor_s(fleet) - before) / (total - at_ready) * 1e6
-            print(
-                f"{total:,} scan records of {HOSTS:,} hosts, {size / total / 1000:.0f} kB each: "
-                f"{(read - at_ready) / took:,.0f}/s, {used:,.0f} us of "
-                f"processor each; from start to the last one {time.perf_counter() - began:.1f} s"
-            )
-            fleet.until(lambda: len(fleet.postures()) == HOSTS, "all postures")
-            print(f"memory with {HOSTS:,} hosts: {resident(fleet):.0f} MB; one page {page(fleet) * 1000:.0f} ms")
-            fleet.stop()
-            began = time.perf_counter()
-            fleet.start()
-            print(f"started again: ready after {time.perf_counter() - began:.1f} s, {resident(fleet):.0f} MB")
-        finally:
-            fleet.kill()
-        asyncio.run(plainly(cluster, total))
+        for kind in wanted:
+            measure(cluster, Path(name), kind)
 
 
-async def plainly(cluster: Cluster, total: int) -> None:
+def measure(cluster: Cluster, base: Path, kind: str) -> None:
+    """Have the view read the scans of one kind, and the same without Faust."""
+    fleet = FleetProgram(cluster, kind, base)
+    asyncio.run(cluster.create(kind, partitions=PARTITIONS))
+    fleet.topics()
+    size = asyncio.run(fill(cluster, kind))
+    total = HOSTS * SCANS
+    try:
+        began = time.perf_counter()
+        fleet.start()
+        print(f"{kind}: memory without hosts: {resident(fleet):.0f} MB")
+        before = processor_s(fleet)
+        ready, at_ready = time.perf_counter(), int(fleet.metric("records_read_total"))
+        while (read := int(fleet.metric("records_read_total"))) < total:
+            time.sleep(0.5)
+        took = time.perf_counter() - ready
+        used = (processor_s(fleet) - before) / (total - at_ready) * 1e6
+        print(
+            f"{total:,} scan records of {HOSTS:,} hosts, {size / total / 1000:.0f} kB each: "
+            f"{(read - at_ready) / took:,.0f}/s, {used:,.0f} us of "
+            f"processor each; from start to the last one {time.perf_counter() - began:.1f} s"
+        )
+        fleet.until(lambda: len(fleet.postures()) == HOSTS, "all postures")
+        print(f"memory with {HOSTS:,} hosts: {resident(fleet):.0f} MB; one page {page(fleet) * 1000:.0f} ms")
+        fleet.stop()
+        began = time.perf_counter()
+        fleet.start()
+        print(f"started again: ready after {time.perf_counter() - began:.1f} s, {resident(fleet):.0f} MB")
+    finally:
+        fleet.kill()
+    asyncio.run(plainly(cluster, kind, total))
+
+
+async def plainly(cluster: Cluster, topic: str, total: int) -> None:
     """Read the same into the same tables without Faust, publishing nothing: what the rest costs, in the same run."""
     settings = FleetSettings()
     keeper = Keeper(Fleet(spans(settings)), 0)
     consumer = AIOKafkaConsumer(
-        "bench", bootstrap_servers=cluster.plain, auto_offset_reset="earliest", isolation_level="read_committed"
+        topic, bootstrap_servers=cluster.plain, auto_offset_reset="earliest", isolation_level="read_committed"
     )
     await consumer.start()
     try:
@@ -100,9 +117,9 @@ async def plainly(cluster: Cluster, total: int) -> None:
     )
 
 
-async def fill(cluster: Cluster) -> int:
-    """Send every scan of every host; returns how many bytes that was."""
-    records = [json.loads(real(name)[0]) for name in REPORTS]
+async def fill(cluster: Cluster, kind: str) -> int:
+    """Send every scan of every host to the topic of its kind; returns how many bytes that was."""
+    records = [json.loads(real(name)[0]) for name in REPORTS[kind]]
     producer = AIOKafkaProducer(
         bootstrap_servers=cluster.plain, compression_type="zstd", max_batch_size=1 << 20, linger_ms=20
     )
@@ -119,7 +136,7 @@ async def fill(cluster: Cluster) -> int:
                 }  # fmt: skip
                 value = orjson.dumps(record)
                 size += len(value)
-                sent.append(await producer.send("bench", value, key=record["host"].encode()))
+                sent.append(await producer.send(kind, value, key=record["host"].encode()))
             await asyncio.gather(*sent)
     finally:
         await producer.stop()

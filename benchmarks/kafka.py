@@ -1,6 +1,6 @@
 """What Kafka costs, beside the way through a directory, in the same run and on the same cores as the broker.
 
-    KAFKA_LIBS=build/kafka/4.3.1 python -m benchmarks.kafka [throughput|latency|start|takeover|memory ...]
+    KAFKA_LIBS=build/kafka/4.3.1 python -m benchmarks.kafka [throughput|latency|start|takeover|memory|workers ...]
 
 The broker is Apache Kafka itself (`make kafka` fetches it). The rules answer, so that what is measured is the way and
 not the model. Without names, all of them are measured.
@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,9 @@ ROUNDS = 2
 SINGLES = 200  # findings that are sent one by one
 MANY_HOSTS = 1000
 PARTITIONS = 8
+WORKERS = (1, 2, 4)
+SCANS = 12  # of each partition, for the workers
+SCAN_S = 0.5  # that each of them waits for
 PATIENCE_S = 300.0
 
 
@@ -110,11 +113,13 @@ class Bench:
         asyncio.run(act())
 
     @contextlib.contextmanager
-    def worker(self, state: Path, environment: dict[str, str], *arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
-        """Run the daemon until the end of the block."""
+    def worker(
+        self, state: Path, environment: dict[str, str], *arguments: str, program: Sequence[str] = ("daemon.cli",)
+    ) -> Iterator["subprocess.Popen[bytes]"]:
+        """Run the daemon until the end of the block; `program`: a module that is one, and its first arguments."""
         with (state.with_suffix(".log")).open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "daemon.cli", "run", "--state-dir", str(state), *arguments], cwd=ROOT,
+                [sys.executable, "-m", *program, "run", "--state-dir", str(state), *arguments], cwd=ROOT,
                 env={**os.environ, "SYSSCAN_MODEL__ENABLED": "false", **environment}, stderr=log, stdout=log,
             )  # fmt: skip
             try:
@@ -307,6 +312,62 @@ def memory(bench: Bench) -> None:
     )
 
 
+def workers(bench: Bench) -> None:
+    """How the rate grows with the workers, where each is bound by a model of its own and not by these cores.
+
+    The model is a fixed wait for each scan (`benchmarks.waiting_worker`), so what keeps the rate from growing is what
+    workers have to do with each other: the group, the brokers, the transactions.
+    """
+    rates: dict[int, float] = {}
+    for count in WORKERS:
+        name = bench.topics(PARTITIONS)
+        states = [bench.base / f"{count}-{number}" for number in range(count)]
+        metrics = [state.with_suffix(".prom") for state in states]
+        with contextlib.ExitStack() as stack:
+            running = [
+                stack.enter_context(
+                    bench.worker(
+                        state,
+                        {**bench.lane(name), "SYSSCAN_METRICS__PATH": str(path), "SYSSCAN_METRICS__EVERY_S": "1"},
+                        program=("benchmarks.waiting_worker", str(SCAN_S)),
+                    )
+                )
+                for state, path in zip(states, metrics, strict=True)
+            ]
+            _send_scans(bench, name, [0])  # where nothing was ever sent no lag is told, and so no share
+            _wait_for_share(PARTITIONS // count, metrics)
+            bench.wait(f"{name}-findings", PARTITIONS, running[0])
+            began = time.monotonic()
+            _send_scans(bench, name, range(1, SCANS + 1))
+            took = bench.wait(f"{name}-findings", PARTITIONS * (SCANS + 1), running[0]) - began
+        rates[count] = PARTITIONS * SCANS / took
+    print(
+        f"{SCAN_S:g} s of waiting for each scan: "
+        + "; ".join(
+            f"{count} worker(s) {rate:.2f} scans/s (efficiency {rate / rates[WORKERS[0]] / count:.2f})"
+            for count, rate in rates.items()
+        ),
+        flush=True,
+    )
+
+
+def _send_scans(bench: Bench, name: str, numbers: Iterable[int]) -> None:
+    """Send scans of one host for each partition."""
+    for partition in range(PARTITIONS):
+        host = Host(f"h{partition:02}", 1, alike=False)
+        messages = [(host.name, host.report(number, None)) for number in numbers]
+        bench.send(f"{name}-reports", messages, partition=partition)
+
+
+def _wait_for_share(share: int, metrics: Sequence[Path]) -> None:
+    """Wait until each worker has so many partitions and no more."""
+    deadline = time.monotonic() + PATIENCE_S
+    while any(not one.exists() or one.read_text().count('by="position"') != share for one in metrics):
+        if time.monotonic() > deadline:
+            raise SystemExit("the partitions were never shared")
+        time.sleep(0.2)
+
+
 def _wait_for_lines(path: Path, lines: int, process: "subprocess.Popen[bytes]") -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not path.exists() or path.read_bytes().count(b"\n") < lines:
@@ -322,6 +383,7 @@ def _settled_mb(process: "subprocess.Popen[bytes]") -> float:
 
 FIGURES: dict[str, Callable[[Bench], None]] = {
     "throughput": throughput, "latency": latency, "start": start, "takeover": takeover, "memory": memory,
+    "workers": workers,
 }  # fmt: skip
 
 if __name__ == "__main__":

@@ -34,6 +34,9 @@ def main() -> None:
     parser.add_argument("--findings", type=int, default=default.total, help="that are sent at least")
     for name in ("kills", "disks", "freezes", "absences", "brokers", "hosts", "workers", "partitions", "seed"):
         parser.add_argument(f"--{name}", type=int, default=getattr(default, name))
+    parser.add_argument(
+        "--gap", type=float, default=default.gap_s, metavar="SECONDS", help="between two faults, at most"
+    )
     parser.add_argument("--of-a-scan", type=int, default=default.findings, metavar="N", help="findings")
     parser.add_argument("--keep", type=Path, help="directory for what is left behind")
     given = parser.parse_args()
@@ -43,7 +46,7 @@ def main() -> None:
     size = Size(
         hosts=given.hosts, partitions=given.partitions, workers=given.workers, findings=given.of_a_scan,
         kills=given.kills, disks=given.disks, freezes=given.freezes, absences=given.absences, brokers=given.brokers,
-        total=given.findings, seed=given.seed,
+        gap_s=given.gap, total=given.findings, seed=given.seed,
     )  # fmt: skip
     base = given.keep or Path(tempfile.mkdtemp(prefix="sysscan-chaos-"))
     base.mkdir(parents=True, exist_ok=True)

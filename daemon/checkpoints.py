@@ -11,6 +11,7 @@ from pipeline.graph.library import JsonPlusSerializer, SqliteSaver
 logger = get_logger(__name__)
 
 _IDLE_PAGES = 1000
+_CACHE_KB = 512  # a batch has some 50 kB; there may be many of these in a process
 _DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_SCHEMA", "SQLITE_ERROR")  # the last: a table is missing
 
 
@@ -48,10 +49,11 @@ class Checkpoints:
         self.saver.delete_thread(thread)
 
     def shrink(self) -> None:
-        """Give free pages back to the file system."""
+        """Give free pages back to the file system, and forget what was read of the file."""
         # The pragma frees one page a step; `execute` steps once, a script until it is done.
         self._connection.executescript(f"PRAGMA incremental_vacuum({_IDLE_PAGES})")
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        self._connection.execute("PRAGMA shrink_memory")
 
     def mend(self, error: sqlite3.Error) -> bool:
         """Replace the file if the error says that it is damaged; `saver` is a new one then.
@@ -83,6 +85,7 @@ class Checkpoints:
             connection.execute("PRAGMA journal_mode=WAL")
             # A power cut may cost the latest checkpoints, and so some work, but nothing else.
             connection.execute("PRAGMA synchronous=NORMAL")
+            connection.execute(f"PRAGMA cache_size=-{_CACHE_KB}")
             found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
             if found != "ok":
                 raise sqlite3.DatabaseError(found)

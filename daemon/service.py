@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 
 from daemon.crew import Crew, Fixed
+from daemon.heap import HEAP
 from daemon.log import get_logger
 from daemon.log_writer import dropped_lines
 from daemon.metrics import Metrics
@@ -119,6 +120,7 @@ class Service:
                 shard.ledger.check_in_place()
             if self._reloading is not None:
                 self._reloading.look()
+            HEAP.look()
             try:
                 self._notifier.status(self._status())
                 if self._clock() - written_at >= self._settings.every_s:

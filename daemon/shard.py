@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import NoReturn
 
+from daemon.heap import HEAP
 from daemon.ledger import Ledger
 from daemon.log import get_logger
 from daemon.ports.delivery import Delivering
@@ -104,6 +105,7 @@ class Shard:
         self._work = asyncio.Event()  # there may be a scan to work on
         self._outgoing = [asyncio.Event() for _ in self.deliveries]  # there may be rows for this delivery
         self._worked_off = False  # nothing more will come into the outbox
+        self._untidy = True  # there is upkeep to do, which writes, so an idle daemon must not do it again and again
 
     def read_from(self, *sources: Source) -> None:
         """Add sources, which have to be made after the shard because they ask it whether it is `blocked`."""
@@ -236,15 +238,14 @@ class Shard:
     async def _analyse(self) -> None:
         faults = 0
         self.progress.mark("worker")
-        untidy = True  # upkeep writes, so an idle daemon must not do it again and again
         while not self._stop.is_set():
             self._work.clear()
             last = self._dry and not self._reading  # asked before the step, which may find what they left
             try:
                 busy = self.worker.step()
-                if not busy and untidy and not last:
-                    untidy = self.ledger.idle()
-                    if not untidy:
+                if not busy and self._untidy and not last:
+                    self._untidy = self.ledger.idle()
+                    if not self._untidy:
                         self.worker.tidy()
             except LedgerError as error:
                 faults = await self._wait_out("worker", error, faults)
@@ -252,13 +253,13 @@ class Shard:
             faults = 0
             self.progress.mark("worker")
             if busy:
-                untidy = True
+                self._untidy = True
                 self._tell_deliveries()
             elif last:
                 break
             if self.worker.awaited.waiting:
                 await self.worker.awaited.rest()
-            elif busy or untidy:
+            elif busy or self._untidy:
                 await asyncio.sleep(0)
             else:
                 await wait_for_any(_POLL_S, self._work, self._stop)
@@ -307,6 +308,8 @@ class Shard:
             if stopped_at is not None and self._clock() - stopped_at >= _STOP_S:
                 return
             if busy:
+                HEAP.use()
+                self._untidy = True  # the worker sees to it when nothing else has come for a moment
                 moved_at = self._clock()
                 await asyncio.sleep(0)
             elif last and not self._worth_waiting_for(delivery, moved_at):

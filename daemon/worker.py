@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from daemon.awaited import Awaited
+from daemon.capacity import Capacity, Ticket
 from daemon.checkpoints import Checkpoints
 from daemon.finishing import Finishing
 from daemon.heap import HEAP, LARGE
@@ -78,12 +79,16 @@ class Worker:
         in_hand: InHand | None = None,
         verdicts: PinnedVerdicts | None = None,
         retains: bool = True,
+        capacity: Capacity | None = None,
     ) -> None:
         """Args:
         in_hand: where the scan that is worked on is noted, for the next process.
         verdicts: gives those that a scan is judged with; None: there are none.
         retains: keep findings for reviews.
+        capacity: how much scans may take that this and other workers have in hand; None: this is the only one.
         """
+        self._capacity = capacity
+        self._ticket: Ticket | None = None
         self._verdicts = verdicts
         self._retains = retains
         self._clock = clock
@@ -185,8 +190,11 @@ class Worker:
                 self._resources, self._next = self._next, None
             scan = self._queue.next_scan()
             if scan is None:
+                self._leave_room()
                 self._sweep_threads(())
                 return False
+            if not self._has_room(scan):
+                return True
             if self._in_hand is not None:
                 self._in_hand.take(scan.scan_no, scan.bytes)
             standing = self._verdicts.at(Head(scan.verdicts, scan.verdicts_head)) if self._verdicts else NONE
@@ -196,6 +204,26 @@ class Worker:
             self._open(self._opening)
         HEAP.collect()
         return True
+
+    def close(self) -> None:
+        """Leave the scan in hand to the next process; the worker is of no use afterwards."""
+        self._leave_room()
+
+    def _has_room(self, scan: ClosedScan) -> bool:
+        """Say whether a scan may be brought into memory; if not, it is waited for."""
+        if self._capacity is None:
+            return True
+        if self._ticket is None or self._ticket.scan_no != scan.scan_no:
+            self._leave_room()
+            self._ticket = self._capacity.ask(scan)
+        if not (granted := self._ticket.granted).done():
+            self.awaited.expect((granted,))
+        return granted.done()
+
+    def _leave_room(self) -> None:
+        if self._capacity is not None and self._ticket is not None:
+            self._capacity.give_back(self._ticket)
+            self._ticket = None
 
     def _scan_in_hand(self) -> ClosedScan | None:
         if self._job is not None:
@@ -215,6 +243,7 @@ class Worker:
         scan = self._scan_in_hand()
         self._sessions.pop(scan_no, None)
         self._job = self._opening = None
+        self._leave_room()
         self.awaited.expect(())
         if scan is not None and scan.findings > LARGE:
             HEAP.let_go()
@@ -341,6 +370,7 @@ class Worker:
             self._tell_finished(job.scan, finishing)
         if done:
             self._job = None
+            self._leave_room()
             if job.scan.findings > LARGE:
                 HEAP.let_go()
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 # What a process that died had not published stood behind what it had, but for what was under way at the same time.
 OVERLAP_MS = 3600 * 1000
-OVERLAP_RECORDS = 500
+OVERLAP_RECORDS = 1000
 
 
 @dataclass(slots=True, frozen=True)

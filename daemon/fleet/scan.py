@@ -6,8 +6,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
+import msgspec
 import orjson
 
 from pipeline.display import printable
@@ -59,8 +60,9 @@ class Place:
     written: int
 
 
-@dataclass(slots=True, frozen=True)
-class Issue:
+class Issue(
+    msgspec.Struct, frozen=True
+):  # of which a scan may have hundreds: a dataclass takes ten times as long to make
     """Findings of one kind on a host, as one.
 
     Attributes:
@@ -121,32 +123,42 @@ def read_scan(key: bytes | None, value: bytes | None, place: Place) -> Scan:
     if not value:
         raise Unusable("empty")
     try:
-        record = orjson.loads(value)
-    except orjson.JSONDecodeError as error:
-        raise Unusable("not_json", str(error)) from error
-    schema = record.get("schema") if isinstance(record, dict) else None
-    if schema != SCHEMA:
-        newer = isinstance(schema, str) and schema.startswith("sysscan.scan/")
-        raise Unusable("newer_format" if newer else "not_a_scan", f"schema {printable(str(schema), 60)}")
-    host = text(record, "host")
-    if not host or len(host) > _MAX_HOST or record.get("host_source") == "unknown":
+        record = _DECODER.decode(value)
+    except (ValueError, RecursionError) as error:  # msgspec's own errors are ValueErrors
+        raise _refusal(value, error) from error
+    if record.schema != SCHEMA:
+        raise _refusal(value)
+    host = record.host
+    if not host or len(host) > _MAX_HOST or record.host_source == "unknown":
         raise Unusable("no_host", f"host {printable(host, 60)}")
     if key is not None and key != host.encode("utf-8", "surrogatepass"):
         raise Unusable(
             "key_differs", f"key {printable(key[:60].decode('utf-8', 'replace'))}, host {printable(host, 60)}"
         )
-    counts = record.get("counts")
-    levels = counts.get("level") if isinstance(counts, dict) else None
+    counts = record.counts.level
     return Scan(
         host=host,
-        scan_id=text(record, "scan_id")[:_MAX_TEXT],
-        scope=record["profile"] if isinstance(record.get("profile"), str) else "",
-        at=min(_time(text(record, "as_of")), place.written),
+        scan_id=record.scan_id[:_MAX_TEXT],
+        scope=record.profile or "",
+        at=min(_time(record.as_of), place.written),
         place=place,
-        complete=record.get("complete") is True,
-        counts=read_counts(levels),
-        issues=tuple(_issue(one) for one in _list(record, "issues")[:MAX_ISSUES]),
+        complete=record.complete,
+        counts={level: counts[level] for level in LEVELS if level in counts},
+        issues=tuple([_issue(one) for one in record.issues[:MAX_ISSUES]]),
     )
+
+
+def _refusal(value: bytes, refused: Exception | None = None) -> Unusable:
+    """Say why a record was refused; only then is all of it read."""
+    try:
+        record = orjson.loads(value)
+    except orjson.JSONDecodeError as error:
+        return Unusable("not_json", str(error))
+    schema = record.get("schema") if isinstance(record, dict) else None
+    if schema != SCHEMA:
+        newer = isinstance(schema, str) and schema.startswith("sysscan.scan/")
+        return Unusable("newer_format" if newer else "not_a_scan", f"schema {printable(str(schema), 60)}")
+    return Unusable("malformed", printable(str(refused), 120))
 
 
 def read_counts(levels: object) -> Mapping[Level, int]:
@@ -196,13 +208,6 @@ def level_of(record: Mapping[str, Any]) -> Level:
     return cast(Level, sys.intern(found))
 
 
-def _list(record: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
-    found = record.get(name)
-    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
-        raise Unusable("malformed", f"{name} is no list of objects")
-    return found
-
-
 def _time(written: str) -> int:
     try:
         at = datetime.fromisoformat(written)
@@ -211,29 +216,62 @@ def _time(written: str) -> int:
     return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
-def _issue(record: Mapping[str, Any]) -> Issue:
-    # Most of the time that a record takes goes by here, so what most issues share is put into words once.
-    try:
-        features = sorted(record["split"].items())[:_MAX_FEATURES]
-        words = _words(
-            record["class"][:_MAX_TEXT], record["status"][:_MAX_TEXT], record["title"][:_MAX_TEXT],
-            tuple((feature[:_MAX_TEXT], value[:_MAX_TEXT]) for feature, value in features),
-        )  # fmt: skip
-        name, level, score, things = record["id"], record["level"], record["score"], record["distinct"]
-    except (KeyError, TypeError, AttributeError) as error:  # not there, not hashable, no object
-        raise Unusable("malformed", f"an issue: {printable(repr(error), 60)}") from error
-    if type(name) is not str or type(score) is not int or type(things) is not int:
-        raise Unusable("malformed", "an issue: id, score or distinct has another type")
-    if level not in _LEVELS or not 0 <= score <= 100 or not 0 <= things <= _MOST:
-        raise Unusable("malformed", f"an issue: level {printable(str(level), 20)}, score {score}, distinct {things}")
-    labels, first, baseline = record.get("labels"), record.get("do_first"), record.get("baseline")
-    label = labels[0] if isinstance(labels, list) and labels else ""
-    summary = first.get("summary") if isinstance(first, dict) else ""
-    return Issue(
-        name[:_MAX_TEXT], words.situation, words.class_, words.title, words.split, words.status, _LEVELS[level], score,
-        things, label[:_MAX_TEXT] if type(label) is str else "", summary[:_MAX_TEXT] if type(summary) is str else "",
-        isinstance(baseline, dict) and ("new" in baseline or "regressed" in baseline),
+def _issue(record: "_Issue") -> Issue:
+    # What most issues share is put into words once.
+    features = sorted(record.split.items())[:_MAX_FEATURES] if len(record.split) > 1 else record.split.items()
+    words = _words(
+        record.class_[:_MAX_TEXT], record.status[:_MAX_TEXT], record.title[:_MAX_TEXT],
+        tuple([(feature[:_MAX_TEXT], value[:_MAX_TEXT]) for feature, value in features]),
     )  # fmt: skip
+    first, baseline = record.do_first, record.baseline
+    return Issue(
+        record.id[:_MAX_TEXT], words.situation, words.class_, words.title, words.split, words.status,
+        _LEVELS[record.level], record.score, record.distinct, record.labels[0][:_MAX_TEXT] if record.labels else "",
+        first.summary[:_MAX_TEXT] if first is not None else "",
+        baseline is not None and ("new" in baseline or "regressed" in baseline),
+    )  # fmt: skip
+
+
+# What is read of a record; all else, most of it, is passed over without being made anything of.
+
+_Count = Annotated[int, msgspec.Meta(ge=0, le=_MOST)]
+
+
+class _First(msgspec.Struct):
+    summary: str = ""
+
+
+class _Issue(msgspec.Struct, rename={"class_": "class"}):
+    id: str
+    class_: str
+    status: str
+    title: str
+    split: dict[str, str]
+    level: Level
+    score: Annotated[int, msgspec.Meta(ge=0, le=100)]
+    distinct: _Count
+    labels: list[str] = []
+    do_first: _First | None = None
+    baseline: dict[str, Any] | None = None
+
+
+class _Counts(msgspec.Struct):
+    level: dict[str, _Count]
+
+
+class _Record(msgspec.Struct):
+    schema: str
+    host: str
+    scan_id: str
+    as_of: str
+    counts: _Counts
+    issues: list[_Issue]
+    host_source: str = ""
+    profile: str | None = None
+    complete: bool = False
+
+
+_DECODER = msgspec.json.Decoder(_Record)
 
 
 @dataclass(slots=True, frozen=True)
@@ -248,17 +286,13 @@ class _Words:
 
 
 @functools.lru_cache(maxsize=1024)  # what is kept is cut, so that hostile texts do not fill the memory
-def _words(class_: object, status: object, title: object, features: tuple[tuple[str, object], ...]) -> _Words:
-    if not (isinstance(class_, str) and isinstance(status, str) and isinstance(title, str)):
-        raise TypeError("class, status or title is no text")
-    if not all(isinstance(value, str) for _, value in features):
-        raise TypeError("split is no object of texts")
+def _words(class_: str, status: str, title: str, features: tuple[tuple[str, str], ...]) -> _Words:
     split = ", ".join(f"{name}: {value}" for name, value in features)[:_MAX_TEXT]
     situation = situation_of(class_, status, features, title)
     return _Words(situation, class_, status, title, split)
 
 
-def situation_of(class_: str, status: str, features: Sequence[tuple[str, object]], title: str) -> str:
+def situation_of(class_: str, status: str, features: Sequence[tuple[str, str]], title: str) -> str:
     """Name what is alike on all hosts that have it: class, status and features, and no name of any host.
 
     Findings of no known class are alike where their titles are.

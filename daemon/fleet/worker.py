@@ -21,19 +21,15 @@ from daemon.sinks.kafka.access import access
 
 logger = get_logger(__name__)
 
-_UNCONFIRMED = 200  # rows that may be on their way; more would only be memory
+_UNCONFIRMED = 400  # rows that may be on their way, and as many may wait for their alerts; `resume` goes back further
 _PUBLISH_S = 60.0  # without an answer for this long, the program ends: what is not published is read again
 _TICK_S = 5.0
+_ALERT = {
+    "content-type": b"application/json", "ce_specversion": b"1.0", "ce_source": b"sysscan-agent-fleet",
+    "ce_type": b"sysscan.alert.v1",
+}  # fmt: skip
 
-
-class _HostTable(faust.Table):
-    """A table that says what became of its rows on their way to the topic."""
-
-    def send_changelog(self, *arguments: Any, **named: Any) -> Any:
-        """Send a row, and keep hold of its answer."""
-        answer = super().send_changelog(*arguments, **named)
-        self.app.unconfirmed.append(answer)
-        return answer
+Headers = Mapping[str, bytes]
 
 
 class _WithoutWeb(faust.App.BootStrategy):
@@ -46,12 +42,17 @@ class _App(faust.App):
     """Faust's application, which writes nothing to any disk and asks for no port."""
 
     BootStrategy = _WithoutWeb
-    unconfirmed: deque[Any]
     known: Any
     sought: Any
 
     def _create_directories(self) -> None:
         """Make none: the table is in memory."""
+
+    def on_init_dependencies(self) -> Any:
+        """Leave its statistics out: nobody asks for them, and each record pays for them several times."""
+        services = super().on_init_dependencies()
+        self.sensors.remove(self.monitor)
+        return services
 
     def _new_transport(self) -> CommittedTransport:
         transport = CommittedTransport(self.conf.broker_consumer, self)
@@ -89,11 +90,12 @@ class FleetWorker:
         self._reached: dict[Any, int] | None = None
         self._topic = settings.kafka.scans_topic
         self.app = _App(fleet.group, **_options(settings, partitions))
-        self.app.unconfirmed = deque()
+        self._unconfirmed: deque[Any] = deque()  # what will be known of rows that are on their way
         self.app.known = self._known
         self.app.sought = self._sought
         raw = {"key_serializer": "raw", "value_serializer": "raw", "allow_empty": True}
-        self._postures = self.app.topic(
+        self._postures_topic = fleet.posture_topic
+        postures = self.app.topic(
             fleet.posture_topic,
             internal=True,
             acks=False,
@@ -102,9 +104,9 @@ class FleetWorker:
             maxsize=1000,
             **raw,
         )
-        self._alerts = self.app.topic(fleet.alerts_topic, **raw)
+        self._alerts = fleet.alerts_topic
         self._table = self.app.Table(
-            "hosts", partitions=partitions, changelog_topic=self._postures, on_recover=self._restore,
+            "hosts", partitions=partitions, changelog_topic=postures, on_recover=self._restore,
             recovery_buffer_size=100,
             key_type=bytes, value_type=bytes,
         )  # fmt: skip
@@ -161,7 +163,7 @@ class FleetWorker:
 
     async def drain(self) -> None:
         """Wait until what was taken is published."""
-        while not self._waiting.empty() or any(not one.done() for one in self.app.unconfirmed):
+        while not self._waiting.empty() or any(not one.done() for one in self._unconfirmed):
             await asyncio.sleep(0.05)
 
     def fail(self, why: str) -> None:
@@ -207,24 +209,26 @@ class FleetWorker:
         try:
             while True:
                 alerts, partition, key, row = await self._waiting.get()
-                async with asyncio.timeout(_PUBLISH_S):
-                    await asyncio.gather(*alerts)
+                await _all(alerts)
                 self._table.data[key] = row
-                self._table.send_changelog(partition, key, row)
+                # Faust would send the row by way of two queues, to the same producer.
+                self._unconfirmed.append(await self._produce(self._postures_topic, key, row, partition))
                 await self._confirm(_UNCONFIRMED)
         except Exception as error:
             self.fail(f"cannot publish: {_line(error)}")
 
+    async def _produce(
+        self, topic: str, key: bytes, value: bytes | None, partition: int | None = None, headers: Headers | None = None
+    ) -> Any:
+        """Send a record; returns what will be known of it."""
+        return await self.app.producer.send(topic, key, value, partition=partition, timestamp=None, headers=headers)
+
     async def _send(self, alerts: Sequence[Alert]) -> list[Any]:
         """Send alerts; returns what will be known of each."""
-        headers = {
-            "content-type": b"application/json", "ce_specversion": b"1.0", "ce_source": b"sysscan-agent-fleet",
-            "ce_type": b"sysscan.alert.v1",
-        }  # fmt: skip
         return [
-            await self._alerts.send(
-                key=one.host.encode(), value=write_alert(one),
-                headers={**headers, "ce_id": one.id.encode(), "ce_subject": one.host.encode()},
+            await self._produce(
+                self._alerts, one.host.encode(), write_alert(one),
+                headers={**_ALERT, "ce_id": one.id.encode(), "ce_subject": one.host.encode()},
             )
             for one in alerts
         ]  # fmt: skip
@@ -235,18 +239,15 @@ class FleetWorker:
         Raises:
             Exception: when one of them was not taken.
         """
-        waiting = self.app.unconfirmed
+        waiting = self._unconfirmed
         while waiting and (len(waiting) > most or waiting[0].done()):
-            async with asyncio.timeout(_PUBLISH_S):
-                await waiting.popleft()
+            await _all((waiting.popleft(),))
 
     async def _tick(self) -> None:
         while not self.app.should_stop:
             await self.app.sleep(_TICK_S)
             try:
-                sent = await self._send(self.keeper.silence())
-                async with asyncio.timeout(_PUBLISH_S):
-                    await asyncio.gather(*sent)
+                await _all(await self._send(self.keeper.silence()))
                 await self._confirm(_UNCONFIRMED)
                 for row in self.keeper.fleet.forget(self.keeper.now()):
                     await self._drop(row)
@@ -257,7 +258,21 @@ class FleetWorker:
         key = row.host.encode()
         self._table.data.pop(key, None)
         for partition in {one.place.partition for one in row.scans if one.place.partition < self.partitions}:
-            await (await self._postures.send(key=key, value=None, partition=partition))
+            await _all((await self._produce(self._postures_topic, key, None, partition),))
+
+
+async def _all(sent: Sequence[Any]) -> None:
+    """Wait until the brokers have taken all of this.
+
+    Raises:
+        Exception: when they have not.
+    """
+    if all(one.done() for one in sent):
+        for one in sent:
+            one.result()
+        return
+    async with asyncio.timeout(_PUBLISH_S):
+        await asyncio.gather(*sent)
 
 
 def _position(consumer: Any, place: Any) -> int:
@@ -289,7 +304,6 @@ def _options(settings: Settings, partitions: int) -> dict[str, Any]:
     elif kafka.tls:
         credentials = faust.SSLCredentials(context=found["ssl_context"])
     return {
-        "Table": _HostTable,
         "broker": ";".join(f"aiokafka://{one}" for one in kafka.brokers),
         "broker_client_id": settings.fleet.group,
         "broker_credentials": credentials,
@@ -300,9 +314,9 @@ def _options(settings: Settings, partitions: int) -> dict[str, Any]:
         "broker_max_poll_interval": 600.0,
         "consumer_auto_offset_reset": "earliest",
         # Scan records are large: what is read ahead is bounded by their number, and by the bytes of a partition.
-        "consumer_max_fetch_size": 256 << 10,
-        "broker_max_poll_records": 50,
-        "stream_buffer_maxsize": 50,
+        "consumer_max_fetch_size": 1 << 20,
+        "broker_max_poll_records": 100,
+        "stream_buffer_maxsize": 200,  # from four fifths of this on Faust stops reading, for up to a second
         "producer_acks": -1,
         "producer_compression_type": None if kafka.compression == "none" else kafka.compression,
         "producer_linger": 0.05,  # rows go out together; an alert is no later than the scan by more

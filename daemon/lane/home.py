@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from daemon.capacity import Capacity
 from daemon.checkpoints import Checkpoints
 from daemon.in_hand import InHand
 from daemon.lane.counts import Counts
@@ -42,6 +43,7 @@ class Home:
 
     def close(self) -> None:
         """Close the files; what the ledger holds stays."""
+        self.shard.worker.close()
         self.in_hand.close()
         self.checkpoints.close()
         self.ledger.close()
@@ -51,6 +53,7 @@ def furnish(
     directory: Path,
     settings: Settings,
     resources: Resources,
+    capacity: Capacity,
     client: Client,
     partition: int,
     ledger: Ledger,
@@ -84,7 +87,7 @@ def furnish(
     if in_hand.ended is not None and in_hand.ended.reason is not None:
         ledger.work.count_attempt(in_hand.ended.scan_no, in_hand.ended.reason)
     own = resources.with_store(ledger.analyses)
-    worker = Worker(ledger.work, own, checkpoints, settings.analysis.batch_size, clock, in_hand)
+    worker = Worker(ledger.work, own, checkpoints, settings.analysis.batch_size, clock, in_hand, capacity=capacity)
     deliveries: list[Delivering] = [delivery, *(Delivery(ledger.outbox, sink, clock) for sink in sinks)]
     shard = Shard(ledger, worker, deliveries, name=f"{kafka.input_topic}/{partition}", clock=clock)
     source = TopicPartition(

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
+from daemon.capacity import Capacity
 from daemon.lane.counts import Counts
 from daemon.lane.delivery import LaneLost
 from daemon.lane.home import Home, furnish
@@ -54,10 +55,15 @@ class Lane:
         settings: Settings,
         resources: Resources,
         client: Client,
+        capacity: Capacity,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        """Args: `clock`: monotonic seconds; `wall`: seconds since the epoch."""
+        """Args:
+        capacity: shared by all lanes of the process.
+        clock, wall: monotonic seconds, and seconds since the epoch.
+        """
+        self._capacity = capacity
         self.partition = partition
         self.counts = Counts()
         self._settings = settings
@@ -244,8 +250,8 @@ class Lane:
         assert position is not None
         await self._await(self._client.read(self.partition, position.next), stop)
         return furnish(
-            self._dir, settings, self._resources, self._client, self.partition, ledger, store, acquired, mark,
-            self.counts, self._clock, resend=self._resend,
+            self._dir, settings, self._resources, self._capacity, self._client, self.partition, ledger, store, acquired,
+            mark, self.counts, self._clock, resend=self._resend,
         )  # fmt: skip
 
     async def _check_place(self, store: LaneStore, acquired: Acquired, mark: Mark, stop: asyncio.Event) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from daemon.capacity import Capacity
 from daemon.lane.lane import Lane, Unfinished
 from daemon.lane.port import Client
 from daemon.log import get_logger
@@ -48,6 +49,7 @@ class Lanes:
         self._client = client
         self._clock = clock
         self._wall = wall
+        self._capacity = Capacity()
         self._running: dict[int, _Running] = {}
         self.quarantined = 0
 
@@ -138,7 +140,9 @@ class Lanes:
                 running.lane.leave()
                 running.stop.set()
         for partition in sorted(assigned - self._running.keys() - (done if dry else set())):
-            lane = Lane(partition, self._settings, self._resources, self._client, self._clock, self._wall)
+            lane = Lane(
+                partition, self._settings, self._resources, self._client, self._capacity, self._clock, self._wall
+            )
             leave = asyncio.Event()
             task = asyncio.ensure_future(lane.run(leave, told, dry=dry))
             task.add_done_callback(lambda _: changed.set())

@@ -174,14 +174,19 @@ class Ledger:
         self.database.check_in_place()
 
     def idle(self) -> bool:
-        """Do one bounded piece of upkeep: prune, give pages back to the file system, fold the WAL into the file.
+        """Do one bounded piece of upkeep: prune, give pages back to the file system, fold the WAL into the file, and
+        in the end forget what was read of it: there may be many ledgers in a process, and few of them at work.
 
         Returns:
             True when there is more to do, so that the caller may call again before it goes to sleep.
         """
         stores = (self.outbox, self.analyses, self.quarantine, self.reviews)
         pruned = sum(store.prune(_PRUNE_ROWS) for store in stores)
-        return self._give_back() > 0 or pruned > 0
+        more = self._give_back() > 0 or pruned > 0
+        if not more:
+            with self.database.read() as connection:
+                connection.execute("PRAGMA shrink_memory")
+        return more
 
     def make_room(self) -> None:
         """Give back to a full disk what is no longer needed, as far as it lets us.

@@ -23,3 +23,31 @@ def test_what_is_held_is_not_looked_at_and_garbage_goes_all_the_same() -> None:
     assert gc.isenabled()
     if not enabled:
         gc.disable()
+
+
+def test_free_memory_is_handed_back_when_nothing_is_done_any_more() -> None:
+    heap = Heap()
+    handed: list[int] = []
+    heap._trim = handed.append
+    for _ in range(3):
+        heap.look()
+    assert handed == []  # nothing was done that could have left any
+    heap.use()
+    heap.look()
+    heap.use()
+    heap.look()
+    assert handed == []
+    heap.look()
+    assert len(handed) == 1
+    heap.look()
+    assert len(handed) == 1
+
+
+def test_free_memory_is_handed_back_now_and_then_where_there_is_never_a_rest() -> None:
+    heap = Heap()
+    handed: list[int] = []
+    heap._trim = handed.append
+    for _ in range(150):
+        heap.use()
+        heap.look()
+    assert len(handed) == 2

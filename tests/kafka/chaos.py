@@ -384,7 +384,9 @@ class Chaos:
             progress(f"waiting: {outcome.read:,} of {outcome.sent:,} findings are through")
             if outcome.read > read:
                 read, moved_at = outcome.read, time.monotonic()
-            if outcome.read >= outcome.sent or time.monotonic() - moved_at > _PATIENCE_S:
+            # What came twice must not be taken for what has not come yet.
+            there = outcome.read >= outcome.sent and not outcome.lost
+            if there or time.monotonic() - moved_at > _PATIENCE_S:
                 break
         self.close()
         raw = places.records(self._cluster, f"{self.name}-findings", isolation="read_uncommitted")

@@ -41,6 +41,7 @@ class Writer:
         """
         settings = self._settings
         with told(settings, "cannot be reached"):
+            admin = AIOKafkaAdminClient(**access(settings))
             self._producer = producer = AIOKafkaProducer(
                 **access(settings),
                 transactional_id=f"{settings.group}.{settings.input_topic}.{self._partition}",
@@ -51,12 +52,20 @@ class Writer:
             )
             try:
                 async with asyncio.timeout(settings.timeout_s):
-                    await producer.start()
-                    await self._check_topics(producer)
-                    return await self._read_mark()  # only now: nobody else can move it any more
+                    connecting = asyncio.ensure_future(admin.start())  # side by side: each is some round trips
+                    try:
+                        await producer.start()
+                        await self._check_topics(producer)
+                        await connecting
+                    finally:
+                        connecting.cancel()
+                        await asyncio.gather(connecting, return_exceptions=True)
+                    return await self._read_mark(admin)  # only now: nobody else can move it any more
             except BaseException:
                 await self.close()
                 raise
+            finally:
+                await admin.close()
 
     async def commit(self, records: Sequence[Outgoing], mark: Mark) -> None:
         """Send records, the mark, and the offset, in one transaction.
@@ -127,13 +136,8 @@ class Writer:
                 f"{self._partition}"
             )
 
-    async def _read_mark(self) -> Mark | None:
-        admin = AIOKafkaAdminClient(**access(self._settings))
-        try:
-            await admin.start()
-            offsets = await admin.list_consumer_group_offsets(self._settings.group, partitions=[self._place])
-        finally:
-            await admin.close()
+    async def _read_mark(self, admin: AIOKafkaAdminClient) -> Mark | None:
+        offsets = await admin.list_consumer_group_offsets(self._settings.group, partitions=[self._place])
         found = offsets.get(self._place)
         if found is None or found.offset < 0:
             return None

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from daemon.capacity import Capacity
 from daemon.lane import transaction
 from daemon.lane.lane import Lane, Unfinished
 from daemon.lane.lanes import Lanes
@@ -308,6 +309,6 @@ def test_a_gap_ends_what_is_open_and_is_told_once(tmp_path: Path) -> None:
 def test_a_lane_says_how_far_behind_it_is(tmp_path: Path) -> None:
     cluster = Cluster()
     cluster.produce(0, b"a", stream("a", 1))
-    lane = Lane(0, settings(tmp_path), resources(), MemoryClient(cluster))
+    lane = Lane(0, settings(tmp_path), resources(), MemoryClient(cluster), Capacity())
     assert lane.lag() is None
     assert lane.problems() == ["kafka sysscan.reports/0: not acquired yet"]
