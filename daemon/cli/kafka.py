@@ -18,7 +18,7 @@ from daemon.compose import kafka_adoption, kafka_part
 from daemon.settings import Settings, load_settings
 from daemon.sinks.kafka.cluster import Brokers, GroupState, PartitionState
 from daemon.sinks.kafka.settings import KafkaSettings
-from daemon.sinks.kafka.topics import DEFAULT_PARTITIONS, Found, Wanted, flaws, wanted_topics
+from daemon.sinks.kafka.topics import DEFAULT_PARTITIONS, Found, Severity, Wanted, flaws, wanted_topics
 from pipeline.errors import ConfigError, SinkError
 
 _USUAL_REPLICATION = 3
@@ -77,7 +77,8 @@ async def _topics(
         found: Mapping[str, Found] = await administrator.topics(one.name for one in wanted)
         made: list[str] = []
         if create:
-            there = found.get(kafka.input_topic) or next(iter(found.values()), None)
+            others = (found[one.name] for one in wanted if one.name in found and one.partitions is None)
+            there = found.get(kafka.input_topic) or next(others, None)
             count = partitions or (there.partitions if there is not None else DEFAULT_PARTITIONS)
             new = [one for one in wanted if one.name not in found]
             await administrator.create(new, count, copies)
@@ -94,7 +95,9 @@ def _judged(
     for one in wanted:
         topic = found.get(one.name)
         if topic is None:
-            yield Check(one.name, "problem", f"{one.role}: {missing(kafka)}", "sysscan-agent kafka topics --create")
+            # Workers do without verdicts, but not in silence.
+            severity: Severity = "warning" if one.role == "verdicts" else "problem"
+            yield Check(one.name, severity, f"{one.role}: {missing(kafka)}", "sysscan-agent kafka topics --create")
             continue
         whole = True
         for flaw in flaws(kafka, one, topic, there.partitions if there is not None else None):
@@ -123,7 +126,7 @@ async def _doctor(kafka: KafkaSettings) -> list[Check]:
             judged = list(_judged(kafka, wanted, found))
             checks += judged
             checks += await _reading(kafka, administrator, found)
-            if len(found) == len(wanted):
+            if all(one.name in found for one in wanted if one.role != "verdicts"):
                 checks.append(await _transaction(kafka, administrator, wanted))
     except SinkError as error:
         checks.append(Check("brokers", "problem", str(error), "until this is mended, nothing goes in or out"))
@@ -181,7 +184,7 @@ def _clock(newest_ms: int | None) -> Check:
 
 
 async def _transaction(kafka: KafkaSettings, administrator: Any, wanted: Sequence[Wanted]) -> Check:
-    topics = [one.name for one in wanted if one.role != "input"]
+    topics = [one.name for one in wanted if one.role not in ("input", "verdicts")]
     try:
         await administrator.try_transaction(topics, kafka.input_topic, kafka.group)
     except SinkError as error:

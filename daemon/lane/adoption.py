@@ -16,6 +16,7 @@ import orjson
 
 from daemon.lane.mark import Mark
 from pipeline.errors import ConfigError
+from pipeline.review.chain import Head
 
 _LAST_SCAN_NO = 5  # of a row of a baseline, as `daemon.ledger.lane_states` writes it
 
@@ -78,6 +79,7 @@ def adopt(
     (before,), after = counts, len(first)
     if after <= before:
         raise ConfigError(f"the topic has {after} partitions and had {before}; there is nothing to adopt")
+    told = _told(old, force=force)
     _check_partitioner(old, before, place_of)
     if not force:
         _check_drained(old, after, place_of)
@@ -98,10 +100,23 @@ def adopt(
     for partition in range(after):
         if partition in old:
             mark = old[partition].mark
-            marks[partition] = replace(mark, ledger=ledger, through=0, last="", partitions=after, cut={})
+            marks[partition] = replace(mark, ledger=ledger, through=0, last="", partitions=after, cut={}, told=told)
         else:
-            marks[partition] = Mark(first[partition], ledger, partitions=after)
+            marks[partition] = Mark(first[partition], ledger, partitions=after, told=told)
     return Adoption(records, marks, hosts, moved)
+
+
+def _told(old: Mapping[int, OldPartition], *, force: bool) -> Head:
+    """Say up to which verdict everything is told: who tells of one goes by the number of partitions, too."""
+    found = sorted({one.mark.told for one in old.values()}, key=lambda head: head.seq)
+    if len(found) > 1 and not force:
+        behind = sorted(partition for partition, one in old.items() if one.mark.told != found[-1])
+        raise ConfigError(
+            f"partitions {', '.join(map(str, behind[:10]))} have told of the verdicts up to {found[0].seq} only, and "
+            f"others up to {found[-1].seq}: they were to be told everywhere before the number was raised; with --force "
+            "nothing more is told of those"
+        )
+    return found[-1]
 
 
 def _check_partitioner(old: Mapping[int, OldPartition], before: int, place_of: Callable[[bytes, int], int]) -> None:

@@ -12,7 +12,7 @@ from daemon.lane.counts import Counts
 from daemon.lane.delivery import LaneLost
 from daemon.lane.home import Home, furnish
 from daemon.lane.mark import Kind, Mark, decide
-from daemon.lane.port import Acquired, Client
+from daemon.lane.port import Acquired, Client, Verdicts
 from daemon.lane.rebuild import ledger_dir, open_ledger, put_aside, rebuild
 from daemon.lane.transaction import SINK, carried, held_by
 from daemon.ledger.lane import LaneStore
@@ -23,6 +23,9 @@ from daemon.shard import Shard
 from daemon.waiting import wait_for_any, wake
 from pipeline.errors import ConfigError, LedgerError, SinkError
 from pipeline.graph.resources import Resources
+from pipeline.review.chain import Head
+from pipeline.review.log import FILE_NAME as VERDICTS
+from pipeline.review.log import head_at
 
 logger = get_logger(__name__)
 
@@ -56,9 +59,14 @@ class Lane:
         client: Client,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
+        verdicts: Verdicts | None = None,
     ) -> None:
-        """Args: `clock`: monotonic seconds; `wall`: seconds since the epoch."""
+        """Args:
+        clock: monotonic seconds; `wall`: seconds since the epoch.
+        verdicts: follows the log that all workers share; None takes the file for all there is.
+        """
         self.partition = partition
+        self._verdicts = verdicts
         self.counts = Counts()
         self._settings = settings
         self._resources = resources
@@ -154,6 +162,8 @@ class Lane:
         if acquired is None:
             return None
         self._refuse_other_count(acquired)
+        if not await self._has_verdicts(acquired.mark.told if acquired.mark is not None else Head(), stop):
+            return None
         ledger = self._own_ledger()
         try:
             kind = decide(acquired.mark, None if ledger is None else held_by(ledger, SINK, acquired.mark))
@@ -182,6 +192,27 @@ class Lane:
         self._home = home
         self._problem = None
         return home
+
+    async def _has_verdicts(self, told: Head, stop: asyncio.Event) -> bool:
+        """Wait for all verdicts that scans of this partition were judged with, wherever; False where there was no time.
+
+        Raises:
+            SinkError: when they are not there just now.
+        """
+        verdicts = self._verdicts
+        while verdicts is not None and not verdicts.looked:
+            await wait_for_any(0.05, stop)
+            if stop.is_set():
+                return False
+        if verdicts is not None and verdicts.conflict is not None:
+            raise SinkError(verdicts.conflict)
+        path = self._settings.state_dir / VERDICTS
+        if told.seq and head_at(path, told.seq) != told:
+            raise SinkError(
+                f"scans of it were judged with the verdicts up to {told.seq}, which {path} does not have"
+                + (f": {verdicts.problem}" if verdicts is not None and verdicts.problem is not None else " yet")
+            )
+        return True
 
     def _refuse_other_count(self, acquired: Acquired) -> None:
         before = acquired.mark.partitions if acquired.mark is not None else 0
@@ -232,6 +263,7 @@ class Lane:
         if mark is not None and kind in ("own", "adopted"):
             # Also where the position is the same: a transaction may have had dead letters alone.
             store.delivered(SINK, mark.through, mark.letters, mark.metadata())
+            store.take_told(mark.told, mark.through)
         if mark is None:
             mark = Mark(acquired.first, ledger.identity(), partitions=acquired.partitions)
         if kind == "lost":

@@ -23,8 +23,10 @@ from daemon.ledger.quarantine import store_reject
 from daemon.ports.inputs import Admitted, Input
 from daemon.ports.lane import Arrival, Letter, State
 from pipeline.finding import Reject
+from pipeline.review.chain import Head
 
 PARTITION = "kafka"  # kind of input
+_PIN = "pin "  # begins the name of a note: the verdicts with which a scan is judged that was begun elsewhere
 _ADMITTED_BYTES = 1 << 20
 
 _TABLES = """
@@ -57,6 +59,13 @@ CREATE TABLE IF NOT EXISTS lane_keys (
   through INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- Up to which verdict everything was told, by the position in the outbox behind which that was so.
+CREATE TABLE IF NOT EXISTS lane_told (
+  seq INTEGER PRIMARY KEY,
+  head TEXT NOT NULL,
+  position INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE IF NOT EXISTS lane_notes (
   name TEXT PRIMARY KEY,
   value TEXT NOT NULL
@@ -86,7 +95,14 @@ class LaneStore:
             self._partition = known[0] if known else add_input(connection, PARTITION, self._name)
             self._through: dict[bytes, int] = dict(connection.execute("SELECT key, through FROM lane_keys").fetchall())
             self._sources = self._known()
+            self._pins: dict[str, Head] = {
+                name.removeprefix(_PIN): Head(*orjson.loads(value))
+                for name, value in connection.execute(
+                    "SELECT name, value FROM lane_notes WHERE name GLOB ?", (f"{_PIN}*",)
+                )
+            }
         ledger.work.keeper = self
+        ledger.reviews.teller = self
 
     # Reading
 
@@ -155,7 +171,7 @@ class LaneStore:
         )
         return dict(rows.fetchall())
 
-    # Delivering
+    # Notes
 
     def note(self, name: str) -> str | None:
         """Give a note, or None where there is none."""
@@ -166,6 +182,50 @@ class LaneStore:
         """Keep a note."""
         with self._database.write() as connection:
             _make_note(connection, name, value)
+
+    # Verdicts
+
+    def told(self, connection: Connection, head: Head, position: int) -> None:
+        """Note up to which verdict everything is told."""
+        connection.execute(
+            "INSERT OR REPLACE INTO lane_told (seq, head, position) VALUES (?, ?, ?)", (head.seq, head.hash, position)
+        )
+
+    def told_at(self, position: int) -> Head:
+        """Say up to which verdict everything is told by what stands in the outbox up to a position."""
+        row = self._database.connection.execute(
+            "SELECT seq, head FROM lane_told WHERE position <= ? ORDER BY seq DESC LIMIT 1", (position,)
+        ).fetchone()
+        return Head() if row is None else Head(*row)
+
+    def take_told(self, head: Head, position: int) -> None:
+        """Take for told what was told by whoever delivered up to a position; does nothing where more is told here."""
+        with self._database.write() as connection:
+            (seq,) = connection.execute("SELECT seq FROM told").fetchone()
+            if head.seq > seq:
+                connection.execute("UPDATE told SET seq = ?, head = ?", (head.seq, head.hash))
+                self.told(connection, head, position)
+
+    def pin(self, scan_id: str, head: Head) -> None:
+        """Have a scan judged, once it is closed, with the verdicts that its beginning was judged with elsewhere."""
+        self._pins[scan_id] = head
+        self.make_note(f"{_PIN}{scan_id}", orjson.dumps([head.seq, head.hash]).decode())
+
+    def pinned(self, scan_id: str) -> Head:
+        """Say up to which verdict a scan is judged with."""
+        row = self._database.connection.execute(
+            "SELECT verdicts, verdicts_head FROM scans WHERE scan_id = ? ORDER BY scan DESC LIMIT 1", (scan_id,)
+        ).fetchone()
+        return Head(*row) if row is not None and row[0] else Head()
+
+    # Delivering
+
+    def next_but_verdicts(self, after: int) -> int | None:
+        """Give the position of the first row after a position that is not of a verdict; None where there is none."""
+        row = self._database.connection.execute(
+            "SELECT position FROM outbox WHERE position > ? AND kind <> 'verdict' ORDER BY position LIMIT 1", (after,)
+        ).fetchone()
+        return None if row is None else int(row[0])
 
     def ready(self, after: int) -> int:
         """Give the position of the latest scan record after a position that can be delivered; 0 where there is none."""
@@ -218,6 +278,9 @@ class LaneStore:
             connection.execute("UPDATE sinks SET delivered = max(delivered, ?) WHERE name = ?", (through, sink))
             connection.execute("DELETE FROM lane_scans WHERE position <= ?", (through,))
             connection.execute("DELETE FROM lane_letters WHERE offset <= ?", (letters,))
+            connection.execute(
+                "DELETE FROM lane_told WHERE seq < (SELECT max(seq) FROM lane_told WHERE position <= ?)", (through,)
+            )
             lane_states.forget(connection, through)
             # A ledger from a backup reads some records again, and must not send on again what it then refuses.
             _make_note(connection, "letters", str(letters))
@@ -259,6 +322,11 @@ class LaneStore:
             try:
                 with self._database.write(more=_ADMITTED_BYTES) as connection:
                     yield connection
+                    for scan_id, head in self._pins.items():
+                        connection.execute(
+                            "UPDATE scans SET verdicts = ?, verdicts_head = ? WHERE scan_id = ? AND state = 'closed'",
+                            (head.seq, head.hash, scan_id),
+                        )
             except BaseException:  # inputs that it added are not there
                 self._sources = self._known()
                 raise

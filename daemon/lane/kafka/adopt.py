@@ -5,10 +5,10 @@ import secrets
 from collections.abc import Sequence
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.partitioner import murmur2
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from daemon.lane.adoption import Adoption, OldPartition, adopt
+from daemon.lane.kafka.partitioner import place_of
 from daemon.lane.kafka.reader import Reader
 from daemon.lane.kafka.writer import MARK_KEY, Writer
 from daemon.lane.mark import Mark
@@ -77,7 +77,7 @@ async def _plan(settings: KafkaSettings, count: int, *, force: bool) -> Adoption
         }
     finally:
         await reader.close()
-    return adopt(old, first, _place_of, f"adopted-{secrets.token_hex(8)}", force=force)
+    return adopt(old, first, place_of, f"adopted-{secrets.token_hex(8)}", force=force)
 
 
 async def _take(settings: KafkaSettings, count: int) -> tuple[dict[int, Mark], list[int], list[int]]:
@@ -163,8 +163,3 @@ async def _check(settings: KafkaSettings, adoption: Adoption) -> None:
             f"partitions {', '.join(map(str, other[:10]))} were committed by a worker meanwhile: the states have moved "
             "but for what it has written; stop all workers before you start them again"
         )
-
-
-def _place_of(key: bytes, count: int) -> int:
-    place: int = (murmur2(key) & 0x7FFFFFFF) % count
-    return place
