@@ -88,8 +88,10 @@ def open_shard(
     return shard
 
 
-def open_lanes(settings: Settings, resources: Resources) -> Lanes:
+def open_lanes(settings: Settings, resources: Resources, parser: DocumentParser | None = None) -> Lanes:
     """Make the lanes of a process that reads a topic. Nothing is connected yet.
+
+    `parser` reads large documents; whoever gives it closes it.
 
     Raises:
         ConfigError: when what they need is not installed, or a directory is to be watched, too.
@@ -100,7 +102,7 @@ def open_lanes(settings: Settings, resources: Resources) -> Lanes:
     feed = _imported("daemon.lane.kafka.verdict_feed", "kafka.consume").VerdictFeed(
         settings.kafka, settings.state_dir / VERDICTS
     )
-    return Lanes(settings, resources, client, verdicts=feed)
+    return Lanes(settings, resources, client, verdicts=feed, parser=parser)
 
 
 def open_verdict_writer(settings: Settings) -> VerdictWriting:

@@ -15,6 +15,7 @@ from daemon.lane.transaction import SINK
 from daemon.ledger.lane import LaneStore
 from daemon.ledger.ledger import Ledger
 from daemon.log import get_logger
+from daemon.parser import DocumentParser
 from daemon.ports.delivery import Delivering
 from daemon.review.telling import Share, Telling
 from daemon.review.verdicts import PinnedVerdicts
@@ -43,6 +44,10 @@ class Home:
     delivery: LaneDelivery
     source: TopicPartition
 
+    def replace(self, resources: Resources) -> None:
+        """Work with other resources from the next scan on; answers are kept where they were."""
+        self.shard.worker.replace(resources.with_store(self.ledger.analyses))
+
     def close(self) -> None:
         """Close the files; what the ledger holds stays."""
         self.in_hand.close()
@@ -64,11 +69,13 @@ def furnish(
     clock: Callable[[], float],
     *,
     resend: int,
+    parser: DocumentParser | None,
 ) -> Home:
     """Put the shard of a partition together over its ledger.
 
     Args:
         resend: position up to which records are sent again.
+        parser: reads large documents, for all partitions; None has each read them itself.
 
     Raises:
         LedgerError: when something cannot be stored.
@@ -101,7 +108,7 @@ def furnish(
     shard = Shard(ledger, worker, deliveries, name=f"{kafka.input_topic}/{partition}", clock=clock, telling=telling)
     source = TopicPartition(
         kafka.input_topic, partition, client.mailbox(partition), ledger, store, kafka, settings.limits, counts,
-        end=acquired.end, blocked=shard.blocked, clock=clock,
+        end=acquired.end, blocked=shard.blocked, clock=clock, parser=parser,
     )  # fmt: skip
     shard.read_from(source)
     return Home(ledger, store, checkpoints, in_hand, shard, delivery, source)

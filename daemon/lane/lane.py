@@ -18,6 +18,7 @@ from daemon.lane.transaction import SINK, carried, held_by
 from daemon.ledger.lane import LaneStore
 from daemon.ledger.ledger import Ledger
 from daemon.log import get_logger
+from daemon.parser import DocumentParser
 from daemon.settings import Settings
 from daemon.shard import Shard
 from daemon.waiting import wait_for_any, wake
@@ -60,13 +61,16 @@ class Lane:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         verdicts: Verdicts | None = None,
+        parser: DocumentParser | None = None,
     ) -> None:
         """Args:
         clock: monotonic seconds; `wall`: seconds since the epoch.
         verdicts: follows the log that all workers share; None takes the file for all there is.
+        parser: reads large documents, for all partitions; None has them read here.
         """
         self.partition = partition
         self._verdicts = verdicts
+        self._parser = parser
         self.counts = Counts()
         self._settings = settings
         self._resources = resources
@@ -88,6 +92,16 @@ class Lane:
     def shard(self) -> Shard | None:
         """Give the shard while there is one."""
         return self._home.shard if self._home is not None else None
+
+    def replace(self, resources: Resources) -> None:
+        """Work with other resources from the next scan on."""
+        self._resources = resources
+        if self._home is not None:
+            self._home.replace(resources)
+
+    def all_in_use(self) -> tuple[Resources, ...]:
+        """Give what the scan in hand, and the next one, is worked on with."""
+        return self._home.shard.worker.all_in_use() if self._home is not None else ()
 
     def lag(self) -> tuple[int, int] | None:
         """Count the records that are not read, and those that are not delivered; None before that is known."""
@@ -277,7 +291,7 @@ class Lane:
         await self._await(self._client.read(self.partition, position.next), stop)
         return furnish(
             self._dir, settings, self._resources, self._client, self.partition, ledger, store, acquired, mark,
-            self.counts, self._clock, resend=self._resend,
+            self.counts, self._clock, resend=self._resend, parser=self._parser,
         )  # fmt: skip
 
     async def _check_place(self, store: LaneStore, acquired: Acquired, mark: Mark, stop: asyncio.Event) -> bool:

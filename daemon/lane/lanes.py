@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,6 +10,7 @@ from daemon.lane.lane import Lane, Unfinished
 from daemon.lane.port import Client, Verdicts
 from daemon.log import get_logger
 from daemon.metrics import Metrics
+from daemon.parser import DocumentParser
 from daemon.settings import Settings
 from daemon.shard import Shard
 from daemon.waiting import wait_for_any, wake
@@ -42,12 +43,15 @@ class Lanes:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         verdicts: Verdicts | None = None,
+        parser: DocumentParser | None = None,
     ) -> None:
         """Args:
         clock: monotonic seconds; `wall`: seconds since the epoch.
         verdicts: follows the log that all workers share; None takes the file here for all there is.
+        parser: reads large documents, for all of them; whoever gives it closes it.
         """
         self._verdicts = verdicts
+        self._parser = parser
         self._settings = settings
         self._resources = resources
         self._client = client
@@ -60,6 +64,21 @@ class Lanes:
     def lanes(self) -> list[Lane]:
         """Give those that are there, in order of their partitions."""
         return [self._running[partition].lane for partition in sorted(self._running)]
+
+    @property
+    def resources(self) -> Resources:
+        """Give what the next scan of every partition is worked on with."""
+        return self._resources
+
+    def replace(self, resources: Resources) -> None:
+        """Work with other resources, each partition from its next scan on."""
+        self._resources = resources
+        for lane in self.lanes:
+            lane.replace(resources)
+
+    def all_in_use(self) -> Iterable[Resources]:
+        """Give what scans in hand, and the next ones, are worked on with."""
+        return [self._resources, *(one for lane in self.lanes for one in lane.all_in_use())]
 
     def shards(self) -> Sequence[Shard]:
         """Give the shards of partitions that are acquired."""
@@ -154,8 +173,9 @@ class Lanes:
                 running.stop.set()
         for partition in sorted(assigned - self._running.keys() - (done if dry else set())):
             lane = Lane(
-                partition, self._settings, self._resources, self._client, self._clock, self._wall, self._verdicts
-            )
+                partition, self._settings, self._resources, self._client, self._clock, self._wall, self._verdicts,
+                self._parser,
+            )  # fmt: skip
             leave = asyncio.Event()
             task = asyncio.ensure_future(lane.run(leave, told, dry=dry))
             task.add_done_callback(lambda _: changed.set())

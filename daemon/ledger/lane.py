@@ -15,6 +15,7 @@ from sqlite3 import Connection
 import orjson
 
 from daemon.ledger import lane_states
+from daemon.ledger.documents import StagedDocument
 from daemon.ledger.inputs import InputStore, add_input
 from daemon.ledger.lane_admission import DOCUMENTS, Admission, ReadPosition, Taken
 from daemon.ledger.lane_states import LINES
@@ -144,6 +145,29 @@ class LaneStore:
             if admission.position is not None and admission.position != before:
                 self._store_position(connection, admission.position)
             return taken
+
+    def document_source(self, key: bytes) -> Input:
+        """Give the input of the documents of a key."""
+        with self._writing() as connection:
+            return self._source(connection, DOCUMENTS, key)
+
+    def stage(self, source: Input, arrival: Arrival) -> StagedDocument:
+        """Begin to take a large document in pieces."""
+        return self._inputs.stage(source, arrival.host, arrival.received, arrival.received)
+
+    def count_staged(self, arrival: Arrival, staged: StagedDocument, source: Input, digest: str) -> Taken:
+        """Let a document count that was staged, in one transaction with everything else that its record is for.
+
+        Raises:
+            LedgerError: when nothing can be stored just now; nothing of it counts.
+        """
+        with self._writing() as connection:
+            admission = self._admission(connection)
+            taken = admission.take_staged(arrival, staged, source, digest)
+            assert admission.position is not None
+            self._store_position(connection, admission.position)
+        staged.drop()
+        return taken
 
     def close_idle(self, key: bytes) -> Admitted:
         """End the open scan of a stream that nothing more came of."""
@@ -312,7 +336,10 @@ class LaneStore:
         return source
 
     def _store_position(self, connection: Connection, position: ReadPosition) -> None:
-        text = orjson.dumps({"next": position.next, "last": position.last, "digest": position.digest}).decode()
+        said = {"next": position.next, "last": position.last, "digest": position.digest}
+        if position.within:
+            said["within"] = position.within
+        text = orjson.dumps(said).decode()
         connection.execute("UPDATE inputs SET position = ? WHERE input_id = ?", (text, self._partition.input_id))
 
     @contextmanager

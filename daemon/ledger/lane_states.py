@@ -199,7 +199,12 @@ def _first_of_later(connection: Connection, key: bytes, scan_no: int, last: int)
         " WHERE p.state = 'open' AND i.name = (SELECT source FROM scans WHERE scan_no = ?)",
         (scan_no,),
     ).fetchone()
-    return min((last + 1, *(int(one) for one in (first, of_parts) if one is not None)))
+    # Of a large record only a part may be taken, and what comes of the rest has not begun.
+    (partly,) = connection.execute(
+        "SELECT min(json_extract(position, '$.next')) FROM inputs WHERE kind = 'kafka' AND position <> ''"
+        " AND json_extract(position, '$.within') > 0"
+    ).fetchone()
+    return min((last + 1, *(int(one) for one in (first, of_parts, partly) if one is not None)))
 
 
 def _history(connection: Connection, scan: int, scan_no: int) -> list[Sequence[Any]]:

@@ -5,6 +5,7 @@ fenced; so what is added then follows what is there, or is not added at all.
 """
 
 import asyncio
+import random
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
@@ -12,12 +13,15 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from daemon.lane.kafka.thread import LoopThread
 from daemon.lane.kafka.verdict_topic import Chain, is_there, open_consumer, outgoing
+from daemon.lane.kafka.writer import is_fenced
 from daemon.sinks.kafka.access import access, leave, stop, told
 from daemon.sinks.kafka.settings import KafkaSettings
 from pipeline.errors import SinkError
 from pipeline.review.chain import Head, Row
 
-_ATTEMPTS = 5  # others may decide at the same moment
+_ATTEMPTS = 12  # others may decide at the same moment
+_OTHER_ATTEMPTS = 2  # after faults that are none of theirs
+_REST_S = 0.3  # at most so long after the first time that somebody was quicker, and longer each time
 _POLL_S = 0.05
 
 
@@ -66,7 +70,8 @@ class VerdictWriter:
     async def _append(self, make: Callable[[Head], Sequence[Row]]) -> list[Row]:
         tried: Sequence[Row] = ()
         failed: SinkError | None = None
-        for _ in range(_ATTEMPTS):
+        faults = 0
+        for attempt in range(1, _ATTEMPTS + 1):
             try:
                 if self._producer is None:
                     await self._open()
@@ -84,8 +89,13 @@ class VerdictWriter:
             try:
                 await self._commit(rows)
             except SinkError as error:
+                fenced = is_fenced(error) or "UnknownError" in repr(error.__cause__)  # the library does not know all
                 await self._close()
-                failed = error
+                failed, faults = error, faults + (not fenced)
+                if faults == _OTHER_ATTEMPTS:
+                    break
+                if fenced:  # the other one is to get through
+                    await asyncio.sleep(random.uniform(0, _REST_S * attempt))  # noqa: S311 - no secret
                 continue
             self._rows += rows
             self._chain.head = Head(rows[-1].seq, rows[-1].hash)
