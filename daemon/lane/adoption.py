@@ -153,6 +153,7 @@ def _renumbered(
     state["history"] = [[spread(int(row[0])), *row[1:]] for row in state["history"]]
     if not stays:
         state["through"] = 0  # an offset of the partition that it leaves
+        state.pop("within", None)
     found = [(name, _close(state))]
     for host, profile, pieces in state["pieces"]:
         for number in range(pieces):

@@ -39,7 +39,8 @@ CREATE TABLE IF NOT EXISTS lane_scans (
   last INTEGER NOT NULL,
   position INTEGER,                               -- of its record in the outbox, when it is done
   ready INTEGER NOT NULL DEFAULT 0,               -- its state is there, too
-  context BLOB                                    -- what its stream is read with after its end
+  context BLOB,                                   -- what its stream is read with after its end
+  begins INTEGER NOT NULL DEFAULT 0               -- where in the text of its first record it does
 ) STRICT;
 CREATE INDEX IF NOT EXISTS lane_scans_key ON lane_scans (key);
 
@@ -54,10 +55,11 @@ CREATE TABLE IF NOT EXISTS lane_letters (
   detail TEXT NOT NULL
 ) STRICT;
 
--- Of a ledger that was rebuilt: records of a key before this offset are delivered.
+-- Of a ledger that was rebuilt: records of a key before this offset are delivered, and so many bytes of the one there.
 CREATE TABLE IF NOT EXISTS lane_keys (
   key BLOB PRIMARY KEY,
-  through INTEGER NOT NULL
+  through INTEGER NOT NULL,
+  within INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 
 -- Up to which verdict everything was told, by the position in the outbox behind which that was so.
@@ -92,9 +94,16 @@ class LaneStore:
                 for statement in script.split(";"):
                     if statement.strip():
                         connection.execute(statement)
+            for table, column in (("lane_scans", "begins"), ("lane_keys", "within")):  # of an earlier version
+                names = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+                if column not in names:
+                    connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0")
             known = [one for one in self._inputs.known(PARTITION) if one.name == self._name]
             self._partition = known[0] if known else add_input(connection, PARTITION, self._name)
-            self._through: dict[bytes, int] = dict(connection.execute("SELECT key, through FROM lane_keys").fetchall())
+            self._through: dict[bytes, tuple[int, int]] = {
+                key: (through, within)
+                for key, through, within in connection.execute("SELECT key, through, within FROM lane_keys")
+            }
             self._sources = self._known()
             self._pins: dict[str, Head] = {
                 name.removeprefix(_PIN): Head(*orjson.loads(value))

@@ -20,6 +20,7 @@ from daemon.ports.parts import ReportPart
 from pipeline.finding import EXCERPT_BYTES, Reject
 from pipeline.report.records import BadLine, MetaLine, StreamRecord
 
+_NOTHING = (0, 0)
 DOCUMENTS = "kafka-documents"  # kind of the inputs that are reports; those that are streams are LINES
 
 
@@ -67,12 +68,13 @@ class Admission:
         inputs: InputStore,
         parts: PartStore,
         source: Callable[[Connection, str, bytes], Input],
-        through: Mapping[bytes, int],
+        through: Mapping[bytes, tuple[int, int]],
         position: ReadPosition | None,
     ) -> None:
         """Args:
         source: gives the input of a kind for a key.
-        through: by key, the offset before which everything is delivered already.
+        through: by key, the offset before which everything is delivered already, and how many bytes of the text of
+            the record there are.
         position: how far the partition was read before.
         """
         self.admitted = Admitted()
@@ -91,7 +93,7 @@ class Admission:
         for arrival in arrivals:
             if self.position is not None and _is_behind(arrival, self.position):
                 continue
-            if arrival.offset >= self._through.get(arrival.key, 0):
+            if arrival.offset >= self._through.get(arrival.key, _NOTHING)[0]:
                 self._take(arrival)
             if self._joined is not None:  # the position moves when it is admitted
                 break
@@ -102,7 +104,7 @@ class Admission:
 
     def take_staged(self, arrival: Arrival, staged: StagedDocument, source: Input, digest: str) -> Taken:
         """Let a large document count that was stored in pieces."""
-        if arrival.offset >= self._through.get(arrival.key, 0):
+        if arrival.offset >= self._through.get(arrival.key, _NOTHING)[0]:
             admitted, scans = staged.count(self._connection, source, digest)
             self.admitted += admitted
             self._note_scans(scans, arrival)
@@ -173,9 +175,13 @@ class Admission:
         stream = self._stream(arrival.key, arrival.host, arrival.received)
         bad: Reject | None = None
         begun = arrival.offset if arrival.joined is None else arrival.joined.first
-        used = arrival.goes_on  # whether a record is of any use is said by its beginning
+        through, within = self._through.get(arrival.key, _NOTHING)
+        within = within if begun == through else 0  # scans that are delivered and stand in front of one that is not
+        used = arrival.goes_on or within > 0  # whether a record is of any use is said by its beginning
         concerned: set[int] = set()
         for offset, record in lines:
+            if offset < within:
+                continue
             if isinstance(record, BadLine):
                 # By the record's place in the partition: offsets in the value are the same in all of them.
                 path = f"byte {offset} of the record" if offset else None
@@ -193,7 +199,7 @@ class Admission:
                 continue
             opened, stream.opened = stream.opened, []
             for scan in opened:
-                self._note_scan(scan, arrival, begun)
+                self._note_scan(scan, arrival, begun, offset)
             if before is not None:
                 self._note_end(stream, before)
                 if not opened:  # it ended with a line of its own
@@ -268,10 +274,11 @@ class Admission:
             if arrival.host is None:
                 self._note_stranger(scan)
 
-    def _note_scan(self, scan: int, arrival: Arrival, begun: int) -> None:
+    def _note_scan(self, scan: int, arrival: Arrival, begun: int, begins: int = 0) -> None:
         self._connection.execute(
-            "INSERT OR IGNORE INTO lane_scans (scan, key, first, last) SELECT scan, ?, ?, ? FROM scans WHERE scan = ?",
-            (arrival.key, begun, arrival.offset, scan),
+            "INSERT OR IGNORE INTO lane_scans (scan, key, first, last, begins) SELECT scan, ?, ?, ?, ? FROM scans"
+            " WHERE scan = ?",
+            (arrival.key, begun, arrival.offset, begins, scan),
         )
 
     def _note_stranger(self, scan: int) -> None:
