@@ -8,13 +8,13 @@ from daemon.sinks.kafka.settings import KafkaSettings
 from daemon.sinks.kafka.topics import Found, flaws, wanted_topics
 
 SETTINGS = KafkaSettings(brokers=("b:1",))
-NAMES = ["sysscan.reports", "sysscan.findings", "sysscan.scans", "sysscan.state", "sysscan.dlq"]
+NAMES = ["sysscan.reports", "sysscan.findings", "sysscan.scans", "sysscan.state", "sysscan.dlq", "sysscan.verdicts"]
 DAY_MS = 86_400_000
 
 
 def found(name: str, *, replication: int = 3, partitions: int = 12, config: Mapping[str, str] | None = None) -> Found:
     (wanted,) = [one for one in wanted_topics(SETTINGS, replication) if one.name == name]
-    return Found(name, partitions, replication, config={**wanted.config, **(config or {})})
+    return Found(name, wanted.partitions or partitions, replication, config={**wanted.config, **(config or {})})
 
 
 def said(topic: Found, partitions: int | None = 12) -> list[tuple[str, str, str]]:
@@ -26,7 +26,7 @@ def test_the_topics_are_those_of_the_settings_each_once() -> None:
     assert [one.name for one in wanted_topics(SETTINGS, 3)] == NAMES
     same = SETTINGS.model_copy(update={"scans_topic": "sysscan.findings"})
     assert [(one.name, one.role) for one in wanted_topics(same, 3)][1] == ("sysscan.findings", "findings")
-    assert len(wanted_topics(same, 3)) == 4
+    assert len(wanted_topics(same, 3)) == 5
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -53,6 +53,9 @@ def test_only_the_states_are_compacted() -> None:
         ("sysscan.reports", {"retention.ms": "3600000"}, "problem", "is lost", "retention.ms=604800000"),
         ("sysscan.scans", {"retention.ms": str(7 * DAY_MS)}, "warning", "less than 90", "retention.ms="),
         ("sysscan.reports", {"retention.bytes": "1000"}, "warning", "1,000 bytes", "retention.bytes=-1"),
+        ("sysscan.verdicts", {"retention.ms": "604800000"}, "problem", "after 7.0 days", "retention.ms=-1"),
+        ("sysscan.verdicts", {"retention.bytes": "1000"}, "problem", "beyond 1,000 bytes", "retention.bytes=-1"),
+        ("sysscan.verdicts", {"cleanup.policy": "compact"}, "problem", "is compacted", "cleanup.policy=delete"),
         ("sysscan.dlq", {"max.message.bytes": "999999"}, "problem", "999,999", "max.message.bytes=1048576"),
         ("sysscan.dlq", {"min.insync.replicas": "1"}, "warning", "one broker alone", "min.insync.replicas=2"),
         ("sysscan.dlq", {"min.insync.replicas": "3"}, "warning", "while one broker restarts", "min.insync.replicas=2"),
