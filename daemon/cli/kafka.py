@@ -13,7 +13,7 @@ import orjson
 
 from daemon.cli import startup
 from daemon.cli.checks import Check, show_checks
-from daemon.cli.exits import Exit, die
+from daemon.cli.exits import Exit, die, say
 from daemon.compose import kafka_adoption, kafka_part
 from daemon.settings import Settings, load_settings
 from daemon.sinks.kafka.cluster import Brokers, GroupState, PartitionState
@@ -43,7 +43,7 @@ def examine_cluster(given: Mapping[str, Any], config: Path | None, *, as_json: b
 def adopt(given: Mapping[str, Any], config: Path | None, *, force: bool, as_json: bool) -> Exit:
     """Move the states of hosts to where they are read, after the number of partitions was raised."""
     kafka = kafka_settings(given, config).kafka
-    adoption = asyncio.run(kafka_adoption().adopt_partitions(kafka, force=force))
+    adoption = asyncio.run(kafka_adoption().adopt_partitions(kafka, force=force, tell=say))
     if adoption is None:
         die(Exit.NOT_FOUND, f"kafka {kafka.input_topic}: nothing was ever delivered, so there is nothing to adopt")
     said = {"partitions": len(adoption.marks), "hosts": adoption.hosts, "moved": adoption.moved}
