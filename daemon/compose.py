@@ -12,6 +12,7 @@ from types import ModuleType
 from daemon.checkpoints import Checkpoints
 from daemon.in_hand import InHand
 from daemon.lane.lanes import Lanes
+from daemon.lane.shared_log import VerdictWriting
 from daemon.ledger import Ledger
 from daemon.log import get_logger
 from daemon.parser import DocumentParser
@@ -87,8 +88,10 @@ def open_shard(
     return shard
 
 
-def open_lanes(settings: Settings, resources: Resources) -> Lanes:
+def open_lanes(settings: Settings, resources: Resources, parser: DocumentParser | None = None) -> Lanes:
     """Make the lanes of a process that reads a topic. Nothing is connected yet.
+
+    `parser` reads large documents; whoever gives it closes it.
 
     Raises:
         ConfigError: when what they need is not installed, or a directory is to be watched, too.
@@ -96,7 +99,22 @@ def open_lanes(settings: Settings, resources: Resources) -> Lanes:
     if settings.watch.roots:
         raise ConfigError("kafka.consume reads a topic, and watch.roots directories; start an agent for each of them")
     client = _imported("daemon.lane.kafka.client", "kafka.consume").KafkaClient(settings.kafka)
-    return Lanes(settings, resources, client)
+    feed = _imported("daemon.lane.kafka.verdict_feed", "kafka.consume").VerdictFeed(
+        settings.kafka, settings.state_dir / VERDICTS
+    )
+    return Lanes(settings, resources, client, verdicts=feed, parser=parser)
+
+
+def open_verdict_writer(settings: Settings) -> VerdictWriting:
+    """Make what adds verdicts to the log that workers share. Nothing is connected yet.
+
+    Raises:
+        ConfigError: when what it needs is not installed.
+    """
+    writer: VerdictWriting = _imported("daemon.lane.kafka.verdict_writer", "kafka.consume").VerdictWriter(
+        settings.kafka
+    )
+    return writer
 
 
 def is_pipe(settings: Settings) -> bool:

@@ -6,16 +6,15 @@ Verdicts are always fresh.
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
 from daemon.log import get_logger
-from daemon.worker import Worker
 from pipeline.errors import ConfigError
 from pipeline.graph.resources import Resources
 
@@ -39,6 +38,20 @@ class Reloaded:
     intel: str | None
 
 
+class Working(Protocol):
+    """Whoever works with resources: a worker, or all those of a process that come and go."""
+
+    @property
+    def resources(self) -> Resources:
+        """Give what the next scan is worked on with."""
+
+    def replace(self, resources: Resources) -> None:
+        """Work with other resources from the next scan on; those in hand are ended with what they began with."""
+
+    def all_in_use(self) -> Iterable[Resources]:
+        """Give what scans in hand, and the next ones, are worked on with."""
+
+
 class Reloading:
     """Reads the files again when it is asked to, on a thread: knowledge of one's own takes a second to read.
 
@@ -50,7 +63,7 @@ class Reloading:
 
     def __init__(
         self,
-        workers: Sequence[Worker],
+        working: Working,
         load: Callable[[Resources], Resources],
         note: Path | None,
         pointer: Path | None = None,
@@ -60,7 +73,7 @@ class Reloading:
         note: where to say what became of a request.
         pointer: file that is replaced when another model is to answer, which is taken for a request.
         """
-        self._workers = workers
+        self._working = working
         self._load = load
         self._note = note
         self._task: asyncio.Task[None] | None = None
@@ -78,8 +91,7 @@ class Reloading:
             self._seen = stamp
             self.ask()
         for before in list(self._retired):
-            used = [resources for worker in self._workers for resources in (worker.in_use, worker.resources)]
-            if not any(resources.shares_model(before) for resources in used):
+            if not any(resources.shares_model(before) for resources in self._working.all_in_use()):
                 self._retired.remove(before)
                 task = asyncio.get_running_loop().create_task(asyncio.to_thread(before.close))  # it may take a second
                 self._closing.add(task)
@@ -96,10 +108,7 @@ class Reloading:
 
     def close(self) -> None:
         """End the processes of all models, when no work is done any more."""
-        for resources in (
-            *self._retired,
-            *(one for worker in self._workers for one in (worker.in_use, worker.resources)),
-        ):
+        for resources in (*self._retired, *self._working.all_in_use()):
             resources.close()
 
     def ask(self) -> None:
@@ -112,7 +121,7 @@ class Reloading:
     async def _reload(self) -> None:
         while True:
             self._again = False
-            before = self._workers[0].resources
+            before = self._working.resources
             try:
                 made = await asyncio.to_thread(self._load, before)
             except ConfigError as error:
@@ -121,8 +130,7 @@ class Reloading:
                 self._say(before, str(error))
             else:
                 self.problem = None
-                for worker in self._workers:
-                    worker.replace(made)
+                self._working.replace(made)
                 if before.analyst is not None and not made.shares_model(before):
                     self._retired.append(before)
                 logger.info(

@@ -106,6 +106,7 @@ class Shard:
         self._outgoing = [asyncio.Event() for _ in self.deliveries]  # there may be rows for this delivery
         self._worked_off = False  # nothing more will come into the outbox
         self._untidy = True  # there is upkeep to do, which writes, so an idle daemon must not do it again and again
+        self._untold = False  # verdicts that were there at the start are not all told of
 
     def read_from(self, *sources: Source) -> None:
         """Add sources, which have to be made after the shard because they ask it whether it is `blocked`."""
@@ -136,6 +137,7 @@ class Shard:
         self._stop, self._told, self._dry = stop, told, dry
         self._reading = len(self.sources)
         self._worked_off = False
+        self._untold = self._telling is not None
         parts: list[tuple[str, Coroutine[None, None, None]]] = [
             *([("verdicts", self._tell_verdicts(self._telling))] if self._telling is not None else []),
             *((self._part_of(source), self._take_in(source)) for source in self.sources),
@@ -240,7 +242,8 @@ class Shard:
         self.progress.mark("worker")
         while not self._stop.is_set():
             self._work.clear()
-            last = self._dry and not self._reading  # asked before the step, which may find what they left
+            # Asked before the step, which may find what they left.
+            last = self._dry and not self._reading and not self._untold
             try:
                 busy = self.worker.step()
                 if not busy and self._untidy and not last:
@@ -281,6 +284,8 @@ class Shard:
                 self._tell_deliveries()
                 await asyncio.sleep(0)
             else:
+                self._untold = False
+                self._work.set()
                 await wait_for_any(_POLL_S, self._stop)
 
     def _tell_deliveries(self) -> None:

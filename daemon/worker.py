@@ -124,10 +124,9 @@ class Worker:
         """What the next scan is worked on with."""
         return self._next or self._resources
 
-    @property
-    def in_use(self) -> Resources:
-        """What the scan in hand is worked on with."""
-        return self._resources
+    def all_in_use(self) -> tuple[Resources, Resources]:
+        """Give what the scan in hand, and the next one, is worked on with."""
+        return self._resources, self.resources
 
     def replace(self, resources: Resources) -> None:
         """Work with other resources from the next scan on; the one in hand is ended with those that it began with."""

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from daemon.cli.exits import Exit, die, say
-from daemon.cli.ledger import open_to_read
 from daemon.cli.review.listing import show_history
-from daemon.cli.review.opened import now
+from daemon.cli.review.opened import now, open_kept
 from daemon.cli.review.shown import print_json
-from daemon.ledger import Ledger
 from daemon.review.audit import exported, open_log, sign, verify
+from daemon.review.kept import HasKept
 from daemon.settings import Settings, load_settings
 from pipeline.display import printable
 from pipeline.review.log import FILE_NAME, VerdictLog
@@ -71,10 +70,10 @@ def export_audit(given: Mapping[str, Any], config: Path | None, *, output: Path 
 
 
 @contextmanager
-def _opened(given: Mapping[str, Any], config: Path | None) -> Iterator[tuple[Settings, Ledger, VerdictLog | None]]:
+def _opened(given: Mapping[str, Any], config: Path | None) -> Iterator[tuple[Settings, HasKept, VerdictLog | None]]:
     settings = load_settings(os.environ, given, config)
     with ExitStack() as stack:
-        ledger = stack.enter_context(open_to_read(settings))
+        ledger = open_kept(settings, stack)
         log = open_log(settings.state_dir / FILE_NAME)
         if log is not None:
             stack.enter_context(log)

@@ -13,12 +13,12 @@ import orjson
 
 from daemon.cli import startup
 from daemon.cli.checks import Check, show_checks
-from daemon.cli.exits import Exit, die
+from daemon.cli.exits import Exit, die, say
 from daemon.compose import kafka_adoption, kafka_part
 from daemon.settings import Settings, load_settings
 from daemon.sinks.kafka.cluster import Brokers, GroupState, PartitionState
 from daemon.sinks.kafka.settings import KafkaSettings
-from daemon.sinks.kafka.topics import DEFAULT_PARTITIONS, Found, Wanted, flaws, wanted_topics
+from daemon.sinks.kafka.topics import DEFAULT_PARTITIONS, Found, Severity, Wanted, flaws, wanted_topics
 from pipeline.errors import ConfigError, SinkError
 
 _USUAL_REPLICATION = 3
@@ -43,7 +43,7 @@ def examine_cluster(given: Mapping[str, Any], config: Path | None, *, as_json: b
 def adopt(given: Mapping[str, Any], config: Path | None, *, force: bool, as_json: bool) -> Exit:
     """Move the states of hosts to where they are read, after the number of partitions was raised."""
     kafka = kafka_settings(given, config).kafka
-    adoption = asyncio.run(kafka_adoption().adopt_partitions(kafka, force=force))
+    adoption = asyncio.run(kafka_adoption().adopt_partitions(kafka, force=force, tell=say))
     if adoption is None:
         die(Exit.NOT_FOUND, f"kafka {kafka.input_topic}: nothing was ever delivered, so there is nothing to adopt")
     said = {"partitions": len(adoption.marks), "hosts": adoption.hosts, "moved": adoption.moved}
@@ -77,7 +77,8 @@ async def _topics(
         found: Mapping[str, Found] = await administrator.topics(one.name for one in wanted)
         made: list[str] = []
         if create:
-            there = found.get(kafka.input_topic) or next(iter(found.values()), None)
+            others = (found[one.name] for one in wanted if one.name in found and one.partitions is None)
+            there = found.get(kafka.input_topic) or next(others, None)
             count = partitions or (there.partitions if there is not None else DEFAULT_PARTITIONS)
             new = [one for one in wanted if one.name not in found]
             await administrator.create(new, count, copies)
@@ -94,7 +95,9 @@ def _judged(
     for one in wanted:
         topic = found.get(one.name)
         if topic is None:
-            yield Check(one.name, "problem", f"{one.role}: {missing(kafka)}", "sysscan-agent kafka topics --create")
+            # Workers do without verdicts, but not in silence.
+            severity: Severity = "warning" if one.role == "verdicts" else "problem"
+            yield Check(one.name, severity, f"{one.role}: {missing(kafka)}", "sysscan-agent kafka topics --create")
             continue
         whole = True
         for flaw in flaws(kafka, one, topic, there.partitions if there is not None else None):
@@ -123,7 +126,7 @@ async def _doctor(kafka: KafkaSettings) -> list[Check]:
             judged = list(_judged(kafka, wanted, found))
             checks += judged
             checks += await _reading(kafka, administrator, found)
-            if len(found) == len(wanted):
+            if all(one.name in found for one in wanted if one.role != "verdicts"):
                 checks.append(await _transaction(kafka, administrator, wanted))
     except SinkError as error:
         checks.append(Check("brokers", "problem", str(error), "until this is mended, nothing goes in or out"))
@@ -181,7 +184,7 @@ def _clock(newest_ms: int | None) -> Check:
 
 
 async def _transaction(kafka: KafkaSettings, administrator: Any, wanted: Sequence[Wanted]) -> Check:
-    topics = [one.name for one in wanted if one.role != "input"]
+    topics = [one.name for one in wanted if one.role not in ("input", "verdicts")]
     try:
         await administrator.try_transaction(topics, kafka.input_topic, kafka.group)
     except SinkError as error:

@@ -81,6 +81,23 @@ def kafka_doctor(brokers: Brokers = None, as_json: AsJson = False, config: Confi
     raise typer.Exit(int(examine_cluster(flags(kafka=kafka_flags(brokers)), config, as_json=as_json)))
 
 
+@kafka_app.command("verdicts")
+def kafka_verdicts(
+    restore: Annotated[
+        bool, typer.Option("--restore", help="Send verdicts of the state directory that the topic lacks.")
+    ] = False,
+    brokers: Brokers = None,
+    as_json: AsJson = False,
+    state_dir: StateDir = None,
+    config: Config = None,
+) -> None:
+    """Compare the topic of verdicts with the copy in this state directory; the exit code is 1 where it lacks some."""
+    from daemon.cli.kafka_verdicts import look_after_verdicts
+
+    given = flags(state_dir, kafka=kafka_flags(brokers))
+    raise typer.Exit(int(look_after_verdicts(given, config, restore=restore, as_json=as_json)))
+
+
 @kafka_app.command("adopt-partitions")
 def kafka_adopt_partitions(
     force: Annotated[

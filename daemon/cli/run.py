@@ -20,7 +20,7 @@ from daemon.metrics import Metrics
 from daemon.notify import Notifier
 from daemon.parser import DocumentParser
 from daemon.reloading import FILE_NAME as RELOADED
-from daemon.reloading import Reloading
+from daemon.reloading import Reloading, Working
 from daemon.resources import open_resources, reopen_resources
 from daemon.service import Service
 from daemon.settings import Settings, load_settings
@@ -84,12 +84,7 @@ def run_daemon(given: Mapping[str, Any], config: Path | None, *, once: bool) -> 
             if once or is_pipe(settings):
                 asyncio.run(shard.run(asyncio.Event(), dry=True))
                 return _end(shard)
-            reloading = Reloading(
-                [shard.worker],
-                lambda before: reopen_resources(settings, before, logger.warning),
-                settings.state_dir / RELOADED,
-                settings.models_dir / POINTER,
-            )
+            reloading = _reloading(settings, shard.worker)
             try:
                 asyncio.run(Service([shard], settings.metrics, notifier, Metrics(), reloading=reloading).run())
             finally:
@@ -104,15 +99,20 @@ def run_daemon(given: Mapping[str, Any], config: Path | None, *, once: bool) -> 
 
 def _run_lanes(settings: Settings, resources: Resources, notifier: Notifier, *, once: bool) -> Exit:
     """Read a topic. Each partition has a ledger of its own; that of the state directory keeps answers, and its lock."""
+    parser = DocumentParser(settings.limits)
     try:
-        lanes = open_lanes(settings, resources)
+        lanes = open_lanes(settings, resources, parser)
         logger.info(
             "service.started", version=VERSION, state_dir=str(settings.state_dir), topic=settings.kafka.input_topic,
             partitions=list(settings.kafka.partitions) or settings.kafka.group, knowledge=resources.knowledge.digest,
             policy=resources.policy.digest, model=resources.analyst.model if resources.analyst is not None else None,
         )  # fmt: skip
         if not once:
-            asyncio.run(Service(lanes, settings.metrics, notifier, Metrics()).run())
+            reloading = _reloading(settings, lanes)
+            try:
+                asyncio.run(Service(lanes, settings.metrics, notifier, Metrics(), reloading=reloading).run())
+            finally:
+                reloading.close()
             return Exit.DONE
         try:
             asyncio.run(lanes.run(asyncio.Event(), lambda: None, dry=True))
@@ -120,7 +120,17 @@ def _run_lanes(settings: Settings, resources: Resources, notifier: Notifier, *, 
             die(Exit.REJECTED, str(error))
         return Exit.REJECTED if lanes.quarantined else Exit.DONE
     finally:
+        parser.close()
         resources.close()
+
+
+def _reloading(settings: Settings, working: Working) -> Reloading:
+    return Reloading(
+        working,
+        lambda before: reopen_resources(settings, before, logger.warning),
+        settings.state_dir / RELOADED,
+        settings.models_dir / POINTER,
+    )
 
 
 def _open_ledger(settings: Settings) -> Ledger:

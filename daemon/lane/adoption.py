@@ -8,7 +8,7 @@ are spread, N * BEFORE + P, which keeps their order in each partition and makes 
 """
 
 import zlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,9 @@ import orjson
 
 from daemon.lane.mark import Mark
 from pipeline.errors import ConfigError
+from pipeline.review.chain import Head
 
+StateRecord = tuple[int, str, bytes | None]  # partition, key, value
 _LAST_SCAN_NO = 5  # of a row of a baseline, as `daemon.ledger.lane_states` writes it
 
 
@@ -26,13 +28,13 @@ class OldPartition:
 
     Attributes:
         end: offset behind its latest record.
-        states: the latest by key.
+        states: reads the latest by key; those of all partitions at once may be more than there is memory.
         waiting: keys of the records that are not delivered; None stands for those without one.
     """
 
     mark: Mark
     end: int
-    states: Mapping[str, bytes]
+    states: Callable[[], Mapping[str, bytes]]
     waiting: Collection[bytes | None] = ()
 
 
@@ -41,12 +43,13 @@ class Adoption:
     """What is to become of the state topic.
 
     Attributes:
-        records: (partition, key, value) to be written there; a value of None deletes.
+        records: gives (partition, key, value) to be written there; a value of None deletes. It reads the states again,
+            those of one partition after the other.
         marks: of all partitions.
         hosts: how many there are, and how many of them move.
     """
 
-    records: Sequence[tuple[int, str, bytes | None]]
+    records: Callable[[], Iterator[StateRecord]]
     marks: Mapping[int, Mark]
     hosts: int
     moved: int
@@ -59,6 +62,7 @@ def adopt(
     ledger: str,
     *,
     force: bool = False,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> Adoption:
     """Say what moves where.
 
@@ -68,6 +72,7 @@ def adopt(
         place_of: the partition of a key among so many.
         ledger: an identity that no ledger has.
         force: whose records are not all delivered begins anew.
+        tell: is told how far it is, a line for each partition.
 
     Raises:
         ConfigError: when it cannot be done like this, and what must be done first.
@@ -78,41 +83,72 @@ def adopt(
     (before,), after = counts, len(first)
     if after <= before:
         raise ConfigError(f"the topic has {after} partitions and had {before}; there is nothing to adopt")
-    _check_partitioner(old, before, place_of)
+    told = _told(old, force=force)
     if not force:
         _check_drained(old, after, place_of)
-    records: list[tuple[int, str, bytes | None]] = []
     hosts = moved = 0
-    for partition, one in sorted(old.items()):
-        for name in sorted(one.states):
-            if not name.startswith('["host",'):
-                continue
-            place = place_of(_key_of(name), after)
-            hosts += 1
-            moved += place != partition
-            for key, value in _renumbered(one.states, name, before, partition, stays=place == partition):
-                records.append((place, key, value))
-                if place != partition:
-                    records.append((partition, key, None))
+    for number, (partition, one) in enumerate(sorted(old.items()), 1):
+        states = one.states()
+        _check_partitioner(states, partition, before, place_of)
+        names = [name for name in states if name.startswith('["host",')]
+        hosts += len(names)
+        moved += sum(place_of(_key_of(name), after) != partition for name in names)
+        for _ in _moving(states, before, after, partition, place_of):
+            pass  # what cannot be moved is found before anything is
+        tell(f"{number} of {len(old)} partitions looked at, {hosts:,} hosts, {moved:,} of them move")
+
+    def records() -> Iterator[StateRecord]:
+        for number, (partition, one) in enumerate(sorted(old.items()), 1):
+            yield from _moving(one.states(), before, after, partition, place_of)
+            tell(f"{number} of {len(old)} partitions written")
+
     marks = {}
     for partition in range(after):
         if partition in old:
             mark = old[partition].mark
-            marks[partition] = replace(mark, ledger=ledger, through=0, last="", partitions=after, cut={})
+            marks[partition] = replace(mark, ledger=ledger, through=0, last="", partitions=after, cut={}, told=told)
         else:
-            marks[partition] = Mark(first[partition], ledger, partitions=after)
+            marks[partition] = Mark(first[partition], ledger, partitions=after, told=told)
     return Adoption(records, marks, hosts, moved)
 
 
-def _check_partitioner(old: Mapping[int, OldPartition], before: int, place_of: Callable[[bytes, int], int]) -> None:
-    for partition, one in sorted(old.items()):
-        for name in one.states:
-            if name.startswith('["host",') and place_of(_key_of(name), before) != partition:
-                host = _key_of(name).decode("utf-8", "replace")
-                raise ConfigError(
-                    f"the host {host} was in partition {partition}, where Kafka's usual partitioner (murmur2) does not "
-                    "put it: nobody can say where its producer will put it now"
-                )
+def _told(old: Mapping[int, OldPartition], *, force: bool) -> Head:
+    """Say up to which verdict everything is told: who tells of one goes by the number of partitions, too."""
+    found = sorted({one.mark.told for one in old.values()}, key=lambda head: head.seq)
+    if len(found) > 1 and not force:
+        behind = sorted(partition for partition, one in old.items() if one.mark.told != found[-1])
+        raise ConfigError(
+            f"partitions {', '.join(map(str, behind[:10]))} have told of the verdicts up to {found[0].seq} only, and "
+            f"others up to {found[-1].seq}: they were to be told everywhere before the number was raised; with --force "
+            "nothing more is told of those"
+        )
+    return found[-1]
+
+
+def _check_partitioner(
+    states: Mapping[str, bytes], partition: int, before: int, place_of: Callable[[bytes, int], int]
+) -> None:
+    for name in states:
+        if name.startswith('["host",') and place_of(_key_of(name), before) != partition:
+            host = _key_of(name).decode("utf-8", "replace")
+            raise ConfigError(
+                f"the host {host} was in partition {partition}, where Kafka's usual partitioner (murmur2) does not "
+                "put it: nobody can say where its producer will put it now"
+            )
+
+
+def _moving(
+    states: Mapping[str, bytes], before: int, after: int, partition: int, place_of: Callable[[bytes, int], int]
+) -> Iterator[StateRecord]:
+    """Give what is to be written of the hosts of a partition."""
+    for name in sorted(states):
+        if not name.startswith('["host",'):
+            continue
+        place = place_of(_key_of(name), after)
+        for key, value in _renumbered(states, name, before, partition, stays=place == partition):
+            yield place, key, value
+            if place != partition:
+                yield partition, key, None
 
 
 def _check_drained(old: Mapping[int, OldPartition], after: int, place_of: Callable[[bytes, int], int]) -> None:
@@ -138,6 +174,7 @@ def _renumbered(
     state["history"] = [[spread(int(row[0])), *row[1:]] for row in state["history"]]
     if not stays:
         state["through"] = 0  # an offset of the partition that it leaves
+        state.pop("within", None)
     found = [(name, _close(state))]
     for host, profile, pieces in state["pieces"]:
         for number in range(pieces):

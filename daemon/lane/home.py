@@ -16,13 +16,17 @@ from daemon.lane.transaction import SINK
 from daemon.ledger.lane import LaneStore
 from daemon.ledger.ledger import Ledger
 from daemon.log import get_logger
+from daemon.parser import DocumentParser
 from daemon.ports.delivery import Delivering
+from daemon.review.telling import Share, Telling
+from daemon.review.verdicts import PinnedVerdicts
 from daemon.settings import OutputSettings, Settings
 from daemon.shard import Shard
 from daemon.sinks.delivery import Delivery
 from daemon.sinks.ndjson_file import NdjsonFile
 from daemon.worker import Worker
 from pipeline.graph.resources import Resources
+from pipeline.review.log import FILE_NAME as VERDICTS
 
 logger = get_logger(__name__)
 
@@ -40,6 +44,10 @@ class Home:
     shard: Shard
     delivery: LaneDelivery
     source: TopicPartition
+
+    def replace(self, resources: Resources) -> None:
+        """Work with other resources from the next scan on; answers are kept where they were."""
+        self.shard.worker.replace(resources.with_store(self.ledger.analyses))
 
     def close(self) -> None:
         """Close the files; what the ledger holds stays."""
@@ -64,11 +72,13 @@ def furnish(
     clock: Callable[[], float],
     *,
     resend: int,
+    parser: DocumentParser | None,
 ) -> Home:
     """Put the shard of a partition together over its ledger.
 
     Args:
         resend: position up to which records are sent again.
+        parser: reads large documents, for all partitions; None has each read them itself.
 
     Raises:
         LedgerError: when something cannot be stored.
@@ -86,13 +96,22 @@ def furnish(
     in_hand = InHand(directory / _IN_HAND)
     if in_hand.ended is not None and in_hand.ended.reason is not None:
         ledger.work.count_attempt(in_hand.ended.scan_no, in_hand.ended.reason)
-    own = resources.with_store(ledger.analyses)
-    worker = Worker(ledger.work, own, checkpoints, settings.analysis.batch_size, clock, in_hand, capacity=capacity)
+    ledger.reviews.keep(settings.review.retain_days, settings.review.retain_bytes)
+    verdicts = PinnedVerdicts(settings.state_dir / VERDICTS)
+    worker = Worker(
+        ledger.work, resources.with_store(ledger.analyses), checkpoints, settings.analysis.batch_size, clock, in_hand,
+        verdicts, settings.review.retain_bytes > 0, capacity=capacity,
+    )  # fmt: skip
+
+    def is_home(host: str | None) -> bool:
+        return partition == (0 if host is None else client.place_of(host.encode(), acquired.partitions))
+
+    telling = Telling(ledger, verdicts, lambda: worker.policy, Share(f"{kafka.input_topic}/{partition}", is_home))
     deliveries: list[Delivering] = [delivery, *(Delivery(ledger.outbox, sink, clock) for sink in sinks)]
-    shard = Shard(ledger, worker, deliveries, name=f"{kafka.input_topic}/{partition}", clock=clock)
+    shard = Shard(ledger, worker, deliveries, name=f"{kafka.input_topic}/{partition}", clock=clock, telling=telling)
     source = TopicPartition(
         kafka.input_topic, partition, client.mailbox(partition), ledger, store, kafka, settings.limits, counts,
-        end=acquired.end, blocked=shard.blocked, clock=clock,
+        end=acquired.end, blocked=shard.blocked, clock=clock, parser=parser,
     )  # fmt: skip
     shard.read_from(source)
     return Home(ledger, store, checkpoints, in_hand, shard, delivery, source)

@@ -13,17 +13,21 @@ from daemon.lane.counts import Counts
 from daemon.lane.delivery import LaneLost
 from daemon.lane.home import Home, furnish
 from daemon.lane.mark import Kind, Mark, decide
-from daemon.lane.port import Acquired, Client
+from daemon.lane.port import Acquired, Client, Verdicts
 from daemon.lane.rebuild import ledger_dir, open_ledger, put_aside, rebuild
 from daemon.lane.transaction import SINK, carried, held_by
 from daemon.ledger.lane import LaneStore
 from daemon.ledger.ledger import Ledger
 from daemon.log import get_logger
+from daemon.parser import DocumentParser
 from daemon.settings import Settings
 from daemon.shard import Shard
 from daemon.waiting import wait_for_any, wake
 from pipeline.errors import ConfigError, LedgerError, SinkError
 from pipeline.graph.resources import Resources
+from pipeline.review.chain import Head
+from pipeline.review.log import FILE_NAME as VERDICTS
+from pipeline.review.log import head_at
 
 logger = get_logger(__name__)
 
@@ -58,13 +62,19 @@ class Lane:
         capacity: Capacity,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
+        verdicts: Verdicts | None = None,
+        parser: DocumentParser | None = None,
     ) -> None:
         """Args:
         capacity: shared by all lanes of the process.
         clock, wall: monotonic seconds, and seconds since the epoch.
+        verdicts: follows the log that all workers share; None takes the file for all there is.
+        parser: reads large documents, for all partitions; None has them read here.
         """
         self._capacity = capacity
         self.partition = partition
+        self._verdicts = verdicts
+        self._parser = parser
         self.counts = Counts()
         self._settings = settings
         self._resources = resources
@@ -86,6 +96,16 @@ class Lane:
     def shard(self) -> Shard | None:
         """Give the shard while there is one."""
         return self._home.shard if self._home is not None else None
+
+    def replace(self, resources: Resources) -> None:
+        """Work with other resources from the next scan on."""
+        self._resources = resources
+        if self._home is not None:
+            self._home.replace(resources)
+
+    def all_in_use(self) -> tuple[Resources, ...]:
+        """Give what the scan in hand, and the next one, is worked on with."""
+        return self._home.shard.worker.all_in_use() if self._home is not None else ()
 
     def lag(self) -> tuple[int, int] | None:
         """Count the records that are not read, and those that are not delivered; None before that is known."""
@@ -160,6 +180,8 @@ class Lane:
         if acquired is None:
             return None
         self._refuse_other_count(acquired)
+        if not await self._has_verdicts(acquired.mark.told if acquired.mark is not None else Head(), stop):
+            return None
         ledger = self._own_ledger()
         try:
             kind = decide(acquired.mark, None if ledger is None else held_by(ledger, SINK, acquired.mark))
@@ -188,6 +210,27 @@ class Lane:
         self._home = home
         self._problem = None
         return home
+
+    async def _has_verdicts(self, told: Head, stop: asyncio.Event) -> bool:
+        """Wait for all verdicts that scans of this partition were judged with, wherever; False where there was no time.
+
+        Raises:
+            SinkError: when they are not there just now.
+        """
+        verdicts = self._verdicts
+        while verdicts is not None and not verdicts.looked:
+            await wait_for_any(0.05, stop)
+            if stop.is_set():
+                return False
+        if verdicts is not None and verdicts.conflict is not None:
+            raise SinkError(verdicts.conflict)
+        path = self._settings.state_dir / VERDICTS
+        if told.seq and head_at(path, told.seq) != told:
+            raise SinkError(
+                f"scans of it were judged with the verdicts up to {told.seq}, which {path} does not have"
+                + (f": {verdicts.problem}" if verdicts is not None and verdicts.problem is not None else " yet")
+            )
+        return True
 
     def _refuse_other_count(self, acquired: Acquired) -> None:
         before = acquired.mark.partitions if acquired.mark is not None else 0
@@ -238,6 +281,7 @@ class Lane:
         if mark is not None and kind in ("own", "adopted"):
             # Also where the position is the same: a transaction may have had dead letters alone.
             store.delivered(SINK, mark.through, mark.letters, mark.metadata())
+            store.take_told(mark.told, mark.through)
         if mark is None:
             mark = Mark(acquired.first, ledger.identity(), partitions=acquired.partitions)
         if kind == "lost":
@@ -251,7 +295,7 @@ class Lane:
         await self._await(self._client.read(self.partition, position.next), stop)
         return furnish(
             self._dir, settings, self._resources, self._capacity, self._client, self.partition, ledger, store, acquired,
-            mark, self.counts, self._clock, resend=self._resend,
+            mark, self.counts, self._clock, resend=self._resend, parser=self._parser,
         )  # fmt: skip
 
     async def _check_place(self, store: LaneStore, acquired: Acquired, mark: Mark, stop: asyncio.Event) -> bool:

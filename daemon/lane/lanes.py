@@ -2,15 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from daemon.capacity import Capacity
 from daemon.lane.lane import Lane, Unfinished
-from daemon.lane.port import Client
+from daemon.lane.port import Client, Verdicts
 from daemon.log import get_logger
 from daemon.metrics import Metrics
+from daemon.parser import DocumentParser
 from daemon.settings import Settings
 from daemon.shard import Shard
 from daemon.waiting import wait_for_any, wake
@@ -42,8 +43,16 @@ class Lanes:
         client: Client,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
+        verdicts: Verdicts | None = None,
+        parser: DocumentParser | None = None,
     ) -> None:
-        """Args: `clock`: monotonic seconds; `wall`: seconds since the epoch."""
+        """Args:
+        clock: monotonic seconds; `wall`: seconds since the epoch.
+        verdicts: follows the log that all workers share; None takes the file here for all there is.
+        parser: reads large documents, for all of them; whoever gives it closes it.
+        """
+        self._verdicts = verdicts
+        self._parser = parser
         self._settings = settings
         self._resources = resources
         self._client = client
@@ -57,6 +66,21 @@ class Lanes:
     def lanes(self) -> list[Lane]:
         """Give those that are there, in order of their partitions."""
         return [self._running[partition].lane for partition in sorted(self._running)]
+
+    @property
+    def resources(self) -> Resources:
+        """Give what the next scan of every partition is worked on with."""
+        return self._resources
+
+    def replace(self, resources: Resources) -> None:
+        """Work with other resources, each partition from its next scan on."""
+        self._resources = resources
+        for lane in self.lanes:
+            lane.replace(resources)
+
+    def all_in_use(self) -> Iterable[Resources]:
+        """Give what scans in hand, and the next ones, are worked on with."""
+        return [self._resources, *(one for lane in self.lanes for one in lane.all_in_use())]
 
     def shards(self) -> Sequence[Shard]:
         """Give the shards of partitions that are acquired."""
@@ -76,12 +100,17 @@ class Lanes:
         assigned = self._client.assigned()
         if assigned is None and not lines:
             lines.append(f"kafka {self._settings.kafka.input_topic}: no partitions are assigned yet")
+        if self._verdicts is not None and self._verdicts.problem is not None:
+            lines.append(self._verdicts.problem)
         return lines + [line for lane in self.lanes for line in lane.problems()]
 
     def summary(self) -> list[str]:
         """Say how many partitions there are, and how far behind they are."""
         lags = [lag for lane in self.lanes if (lag := lane.lag()) is not None]
-        return [f"{len(self.shards())} partitions", f"{sum(lag[0] for lag in lags):,} records to read"]
+        said = [f"{len(self.shards())} partitions", f"{sum(lag[0] for lag in lags):,} records to read"]
+        if self._verdicts is not None and self._verdicts.absent:
+            said.append(f"no verdicts: there is no topic {self._settings.kafka.verdicts_topic}")
+        return said
 
     def measure(self, metrics: Metrics) -> None:
         """Set what is known of each partition."""
@@ -109,7 +138,10 @@ class Lanes:
             AgentError: what ended a lane, or what makes it pointless to go on.
         """
         changed = asyncio.Event()
-        self._client.start(partial(wake, asyncio.get_running_loop(), changed))
+        tell = partial(wake, asyncio.get_running_loop(), changed)
+        self._client.start(tell)
+        if self._verdicts is not None:
+            self._verdicts.start(tell)
         done: set[int] = set()
         try:
             while not stop.is_set():
@@ -129,6 +161,8 @@ class Lanes:
         finally:
             await self._end_all()
             await asyncio.to_thread(self._client.stop)
+            if self._verdicts is not None:
+                await asyncio.to_thread(self._verdicts.stop)
 
     def _bring_in_line(self, told: Callable[[], None], changed: asyncio.Event, done: set[int], dry: bool) -> None:
         assigned = self._client.assigned()
@@ -141,8 +175,9 @@ class Lanes:
                 running.stop.set()
         for partition in sorted(assigned - self._running.keys() - (done if dry else set())):
             lane = Lane(
-                partition, self._settings, self._resources, self._client, self._capacity, self._clock, self._wall
-            )
+                partition, self._settings, self._resources, self._client, self._capacity, self._clock, self._wall,
+                self._verdicts, self._parser,
+            )  # fmt: skip
             leave = asyncio.Event()
             task = asyncio.ensure_future(lane.run(leave, told, dry=dry))
             task.add_done_callback(lambda _: changed.set())

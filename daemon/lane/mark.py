@@ -1,9 +1,11 @@
 """How far a partition is delivered, as it stands with the offset that is committed in the same transaction."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from pipeline.review.chain import Head
 
 MAX_BYTES = 4_000  # brokers take 4,096 of metadata if not told otherwise
 MAX_CUT = 16  # scans of which only the beginning is delivered; there is more than one only after a rebuild
@@ -18,10 +20,12 @@ class Cut:
     Attributes:
         done: of its rows, in the outbox of the ledger that the mark names.
         sent: of its rows, by whatever ledger; the first of them are not sent again.
+        verdicts: up to which verdict it is judged with, also by a ledger that begins with it anew.
     """
 
     done: int
     sent: int
+    verdicts: Head = field(default_factory=Head)
 
 
 @dataclass(slots=True, frozen=True)
@@ -36,6 +40,7 @@ class Mark:
         seen: offset of the latest record that was read, and its digest; -1 before any.
         partitions: how many the input topic has.
         cut: scans of which the beginning is delivered, by id.
+        told: verdict up to which everything is told, and which no scan is judged with less than from here on.
     """
 
     offset: int
@@ -46,6 +51,7 @@ class Mark:
     seen: tuple[int, str] = (-1, "")
     partitions: int = 0
     cut: Mapping[str, Cut] = field(default_factory=dict)
+    told: Head = field(default_factory=Head)
 
     def metadata(self) -> str:
         """Write all but the offset."""
@@ -54,7 +60,12 @@ class Mark:
             "seen": list(self.seen), "partitions": self.partitions,
         }  # fmt: skip
         if self.cut:
-            said["cut"] = {scan: [one.done, one.sent] for scan, one in self.cut.items()}
+            said["cut"] = {
+                scan: [one.done, one.sent, *([one.verdicts.seq, one.verdicts.hash] if one.verdicts.seq else [])]
+                for scan, one in self.cut.items()
+            }
+        if self.told.seq:
+            said["told"] = [self.told.seq, self.told.hash]
         return json.dumps(said, separators=(",", ":"))
 
     def whole(self) -> str:
@@ -75,10 +86,15 @@ def read_mark(offset: int, metadata: str) -> Mark:
         return Mark(
             offset, str(said["ledger"]), int(said["through"]), str(said["last"]), int(said["letters"]),
             (int(said["seen"][0]), str(said["seen"][1])), int(said["partitions"]),
-            {str(scan): Cut(int(done), int(sent)) for scan, (done, sent) in said.get("cut", {}).items()},
+            {str(scan): Cut(int(one[0]), int(one[1]), _head(one[2:])) for scan, one in said.get("cut", {}).items()},
+            _head(said.get("told", ())),
         )  # fmt: skip
     except (KeyError, TypeError, IndexError, ValueError) as error:
         raise ValueError(f"no mark of ours: {error}") from error
+
+
+def _head(said: Sequence[Any]) -> Head:
+    return Head(int(said[0]), str(said[1])) if said else Head()
 
 
 def read_whole(text: str) -> Mark:

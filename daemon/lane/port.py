@@ -101,5 +101,34 @@ class Client(Protocol):
             SinkError: why it cannot just now.
         """
 
+    def place_of(self, key: bytes, partitions: int) -> int:
+        """Say into which of so many partitions producers put a key, if they do as producers usually do."""
+
     def stop(self) -> None:
         """Disconnect, and end the thread."""
+
+
+class Verdicts(Protocol):
+    """The log of verdicts that all workers share, on its way into a file here; one for all lanes of a process."""
+
+    def start(self, changed: Callable[[], None]) -> None:
+        """Begin to follow it; `changed` is called, from any thread, whenever what follows may say something else."""
+
+    @property
+    def looked(self) -> bool:
+        """Say whether the file is as far as the log was a moment ago, or there is nothing to be had just now."""
+
+    @property
+    def absent(self) -> bool:
+        """Say whether there is no such log, so that no verdict counts."""
+
+    @property
+    def problem(self) -> str | None:
+        """Say what keeps verdicts from coming in, or None."""
+
+    @property
+    def conflict(self) -> str | None:
+        """Say why the file is not a copy of the log, or None: then nothing is to be judged by it."""
+
+    def stop(self) -> None:
+        """Disconnect."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from daemon.lane.mark import Mark
 from daemon.ledger import lane_states
+from daemon.ledger.database import FILE_NAME
 from daemon.ledger.lane import LaneStore
 from daemon.ledger.ledger import Ledger
 from daemon.log import get_logger
@@ -18,6 +19,16 @@ logger = get_logger(__name__)
 def ledger_dir(state_dir: Path, topic: str, partition: int) -> Path:
     """Say where the ledger of a partition is."""
     return state_dir / "kafka" / f"{topic}-{partition}"
+
+
+def ledger_dirs(state_dir: Path, topic: str) -> dict[int, Path]:
+    """Find the ledgers of a topic's partitions that are in a state directory, by partition."""
+    found: dict[int, Path] = {}
+    for path in (state_dir / "kafka").glob("*"):
+        name, _, number = path.name.rpartition("-")
+        if name == topic and number.isdecimal() and (path / FILE_NAME).exists():
+            found[int(number)] = path
+    return dict(sorted(found.items()))
 
 
 def open_ledger(directory: Path, settings: Settings, wall: Callable[[], float]) -> Ledger:
@@ -77,5 +88,8 @@ def rebuild(
         store = LaneStore(ledger, topic, partition)
         store.begin_at(mark.offset)
         store.make_note("letters", str(mark.letters))
+        store.take_told(mark.told, 0)
+        for scan, cut in mark.cut.items():
+            store.pin(scan, cut.verdicts)
     temporary.rename(directory)
     return hosts

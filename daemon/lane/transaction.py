@@ -80,6 +80,8 @@ class Composer:
         """Say whether there is something to commit; `offset`: a lower one that is needed counts."""
         if self._end(mark) > mark.through or self._store.letters(1, 1):
             return True
+        if offset and self._store.told_at(mark.through) != mark.told:  # verdicts that others tell of
+            return True
         needed = self._store.needed(mark.through)
         return offset and needed is not None and needed > mark.offset
 
@@ -116,6 +118,7 @@ class Composer:
             seen=(position.last, position.digest) if position is not None and position.last >= 0 else mark.seen,
             partitions=self._partitions,
             cut=cut,
+            told=self._store.told_at(through),
         )
         return Transaction(records, after, len(letters))
 
@@ -126,6 +129,9 @@ class Composer:
             marks = self._ledger.outbox.sinks()
             latest = min(marks[other] for other in self._others)
         ready = min(max(self._store.ready(mark.through), self._resend), latest)
+        # Verdicts that were told since wait for nothing; those in the middle of a scan go out with it.
+        beyond = self._store.next_but_verdicts(max(ready, mark.through))
+        ready = max(ready, latest if beyond is None else min(latest, beyond - 1))
         if ready > mark.through:
             return ready
         unready = self._store.unready(mark.through)
@@ -134,7 +140,8 @@ class Composer:
         return most if most - mark.through >= ROWS else mark.through
 
     def _rows(self, after: int, end: int) -> list[OutboxRow]:
-        """Give the rows of whole scans as far as they go into one transaction, or else a piece of the first."""
+        """Give the rows of whole scans, and verdicts, as far as they go into one transaction, or else a piece of the
+        first scan."""
         rows: list[OutboxRow] = []
         size = whole = 0
         while after < end and len(rows) < ROWS and size < BYTES:
@@ -144,7 +151,7 @@ class Composer:
             for row in more:
                 rows.append(row)
                 size += len(row.line)
-                if row.kind == "scan":
+                if row.kind == "scan" or (row.kind == "verdict" and whole == len(rows) - 1):
                     whole = len(rows)
             after = rows[-1].position
         return rows[:whole] if whole else rows
@@ -156,21 +163,24 @@ class Composer:
         begin = 0
         while begin < len(rows):
             end = next((at for at in range(begin, len(rows)) if rows[at].kind == "scan"), len(rows))
-            scan = rows[end].key if end < len(rows) else _scan_of(rows[begin])
+            findings = [at for at in range(begin, end) if rows[at].kind == "finding"]
+            if end == len(rows) and not findings:
+                break
+            scan = rows[end].key if end < len(rows) else _scan_of(rows[findings[0]])
             known = cut.get(scan, Cut(0, 0))
-            skipped.update(range(begin, min(end, begin + max(0, known.sent - known.done))))
+            skipped.update(findings[: max(0, known.sent - known.done)])
             if end < len(rows):
                 cut.pop(scan, None)
             else:
-                done = known.done + end - begin
-                cut[scan] = Cut(done, max(done, known.sent))
+                done = known.done + len(findings)
+                cut[scan] = Cut(done, max(done, known.sent), self._store.pinned(scan))
             begin = end + 1
         return dict(list(cut.items())[-MAX_CUT:]), skipped
 
 
 def carried(mark: Mark, ledger: str) -> Mark:
     """Give the mark with which a ledger begins that was made of the states that go with another's mark."""
-    cut = {scan: Cut(0, one.sent) for scan, one in mark.cut.items()}
+    cut = {scan: Cut(0, one.sent, one.verdicts) for scan, one in mark.cut.items()}
     return replace(mark, ledger=ledger, through=0, last="", cut=cut)
 
 

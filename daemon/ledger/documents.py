@@ -249,15 +249,22 @@ class StagedDocument:
     def finish(self, source: Input, digest: str) -> Admitted:
         """Let all of it count, and store the position behind it, in one short transaction."""
         with self._database.write() as connection:
-            require(connection, source)
-            admission = DocumentAdmission(connection, source, self._now, self._host_key, self._host_option, self._as_of)
-            for report in self._reports:
-                admission.take(report.header, report.digest, report.complete, report.rejects, report.stored)
-                admission.pass_over(report.passed_over)
-            admission.reject(self._rejects, digest)
-            admitted = admission.finish()
+            admitted, _ = self.count(connection, source, digest)
         self.drop()  # the scans that count are noted no more; redeliveries still are
         return admitted
+
+    def count(self, connection: Connection, source: Input, digest: str) -> tuple[Admitted, list[int]]:
+        """Let all of it count in a transaction of the caller, who drops it then; returns the new scans, too."""
+        require(connection, source)
+        admission = DocumentAdmission(connection, source, self._now, self._host_key, self._host_option, self._as_of)
+        scans_: list[int] = []
+        for report in self._reports:
+            counts = admission.take(report.header, report.digest, report.complete, report.rejects, report.stored)
+            admission.pass_over(report.passed_over)
+            if counts and report.stored is not None:
+                scans_.append(report.stored.scan)
+        admission.reject(self._rejects, digest)
+        return admission.finish(), scans_
 
     def drop(self) -> None:
         """Leave what was stored to be deleted."""

@@ -107,9 +107,11 @@ class InputStore(Store):
         admission.reject(rejects, digest)
         return admission.finish()
 
-    def stage(self, source: Input, host_key: str | None = None, as_of: str | None = None) -> StagedDocument:
-        """Begin to take a large document in pieces."""
-        return StagedDocument(self._database, self._begun, source, self._now(), host_key, self._host, as_of)
+    def stage(
+        self, source: Input, host_key: str | None = None, as_of: str | None = None, now: str | None = None
+    ) -> StagedDocument:
+        """Begin to take a large document in pieces; `now` is when it came in, if not just now."""
+        return StagedDocument(self._database, self._begun, source, now or self._now(), host_key, self._host, as_of)
 
     def now(self) -> str:
         """Give the time as the ledger writes it."""

@@ -15,6 +15,7 @@ from sqlite3 import Connection
 import orjson
 
 from daemon.ledger import lane_states
+from daemon.ledger.documents import StagedDocument
 from daemon.ledger.inputs import InputStore, add_input
 from daemon.ledger.lane_admission import DOCUMENTS, Admission, ReadPosition, Taken
 from daemon.ledger.lane_states import LINES
@@ -23,8 +24,10 @@ from daemon.ledger.quarantine import store_reject
 from daemon.ports.inputs import Admitted, Input
 from daemon.ports.lane import Arrival, Letter, State
 from pipeline.finding import Reject
+from pipeline.review.chain import Head
 
 PARTITION = "kafka"  # kind of input
+_PIN = "pin "  # begins the name of a note: the verdicts with which a scan is judged that was begun elsewhere
 _ADMITTED_BYTES = 1 << 20
 
 _TABLES = """
@@ -36,7 +39,8 @@ CREATE TABLE IF NOT EXISTS lane_scans (
   last INTEGER NOT NULL,
   position INTEGER,                               -- of its record in the outbox, when it is done
   ready INTEGER NOT NULL DEFAULT 0,               -- its state is there, too
-  context BLOB                                    -- what its stream is read with after its end
+  context BLOB,                                   -- what its stream is read with after its end
+  begins INTEGER NOT NULL DEFAULT 0               -- where in the text of its first record it does
 ) STRICT;
 CREATE INDEX IF NOT EXISTS lane_scans_key ON lane_scans (key);
 
@@ -51,11 +55,19 @@ CREATE TABLE IF NOT EXISTS lane_letters (
   detail TEXT NOT NULL
 ) STRICT;
 
--- Of a ledger that was rebuilt: records of a key before this offset are delivered.
+-- Of a ledger that was rebuilt: records of a key before this offset are delivered, and so many bytes of the one there.
 CREATE TABLE IF NOT EXISTS lane_keys (
   key BLOB PRIMARY KEY,
-  through INTEGER NOT NULL
+  through INTEGER NOT NULL,
+  within INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
+
+-- Up to which verdict everything was told, by the position in the outbox behind which that was so.
+CREATE TABLE IF NOT EXISTS lane_told (
+  seq INTEGER PRIMARY KEY,
+  head TEXT NOT NULL,
+  position INTEGER NOT NULL
+) STRICT;
 
 CREATE TABLE IF NOT EXISTS lane_notes (
   name TEXT PRIMARY KEY,
@@ -82,11 +94,25 @@ class LaneStore:
                 for statement in script.split(";"):
                     if statement.strip():
                         connection.execute(statement)
+            for table, column in (("lane_scans", "begins"), ("lane_keys", "within")):  # of an earlier version
+                names = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+                if column not in names:
+                    connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0")
             known = [one for one in self._inputs.known(PARTITION) if one.name == self._name]
             self._partition = known[0] if known else add_input(connection, PARTITION, self._name)
-            self._through: dict[bytes, int] = dict(connection.execute("SELECT key, through FROM lane_keys").fetchall())
+            self._through: dict[bytes, tuple[int, int]] = {
+                key: (through, within)
+                for key, through, within in connection.execute("SELECT key, through, within FROM lane_keys")
+            }
             self._sources = self._known()
+            self._pins: dict[str, Head] = {
+                name.removeprefix(_PIN): Head(*orjson.loads(value))
+                for name, value in connection.execute(
+                    "SELECT name, value FROM lane_notes WHERE name GLOB ?", (f"{_PIN}*",)
+                )
+            }
         ledger.work.keeper = self
+        ledger.reviews.teller = self
 
     # Reading
 
@@ -129,6 +155,29 @@ class LaneStore:
                 self._store_position(connection, admission.position)
             return taken
 
+    def document_source(self, key: bytes) -> Input:
+        """Give the input of the documents of a key."""
+        with self._writing() as connection:
+            return self._source(connection, DOCUMENTS, key)
+
+    def stage(self, source: Input, arrival: Arrival) -> StagedDocument:
+        """Begin to take a large document in pieces."""
+        return self._inputs.stage(source, arrival.host, arrival.received, arrival.received)
+
+    def count_staged(self, arrival: Arrival, staged: StagedDocument, source: Input, digest: str) -> Taken:
+        """Let a document count that was staged, in one transaction with everything else that its record is for.
+
+        Raises:
+            LedgerError: when nothing can be stored just now; nothing of it counts.
+        """
+        with self._writing() as connection:
+            admission = self._admission(connection)
+            taken = admission.take_staged(arrival, staged, source, digest)
+            assert admission.position is not None
+            self._store_position(connection, admission.position)
+        staged.drop()
+        return taken
+
     def close_idle(self, key: bytes) -> Admitted:
         """End the open scan of a stream that nothing more came of."""
         with self._writing() as connection:
@@ -155,7 +204,7 @@ class LaneStore:
         )
         return dict(rows.fetchall())
 
-    # Delivering
+    # Notes
 
     def note(self, name: str) -> str | None:
         """Give a note, or None where there is none."""
@@ -166,6 +215,50 @@ class LaneStore:
         """Keep a note."""
         with self._database.write() as connection:
             _make_note(connection, name, value)
+
+    # Verdicts
+
+    def told(self, connection: Connection, head: Head, position: int) -> None:
+        """Note up to which verdict everything is told."""
+        connection.execute(
+            "INSERT OR REPLACE INTO lane_told (seq, head, position) VALUES (?, ?, ?)", (head.seq, head.hash, position)
+        )
+
+    def told_at(self, position: int) -> Head:
+        """Say up to which verdict everything is told by what stands in the outbox up to a position."""
+        row = self._database.connection.execute(
+            "SELECT seq, head FROM lane_told WHERE position <= ? ORDER BY seq DESC LIMIT 1", (position,)
+        ).fetchone()
+        return Head() if row is None else Head(*row)
+
+    def take_told(self, head: Head, position: int) -> None:
+        """Take for told what was told by whoever delivered up to a position; does nothing where more is told here."""
+        with self._database.write() as connection:
+            (seq,) = connection.execute("SELECT seq FROM told").fetchone()
+            if head.seq > seq:
+                connection.execute("UPDATE told SET seq = ?, head = ?", (head.seq, head.hash))
+                self.told(connection, head, position)
+
+    def pin(self, scan_id: str, head: Head) -> None:
+        """Have a scan judged, once it is closed, with the verdicts that its beginning was judged with elsewhere."""
+        self._pins[scan_id] = head
+        self.make_note(f"{_PIN}{scan_id}", orjson.dumps([head.seq, head.hash]).decode())
+
+    def pinned(self, scan_id: str) -> Head:
+        """Say up to which verdict a scan is judged with."""
+        row = self._database.connection.execute(
+            "SELECT verdicts, verdicts_head FROM scans WHERE scan_id = ? ORDER BY scan DESC LIMIT 1", (scan_id,)
+        ).fetchone()
+        return Head(*row) if row is not None and row[0] else Head()
+
+    # Delivering
+
+    def next_but_verdicts(self, after: int) -> int | None:
+        """Give the position of the first row after a position that is not of a verdict; None where there is none."""
+        row = self._database.connection.execute(
+            "SELECT position FROM outbox WHERE position > ? AND kind <> 'verdict' ORDER BY position LIMIT 1", (after,)
+        ).fetchone()
+        return None if row is None else int(row[0])
 
     def ready(self, after: int) -> int:
         """Give the position of the latest scan record after a position that can be delivered; 0 where there is none."""
@@ -218,6 +311,9 @@ class LaneStore:
             connection.execute("UPDATE sinks SET delivered = max(delivered, ?) WHERE name = ?", (through, sink))
             connection.execute("DELETE FROM lane_scans WHERE position <= ?", (through,))
             connection.execute("DELETE FROM lane_letters WHERE offset <= ?", (letters,))
+            connection.execute(
+                "DELETE FROM lane_told WHERE seq < (SELECT max(seq) FROM lane_told WHERE position <= ?)", (through,)
+            )
             lane_states.forget(connection, through)
             # A ledger from a backup reads some records again, and must not send on again what it then refuses.
             _make_note(connection, "letters", str(letters))
@@ -249,7 +345,10 @@ class LaneStore:
         return source
 
     def _store_position(self, connection: Connection, position: ReadPosition) -> None:
-        text = orjson.dumps({"next": position.next, "last": position.last, "digest": position.digest}).decode()
+        said = {"next": position.next, "last": position.last, "digest": position.digest}
+        if position.within:
+            said["within"] = position.within
+        text = orjson.dumps(said).decode()
         connection.execute("UPDATE inputs SET position = ? WHERE input_id = ?", (text, self._partition.input_id))
 
     @contextmanager
@@ -259,6 +358,11 @@ class LaneStore:
             try:
                 with self._database.write(more=_ADMITTED_BYTES) as connection:
                     yield connection
+                    for scan_id, head in self._pins.items():
+                        connection.execute(
+                            "UPDATE scans SET verdicts = ?, verdicts_head = ? WHERE scan_id = ? AND state = 'closed'",
+                            (head.seq, head.hash, scan_id),
+                        )
             except BaseException:  # inputs that it added are not there
                 self._sources = self._known()
                 raise

@@ -7,7 +7,8 @@ from sqlite3 import Connection
 
 import orjson
 
-from daemon.ledger import codec
+from daemon.ledger import codec, parts
+from daemon.ledger.documents import StagedDocument
 from daemon.ledger.inputs import InputStore
 from daemon.ledger.lane_states import LINES
 from daemon.ledger.parts import PartStore
@@ -19,6 +20,7 @@ from daemon.ports.parts import ReportPart
 from pipeline.finding import EXCERPT_BYTES, Reject
 from pipeline.report.records import BadLine, MetaLine, StreamRecord
 
+_NOTHING = (0, 0)
 DOCUMENTS = "kafka-documents"  # kind of the inputs that are reports; those that are streams are LINES
 
 
@@ -29,11 +31,13 @@ class ReadPosition:
     Attributes:
         next: offset of the record that comes next.
         last: offset of the latest record, -1 before there was one; `digest` is what it is known by.
+        within: how many bytes of the record that comes next are taken already, of its text once it is unpacked.
     """
 
     next: int
     last: int = -1
     digest: str = ""
+    within: int = 0
 
 
 @dataclass(slots=True, frozen=True)
@@ -64,12 +68,13 @@ class Admission:
         inputs: InputStore,
         parts: PartStore,
         source: Callable[[Connection, str, bytes], Input],
-        through: Mapping[bytes, int],
+        through: Mapping[bytes, tuple[int, int]],
         position: ReadPosition | None,
     ) -> None:
         """Args:
         source: gives the input of a kind for a key.
-        through: by key, the offset before which everything is delivered already.
+        through: by key, the offset before which everything is delivered already, and how many bytes of the text of
+            the record there are.
         position: how far the partition was read before.
         """
         self.admitted = Admitted()
@@ -86,16 +91,26 @@ class Admission:
     def take(self, arrivals: Sequence[Arrival]) -> Taken:
         """Take records, in order of their offsets; those that were taken before are passed over."""
         for arrival in arrivals:
-            if self.position is not None and arrival.offset < self.position.next:
+            if self.position is not None and _is_behind(arrival, self.position):
                 continue
-            if arrival.offset >= self._through.get(arrival.key, 0):
+            if arrival.offset >= self._through.get(arrival.key, _NOTHING)[0]:
                 self._take(arrival)
             if self._joined is not None:  # the position moves when it is admitted
                 break
-            self.position = ReadPosition(arrival.offset + 1, arrival.offset, arrival.digest)
+            self.position = _after(arrival, self.position)
         for stream in self._streams.values():
             self.admitted += stream.finish()
         return Taken(self.admitted, tuple(self._refused), self._joined)
+
+    def take_staged(self, arrival: Arrival, staged: StagedDocument, source: Input, digest: str) -> Taken:
+        """Let a large document count that was stored in pieces."""
+        if arrival.offset >= self._through.get(arrival.key, _NOTHING)[0]:
+            admitted, scans = staged.count(self._connection, source, digest)
+            self.admitted += admitted
+            self._note_scans(scans, arrival)
+            self._refused.append(False)
+        self.position = _after(arrival, self.position)
+        return Taken(self.admitted, tuple(self._refused))
 
     def close(self, key: bytes, *, incomplete: bool = False) -> None:
         """End the open scan of a stream."""
@@ -149,6 +164,8 @@ class Admission:
         return own
 
     def _take_lines(self, arrival: Arrival, received: Iterable[tuple[int, StreamRecord]]) -> None:
+        if arrival.joined is not None and arrival.upto is None:
+            parts.taken(self._connection, arrival.joined.part_set)
         lines = self._admissible(arrival, received)
         if lines is None:
             value = arrival.letter.value or b""
@@ -157,9 +174,14 @@ class Admission:
             return
         stream = self._stream(arrival.key, arrival.host, arrival.received)
         bad: Reject | None = None
-        used = False
+        begun = arrival.offset if arrival.joined is None else arrival.joined.first
+        through, within = self._through.get(arrival.key, _NOTHING)
+        within = within if begun == through else 0  # scans that are delivered and stand in front of one that is not
+        used = arrival.goes_on or within > 0  # whether a record is of any use is said by its beginning
         concerned: set[int] = set()
         for offset, record in lines:
+            if offset < within:
+                continue
             if isinstance(record, BadLine):
                 # By the record's place in the partition: offsets in the value are the same in all of them.
                 path = f"byte {offset} of the record" if offset else None
@@ -177,7 +199,7 @@ class Admission:
                 continue
             opened, stream.opened = stream.opened, []
             for scan in opened:
-                self._note_scan(scan, arrival, arrival.offset)
+                self._note_scan(scan, arrival, begun, offset)
             if before is not None:
                 self._note_end(stream, before)
                 if not opened:  # it ended with a line of its own
@@ -206,11 +228,8 @@ class Admission:
         self.admitted += self._inputs.take_document(
             connection, source, whole.digest, whole.reports, whole.rejects, arrival.host, arrival.received
         )
-        begun = arrival.offset if arrival.joined is None else arrival.joined.first
-        for (scan,) in connection.execute("SELECT scan FROM scans WHERE scan > ?", (before,)).fetchall():
-            self._note_scan(scan, arrival, begun)
-            if arrival.host is None:
-                self._note_stranger(scan)
+        found = connection.execute("SELECT scan FROM scans WHERE scan > ?", (before,)).fetchall()
+        self._note_scans([scan for (scan,) in found], arrival)
         if whole.reports:
             self._refused.append(False)
         else:
@@ -247,10 +266,19 @@ class Admission:
         stream.now = now
         return stream
 
-    def _note_scan(self, scan: int, arrival: Arrival, begun: int) -> None:
+    def _note_scans(self, scans: Iterable[int], arrival: Arrival) -> None:
+        """Note the scans of a document."""
+        begun = arrival.offset if arrival.joined is None else arrival.joined.first
+        for scan in scans:
+            self._note_scan(scan, arrival, begun)
+            if arrival.host is None:
+                self._note_stranger(scan)
+
+    def _note_scan(self, scan: int, arrival: Arrival, begun: int, begins: int = 0) -> None:
         self._connection.execute(
-            "INSERT OR IGNORE INTO lane_scans (scan, key, first, last) SELECT scan, ?, ?, ? FROM scans WHERE scan = ?",
-            (arrival.key, begun, arrival.offset, scan),
+            "INSERT OR IGNORE INTO lane_scans (scan, key, first, last, begins) SELECT scan, ?, ?, ?, ? FROM scans"
+            " WHERE scan = ?",
+            (arrival.key, begun, arrival.offset, begins, scan),
         )
 
     def _note_stranger(self, scan: int) -> None:
@@ -275,6 +303,20 @@ class Admission:
             " WHERE name = 'letters'), -1)",
             (letter.offset, letter.key, letter.value, headers, reject.reason, codec.text(reject.detail)),
         )
+
+
+def _is_behind(arrival: Arrival, position: ReadPosition) -> bool:
+    """Say whether a record, or a slice of one, was taken before."""
+    if arrival.offset == position.next and arrival.upto is not None:
+        return arrival.upto <= position.within
+    return arrival.offset < position.next
+
+
+def _after(arrival: Arrival, before: ReadPosition | None) -> ReadPosition:
+    if arrival.upto is None:
+        return ReadPosition(arrival.offset + 1, arrival.offset, arrival.digest)
+    last = before or ReadPosition(arrival.offset)
+    return ReadPosition(arrival.offset, last.last, last.digest, arrival.upto)
 
 
 def _barred(arrival: Arrival) -> str:

@@ -3,7 +3,8 @@
 With every scan that is done goes what the next one of its host is compared with, as it was right after that scan: by
 the time it is delivered the ledger may be further. Their topic is compacted: of each key the latest counts.
 
-    ["host", KEY]                      through: records of the key before this offset are delivered; history: the latest
+    ["host", KEY]                      through: records of the key before this offset are delivered, and of the one
+                                       there the first bytes of its text (within); history: the latest
                                        scans, by which a redelivery is known; pieces: how many of each profile there are
     ["baseline", HOST, PROFILE, N]     a piece of the baseline, from the N-th thousand rows on
 
@@ -62,8 +63,10 @@ def keep(connection: Connection, scan: int) -> bool:
     host, profile, host_source, scan_no, position, key, last, context = row
     if profile and host_source != "unknown" and not _keep_baseline(connection, scan, position, host, profile):
         return False
+    through, within = _first_of_later(connection, key, scan_no, last)
     _put(connection, scan, position, ["host", key.decode("utf-8", "backslashreplace")], {
-        "through": _first_of_later(connection, key, scan_no, last),
+        "through": through,
+        **({"within": within} if within else {}),
         "history": _history(connection, scan, scan_no),
         "pieces": [] if host_source == "unknown" else _pieces(connection, host, scan, position),
         "context": base64.b64encode(context).decode() if context and len(context) <= _CONTEXT_BYTES else None,
@@ -137,7 +140,10 @@ def load(connection: Connection, states: Mapping[str, bytes], topic: str, partit
         )
     for name, state in said.items():
         key = orjson.loads(name)[1]
-        connection.execute("INSERT INTO lane_keys (key, through) VALUES (?, ?)", (key.encode(), int(state["through"])))
+        connection.execute(
+            "INSERT INTO lane_keys (key, through, within) VALUES (?, ?, ?)",
+            (key.encode(), int(state["through"]), int(state.get("within", 0))),
+        )
         if state["context"]:
             connection.execute(
                 "UPDATE inputs SET context = ? WHERE input_id = ?",
@@ -187,19 +193,28 @@ def _keep_baseline(connection: Connection, scan: int, position: int, host: str, 
     return True
 
 
-def _first_of_later(connection: Connection, key: bytes, scan_no: int, last: int) -> int:
-    """Give the first offset that a scan of the key needs which is not delivered with this one or before it."""
-    (first,) = connection.execute(
-        "SELECT min(l.first) FROM lane_scans l JOIN scans s ON s.scan = l.scan WHERE l.key = ?"
-        " AND (s.scan_no IS NULL OR s.scan_no > ?)",
+def _first_of_later(connection: Connection, key: bytes, scan_no: int, last: int) -> tuple[int, int]:
+    """Give what a scan of the key needs first that is not delivered with this one or before it: the offset of a record,
+    and from which byte of its text on."""
+    found = [(last + 1, 0)]
+    found += connection.execute(
+        "SELECT l.first, l.begins FROM lane_scans l JOIN scans s ON s.scan = l.scan WHERE l.key = ?"
+        " AND (s.scan_no IS NULL OR s.scan_no > ?) ORDER BY l.first, l.begins LIMIT 1",
         (key, scan_no),
-    ).fetchone()
+    ).fetchall()
     (of_parts,) = connection.execute(
         "SELECT min(p.first) FROM part_sets p JOIN inputs i ON i.input_id = p.input_id"
         " WHERE p.state = 'open' AND i.name = (SELECT source FROM scans WHERE scan_no = ?)",
         (scan_no,),
     ).fetchone()
-    return min((last + 1, *(int(one) for one in (first, of_parts) if one is not None)))
+    if of_parts is not None:
+        found.append((int(of_parts), 0))
+    # Of a large record only a part may be taken, and what comes of the rest has not begun.
+    found += connection.execute(
+        "SELECT json_extract(position, '$.next'), json_extract(position, '$.within') FROM inputs"
+        " WHERE kind = 'kafka' AND position <> '' AND json_extract(position, '$.within') > 0"
+    ).fetchall()
+    return min(found)
 
 
 def _history(connection: Connection, scan: int, scan_no: int) -> list[Sequence[Any]]:

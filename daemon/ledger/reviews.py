@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from sqlite3 import Connection
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
@@ -106,8 +106,21 @@ _COLUMNS = (
 )
 
 
+class Teller(Protocol):
+    """Wants to know what was told, inside the transaction in which it was."""
+
+    def told(self, connection: Connection, head: Head, position: int) -> None:
+        """Be told that all up to `head` is told, and stands in the outbox up to a position."""
+
+
 class ReviewStore(Store):
-    """What is kept for reviews."""
+    """What is kept for reviews.
+
+    Attributes:
+        teller: who wants to know what was told, or None.
+    """
+
+    teller: Teller | None = None
 
     def __init__(self, database: Database, clock: Clock) -> None:
         super().__init__(database, clock)
@@ -136,6 +149,11 @@ class ReviewStore(Store):
                 "INSERT INTO outbox (kind, key, level, changed, line) VALUES ('verdict', ?, 'info', 1, ?)", records
             )
             connection.execute("UPDATE told SET seq = ?, head = ?", (head.seq, head.hash))
+            if self.teller is not None:
+                (position,) = connection.execute(
+                    "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'outbox'), 0)"
+                ).fetchone()
+                self.teller.told(connection, head, position)
         return True
 
     def anchors(self) -> list[Anchor]:

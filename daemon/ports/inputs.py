@@ -83,6 +83,22 @@ class Staging(Protocol):
         """Do without the document; does nothing once it is finished."""
 
 
+class Admitting(Protocol):
+    """What takes whole documents in; see `Inputs`, which does, too."""
+
+    def admit_document(
+        self,
+        source: Input,
+        digest: str,
+        reports: Sequence[ParsedReport],
+        rejects: Sequence[Reject],
+        host_key: str | None = None,
+        as_of: str | None = None,
+    ) -> Admitted: ...
+
+    def stage(self, source: Input, host_key: str | None = None, as_of: str | None = None) -> "Staging": ...
+
+
 class Inputs(Protocol):
     """The ledger's side of admission. Every call is one durable transaction: position, records and keys together.
 

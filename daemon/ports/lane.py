@@ -56,6 +56,8 @@ class Arrival:
         digest: of the record, to know it again.
         joined: what it was put together from, if it did not come whole.
         begins_foreign: it is refused because it begins a scan of another host line by line.
+        upto: of lines that are a slice of a large record and not the last one: where in it the next one begins.
+        goes_on: they are a slice and not the first one.
     """
 
     offset: int
@@ -67,6 +69,8 @@ class Arrival:
     digest: str
     joined: "Joined | None" = None
     begins_foreign: bool = False
+    upto: int | None = None
+    goes_on: bool = False
 
 
 @dataclass(slots=True, frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import orjson
 
-from daemon.ledger import Ledger
+from daemon.review.kept import HasKept
 from pipeline.errors import ConfigError, LedgerError
 from pipeline.review.chain import Head, check
 from pipeline.review.log import VerdictLog
@@ -28,7 +28,7 @@ class Checked:
     problems: tuple[str, ...]
 
 
-def verify(log: VerdictLog | None, ledger: Ledger) -> Checked:
+def verify(log: VerdictLog | None, ledger: HasKept) -> Checked:
     """Check every row, and hold the log to what the ledger noted of it."""
     anchors = ledger.reviews.anchors()
     rows = log.rows() if log is not None else iter(())
@@ -36,7 +36,7 @@ def verify(log: VerdictLog | None, ledger: Ledger) -> Checked:
     return Checked(log.head() if log is not None else Head(), len(anchors), problems)
 
 
-def exported(log: VerdictLog | None, ledger: Ledger, at: str) -> Iterator[bytes]:
+def exported(log: VerdictLog | None, ledger: HasKept, at: str) -> Iterator[bytes]:
     """Give the log as lines of JSON: each row with its hash, then one line that says how far it goes.
 
     Whoever has it can compute the chain anew: SHA-256 over the line ``sysscan-review/1``, the line ``BEFORE SEQ

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from daemon.ledger import Ledger
 from daemon.ledger.reviews import Filter, Group, Retained
+from daemon.review.kept import HasKept
 from pipeline.errors import AgentError, LedgerError
 from pipeline.finding import Level
 from pipeline.output.case import case_of
@@ -86,7 +86,7 @@ class Wish:
 class Queue:
     """What is kept for reviews beside the verdicts that were given."""
 
-    def __init__(self, ledger: Ledger, log: VerdictLog | None, today: str) -> None:
+    def __init__(self, ledger: HasKept, log: VerdictLog | None, today: str) -> None:
         """Args: `today`: RFC 3339; an acceptance that has ended by then does not count."""
         self._store = ledger.reviews
         self._log = log

@@ -4,6 +4,7 @@ Which verdicts are told stands in the ledger and moves in the transaction that p
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from daemon.ledger import Ledger
 from daemon.ledger.reviews import Filter
@@ -20,14 +21,36 @@ from pipeline.rules.policy import Policy
 logger = get_logger(__name__)
 
 
+@dataclass(slots=True, frozen=True)
+class Share:
+    """What one of several ledgers tells of, each of which has hosts of its own.
+
+    Every verdict is told of by one of them, whatever is kept there, and by others only if it reaches a finding that is
+    kept with them: so none is left out, and nothing is said twice.
+
+    Attributes:
+        name: tells it from the others.
+        is_home: says whether it is this one that tells of verdicts on a host (None: on all hosts) in any case.
+    """
+
+    name: str
+    is_home: Callable[[str | None], bool]
+
+
 class Telling:
     """Puts the records of new verdicts into the outbox of one ledger."""
 
-    def __init__(self, ledger: Ledger, verdicts: PinnedVerdicts, policy: Callable[[], Policy]) -> None:
-        """Args: `policy`: gives the one in force, which may be another one after a reload."""
+    def __init__(
+        self, ledger: Ledger, verdicts: PinnedVerdicts, policy: Callable[[], Policy], share: Share | None = None
+    ) -> None:
+        """Args:
+        policy: gives the one in force, which may be another one after a reload.
+        share: what this ledger tells of; None is everything.
+        """
         self._ledger = ledger
         self._verdicts = verdicts
         self._policy = policy
+        self._share = share
         self._waiting: list[tuple[Verdict, Head]] = []
         self._told: Head | None = None
 
@@ -56,18 +79,20 @@ class Telling:
             self._waiting = list(zip(*new, strict=True))
         verdict, head = self._waiting[0]
         line = self._record(verdict, head)
-        if not store.tell(self._told, head, [line]):
+        if not store.tell(self._told, head, [line] if line is not None else []):
             self._told, self._waiting = None, []
             self._verdicts.forget()
             return True
         self._told = head
         self._waiting.pop(0)
-        logger.info(
-            "verdict.told", seq=verdict.seq, verdict=verdict.kind, author=verdict.author, scope=verdict.target.scope
-        )
+        if line is not None:
+            logger.info(
+                "verdict.told", seq=verdict.seq, verdict=verdict.kind, author=verdict.author, scope=verdict.target.scope
+            )
         return True
 
-    def _record(self, verdict: Verdict, head: Head) -> tuple[str, bytes]:
+    def _record(self, verdict: Verdict, head: Head) -> tuple[str, bytes] | None:
+        """Make the record of a verdict; None where it is for others to tell of."""
         store = self._ledger.reviews
         about = verdict
         while about.undoes is not None:  # an undo of an undo is about what the first was about
@@ -86,6 +111,11 @@ class Telling:
         else:
             findings, total, hosts, _ = store.reach(covered, target.host)
             reach = Reach(findings, total, len(hosts), tuple(covered))
+        share, of = self._share, ""
+        if share is not None and not share.is_home(target.host):
+            if not reach.findings:
+                return None
+            of = share.name
         out: list[OutAlready] = []
         lines = store.lines([row.row for row in rows])
         for row in rows:
@@ -97,5 +127,5 @@ class Telling:
             except RecordError as error:
                 logger.warning("verdict.line_unreadable", fingerprint=row.fingerprint, reason=str(error))
         standing = self._verdicts.upto(verdict.seq)
-        record = verdict_record(verdict, about, head, standing, out, reach, self._policy())
+        record = verdict_record(verdict, about, head, standing, out, reach, self._policy(), of)
         return record.dedupe_key, write(record)

@@ -6,6 +6,7 @@ not depend on where it was read.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import time
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 
 from daemon.log import get_logger
 from daemon.parser import DocumentParser, ParserFailed
-from daemon.ports.inputs import Admitted, Input, Inputs, Staging
+from daemon.ports.inputs import Admitted, Admitting, Input, Staging
 from pipeline.errors import ReportError
 from pipeline.finding import EXCERPT_BYTES, Reject
 from pipeline.keys import content_digest
@@ -71,7 +72,7 @@ class Delivery:
 class Documents:
     """Takes documents in: one for each source, all of them on one parser."""
 
-    def __init__(self, inputs: Inputs, limits: Limits, parser: DocumentParser | None = None) -> None:
+    def __init__(self, inputs: Admitting, limits: Limits, parser: DocumentParser | None = None) -> None:
         """Args: `parser`: None has large documents read here, too."""
         self._inputs = inputs
         self._limits = limits
@@ -109,7 +110,7 @@ class Documents:
             source: carries the position behind the document, which is stored with what is in it.
             host_key: whose host it is, whatever its reports say; see `Inputs`.
             as_of: when a report is from that does not say so itself.
-            tell: called between the steps, as a sign of life.
+            tell: called between the steps, as a sign of life; what it raises ends it, and nothing of it counts.
 
         Raises:
             NoParser, LedgerError: nothing of it counts; it may be offered again.
@@ -120,15 +121,15 @@ class Documents:
                     spooled.write(document[start : start + _SLICE_BYTES])
                     await asyncio.sleep(0)
                 document = spooled
-            steps = self._admit(document, source, host_key, as_of)
-            while True:
-                try:
-                    next(steps)
-                except StopIteration as end:
-                    admitted: Admitted = end.value
-                    return admitted
-                tell()
-                await self.rest()
+            with contextlib.closing(self._admit(document, source, host_key, as_of)) as steps:
+                while True:
+                    try:
+                        next(steps)
+                    except StopIteration as end:
+                        admitted: Admitted = end.value
+                        return admitted
+                    tell()
+                    await self.rest()
 
     def take(self, delivery: Delivery) -> Generator[None, None, Admitted]:
         """Take a large document in; yields after each step. Whoever closes this leaves nothing of it behind.
@@ -198,7 +199,7 @@ class Documents:
 class _Storing:
     """What has come of a document so far, on its way into the ledger."""
 
-    def __init__(self, inputs: Inputs, delivery: Delivery, limits: Limits) -> None:
+    def __init__(self, inputs: Admitting, delivery: Delivery, limits: Limits) -> None:
         self._inputs = inputs
         self._delivery = delivery
         self._staging: Staging | None = None

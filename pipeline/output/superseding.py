@@ -50,6 +50,7 @@ def verdict_record(
     out: Sequence[OutAlready],
     reach: Reach,
     policy: Policy,
+    of: str = "",
 ) -> VerdictRecord:
     """Say what a verdict changes.
 
@@ -57,12 +58,13 @@ def verdict_record(
         about: the verdict itself, or the one that it undoes: whose target it has.
         standing: what counts from it on.
         out: the worst findings that it is about.
+        of: whose findings these are, where several tell of one verdict, each of its own findings.
     """
     target, correction = about.target, verdict.correction
     situation = target.situation
     return VerdictRecord(
         schema=SCHEMA,
-        dedupe_key=digest("verdict", verdict.seq, head.hash),
+        dedupe_key=digest("verdict", verdict.seq, head.hash, *((of,) if of else ())),
         seq=verdict.seq,
         head=head.hash,
         verdict=verdict.kind,

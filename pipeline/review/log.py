@@ -88,21 +88,42 @@ class VerdictLog:
         Raises:
             LedgerError: when nothing could be stored, or an undo names a verdict that is not there.
         """
-        given: list[Verdict] = []
+        with self._explained(), self._transaction():
+            try:
+                given = chained(self.head(), drafts, at=at, author=author)
+            except LedgerError as error:
+                raise LedgerError(f"{self.path}: {error}") from error
+            self._add([row for _, row in given])
+        return [verdict for verdict, _ in given]
+
+    def copy(self, rows: Sequence[Row]) -> int:
+        """Add rows of another copy of this log behind the last one, all of them or none; returns how many were new.
+
+        Rows that are here already are passed over.
+
+        Raises:
+            LedgerError: when nothing could be stored, when a row is another one than the one here, or does not follow.
+        """
         with self._explained(), self._transaction():
             head = self.head()
-            for draft in drafts:
-                if draft.undoes is not None and not 0 < draft.undoes <= head.seq:
-                    raise LedgerError(f"{self.path}: there is no verdict {draft.undoes} to undo")
-                values = {one.name: getattr(draft, one.name) for one in fields(Draft)}
-                verdict = Verdict(**values, seq=head.seq + 1, at=at, author=author)
-                body = encode(verdict)
-                head = Head(verdict.seq, link(head.hash, verdict.seq, body))
-                self._connection.execute(
-                    "INSERT INTO verdicts (seq, body, hash) VALUES (?, ?, ?)", (head.seq, body, head.hash)
-                )
-                given.append(verdict)
-        return given
+            known = {row.seq: row.hash for row in self.rows(rows[0].seq - 1, rows[-1].seq)} if rows else {}
+            new: list[Row] = []
+            for row in rows:
+                if known.get(row.seq, row.hash) != row.hash:
+                    raise LedgerError(f"{self.path}: holds another verdict {row.seq} than the one that it is to copy")
+                if row.seq in known:
+                    continue
+                if row.seq != head.seq + 1 or link(head.hash, row.seq, row.body) != row.hash:
+                    raise LedgerError(f"{self.path}: verdict {row.seq} does not follow verdict {head.seq}")
+                head = Head(row.seq, row.hash)
+                new.append(row)
+            self._add(new)
+        return len(new)
+
+    def _add(self, rows: Sequence[Row]) -> None:
+        self._connection.executemany(
+            "INSERT INTO verdicts (seq, body, hash) VALUES (?, ?, ?)", [(row.seq, row.body, row.hash) for row in rows]
+        )
 
     def head(self) -> Head:
         """Say how far it goes."""
@@ -207,6 +228,24 @@ class VerdictLog:
             raise _explain(self.path, error) from error
 
 
+def chained(head: Head, drafts: Sequence[Draft], *, at: str, author: str) -> list[tuple[Verdict, Row]]:
+    """Give drafts as the verdicts that follow `head`, each with its row.
+
+    Raises:
+        LedgerError: when an undo names a verdict that is not there.
+    """
+    given: list[tuple[Verdict, Row]] = []
+    for draft in drafts:
+        if draft.undoes is not None and not 0 < draft.undoes <= head.seq:
+            raise LedgerError(f"there is no verdict {draft.undoes} to undo")
+        values = {one.name: getattr(draft, one.name) for one in fields(Draft)}
+        verdict = Verdict(**values, seq=head.seq + 1, at=at, author=author)
+        body = encode(verdict)
+        head = Head(verdict.seq, link(head.hash, verdict.seq, body))
+        given.append((verdict, Row(head.seq, body, head.hash)))
+    return given
+
+
 def read_standing(path: Path) -> Standing:
     """Read what counts of a log file, or of the one in a directory.
 
@@ -215,6 +254,14 @@ def read_standing(path: Path) -> Standing:
     """
     with VerdictLog.open(path / FILE_NAME if path.is_dir() else path, read_only=True) as log:
         return log.standing()
+
+
+def head_at(path: Path, seq: int) -> Head:
+    """Say how far the log in a file went when it had so many verdicts; the beginning where it never had."""
+    if not path.exists():
+        return Head()
+    with VerdictLog.open(path, read_only=True) as log:
+        return next((Head(row.seq, row.hash) for row in log.rows(seq - 1, seq)), Head())
 
 
 def _touch(path: Path) -> None:

@@ -49,7 +49,7 @@ class Topics:
     run: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
 
     def __getattr__(self, name: str) -> str:
-        if name in ("reports", "findings", "scans", "state", "dlq", "group"):
+        if name in ("reports", "findings", "scans", "state", "dlq", "verdicts", "group"):
             return f"{name}-{self.run}"
         raise AttributeError(name)
 
@@ -58,6 +58,7 @@ class Topics:
         asyncio.run(self.cluster.create(self.reports, partitions=self.partitions, **config))
         asyncio.run(self.cluster.create(*plain, partitions=self.partitions))
         asyncio.run(self.cluster.create(self.state, partitions=self.partitions, cleanup_policy="compact"))
+        asyncio.run(self.cluster.create(self.verdicts, partitions=1, retention_ms="-1"))
         return self
 
     def settings(self, **others: Any) -> str:
@@ -65,6 +66,7 @@ class Topics:
         values = {
             "brokers": list(self.cluster.plain), "input_topic": self.reports, "topic": self.findings,
             "scans_topic": self.scans, "state_topic": self.state, "dlq_topic": self.dlq, "group": self.group,
+            "verdicts_topic": self.verdicts,
             "session_timeout_s": 6, "transaction_timeout_s": 5, "timeout_s": 15, **others,
         }  # fmt: skip
         return "[kafka]\n" + "".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items())
@@ -128,8 +130,10 @@ class Worker:
     """An agent as a process."""
 
     def __init__(
-        self, base: Path, topics: Topics, name: str = "a", output: bool = False, batch_size: int = 16, **kafka: Any
-    ) -> None:
+        self, base: Path, topics: Topics, name: str = "a", output: bool = False, batch_size: int = 16,
+        top: str = "", model: str = "enabled = false", **kafka: Any,
+    ) -> None:  # fmt: skip
+        """Args: `top`: lines of the configuration before its sections; `model`: those of that section."""
         self.base = base / name
         self.base.mkdir(exist_ok=True)
         self.state = self.base / "state"
@@ -138,7 +142,7 @@ class Worker:
         self.metrics = self.base / "metrics.prom"
         output_lines = f"[output]\nenabled = {'true' if output else 'false'}\n"
         self.config.write_text(
-            f'state_dir = "{self.state}"\n{output_lines}[model]\nenabled = false\n'
+            f'state_dir = "{self.state}"\n{top}{output_lines}[model]\n{model}\n'
             f"[analysis]\nbatch_size = {batch_size}\n"
             f'[metrics]\npath = "{self.metrics}"\nevery_s = 0.2\n[log]\nformat = "json"\n'
             + topics.settings(**({"consume": True} | kafka))
@@ -159,6 +163,13 @@ class Worker:
     def once(self) -> "subprocess.CompletedProcess[bytes]":
         return subprocess.run(
             [sys.executable, "-m", "daemon.cli", *self.arguments, "--once"],
+            cwd=ROOT, env=bare(), capture_output=True, timeout=PATIENCE_S, check=False,
+        )  # fmt: skip
+
+    def command(self, *words: str) -> "subprocess.CompletedProcess[bytes]":
+        """Run a command beside it, with its settings."""
+        return subprocess.run(
+            [sys.executable, "-m", "daemon.cli", *words, "--config", str(self.config)],
             cwd=ROOT, env=bare(), capture_output=True, timeout=PATIENCE_S, check=False,
         )  # fmt: skip
 

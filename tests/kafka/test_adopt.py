@@ -1,13 +1,18 @@
 """More partitions: hosts move with all that is known of them, and what would lose something is refused."""
 
 import asyncio
+import base64
 import json
+import os
 import subprocess
 import sys
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
+from aiokafka import AIOKafkaProducer
 from aiokafka.admin import NewPartitions
 from aiokafka.partitioner import murmur2
 
@@ -191,3 +196,70 @@ def test_a_worker_that_is_in_the_group_is_named(cluster: Cluster, tmp_path: Path
         assert {json.loads(line)["worker"] for line in status.stdout.splitlines()} == {"busy"}
     finally:
         worker.stop()
+
+
+_MEASURED = """
+import resource, sys
+from daemon.cli.app import main
+try:
+    main()
+finally:
+    print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10, file=sys.stderr)
+"""
+_MANY, _PIECE_BYTES = 3_000, 16_000
+
+
+def state_of(host: str) -> list[tuple[str, bytes]]:
+    """Give the state of a host and its baseline, of a size that real ones have, which nothing compresses."""
+    rows = [[base64.b64encode(os.urandom(_PIECE_BYTES)).decode(), "class", "open", "c", "t", 7, 1, "l"]]
+    state = {"through": 0, "history": [], "pieces": [[host, "p", 1]], "context": None}
+    names = (["host", host], state), (["baseline", host, "p", 0], {"rows": rows})
+    return [
+        (json.dumps(name, separators=(",", ":")), zlib.compress(json.dumps(value).encode())) for name, value in names
+    ]
+
+
+@pytest.mark.slow
+def test_of_thousands_of_hosts_those_of_one_partition_are_held_at_a_time(cluster: Cluster, tmp_path: Path) -> None:
+    topics = Topics(cluster, partitions=12).create()
+    worker = Worker(tmp_path, topics, partitions=list(range(12)))
+    assert worker.once().returncode == 0  # which leaves its marks
+    hosts = [f"host-{number}" for number in range(_MANY)]
+
+    async def fill() -> None:
+        async with AIOKafkaProducer(bootstrap_servers=cluster.plain) as producer:
+            for start in range(0, _MANY, 100):
+                sent = [
+                    await producer.send(topics.state, value, key=key.encode(), partition=place(host, 12))
+                    for host in hosts[start : start + 100]
+                    for key, value in state_of(host)
+                ]
+                await asyncio.gather(*sent)
+
+    def peak(*arguments: str) -> tuple[int, "subprocess.CompletedProcess[str]"]:
+        done = subprocess.run(
+            [sys.executable, "-c", _MEASURED, "kafka", *arguments, "--config", str(worker.config)],
+            cwd=ROOT, env=bare(), capture_output=True, text=True, timeout=600, check=False,
+        )  # fmt: skip
+        return int(done.stderr.split("peak ")[1]), done
+
+    before, _ = peak("adopt-partitions")  # it refuses, having loaded all that it is made of
+    asyncio.run(fill())
+    raise_to(topics, 24)
+    most, adopted = peak("adopt-partitions")
+    assert adopted.returncode == 0, adopted.stderr
+    said = json.loads(adopted.stdout)
+    assert said["hosts"] == _MANY and said["moved"] == sum(place(host, 12) != place(host, 24) for host in hosts)
+    assert "12 of 12 partitions looked at, 3,000 hosts" in adopted.stderr
+    assert "12 of 12 partitions written" in adopted.stderr
+    assert most - before < _MANY * _PIECE_BYTES, f"{(most - before) >> 20} MB"  # all of it, once
+    latest: dict[tuple[int, str], bytes | None] = {}
+    for record in places.records(cluster, topics.state):
+        latest[record.partition, record.key.decode()] = record.value
+    kept = {key: partition for (partition, key), value in latest.items() if value is not None and key != "mark"}
+    assert kept == {key: place(host, 24) for host in hosts for key in names_of(host)}
+    assert len(kept) == sum(value is not None and key != "mark" for (_, key), value in latest.items())
+
+
+def names_of(host: str) -> tuple[str, str]:
+    return f'["host","{host}"]', f'["baseline","{host}","p",0]'

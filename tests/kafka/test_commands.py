@@ -26,6 +26,7 @@ ROLES = {
     "scans_topic": "scans",
     "state_topic": "state",
     "dlq_topic": "dlq",
+    "verdicts_topic": "verdicts",
 }
 
 
@@ -98,7 +99,8 @@ def test_missing_topics_are_named_and_then_created_with_their_policies(place: Pl
     before = place("kafka", "topics")
     assert before.returncode == 2
     said = [json.loads(line) for line in before.stdout.splitlines()]
-    assert set(problems(said)) == set(place.names.values())
+    assert set(problems(said)) == set(place.names.values()) - {place.name("verdicts")}  # workers do without
+    assert [one["verdict"] for one in said if one["check"] == place.name("verdicts")] == ["warning"]
     assert {one["advice"] for one in said} == {"sysscan-agent kafka topics --create"}
 
     created = place("kafka", "topics", "--create", "--partitions", "3")
@@ -108,11 +110,14 @@ def test_missing_topics_are_named_and_then_created_with_their_policies(place: Pl
     state, reports = configs(place.cluster, place.name("state")), configs(place.cluster, place.name("reports"))
     assert (state["cleanup.policy"], state["min.compaction.lag.ms"]) == ("compact", "3600000")
     assert (reports["cleanup.policy"], reports["retention.ms"]) == ("delete", "604800000")
+    assert configs(place.cluster, place.name("verdicts"))["retention.ms"] == "-1"
+    assert len(places.ends(place.cluster, place.name("verdicts"))) == 1
     assert reports["max.message.bytes"] == "1048576"
 
     async def counts() -> set[int]:
         async with place.cluster.admin() as admin:
-            return {len(one["partitions"]) for one in await admin.describe_topics(list(place.names.values()))}
+            names = sorted(set(place.names.values()) - {place.name("verdicts")})
+            return {len(one["partitions"]) for one in await admin.describe_topics(names)}
 
     assert asyncio.run(counts()) == {3}
 
@@ -192,7 +197,9 @@ def test_doctor_names_the_right_that_is_missing(place: Place, secured: Mapping[s
     stranger = {**secured, "username": STRANGER}
     nothing = place("kafka", "doctor", **stranger)
     assert nothing.returncode == 2
-    assert set(place.names.values()) <= set(problems([json.loads(line) for line in nothing.stdout.splitlines()]))
+    assert set(place.names.values()) - {place.name("verdicts")} <= set(
+        problems([json.loads(line) for line in nothing.stdout.splitlines()])
+    )
 
     broker = place.cluster.brokers[0]
     rights = (

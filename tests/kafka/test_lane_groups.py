@@ -20,7 +20,16 @@ def workers(base: Path, topics: Topics, *names: str, **kafka: Any) -> Iterator[l
 
 
 def acquired(worker: Worker) -> int:
-    return len(worker.events("partition.acquired"))
+    """Count the partitions that came to a worker; not those that it had, and took anew after a fault of its own.
+
+    On a busy machine a transaction takes longer than its time-out now and then, and that moves nothing.
+    """
+    return sum("after" not in one for one in worker.events("partition.acquired"))
+
+
+def has(worker: Worker) -> int:
+    """Count the partitions that a worker has, in its first life."""
+    return acquired(worker) - len(worker.events("partition.revoked"))
 
 
 def ended(*workers: Worker) -> list[Worker]:
@@ -86,20 +95,23 @@ def test_a_frozen_worker_that_wakes_commits_nothing(cluster: Cluster, tmp_path: 
 def test_a_static_member_that_restarts_moves_nothing(cluster: Cluster, tmp_path: Path) -> None:
     topics = Topics(cluster, partitions=2).create()
     with workers(tmp_path, topics, "a", "b") as (a, b), Load(topics, every_s=0.05) as load:
-        a = Worker(tmp_path, topics, "a", instance_id="one", session_timeout_s=20).start()
-        b = Worker(tmp_path, topics, "b", instance_id="two", session_timeout_s=20).start()
+        # Longer than any start takes, on however busy a machine: nothing here waits for its end.
+        a = Worker(tmp_path, topics, "a", instance_id="one", session_timeout_s=300).start()
+        b = Worker(tmp_path, topics, "b", instance_id="two", session_timeout_s=300).start()
         try:
-            until(lambda: acquired(a) >= 1 and acquired(b) >= 1, "both have one", a, b)
+            until(lambda: has(a) == 1 and has(b) == 1, "each has one", a, b)
             time.sleep(1)
-            before = acquired(b)
+            came, went, before = acquired(b), len(b.events("partition.revoked")), acquired(a)
             a.kill()
             time.sleep(1)
             a.start()
-            has = acquired(a)
-            until(lambda: acquired(a) > has, "a is back", a, b)
+            until(lambda: acquired(a) > before, "a is back", a, b)
+            b.freeze()  # as a busy machine does: longer than a transaction may take
+            time.sleep(6)
+            b.thaw()
             load.__exit__()
             until(delivered(topics), "all is delivered", a, b)
-            assert acquired(b) == before
+            assert (acquired(b), len(b.events("partition.revoked"))) == (came, went)
             assert a.events("partition.acquired")[-1]["kind"] in ("own", "adopted")
             assert a.stop() == 0 and b.stop() == 0
         finally:

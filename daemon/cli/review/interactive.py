@@ -118,8 +118,9 @@ class Round:
         if not self._given:
             self._message = "nothing of this walk to undo; `review undo NUMBER` undoes others"
             return
-        seq = self._given.pop()
+        seq = self._given[-1]
         self._desk.writing.append([Draft("undo", "", undoes=seq)], at=now(), author=author())
+        self._given.pop()
         self._read()
         self._message = f"verdict {seq} does not count any more"
 

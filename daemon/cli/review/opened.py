@@ -12,9 +12,13 @@ from typing import Any
 
 from daemon.cli.exits import Exit, die
 from daemon.cli.ledger import open_to_read
+from daemon.lane.rebuild import ledger_dirs
+from daemon.lane.shared_log import SharedLog
 from daemon.ledger import Ledger
+from daemon.review.kept import HasKept, ManyKept
 from daemon.review.queue import Ambiguous, NotFound, Queue
 from daemon.settings import Settings, load_settings
+from pipeline.errors import LedgerError, SinkError
 from pipeline.review.log import FILE_NAME, VerdictLog
 
 
@@ -27,7 +31,7 @@ class Desk:
     """
 
     settings: Settings
-    ledger: Ledger
+    ledger: HasKept
     log: VerdictLog | None
     queue: Queue
 
@@ -43,10 +47,12 @@ def open_desk(given: Mapping[str, Any], config: Path | None, *, to_write: bool =
     """Open ledger and log beside a daemon that may be running; ends the program where a key names nothing."""
     settings = load_settings(os.environ, given, config)
     with ExitStack() as stack:
-        ledger = stack.enter_context(open_to_read(settings))
+        ledger = open_kept(settings, stack)
         path = settings.state_dir / FILE_NAME
-        log = None
-        if to_write or (path.exists() and path.stat().st_size):
+        log: VerdictLog | None = None
+        if to_write and settings.kafka.consumes:
+            log = _open_shared(settings, stack)
+        elif to_write or (path.exists() and path.stat().st_size):
             log = stack.enter_context(VerdictLog.open(path, read_only=not to_write))
         try:
             yield Desk(settings, ledger, log, Queue(ledger, log, now()))
@@ -54,6 +60,41 @@ def open_desk(given: Mapping[str, Any], config: Path | None, *, to_write: bool =
             die(Exit.NOT_FOUND, str(error))
         except Ambiguous as error:
             die(Exit.USAGE, str(error))
+        except SinkError as error:
+            die(Exit.REJECTED, str(error))
+
+
+def open_kept(settings: Settings, stack: ExitStack) -> HasKept:
+    """Open what is kept for reviews: the ledger of a state directory, or those of a worker's partitions.
+
+    Raises:
+        LedgerError: when there is none, or one cannot be read.
+    """
+    if not settings.kafka.consumes:
+        return stack.enter_context(open_to_read(settings))
+    topic = settings.kafka.input_topic
+    found = ledger_dirs(settings.state_dir, topic)
+    if not found:
+        raise LedgerError(f"{settings.state_dir}: has no partition of {topic}; give the state directory of a worker")
+    stores = {}
+    for number, path in found.items():
+        ledger = Ledger.open(path, clock=time.time, read_only=True, exclusive=False)
+        stores[f"{topic}/{number}"] = stack.enter_context(ledger).reviews
+    return ManyKept(stores)
+
+
+def _open_shared(settings: Settings, stack: ExitStack) -> SharedLog:
+    """Open the log that all workers share; what is decided reaches them through its topic."""
+    from daemon.compose import open_verdict_writer  # half a second, which most commands need not wait
+
+    try:
+        writer = open_verdict_writer(settings)
+        stack.callback(writer.close)
+        log = SharedLog.of(settings.state_dir / FILE_NAME, writer)
+        stack.enter_context(log)
+        return log
+    except SinkError as error:
+        die(Exit.REJECTED, f"{error}; nothing was decided")
 
 
 def now() -> str:

@@ -2,13 +2,15 @@
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import chain
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.partitioner import murmur2
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
-from daemon.lane.adoption import Adoption, OldPartition, adopt
+from daemon.lane.adoption import Adoption, OldPartition, StateRecord, adopt
+from daemon.lane.kafka.partitioner import place_of
 from daemon.lane.kafka.reader import Reader
 from daemon.lane.kafka.writer import MARK_KEY, Writer
 from daemon.lane.mark import Mark
@@ -17,12 +19,14 @@ from daemon.sinks.kafka.administrator import Administrator
 from daemon.sinks.kafka.settings import KafkaSettings
 from pipeline.errors import ConfigError, SinkError
 
-_AT_ONCE = 500  # records, 50 MB at most
+_AT_ONCE, _AT_ONCE_BYTES = 500, 8 << 20  # records, and bytes of their values, that are on their way together
 _TRANSACTION_MS = 900_000  # what brokers allow if not told otherwise; readers of states wait as long, and nobody else
 
 
-async def adopt_partitions(settings: KafkaSettings, *, force: bool) -> Adoption | None:
+async def adopt_partitions(settings: KafkaSettings, *, force: bool, tell: Callable[[str], None]) -> Adoption | None:
     """Move what has to move; None where nothing was ever delivered, so that there is nothing to move.
+
+    Args: `tell`: is told how far it is.
 
     Raises:
         ConfigError: what must be done first.
@@ -50,9 +54,13 @@ async def adopt_partitions(settings: KafkaSettings, *, force: bool) -> Adoption 
         with told(settings, "cannot be reached", (settings.state_topic,), again=False, prefix=group):
             async with asyncio.timeout(settings.timeout_s):
                 await producer.start()
-        adoption = await _plan(settings, found.partitions, force=force)
-        if adoption is not None:
-            await _write(settings, producer, adoption)
+        reader = Reader(settings)
+        try:
+            adoption = await _plan(settings, found.partitions, reader, force=force, tell=tell)
+            if adoption is not None:
+                await _write(settings, producer, adoption)
+        finally:
+            await reader.close()
     finally:
         await leave(producer)
     if adoption is not None:
@@ -60,24 +68,28 @@ async def adopt_partitions(settings: KafkaSettings, *, force: bool) -> Adoption 
     return adoption
 
 
-async def _plan(settings: KafkaSettings, count: int, *, force: bool) -> Adoption | None:
+async def _plan(
+    settings: KafkaSettings, count: int, reader: Reader, *, force: bool, tell: Callable[[str], None]
+) -> Adoption | None:
     marks, first, ends = await _take(settings, count)
     if not marks:
         return None
     before = max(mark.partitions for mark in marks.values())
     for partition in range(min(before, count)):  # nothing came of the others yet
         marks.setdefault(partition, Mark(first[partition], "", partitions=before))
-    reader = Reader(settings)
-    try:
-        old = {
-            partition: OldPartition(
-                mark, ends[partition], await reader.states(partition), await _keys(settings, partition, mark, ends)
-            )
-            for partition, mark in marks.items()
-        }
-    finally:
-        await reader.close()
-    return adopt(old, first, _place_of, f"adopted-{secrets.token_hex(8)}", force=force)
+    loop = asyncio.get_running_loop()
+
+    def states(partition: int) -> Mapping[str, bytes]:  # on a thread, which waits for this loop
+        return asyncio.run_coroutine_threadsafe(reader.states(partition), loop).result()
+
+    old = {
+        partition: OldPartition(
+            mark, ends[partition], partial(states, partition), await _keys(settings, partition, mark, ends)
+        )
+        for partition, mark in marks.items()
+    }
+    ledger = f"adopted-{secrets.token_hex(8)}"
+    return await asyncio.to_thread(adopt, old, first, place_of, ledger, force=force, tell=tell)
 
 
 async def _take(settings: KafkaSettings, count: int) -> tuple[dict[int, Mark], list[int], list[int]]:
@@ -126,10 +138,8 @@ async def _keys(settings: KafkaSettings, partition: int, mark: Mark, ends: Seque
 
 async def _write(settings: KafkaSettings, producer: AIOKafkaProducer, adoption: Adoption) -> None:
     topic = settings.state_topic
-    records: list[tuple[int, bytes, bytes | None]] = [
-        (place, key.encode(), value) for place, key, value in adoption.records
-    ]
-    records += [(place, MARK_KEY, mark.whole().encode()) for place, mark in adoption.marks.items()]
+    marks = ((place, MARK_KEY.decode(), mark.whole().encode()) for place, mark in adoption.marks.items())
+    records = chain(adoption.records(), marks)
     offsets = {
         TopicPartition(settings.input_topic, place): OffsetAndMetadata(mark.offset, mark.metadata())
         for place, mark in adoption.marks.items()
@@ -137,11 +147,11 @@ async def _write(settings: KafkaSettings, producer: AIOKafkaProducer, adoption: 
     with told(settings, "do not take states", (topic,), again=False, prefix=settings.group):
         await producer.begin_transaction()
         try:
-            for start in range(0, len(records), _AT_ONCE):
+            while some := await asyncio.to_thread(_some, records):
                 async with asyncio.timeout(settings.timeout_s):
                     sent = [
-                        await producer.send(topic, value, key=key, partition=place)
-                        for place, key, value in records[start : start + _AT_ONCE]
+                        await producer.send(topic, value, key=key.encode(), partition=place)
+                        for place, key, value in some
                     ]
                     await asyncio.gather(*sent)
             async with asyncio.timeout(settings.timeout_s):
@@ -154,6 +164,18 @@ async def _write(settings: KafkaSettings, producer: AIOKafkaProducer, adoption: 
             await producer.commit_transaction()
 
 
+def _some(records: Iterator[StateRecord]) -> list[StateRecord]:
+    """Take the next records, as many as may be on their way together."""
+    taken: list[StateRecord] = []
+    size = 0
+    for record in records:
+        taken.append(record)
+        size += len(record[2] or b"")
+        if len(taken) == _AT_ONCE or size >= _AT_ONCE_BYTES:
+            break
+    return taken
+
+
 async def _check(settings: KafkaSettings, adoption: Adoption) -> None:
     """See that no worker was started meanwhile and has committed over it."""
     marks, _, _ = await _take(settings, len(adoption.marks))
@@ -163,8 +185,3 @@ async def _check(settings: KafkaSettings, adoption: Adoption) -> None:
             f"partitions {', '.join(map(str, other[:10]))} were committed by a worker meanwhile: the states have moved "
             "but for what it has written; stop all workers before you start them again"
         )
-
-
-def _place_of(key: bytes, count: int) -> int:
-    place: int = (murmur2(key) & 0x7FFFFFFF) % count
-    return place

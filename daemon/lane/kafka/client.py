@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from daemon.lane.kafka.group import make_consumer, watch_heartbeats
+from daemon.lane.kafka.partitioner import place_of
 from daemon.lane.kafka.reader import Reader
 from daemon.lane.kafka.thread import LoopThread
 from daemon.lane.kafka.writer import Writer
@@ -109,6 +110,10 @@ class KafkaClient:
     def peek(self, partition: int, offset: int) -> "Future[str | None]":
         """Give the digest of the record at an offset."""
         return self._thread.call(self._peek(partition, offset))
+
+    def place_of(self, key: bytes, partitions: int) -> int:
+        """Say into which of so many partitions producers put a key."""
+        return place_of(key, partitions)
 
     def stop(self) -> None:
         """Disconnect, and end the thread."""

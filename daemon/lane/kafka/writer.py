@@ -103,7 +103,7 @@ class Writer:
                     await producer.commit_transaction()
                     self._open = False
         except SinkError as error:
-            self.fenced = _is_fenced(error)
+            self.fenced = is_fenced(error)
             raise
 
     async def close(self) -> None:
@@ -163,7 +163,7 @@ class Writer:
                 )
 
 
-def _is_fenced(error: BaseException | None) -> bool:
+def is_fenced(error: BaseException | None) -> bool:
     while error is not None:
         if type(error).__name__ in ("ProducerFenced", "InvalidProducerEpoch"):
             return True

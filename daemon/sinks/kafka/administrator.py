@@ -90,7 +90,10 @@ class Administrator:
         if not topics:
             return
         async with self._asked("do not create topics"):
-            new = [NewTopic(one.name, partitions, replication, topic_configs=dict(one.config)) for one in topics]
+            new = [
+                NewTopic(one.name, one.partitions or partitions, replication, topic_configs=dict(one.config))
+                for one in topics
+            ]
             answer = await self._client.create_topics(new)
             for name, code, *message in answer.topic_errors:
                 if code and for_code(code).__name__ != "TopicAlreadyExistsError":
@@ -224,7 +227,14 @@ class Administrator:
 def _all(settings: KafkaSettings) -> tuple[str, ...]:
     return tuple(
         dict.fromkeys(
-            (settings.input_topic, settings.topic, settings.scans_topic, settings.state_topic, settings.dlq_topic)
+            (
+                settings.input_topic,
+                settings.topic,
+                settings.scans_topic,
+                settings.state_topic,
+                settings.dlq_topic,
+                settings.verdicts_topic,
+            )
         )
     )
 

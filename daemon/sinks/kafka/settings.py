@@ -36,6 +36,7 @@ class KafkaSettings(BaseModel):
         input_topic: reports come from here, or are published to it.
         state_topic: compacted; what a worker needs to go on for another one.
         dlq_topic: of what cannot be used.
+        verdicts_topic: one partition, from which nothing is ever deleted: what reviewers have decided, for all workers.
         group: of the workers that share the partitions of the input topic.
         id_prefix: what the transactional id and the group of this agent begin with; ACLs can be given to a prefix.
         password_file: its first line is the password; it stands nowhere else.
@@ -59,6 +60,7 @@ class KafkaSettings(BaseModel):
     input_topic: Annotated[str, Field(pattern=TOPIC)] = "sysscan.reports"
     state_topic: Annotated[str, Field(pattern=TOPIC)] = "sysscan.state"
     dlq_topic: Annotated[str, Field(pattern=TOPIC)] = "sysscan.dlq"
+    verdicts_topic: Annotated[str, Field(pattern=TOPIC)] = "sysscan.verdicts"
     group: Annotated[str, Field(pattern=_PREFIX)] = "sysscan-agent"
     emit: Literal["all", "changes"] = "all"
     min_level: Level = "info"

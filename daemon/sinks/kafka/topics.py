@@ -6,7 +6,7 @@ from typing import Literal
 
 from daemon.sinks.kafka.settings import KafkaSettings
 
-Role = Literal["input", "findings", "scans", "state", "dlq"]
+Role = Literal["input", "findings", "scans", "state", "dlq", "verdicts"]
 Severity = Literal["warning", "problem"]
 
 DEFAULT_PARTITIONS = 12
@@ -18,6 +18,7 @@ _RETENTION_MS: Mapping[Role, int] = {
     "findings": 7 * _DAY_MS,
     "scans": 90 * _DAY_MS,
     "dlq": 30 * _DAY_MS,
+    "verdicts": -1,  # for ever: whoever has no copy yet reads all of them
 }
 _COMPACTION_LAG_MS = _HOUR_MS  # whoever is rebuilding reads records that must not go meanwhile
 _STATE_SEGMENT_BYTES = 64 << 20  # the segment that is written to is never compacted, and a rebuild reads all of it
@@ -26,11 +27,16 @@ _RECORD_ROOM_BYTES = 48_576  # so that the usual 1,000,000 give Kafka's own 1,04
 
 @dataclass(slots=True, frozen=True)
 class Wanted:
-    """A topic as it should be."""
+    """A topic as it should be.
+
+    Attributes:
+        partitions: how many it must have; None is as many as the input.
+    """
 
     name: str
     role: Role
     config: Mapping[str, str]
+    partitions: int | None = None
 
 
 @dataclass(slots=True, frozen=True)
@@ -81,7 +87,7 @@ def wanted_topics(settings: KafkaSettings, replication: int) -> list[Wanted]:
             }  # fmt: skip
         else:
             config |= {"cleanup.policy": "delete", "retention.ms": str(_RETENTION_MS[role])}
-        found.append(Wanted(name, role, config))
+        found.append(Wanted(name, role, config, 1 if role == "verdicts" else None))
     return found
 
 
@@ -113,7 +119,14 @@ def flaws(settings: KafkaSettings, wanted: Wanted, found: Found, partitions: int
 
 
 def _count_flaws(settings: KafkaSettings, wanted: Wanted, found: Found, partitions: int | None) -> Iterator[Flaw]:
-    """What comes from a partition of the input goes into the one of the same number, so all need as many."""
+    """What comes from a partition of the input goes into the one of the same number, so all need as many; verdicts have
+    one order, and so one partition."""
+    if wanted.partitions is not None:
+        if found.partitions != wanted.partitions:
+            detail = f"has {found.partitions} partitions and needs {wanted.partitions}: verdicts are not taken"
+            advice = "name another, or save the verdicts (docs/kafka.md) and make it anew"
+            yield Flaw("problem", detail, advice)
+        return
     if partitions is None or wanted.role == "input" or found.partitions == partitions:
         return
     detail = f"has {found.partitions} partitions, {settings.input_topic} has {partitions}: no worker starts"
@@ -144,7 +157,10 @@ def _policy_flaws(wanted: Wanted, name: str, config: Mapping[str, str]) -> Itera
         yield Flaw("problem", f"is compacted: {what}", _set(name, "cleanup.policy", "delete"))
         return
     keeps, least = _number(config, "retention.ms"), _RETENTION_MS[wanted.role]
-    if keeps is not None and 0 <= keeps < least:
+    if keeps is not None and keeps >= 0 and least < 0:
+        detail = f"deletes verdicts after {keeps / _DAY_MS:.1f} days: a worker with a new disk would lack them"
+        yield Flaw("problem", detail, _set(name, "retention.ms", least))
+    elif keeps is not None and 0 <= keeps < least:
         severity: Severity = "problem" if wanted.role == "input" and keeps < _DAY_MS else "warning"
         days = f"{keeps / _DAY_MS:.1f} days, less than {least // _DAY_MS}"
         what = (
@@ -154,7 +170,10 @@ def _policy_flaws(wanted: Wanted, name: str, config: Mapping[str, str]) -> Itera
         )
         yield Flaw(severity, f"keeps records for {days}: {what}", _set(name, "retention.ms", least))
     size = _number(config, "retention.bytes")
-    if size is not None and size >= 0:
+    if size is not None and size >= 0 and least < 0:
+        detail = f"deletes verdicts beyond {size:,} bytes: a worker with a new disk would lack them"
+        yield Flaw("problem", detail, _set(name, "retention.bytes", -1))
+    elif size is not None and size >= 0:
         detail = f"keeps {size:,} bytes of a partition at most, whether they were read or not"
         yield Flaw("warning", detail, _set(name, "retention.bytes", -1))
 
@@ -183,6 +202,7 @@ def _roles(settings: KafkaSettings) -> Iterator[tuple[str, Role]]:
     yield settings.scans_topic, "scans"
     yield settings.state_topic, "state"
     yield settings.dlq_topic, "dlq"
+    yield settings.verdicts_topic, "verdicts"
 
 
 def _number(config: Mapping[str, str], name: str) -> int | None:

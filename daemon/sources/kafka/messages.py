@@ -19,7 +19,7 @@ from pipeline.display import printable
 from pipeline.errors import QuarantineReason, ReportError
 from pipeline.finding import EXCERPT_BYTES, ParsedReport, Reject
 from pipeline.keys import content_digest
-from pipeline.report.decompress import decompress, is_compressed
+from pipeline.report.decompress import beginning, decompress, is_compressed
 from pipeline.report.header import MAX_NAME_CHARS
 from pipeline.report.host_names import folded, names_one
 from pipeline.report.limits import Limits, too_large
@@ -92,18 +92,39 @@ class Lines:
         host: that the key names, or None without a key.
         text: decompressed. Records are made of it as they are taken, because all of them at once would take twenty
             times as much.
+        base: offset of the text in that of the message.
     """
 
     host: str | None
     text: bytes
     limits: Limits
+    base: int = 0
 
     def records(self) -> Iterator[tuple[int, StreamRecord]]:
         """Yield each line that is not blank, with its offset in the text; the end of the text ends a line."""
         for start, line in _lines(self.text):
             record = parse_line(line, start, self.limits)
             if not isinstance(record, BlankLine):
-                yield start, record
+                yield self.base + start, record
+
+    def slices(self, most_bytes: int, most_lines: int) -> "Iterator[tuple[Lines, int | None]]":
+        """Cut it between lines, at the same places whenever it is cut.
+
+        Yields:
+            lines, and where in the text the next ones begin; None with the last ones.
+        """
+        text, start = self.text, 0
+        while True:
+            end = start
+            for _ in range(most_lines):
+                end = text.find(b"\n", end) + 1
+                if not end or end - start >= most_bytes:
+                    break
+            if not end or end == len(text):
+                yield Lines(self.host, text[start:], self.limits, start), None
+                return
+            yield Lines(self.host, text[start:end], self.limits, start), end
+            start = end
 
 
 @dataclass(slots=True, frozen=True)
@@ -191,6 +212,60 @@ def sort_message(message: Message, limits: Limits, *, require_key: bool) -> Sort
     if next(lines.records(), None) is None:  # byte order marks and nothing else
         return Refused("empty", "nothing but white space", excerpt)
     return lines
+
+
+def weigh(message: Message, limits: Limits, most: int) -> int | None:
+    """Say how many bytes a message has, unpacked, where it has no more than `most`; else None.
+
+    What cannot be unpacked counts as it came: it is refused after as little.
+    """
+    value = message.value or b""
+    if any(name in (REPORT_HEADER, PART_HEADER) for name, _ in message.headers):
+        return 0  # kept as it is
+    if len(value) > most:
+        return None
+    if not is_compressed(value):
+        return len(value)
+    try:
+        head, whole = beginning(value, limits, most)
+    except ReportError:
+        return len(value)
+    return len(head) if whole and len(head) <= most else None
+
+
+def host_of_large(message: Message, limits: Limits, *, require_key: bool, most: int) -> tuple[str | None] | None:
+    """Say whose a large message is where its beginning shows a document; None where more of it has to be looked at.
+
+    As `sort_message`, of which it leaves everything to be decided that a document may yet be refused for.
+    """
+    value = message.value or b""
+    host = None
+    if message.key is not None or require_key:
+        found = _host_of(message.key)
+        if isinstance(found, Refused):
+            return None
+        host = found
+    if len(value) > limits.max_bytes:
+        return None
+    try:
+        head, _ = beginning(value, limits, most)
+    except ReportError:
+        return None
+    packed = is_compressed(value) and is_compressed(head)
+    if packed or _ANYTHING.search(head) is None or is_stream(head, limits) is not False:
+        return None
+    return (host,)
+
+
+def is_foreign(claimed: str | None, key: str | None) -> bool:
+    """Say whether a report names another host than its key."""
+    return key is not None and _is_foreign(claimed, key)
+
+
+def foreign(claimed: str | None, host: str) -> ReportError:
+    """Give the reason why a report of another host is refused."""
+    refused = _foreign(claimed or "", host, b"")
+    return ReportError(refused.reason, refused.detail)
 
 
 def read_reports(document: Document, limits: Limits) -> Reports | Refused:

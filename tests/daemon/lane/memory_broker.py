@@ -140,6 +140,9 @@ class MemoryClient:
         found = (one for one in self.cluster.records.get(partition, ()) if one.offset == offset)
         return done(next((digest_of(one) for one in found), None))
 
+    def place_of(self, key: bytes, partitions: int) -> int:
+        return int(key[-1:]) % partitions if key[-1:].isdigit() else 0
+
     def stop(self) -> None:
         pass
 

@@ -1,6 +1,8 @@
 """When partitions are added, each host's state is where it is read from, and no two scans have one number."""
 
 import zlib
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import orjson
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from daemon.lane.adoption import Adoption, OldPartition, adopt
 from daemon.lane.mark import Cut, Mark
 from pipeline.errors import ConfigError
+from pipeline.review.chain import Head
 from tests.depth import examples
 
 NEW = "adopted"
@@ -55,7 +58,7 @@ def old(before: int, hosts: dict[str, list[int]], **others: Any) -> dict[int, Ol
         states[place_of(host.encode(), before)] |= states_of(host, numbers)
     return {
         number: OldPartition(
-            Mark(10, "led", 5, "k", 3, (9, "d"), before, {"s": Cut(1, 1)}), 10, states[number], **others
+            Mark(10, "led", 5, "k", 3, (9, "d"), before, {"s": Cut(1, 1)}), 10, partial(dict, states[number]), **others
         )
         for number in range(before)
     }
@@ -63,8 +66,8 @@ def old(before: int, hosts: dict[str, list[int]], **others: Any) -> dict[int, Ol
 
 def applied(before: dict[int, OldPartition], adoption: Adoption) -> dict[int, dict[str, bytes]]:
     """Write the records as the compacted topic would keep them."""
-    topic = {number: dict(one.states) for number, one in before.items()}
-    for place, key, value in adoption.records:
+    topic = {number: dict(one.states()) for number, one in before.items()}
+    for place, key, value in adoption.records():
         kept = topic.setdefault(place, {})
         if value is None:
             kept.pop(key, None)
@@ -128,6 +131,37 @@ def test_marks_go_on_where_they_were_under_a_ledger_that_nobody_has() -> None:
     }
 
 
+def test_partitions_must_have_told_of_the_same_verdicts() -> None:
+    partitions = old(2, {})
+    told = Head(3, "ab" * 32)
+    partitions[1] = replace(partitions[1], mark=replace(partitions[1].mark, told=told))
+    with pytest.raises(ConfigError, match="partitions 0 have told of the verdicts up to 0 only"):
+        adopt(partitions, [0] * 3, place_of, NEW)
+    assert {mark.told for mark in adopt(partitions, [0] * 3, place_of, NEW, force=True).marks.values()} == {told}
+
+
+def test_states_of_one_partition_are_held_at_a_time() -> None:
+    """Each is read when its turn comes, to be looked at and to be written, and nothing is kept of it."""
+    hosts = {f"h{number}": [number] for number in range(20)}
+    partitions = old(4, hosts)
+    read: list[int] = []
+
+    def states(number: int, kept: dict[str, bytes]) -> dict[str, bytes]:
+        read.append(number)
+        return kept
+
+    followed = {
+        number: replace(one, states=partial(states, number, dict(one.states()))) for number, one in partitions.items()
+    }
+    told: list[str] = []
+    adoption = adopt(followed, [0] * 8, place_of, NEW, tell=told.append)
+    assert read == [0, 1, 2, 3] and len(told) == 4
+    records = adoption.records()
+    next(records)
+    assert read == [0, 1, 2, 3, 0]
+    assert len(list(records)) > 40 and read == [0, 1, 2, 3] * 2 and told[-1] == "4 of 4 partitions written"
+
+
 def test_fewer_or_as_many_partitions_are_nothing_to_adopt() -> None:
     for after in (1, 2):
         with pytest.raises(ConfigError, match="nothing to adopt"):
@@ -136,7 +170,7 @@ def test_fewer_or_as_many_partitions_are_nothing_to_adopt() -> None:
 
 def test_partitions_that_were_delivered_under_different_numbers_are_refused() -> None:
     partitions = old(2, {})
-    partitions[1] = OldPartition(Mark(1, "l", partitions=3), 1, {})
+    partitions[1] = OldPartition(Mark(1, "l", partitions=3), 1, dict)
     with pytest.raises(ConfigError, match="different numbers"):
         adopt(partitions, [0] * 4, place_of, NEW)
 
@@ -144,7 +178,7 @@ def test_partitions_that_were_delivered_under_different_numbers_are_refused() ->
 def test_a_host_in_the_wrong_place_is_named() -> None:
     partitions = old(2, {})
     wrong = 1 - place_of(b"stray", 2)
-    partitions[wrong] = OldPartition(partitions[wrong].mark, 10, states_of("stray", [1]))
+    partitions[wrong] = OldPartition(partitions[wrong].mark, 10, lambda: states_of("stray", [1]))
     with pytest.raises(ConfigError, match="stray"):
         adopt(partitions, [0] * 3, place_of, NEW)
 
@@ -153,11 +187,11 @@ def test_a_piece_that_is_missing_is_named_and_damage_is_no_traceback() -> None:
     partitions = old(1, {})
     whole = states_of("h", [1], pieces=2)
     partitions[0] = OldPartition(
-        partitions[0].mark, 10, {k: v for k, v in whole.items() if k != piece_name("h", "p", 1)}
+        partitions[0].mark, 10, lambda: {k: v for k, v in whole.items() if k != piece_name("h", "p", 1)}
     )
     with pytest.raises(ConfigError, match="piece 1 of 2"):
         adopt(partitions, [0] * 2, place_of, NEW)
-    partitions[0] = OldPartition(partitions[0].mark, 10, {host_name("h"): b"rubbish"})
+    partitions[0] = OldPartition(partitions[0].mark, 10, lambda: {host_name("h"): b"rubbish"})
     with pytest.raises(ConfigError, match="cannot be read"):
         adopt(partitions, [0] * 2, place_of, NEW)
 
@@ -169,7 +203,7 @@ def test_records_of_hosts_that_move_must_be_delivered_before(key: str | None) ->
     stays = next(name for name in here if place_of(name.encode(), 2) == 0)
     moves = next(name for name in here if place_of(name.encode(), 2) == 1)
     waiting = [None if key is None else {"moves": moves, "stays": stays}[key].encode()]
-    partitions = {0: OldPartition(Mark(10, "l", partitions=1), 11, {}, waiting)}
+    partitions = {0: OldPartition(Mark(10, "l", partitions=1), 11, dict, waiting)}
     if key == "stays":
         assert adopt(partitions, [0] * 2, place_of, NEW).marks[0].offset == 10
         return

@@ -63,6 +63,8 @@ def run_until(base: Path, client: MemoryClient, condition: Callable[[], bool], *
         task = asyncio.ensure_future(Lanes(settings(base, **kafka), resources(), client).run(stop, lambda: None))
         deadline = time.monotonic() + 60
         while not condition():
+            if task.done():
+                task.result()
             assert not task.done() and time.monotonic() < deadline, task
             await asyncio.sleep(0.01)
         stop.set()

@@ -1,6 +1,7 @@
 """What is wrong with a topic is said line by line, and those that are created have nothing wrong."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -8,13 +9,13 @@ from daemon.sinks.kafka.settings import KafkaSettings
 from daemon.sinks.kafka.topics import Found, flaws, wanted_topics
 
 SETTINGS = KafkaSettings(brokers=("b:1",))
-NAMES = ["sysscan.reports", "sysscan.findings", "sysscan.scans", "sysscan.state", "sysscan.dlq"]
+NAMES = ["sysscan.reports", "sysscan.findings", "sysscan.scans", "sysscan.state", "sysscan.dlq", "sysscan.verdicts"]
 DAY_MS = 86_400_000
 
 
 def found(name: str, *, replication: int = 3, partitions: int = 12, config: Mapping[str, str] | None = None) -> Found:
     (wanted,) = [one for one in wanted_topics(SETTINGS, replication) if one.name == name]
-    return Found(name, partitions, replication, config={**wanted.config, **(config or {})})
+    return Found(name, wanted.partitions or partitions, replication, config={**wanted.config, **(config or {})})
 
 
 def said(topic: Found, partitions: int | None = 12) -> list[tuple[str, str, str]]:
@@ -26,7 +27,7 @@ def test_the_topics_are_those_of_the_settings_each_once() -> None:
     assert [one.name for one in wanted_topics(SETTINGS, 3)] == NAMES
     same = SETTINGS.model_copy(update={"scans_topic": "sysscan.findings"})
     assert [(one.name, one.role) for one in wanted_topics(same, 3)][1] == ("sysscan.findings", "findings")
-    assert len(wanted_topics(same, 3)) == 4
+    assert len(wanted_topics(same, 3)) == 5
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -53,6 +54,9 @@ def test_only_the_states_are_compacted() -> None:
         ("sysscan.reports", {"retention.ms": "3600000"}, "problem", "is lost", "retention.ms=604800000"),
         ("sysscan.scans", {"retention.ms": str(7 * DAY_MS)}, "warning", "less than 90", "retention.ms="),
         ("sysscan.reports", {"retention.bytes": "1000"}, "warning", "1,000 bytes", "retention.bytes=-1"),
+        ("sysscan.verdicts", {"retention.ms": "604800000"}, "problem", "after 7.0 days", "retention.ms=-1"),
+        ("sysscan.verdicts", {"retention.bytes": "1000"}, "problem", "beyond 1,000 bytes", "retention.bytes=-1"),
+        ("sysscan.verdicts", {"cleanup.policy": "compact"}, "problem", "is compacted", "cleanup.policy=delete"),
         ("sysscan.dlq", {"max.message.bytes": "999999"}, "problem", "999,999", "max.message.bytes=1048576"),
         ("sysscan.dlq", {"min.insync.replicas": "1"}, "warning", "one broker alone", "min.insync.replicas=2"),
         ("sysscan.dlq", {"min.insync.replicas": "3"}, "warning", "while one broker restarts", "min.insync.replicas=2"),
@@ -68,12 +72,18 @@ def test_a_policy_that_loses_something_is_named_with_the_command_that_mends_it(
     assert then.startswith("kafka-configs.sh --alter --entity-type topics --entity-name " + name)
 
 
+def test_verdicts_in_several_partitions_are_a_problem() -> None:
+    topic = replace(found("sysscan.verdicts"), partitions=2)
+    ((severity, detail, _),) = said(topic)
+    assert severity == "problem" and "has 2 partitions and needs 1" in detail
+
+
 @pytest.mark.parametrize("keeps", ["-1", str(400 * DAY_MS)])
 def test_longer_is_always_right(keeps: str) -> None:
     assert said(found("sysscan.reports", config={"retention.ms": keeps})) == []
 
 
-@pytest.mark.parametrize("name", NAMES[1:])
+@pytest.mark.parametrize("name", NAMES[1:-1])
 @pytest.mark.parametrize("partitions", [6, 24])
 def test_another_number_of_partitions_than_the_input_has_is_a_problem(name: str, partitions: int) -> None:
     ((severity, detail, advice),) = said(found(name, partitions=partitions))

@@ -107,7 +107,7 @@ def _objects(schema: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_every_key_is_described_and_no_object_of_ours_is_open(name: str) -> None:
     found = list(_objects(contract(name).schema))
-    assert len(found) > 3
+    assert len(found) > 3 or name == "alert-1"  # which is flat
     for path, schema in found:
         assert schema["additionalProperties"] is False, path
         for key, part in schema["properties"].items():

@@ -1,0 +1,83 @@
+"""The log of verdicts where workers share one: what is decided goes to a topic, and the file here is a copy of that."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from pipeline.errors import LedgerError
+from pipeline.review.chain import Head, Row
+from pipeline.review.log import VerdictLog, chained
+from pipeline.review.verdict import Draft, Verdict, decode
+
+_AT_ONCE = 500  # rows of one transaction of the copy
+
+
+class VerdictWriting(Protocol):
+    """The topic of verdicts, for whoever decides. Every call raises `SinkError` where it is not to be had."""
+
+    def rows(self) -> Sequence[Row]:
+        """Read all that is there."""
+
+    def append(self, make: Callable[[Head], Sequence[Row]]) -> Sequence[Row]:
+        """Add rows behind the last one, all of them or none; returns all that are there then.
+
+        Args:
+            make: gives them, behind where the log goes; it may be called again where somebody else was quicker.
+        """
+
+    def close(self) -> None:
+        """Disconnect."""
+
+
+class SharedLog(VerdictLog):
+    """The copy in a state directory. What is added to it is added to the topic first."""
+
+    writer: VerdictWriting
+
+    @classmethod
+    def of(cls, path: Path, writer: VerdictWriting) -> "SharedLog":
+        """Open the copy, and bring it up to date.
+
+        Raises:
+            LedgerError: when it cannot be used, or is none of the topic.
+            SinkError: when the topic cannot be read.
+        """
+        log = cls.open(path)
+        assert isinstance(log, SharedLog)
+        log.writer = writer
+        try:
+            log._catch_up(writer.rows())
+        except BaseException:
+            log.close()
+            raise
+        return log
+
+    def append(self, drafts: Sequence[Draft], *, at: str, author: str) -> list[Verdict]:
+        """Add verdicts behind the last one, all of them or none; returns them with their numbers.
+
+        Raises:
+            LedgerError: when an undo names a verdict that is not there, or the copy cannot be written.
+            SinkError: when nothing was decided, or that is not known; the message says which.
+        """
+        begun = Head()
+
+        def make(head: Head) -> list[Row]:
+            nonlocal begun
+            begun = head
+            return [row for _, row in chained(head, drafts, at=at, author=author)]
+
+        rows = self.writer.append(make)
+        self._catch_up(rows)
+        return [decode(row.body) for row in rows[begun.seq : begun.seq + len(drafts)]]
+
+    def _catch_up(self, rows: Sequence[Row]) -> None:
+        here = self.head()
+        if here.seq > len(rows):
+            raise LedgerError(
+                f"{self.path}: has verdicts up to {here.seq}, and the topic only up to {len(rows)}; see `sysscan-agent "
+                "kafka verdicts`"
+            )
+        if here.seq and rows[here.seq - 1].hash != here.hash:
+            raise LedgerError(f"{self.path}: its verdict {here.seq} is not that of the topic; move the file away")
+        for start in range(here.seq, len(rows), _AT_ONCE):
+            self.copy(rows[start : start + _AT_ONCE])
