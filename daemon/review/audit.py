@@ -7,11 +7,13 @@ from pathlib import Path
 import orjson
 
 from daemon.ledger import Ledger
+from pipeline.engine.reading import read_regular
 from pipeline.errors import ConfigError, LedgerError
 from pipeline.review.chain import Head, check
 from pipeline.review.log import VerdictLog
 
 SCHEMA = "sysscan.audit/1"
+_KEY_BYTES = 64 << 10
 
 
 @dataclass(slots=True, frozen=True)
@@ -70,7 +72,7 @@ def sign(content: bytes, key_file: Path) -> bytes:
     except ImportError as error:
         raise ConfigError("to sign needs a package that is not installed: install sysscan-agent[sign]") from error
     try:
-        key = load_pem_private_key(key_file.read_bytes(), password=None)
+        key = load_pem_private_key(read_regular(key_file, _KEY_BYTES), password=None)
     except OSError as error:
         raise ConfigError(f"{key_file}: cannot be read: {error.strerror}") from error
     except (ValueError, TypeError) as error:
