@@ -103,6 +103,30 @@ def test_no_line_is_lower_than_its_floor_but_by_a_person_s_word() -> None:
     assert lowered > 5
 
 
+@pytest.mark.parametrize("kind", ["accept", "false_positive"])
+def test_what_is_settled_still_says_what_the_rules_say_as_its_floor(kind: Kind) -> None:
+    """By a verdict as by the allow-list; what passes anyway is nothing for the rules either."""
+    plain = lines()
+    situations = {(line["class"], line["status"], str(line["features"])): situation(line) for line in plain}
+    verdicts = [
+        verdict(kind, Target(None, None, one), seq, owner="ops", until="2030-01-01")
+        for seq, one in enumerate(situations.values(), 1)
+    ]
+    settled = lines(standing(*verdicts))
+    status = "accepted" if kind == "accept" else kind
+    for before, after in zip(plain, settled, strict=True):
+        if before["threat_intel"]:
+            continue
+        assert (after["status"], after["risk"]["level"]) == (status, "info")
+        assert after["risk"]["floor"] == before["risk"]["floor"] == after["review"]["level_without"]
+    assert {line["risk"]["floor"] for line in settled} >= {"low", "critical"}
+    allowed = [Allow(class_=line["class"], owner="o", reason="r", expires=date(2030, 1, 1), status=status)
+               for line in plain]  # fmt: skip
+    for before, after in zip(plain, lines(policy=policy_of(allow=allowed)), strict=True):
+        assert (after["status"], after["risk"]["level"]) == (status, "info")
+        assert after["risk"]["floor"] == before["risk"]["floor"]
+
+
 def test_a_false_positive_is_no_evidence_and_an_accepted_risk_is() -> None:
     before = worst()
     wrong = the(lines(standing(verdict("false_positive", on(before)))), before["fingerprint"])
