@@ -10,7 +10,7 @@ from daemon.ledger import Ledger
 from pipeline.engine.reading import read_regular
 from pipeline.errors import ConfigError, LedgerError
 from pipeline.review.chain import Head, check
-from pipeline.review.log import VerdictLog
+from pipeline.review.log import RESTORE, VerdictLog
 
 SCHEMA = "sysscan.audit/1"
 _KEY_BYTES = 64 << 10
@@ -21,7 +21,7 @@ class Checked:
     """What a check of the log found.
 
     Attributes:
-        problems: one line for each row that is not what was written.
+        problems: one line for each row that is not what was written, and for each part of the file that is not ours.
         anchors: how many notes outside of the log it was held to.
     """
 
@@ -34,8 +34,22 @@ def verify(log: VerdictLog | None, ledger: Ledger) -> Checked:
     """Check every row, and hold the log to what the ledger noted of it."""
     anchors = ledger.reviews.anchors()
     rows = log.rows() if log is not None else iter(())
-    problems = tuple(check(rows, anchors))
+    problems = (*(log.strange() if log is not None else ()), *check(rows, anchors))
     return Checked(log.head() if log is not None else Head(), len(anchors), problems)
+
+
+def lacking(path: Path, ledger: Ledger) -> str | None:
+    """Say in words what is wrong with the log beside a ledger, so that no verdict counts; None where all is well."""
+    seen = ledger.reviews.anchors()
+    try:
+        log = open_log(path)
+        if log is None:
+            return f"{path}: is missing, and the ledger has seen verdicts; {RESTORE}" if seen else None
+        with log:
+            said = log.lacking(seen)
+    except LedgerError as error:
+        return str(error)
+    return None if said is None else f"{path}: {said}; no verdict counts. {RESTORE}"
 
 
 def exported(log: VerdictLog | None, ledger: Ledger, at: str) -> Iterator[bytes]:

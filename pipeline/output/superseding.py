@@ -58,7 +58,8 @@ def verdict_record(
         standing: what counts from it on.
         out: the worst findings that it is about.
     """
-    target, correction = about.target, verdict.correction
+    target = about.target
+    correction = verdict.correction if verdict.kind == "correct" else None
     situation = target.situation
     return VerdictRecord(
         schema=SCHEMA,

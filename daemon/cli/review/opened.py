@@ -10,12 +10,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from daemon.cli.exits import Exit, die
+from daemon.cli.exits import Exit, die, say
 from daemon.cli.ledger import open_to_read
 from daemon.ledger import Ledger
 from daemon.review.queue import Ambiguous, NotFound, Queue
 from daemon.settings import Settings, load_settings
-from pipeline.review.log import FILE_NAME, VerdictLog
+from pipeline.display import printable
+from pipeline.errors import LedgerError
+from pipeline.review.log import FILE_NAME, RESTORE, VerdictLog
 
 
 @dataclass(slots=True, frozen=True)
@@ -24,12 +26,14 @@ class Desk:
 
     Attributes:
         log: None where nobody has decided anything, and nobody is about to.
+        lacking: what the log lacks of what the ledger has seen, so that no verdict counts; None where all is well.
     """
 
     settings: Settings
     ledger: Ledger
     log: VerdictLog | None
     queue: Queue
+    lacking: str | None
 
     @property
     def writing(self) -> VerdictLog:
@@ -46,10 +50,18 @@ def open_desk(given: Mapping[str, Any], config: Path | None, *, to_write: bool =
         ledger = stack.enter_context(open_to_read(settings))
         path = settings.state_dir / FILE_NAME
         log = None
-        if to_write or (path.exists() and path.stat().st_size):
-            log = stack.enter_context(VerdictLog.open(path, read_only=not to_write))
+        seen = ledger.reviews.anchors
+        is_there = path.exists() and path.stat().st_size > 0
+        lacking = "is missing, and the ledger has seen verdicts" if seen() and not is_there else None
+        if lacking is not None and to_write:
+            raise LedgerError(f"{path}: {lacking}; nothing was stored. {RESTORE}")
+        if to_write or is_there:
+            log = stack.enter_context(VerdictLog.open(path, read_only=not to_write, seen=seen))
+            lacking = log.lacking(seen())
+        if lacking is not None and not to_write:
+            say(f"sysscan-agent: {printable(str(path))}: {lacking}; no verdict counts. {RESTORE}")
         try:
-            yield Desk(settings, ledger, log, Queue(ledger, log, now()))
+            yield Desk(settings, ledger, log, Queue(ledger, log, now()), lacking)
         except NotFound as error:
             die(Exit.NOT_FOUND, str(error))
         except Ambiguous as error:
