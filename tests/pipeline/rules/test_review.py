@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 import pytest
@@ -113,15 +113,17 @@ def test_what_is_settled_still_says_what_the_rules_say_as_its_floor(kind: Kind) 
         for seq, one in enumerate(situations.values(), 1)
     ]
     settled = lines(standing(*verdicts))
-    status = "accepted" if kind == "accept" else kind
+    status: Literal["accepted", "false_positive"] = "accepted" if kind == "accept" else "false_positive"
     for before, after in zip(plain, settled, strict=True):
         if before["threat_intel"]:
             continue
         assert (after["status"], after["risk"]["level"]) == (status, "info")
         assert after["risk"]["floor"] == before["risk"]["floor"] == after["review"]["level_without"]
     assert {line["risk"]["floor"] for line in settled} >= {"low", "critical"}
-    allowed = [Allow(class_=line["class"], owner="o", reason="r", expires=date(2030, 1, 1), status=status)
-               for line in plain]  # fmt: skip
+    expires = date(2030, 1, 1)
+    allowed = [
+        Allow(**{"class": line["class"]}, owner="o", reason="r", expires=expires, status=status) for line in plain
+    ]
     for before, after in zip(plain, lines(policy=policy_of(allow=allowed)), strict=True):
         assert (after["status"], after["risk"]["level"]) == (status, "info")
         assert after["risk"]["floor"] == before["risk"]["floor"]
