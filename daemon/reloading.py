@@ -5,6 +5,7 @@ Verdicts are always fresh.
 
 import asyncio
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -15,11 +16,13 @@ from typing import Any, Protocol
 import orjson
 
 from daemon.log import get_logger
+from pipeline.engine.reading import read_json
 from pipeline.errors import ConfigError
 from pipeline.graph.resources import Resources
 
 logger = get_logger(__name__)
 
+SLOW_S = 20.0  # then it is said that reading hangs, and another request no longer waits for it
 FILE_NAME = "reloaded"  # in the state directory: what became of the last request, for who made it
 
 
@@ -55,10 +58,12 @@ class Working(Protocol):
 class Reloading:
     """Reads the files again when it is asked to, on a thread: knowledge of one's own takes a second to read.
 
-    Files that cannot be used change nothing.
+    Files that cannot be used change nothing. Reading that hangs (a network share that is gone) keeps neither later
+    requests nor the end of the process waiting: it has a thread that nobody waits for, and what a later request read
+    is never replaced by what an earlier one gives at last.
 
     Attributes:
-        problem: why the last request was refused, or None.
+        problem: why the last request was refused or is not answered, or None.
     """
 
     def __init__(
@@ -67,17 +72,22 @@ class Reloading:
         load: Callable[[Resources], Resources],
         note: Path | None,
         pointer: Path | None = None,
+        slow_s: float = SLOW_S,
     ) -> None:
         """Args:
         load: reads everything anew; what is costly (the model) is that of the resources it is given.
         note: where to say what became of a request.
         pointer: file that is replaced when another model is to answer, which is taken for a request.
+        slow_s: seconds after which reading hangs.
         """
         self._working = working
         self._load = load
         self._note = note
+        self._slow_s = slow_s
         self._task: asyncio.Task[None] | None = None
+        self._hangs = False
         self._again = False
+        self._late: set[asyncio.Task[None]] = set()  # which were given up
         self.problem: str | None = None
         self._pointer = pointer
         self._seen = self._stamp()
@@ -112,19 +122,28 @@ class Reloading:
             resources.close()
 
     def ask(self) -> None:
-        """Read the files again; asked while that goes on, once more afterwards."""
+        """Read the files again; asked while that goes on, once more afterwards, or at once where it hangs."""
         if self._task is not None and not self._task.done():
-            self._again = True
-            return
+            if not self._hangs:
+                self._again = True
+                return
+            self._late.add(self._task)
+            self._task.add_done_callback(self._late.discard)
         self._task = asyncio.get_running_loop().create_task(self._reload())
 
     async def _reload(self) -> None:
+        this = asyncio.current_task()
         while True:
-            self._again = False
+            self._again = self._hangs = False
             before = self._working.resources
             try:
-                made = await asyncio.to_thread(self._load, before)
+                made = await self._loaded(before)
+                if self._task is not this:  # a later request was answered, or is being answered
+                    _close_unless_shared(made, before)
+                    return
             except ConfigError as error:
+                if self._task is not this:
+                    return
                 self.problem = f"the changed files are not in use: {error}"
                 logger.error("reload.refused", reason=str(error))
                 self._say(before, str(error))
@@ -144,6 +163,41 @@ class Reloading:
             if not self._again:
                 return
 
+    async def _loaded(self, before: Resources) -> Resources:
+        """Read everything anew on a thread of its own, and say so where that takes too long."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Resources] = loop.create_future()
+
+        def give(made: Resources | None, error: BaseException | None) -> None:
+            if answer.done():
+                return
+            if error is not None:
+                answer.set_exception(error)
+            elif made is not None:
+                answer.set_result(made)
+
+        def read() -> None:
+            made: Resources | None = None
+            failed: BaseException | None = None
+            try:
+                made = self._load(before)
+            except BaseException as error:  # raised again where it is awaited
+                failed = error
+            with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+                loop.call_soon_threadsafe(give, made, failed)
+
+        # The end of the process waits for the threads of an executor, but not for this one.
+        threading.Thread(target=read, name="reload", daemon=True).start()
+        done, _ = await asyncio.wait([answer], timeout=self._slow_s)
+        if not done:
+            self._hangs = True
+            self.problem = (
+                f"the changed files are not in use: reading them has not ended in {self._slow_s:.0f} s; see whether a "
+                "file lies where nothing answers, put it right and reload again"
+            )
+            logger.error("reload.hangs", seconds=self._slow_s)
+        return await answer
+
     def _say(self, resources: Resources, error: str | None) -> None:
         if self._note is None:
             return
@@ -157,10 +211,15 @@ class Reloading:
             partly.replace(self._note)
 
 
+def _close_unless_shared(made: Resources, before: Resources) -> None:
+    if not made.shares_model(before):
+        made.close()
+
+
 def last_reload(state_dir: Path) -> Reloaded | None:
     """Read what became of the last request; None where there was none, or it cannot be read."""
     try:
-        said: dict[str, Any] = orjson.loads((state_dir / FILE_NAME).read_bytes())
+        said: dict[str, Any] = read_json(state_dir / FILE_NAME)
         return Reloaded(**said)
     except (OSError, ValueError, TypeError):
         return None

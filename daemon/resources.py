@@ -11,6 +11,7 @@ from pipeline.analysis.question import AnalysisStore
 from pipeline.engine.errors import EngineError
 from pipeline.engine.identity import choose_device
 from pipeline.engine.model import Model
+from pipeline.engine.reading import is_meant
 from pipeline.errors import ConfigError, RegistryError
 from pipeline.features import load_features
 from pipeline.graph.resources import Resources
@@ -94,8 +95,12 @@ def open_model(settings: Settings) -> Model:
         EngineError: if it cannot be used.
         RegistryError: if the registry does not say which one it is.
     """
-    path = settings.model.path
-    return open_directory(path or Registry(settings.models_dir).incumbent().directory, settings.model)
+    if settings.model.path is not None:
+        return open_directory(settings.model.path, settings.model)
+    entry = Registry(settings.models_dir).incumbent()
+    if entry.fault is not None:
+        raise RegistryError(f"model {entry.digest[:12]}: {entry.fault}")
+    return open_directory(entry.directory, settings.model)
 
 
 def open_directory(directory: Path, settings: ModelSettings) -> Model:
@@ -114,7 +119,7 @@ def _expand(paths: tuple[Path, ...], suffixes: tuple[str, ...] | None) -> list[P
     for path in paths:
         if path.is_dir():
             files += sorted(
-                one for one in path.iterdir() if one.is_file() and (suffixes is None or one.suffix in suffixes)
+                one for one in path.iterdir() if is_meant(one) and (suffixes is None or one.suffix in suffixes)
             )
         elif path.exists():
             files.append(path)

@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from daemon.sinks.kafka.settings import TOPIC, KafkaSettings
 from daemon.sources.directory.settings import WatchSettings
 from pipeline.engine.identity import DEFAULT_THREADS
+from pipeline.engine.reading import read_regular
 from pipeline.engine.runtimes import Runtime
 from pipeline.errors import ConfigError
 from pipeline.finding import Level
@@ -178,7 +179,7 @@ def load_settings(
     values: dict[str, Any] = {} if default is None else {"state_dir": str(default)}
     if _is_there(KNOWLEDGE_DIR, stat.S_ISDIR):
         values["knowledge_dirs"] = [str(KNOWLEDGE_DIR)]
-    path = config or (CONFIG_FILE if _is_there(CONFIG_FILE, stat.S_ISREG) else None)
+    path = config or (CONFIG_FILE if _is_there(CONFIG_FILE, lambda mode: True) else None)
     places = [
         (str(path), _read_toml(path) if path is not None else {}),
         ("the environment", _read_environment(environment)),
@@ -241,11 +242,13 @@ def _is_there(path: Path, kind: Callable[[int], bool]) -> bool:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # a mark in front is no content
+        content = tomllib.loads(read_regular(path).decode("utf-8-sig"))  # a mark in front is no content
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{path}: not TOML: nested too deeply") from error
     _check_names(content, Settings, str(path))
     return content
 

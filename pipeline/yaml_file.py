@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from pipeline.engine.reading import read_regular
 from pipeline.errors import ConfigError
 
 Place = tuple[Path, int]  # file and line, from 1
@@ -23,7 +24,7 @@ def read_mapping(path: Path, places: Places, error: type[ConfigError] = ConfigEr
     """
     node: yaml.Node | None = None
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_regular(path).decode()
         node = yaml.compose(text, Loader=_LOADER)
         if node is not None:
             _refuse_endless(node, path, error)

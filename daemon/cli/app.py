@@ -15,7 +15,7 @@ from daemon.cli.audit_app import audit_app
 from daemon.cli.exits import Exit, die
 from daemon.cli.failures import fail, leave_closed_pipe
 from daemon.cli.kafka_app import kafka_app, publish
-from daemon.cli.options import AsJson, Config, Host, IntelFiles, KnowledgeDirs, Policy, StateDir, flags
+from daemon.cli.options import LARGEST, AsJson, Config, Host, IntelFiles, KnowledgeDirs, Policy, StateDir, flags
 from daemon.cli.review.app import review_app
 from pipeline.engine.runtimes import Runtime
 from pipeline.errors import AgentError
@@ -334,7 +334,7 @@ def aside_list(as_json: AsJson = False, state_dir: StateDir = None, config: Conf
 
 @aside_app.command("retry")
 def aside_retry(
-    number: Annotated[int, typer.Argument(metavar="NUMBER", help="As `ledger aside list` shows it.")],
+    number: Annotated[int, typer.Argument(max=LARGEST, metavar="NUMBER", help="As `ledger aside list` shows it.")],
     state_dir: StateDir = None,
     config: Config = None,
 ) -> None:
@@ -361,7 +361,7 @@ def quarantine_list(
 
 @quarantine_app.command("show")
 def quarantine_show(
-    number: Annotated[int, typer.Argument(metavar="NUMBER", help="As `ledger quarantine list` shows it.")],
+    number: Annotated[int, typer.Argument(max=LARGEST, metavar="NUMBER", help="As `ledger quarantine list` shows it.")],
     as_json: AsJson = False,
     state_dir: StateDir = None,
     config: Config = None,
@@ -374,7 +374,7 @@ def quarantine_show(
 
 @quarantine_app.command("retry")
 def quarantine_retry(
-    number: Annotated[int, typer.Argument(metavar="NUMBER", help="As `ledger quarantine list` shows it.")],
+    number: Annotated[int, typer.Argument(max=LARGEST, metavar="NUMBER", help="As `ledger quarantine list` shows it.")],
     state_dir: StateDir = None,
     config: Config = None,
 ) -> None:
@@ -386,7 +386,7 @@ def quarantine_retry(
 
 @quarantine_app.command("dismiss")
 def quarantine_dismiss(
-    number: Annotated[int, typer.Argument(metavar="NUMBER", help="As `ledger quarantine list` shows it.")],
+    number: Annotated[int, typer.Argument(max=LARGEST, metavar="NUMBER", help="As `ledger quarantine list` shows it.")],
     state_dir: StateDir = None,
     config: Config = None,
 ) -> None:

@@ -5,14 +5,16 @@ from typing import Annotated
 
 import typer
 
-from daemon.cli.options import AsJson, Config, StateDir, flags
+from daemon.cli.options import LARGEST, AsJson, Config, StateDir, flags
 
 audit_app = typer.Typer(help="Who decided what, whether the log of it is what was written, and the log for others.")
 
 
 @audit_app.command()
 def show(
-    limit: Annotated[int, typer.Option("--limit", min=0, metavar="N", help="Show so many; 0 shows all.")] = 0,
+    limit: Annotated[
+        int, typer.Option("--limit", min=0, max=LARGEST, metavar="N", help="Show so many; 0 shows all.")
+    ] = 0,
     as_json: AsJson = False,
     state_dir: StateDir = None,
     config: Config = None,

@@ -14,9 +14,11 @@ from daemon.cli.exits import Exit, die
 from daemon.cli.terminal import terminal
 from daemon.ledger import Ledger, Quarantined
 from daemon.reloading import last_reload
+from daemon.review.audit import lacking
 from daemon.settings import Settings, load_settings
 from pipeline.display import printable
 from pipeline.errors import QuarantineReason
+from pipeline.review.log import FILE_NAME
 
 
 def open_to_read(settings: Settings) -> Ledger:
@@ -38,6 +40,9 @@ def show_status(given: Mapping[str, Any], config: Path | None, *, as_json: bool)
     settings = load_settings(os.environ, given, config)
     with open_to_read(settings) as ledger:
         status = ledger.status()
+        verdicts = lacking(settings.state_dir / FILE_NAME, ledger)
+    if verdicts is not None:
+        status["verdicts"] = verdicts
     reloaded = last_reload(settings.state_dir)
     if reloaded is not None:
         status["last_reload"] = f"refused: {reloaded.error}" if reloaded.error is not None else f"taken {reloaded.at}"

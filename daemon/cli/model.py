@@ -163,8 +163,9 @@ def _tell(settings: Settings, change: Change, *, as_json: bool) -> Exit:
     if as_json or not sys.stdout.isatty():
         _print_json(_change(change))
     else:
+        when = "answers already; nothing has changed" if change.kind == "unchanged" else "answers from the next scan on"
         whence = "which came with the program" if change.digest == EMBEDDED else change.digest[:_SHORT]
-        sys.stdout.write(f"{printable(change.name)} answers from the next scan on ({whence})\n")
+        sys.stdout.write(f"{printable(change.name)} {when} ({whence})\n")
     _warn_if_without_effect(settings)
     return Exit.DONE
 

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+LARGEST = (1 << 63) - 1  # number that a table can have a row of
+
 StateDir = Annotated[
     Path | None,
     typer.Option(

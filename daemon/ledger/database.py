@@ -9,6 +9,7 @@ from pathlib import Path
 from daemon.ledger import schema
 from daemon.ledger.lock import setting_up
 from pipeline.errors import LedgerError, UnknownSchema
+from pipeline.review.log import READ_ONLY, is_read_only, uri_to_read
 from pipeline.shortage import is_shortage
 
 FILE_NAME = "ledger.db"
@@ -101,8 +102,7 @@ class Database:
 
     @classmethod
     def _connect(cls, path: Path, *, read_only: bool) -> "Database":
-        mode = "ro" if read_only else "rw"
-        uri = f"{path.absolute().as_uri()}?mode={mode}"
+        uri = uri_to_read(path) if read_only else f"{path.absolute().as_uri()}?mode=rw"
         try:
             connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
         except sqlite3.Error as error:
@@ -278,6 +278,8 @@ def _explain(path: Path, error: sqlite3.Error) -> LedgerError:
                 return LedgerError(f"{path}: {reason.strerror}", transient=True)
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         return LedgerError(damaged(path, str(error)))
+    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")) and is_read_only(path):
+        return LedgerError(f"{path}: {error}; {READ_ONLY}", transient=True)
     for prefix, advice in _ADVICE.items():
         if name.startswith(prefix):
             return LedgerError(f"{path}: {advice} ({error})", transient=True)

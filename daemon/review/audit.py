@@ -7,11 +7,13 @@ from pathlib import Path
 import orjson
 
 from daemon.review.kept import HasKept
+from pipeline.engine.reading import read_regular
 from pipeline.errors import ConfigError, LedgerError
 from pipeline.review.chain import Head, check
-from pipeline.review.log import VerdictLog
+from pipeline.review.log import RESTORE, VerdictLog
 
 SCHEMA = "sysscan.audit/1"
+_KEY_BYTES = 64 << 10
 
 
 @dataclass(slots=True, frozen=True)
@@ -19,7 +21,7 @@ class Checked:
     """What a check of the log found.
 
     Attributes:
-        problems: one line for each row that is not what was written.
+        problems: one line for each row that is not what was written, and for each part of the file that is not ours.
         anchors: how many notes outside of the log it was held to.
     """
 
@@ -32,8 +34,22 @@ def verify(log: VerdictLog | None, ledger: HasKept) -> Checked:
     """Check every row, and hold the log to what the ledger noted of it."""
     anchors = ledger.reviews.anchors()
     rows = log.rows() if log is not None else iter(())
-    problems = tuple(check(rows, anchors))
+    problems = (*(log.strange() if log is not None else ()), *check(rows, anchors))
     return Checked(log.head() if log is not None else Head(), len(anchors), problems)
+
+
+def lacking(path: Path, ledger: HasKept) -> str | None:
+    """Say in words what is wrong with the log beside a ledger, so that no verdict counts; None where all is well."""
+    seen = ledger.reviews.anchors()
+    try:
+        log = open_log(path)
+        if log is None:
+            return f"{path}: is missing, and the ledger has seen verdicts; {RESTORE}" if seen else None
+        with log:
+            said = log.lacking(seen)
+    except LedgerError as error:
+        return str(error)
+    return None if said is None else f"{path}: {said}; no verdict counts. {RESTORE}"
 
 
 def exported(log: VerdictLog | None, ledger: HasKept, at: str) -> Iterator[bytes]:
@@ -70,7 +86,7 @@ def sign(content: bytes, key_file: Path) -> bytes:
     except ImportError as error:
         raise ConfigError("to sign needs a package that is not installed: install sysscan-agent[sign]") from error
     try:
-        key = load_pem_private_key(key_file.read_bytes(), password=None)
+        key = load_pem_private_key(read_regular(key_file, _KEY_BYTES), password=None)
     except OSError as error:
         raise ConfigError(f"{key_file}: cannot be read: {error.strerror}") from error
     except (ValueError, TypeError) as error:

@@ -137,7 +137,7 @@ def question(
         class_id=finding.class_id,
         candidates=finding.candidates,
         status=judgement.status,
-        floor=judgement.risk.floor,
+        floor=judgement.asked_floor,
         features=finding.features if finding.class_id[:8] != "unknown." else {"severity": member.severity},
         context=tuple(sorted(rules)),
         representative=0,

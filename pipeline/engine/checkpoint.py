@@ -1,12 +1,12 @@
 """A checkpoint without a manifest: what torch would load, looked at without torch."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from pipeline.engine.errors import ModelDamaged, ModelMissing, Unsupported
 from pipeline.engine.identity import identify
 from pipeline.engine.manifest import digest_directory
+from pipeline.engine.reading import read_json
 from pipeline.engine.runtimes import Device
 
 ARCHITECTURES = ("LlamaForCausalLM", "MistralForCausalLM")
@@ -35,7 +35,7 @@ def read_config(directory: Path) -> dict[str, Any]:
     """
     path = directory / "config.json"
     try:
-        config = json.loads(path.read_bytes())
+        config = read_json(path)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ModelMissing(f"{path}: no such file; name a directory that holds a checkpoint") from error
     except (OSError, ValueError) as error:

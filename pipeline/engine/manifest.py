@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipeline.engine.errors import ModelDamaged, ModelMissing, Unsupported
+from pipeline.engine.reading import parse_json, read_regular
 
 MANIFEST = "manifest.json"
 SCHEMA = "sysscan.model/1"
@@ -45,6 +46,7 @@ class Manifest:
         parts: from the form of the weights to its directory.
         files: by path relative to the directory, with ``/``.
         record: further facts: data digest, seed, versions, scorecard.
+        sha256: of the manifest itself, as it lies there.
     """
 
     name: str
@@ -55,11 +57,21 @@ class Manifest:
     parts: Mapping[str, str]
     files: Mapping[str, ModelFile]
     record: Mapping[str, Any]
+    sha256: str
 
     @property
     def digest(self) -> str:
-        """A digest of all files."""
-        return _digest({path: file.sha256 for path, file in self.files.items()})
+        """A digest of all files and of the manifest, which says what the model is."""
+        return _digest({**self._hashes, MANIFEST: self.sha256})
+
+    @property
+    def files_digest(self) -> str:
+        """A digest of all files but the manifest: what older versions named a model by."""
+        return _digest(self._hashes)
+
+    @property
+    def _hashes(self) -> dict[str, str]:
+        return {path: file.sha256 for path, file in self.files.items()}
 
     def part_digest(self, part: str) -> str:
         """Compute the digest of the files that a runtime reads.
@@ -94,11 +106,13 @@ def read_manifest(directory: Path) -> Manifest:
     """
     path = directory / MANIFEST
     try:
-        body = json.loads(path.read_bytes())
+        text = read_regular(path)
+        body = parse_json(text)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ModelMissing(f"{path}: no such file; name a directory that holds a model") from error
     except (OSError, ValueError) as error:
-        raise ModelDamaged(f"{path}: cannot be read: {error}; install the model again") from error
+        reason = getattr(error, "strerror", None) or error
+        raise ModelDamaged(f"{path}: cannot be read: {reason}; install the model again") from error
     if not isinstance(body, dict):
         raise ModelDamaged(f"{path}: not an object; install the model again")
     if body.get("schema") != SCHEMA:
@@ -115,6 +129,7 @@ def read_manifest(directory: Path) -> Manifest:
                 str(name): ModelFile(str(file["sha256"]), int(file["size"])) for name, file in body["files"].items()
             },
             record=dict(body["record"]),
+            sha256=hashlib.sha256(text).hexdigest(),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelDamaged(f"{path}: {type(error).__name__}: {error}; install the model again") from error

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline.engine.errors import ModelDamaged, Unsupported
 from pipeline.engine.memory import require_memory
+from pipeline.engine.reading import read_json
 from pipeline.engine.runtimes import Device
 
 ARCHITECTURES = ("llama", "mistral")
@@ -79,7 +80,7 @@ class OnnxRunner:
 def _describe(directory: Path) -> dict[str, Any]:
     path = directory / "genai_config.json"
     try:
-        described: dict[str, Any] = json.loads(path.read_bytes())["model"]
+        described: dict[str, Any] = read_json(path)["model"]
         kind, filename = described["type"], described["decoder"]["filename"]
         _cache_bytes(described["decoder"], int(described["context_length"]))
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -16,6 +16,7 @@ from pathlib import Path
 from pipeline.engine.errors import ModelDamaged
 from pipeline.engine.generator import Grammar
 from pipeline.engine.manifest import Manifest
+from pipeline.engine.reading import parse_json
 
 FILE = "answers.json.gz"
 SCHEMA = "sysscan.answers/1"
@@ -47,7 +48,7 @@ def read_answers(directory: Path, manifest: Manifest, part: str) -> ShippedAnswe
         return None
     path = directory / FILE
     try:
-        body = json.loads(gzip.decompress(path.read_bytes()))
+        body = parse_json(gzip.decompress(path.read_bytes()))
         if body["schema"] != SCHEMA or body["weights"] != manifest.part_digest(part):
             return None
         answers = body["answers"]

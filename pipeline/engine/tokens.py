@@ -13,6 +13,7 @@ from typing import Any
 from llguidance import LLTokenizer
 
 from pipeline.engine.errors import ModelDamaged, ModelMissing, Unsupported
+from pipeline.engine.reading import read_json
 
 
 class Tokenizer:
@@ -31,7 +32,7 @@ class Tokenizer:
             ModelMissing, ModelDamaged, Unsupported: if there is none, or none that can be used.
         """
         try:
-            body = json.loads(path.read_bytes())
+            body = read_json(path)
         except FileNotFoundError as error:
             raise ModelMissing(f"{path}: no such file") from error
         except (OSError, ValueError) as error:

@@ -182,7 +182,7 @@ class ScanSession:
                 finding.situation,
                 member.severity,
                 judgement.status,
-                judgement.risk.floor,
+                judgement.asked_floor,
                 context,
                 bool(judgement.intel),
                 artefact.id if artefact is not None else None,

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pipeline.addresses import readings
 from pipeline.contract import Doc, Percent
+from pipeline.engine.reading import NotRegular, is_meant, read_regular
 from pipeline.errors import ConfigError
 from pipeline.intel.expression import Equal, anchors, holds
 from pipeline.intel.indicator_list import LIST_KINDS, ListLine, list_lines
@@ -294,7 +295,7 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
     for path in paths:
         try:
             if path.is_dir():
-                yield from sorted(entry for entry in path.iterdir() if entry.is_file() and entry.name[0] != ".")
+                yield from sorted(entry for entry in path.iterdir() if is_meant(entry) and entry.name[0] != ".")
             else:
                 yield path
         except OSError as error:
@@ -304,10 +305,11 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
 def _read(path: Path, skipped: SkipLog) -> bytes:
     try:
         if path.stat().st_size <= MAX_FILE_BYTES:
-            return path.read_bytes()
+            return read_regular(path, MAX_FILE_BYTES)
         skipped.add(path.name, "", f"nothing of it is used: larger than {MAX_FILE_BYTES} bytes; split it")
     except OSError as error:
-        if isinstance(error, FileNotFoundError) or is_shortage(error):
+        # What a feed writes stops nobody; what is no file at all was put there by whoever runs this.
+        if isinstance(error, FileNotFoundError | NotRegular) or is_shortage(error):
             raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
         skipped.add(path.name, "", f"nothing of it is used: cannot be read: {error.strerror}")
     return b""

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from pipeline.engine.reading import is_meant
 from pipeline.errors import KnowledgeError
 from pipeline.knowledge.schema import Knowledge
 
@@ -76,6 +77,6 @@ def _sources_digest() -> str:
 def _yaml_files(directory: Path) -> list[Path]:
     try:
         found: Iterable[Path] = directory.rglob("*.y*ml")
-        return sorted(path for path in found if path.suffix in {".yaml", ".yml"} and path.is_file())
+        return sorted(path for path in found if path.suffix in {".yaml", ".yml"} and is_meant(path))
     except OSError as error:
         raise KnowledgeError(f"{directory}: cannot be read: {error.strerror}") from error

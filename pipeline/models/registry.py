@@ -1,8 +1,9 @@
 """Several models in one place, one of which is the incumbent: the model that answers.
 
-A registry is a directory. Each model lies in it under the digest of all its files, and ``incumbent.json`` names the one
-that answers, with those before it. That file is replaced in one step, so that at every moment there is exactly one
-incumbent, whoever is killed; a model is in place under its name only when all of it is there and on the disk.
+A registry is a directory. Each model lies in it under the digest of its manifest and all its files (of the files alone,
+where an earlier build took it in), and ``incumbent.json`` names the one that answers, with those before it. That file
+is replaced in one step, so that at every moment there is exactly one incumbent, whoever is killed; a model is in place
+under its name only when all of it is there and on the disk.
 """
 
 import contextlib
@@ -11,13 +12,14 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.engine.errors import EngineError, ModelDamaged
 from pipeline.engine.manifest import Manifest, read_manifest, verify
+from pipeline.engine.reading import read_json
 from pipeline.errors import RegistryError
 from pipeline.models.embedded import EMBEDDED_MODEL
 
@@ -25,6 +27,7 @@ SCHEMA = "sysscan.models/1"
 EMBEDDED = "embedded"  # names the model that comes with the program, which is in every registry
 POINTER = "incumbent.json"  # in the directory: names the model that answers
 _INCOMING = ".incoming-"
+_CHANGED = "its manifest or its list of files was changed after it was added; add it again"
 _SHORTEST = 6  # characters of a digest that a person gives
 _HISTORY = 1000  # changes that are remembered
 
@@ -37,7 +40,7 @@ class Change:
         digest: of the model that became it, or `EMBEDDED`.
         at: when, RFC 3339.
         by, reason: who, and why, for people.
-        kind: ``promote`` or ``rollback``.
+        kind: ``promote`` or ``rollback``; ``unchanged`` for what changed nothing and is not remembered.
     """
 
     digest: str
@@ -83,8 +86,14 @@ class Registry:
         Raises:
             RegistryError: when the pointer cannot be read, or names what is not there.
         """
-        history = self.history()
-        return self.find(history[-1].digest) if history else self._embedded()
+        named = self._named(self.history())
+        try:
+            return self.find(named)
+        except RegistryError as error:
+            raise RegistryError(
+                f"{self.directory / POINTER}: names model {named[:12]}, which is not there; promote another, or add it "
+                "again"
+            ) from error
 
     def history(self) -> list[Change]:
         """List the changes of the incumbent, the last one at the end.
@@ -94,19 +103,25 @@ class Registry:
         """
         path = self.directory / POINTER
         try:
-            body = json.loads(path.read_bytes())
-            if body["schema"] != SCHEMA:
-                raise RegistryError(f"{path}: schema {body['schema']!r}; this version reads {SCHEMA}")
-            return [Change(**{name: str(one[name]) for name in Change.__dataclass_fields__}) for one in body["history"]]
+            body = read_json(path)
+            if not isinstance(body, dict) or not isinstance(body.get("history"), list):
+                raise ValueError("not an object with a history")
+            if body.get("schema") != SCHEMA:
+                raise RegistryError(f"{path}: schema {str(body.get('schema'))[:80]!r}; this version reads {SCHEMA}")
+            return [_change(number, one) for number, one in enumerate(body["history"], 1)]
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
             raise RegistryError(f"{path}: cannot be read: {error.strerror}") from error
-        except (ValueError, KeyError, TypeError) as error:
+        except ValueError as error:
             raise RegistryError(
-                f"{path}: does not say which model answers ({error!r}); put it right, or remove it to go back to the "
+                f"{path}: does not say which model answers ({error}); put it right, or remove it to go back to the "
                 "model of the program"
             ) from error
+
+    @staticmethod
+    def _named(history: Sequence[Change]) -> str:
+        return history[-1].digest if history else EMBEDDED
 
     def entries(self) -> list[Entry]:
         """List the models, in order of their digests, that of the program last."""
@@ -130,7 +145,12 @@ class Registry:
         if len(found) == 1:
             return found[0]
         there = ", ".join(one.digest[:12] for one in entries)
-        what = "means more than one model" if found else "no such model"
+        if found:
+            what = "means more than one model; give more digits"
+        elif len(wanted) < _SHORTEST and any(one.digest.startswith(wanted) for one in entries):
+            what = f"too short: give at least {_SHORTEST} digits"
+        else:
+            what = "no such model"
         raise RegistryError(f"{self.directory}: {wanted[:80]}: {what}; there are: {there}", missing=not found)
 
     def verify(self, entry: Entry) -> Manifest:
@@ -143,8 +163,8 @@ class Registry:
             manifest = verify(entry.directory)
         except EngineError as error:
             raise RegistryError(f"model {entry.digest[:12]}: {error}") from error
-        if entry.digest not in (EMBEDDED, manifest.digest):
-            raise RegistryError(f"model {entry.digest[:12]}: its files are those of {manifest.digest[:12]}")
+        if entry.digest != EMBEDDED and not _is_named(entry.digest, manifest):
+            raise RegistryError(f"model {entry.digest[:12]}: {_CHANGED}")
         return manifest
 
     # Changing
@@ -178,7 +198,7 @@ class Registry:
         return self._entry(entry.digest)
 
     def promote(self, wanted: str, *, at: str, by: str, reason: str, keep: int) -> Change:
-        """Have a model answer from now on, if every file of it is as it was made.
+        """Have a model answer from now on, if every file of it is as it was made; one that does already stays.
 
         Args:
             at: RFC 3339.
@@ -188,7 +208,10 @@ class Registry:
             RegistryError: when it is damaged or not there; the incumbent stays.
         """
         with self._changing():
-            return self._point_to(self.find(wanted), "promote", at=at, by=by, reason=reason, keep=keep)
+            entry = self.find(wanted)
+            if entry.digest == self._named(self.history()):
+                return Change(entry.digest, self.verify(entry).name, at, by, reason, "unchanged")
+            return self._point_to(entry, "promote", at=at, by=by, reason=reason, keep=keep)
 
     def rollback(self, *, at: str, by: str, reason: str, keep: int) -> Change:
         """Have the model answer that did before the incumbent.
@@ -206,12 +229,13 @@ class Registry:
             return self._point_to(self.find(before), "rollback", at=at, by=by, reason=reason, keep=keep)
 
     def _line(self) -> list[str]:
-        """Give the promoted models that a rollback would go through, the incumbent last."""
+        """Give the promoted models that a rollback would go through, the incumbent last: none twice in a row."""
         line: list[str] = []
         for change in self.history():
             if change.kind == "rollback":
-                line = line[:-1]
-            else:
+                while line and line[-1] != change.digest:
+                    line.pop()
+            elif change.digest != (line[-1] if line else EMBEDDED):
                 line.append(change.digest)
         return line
 
@@ -258,9 +282,12 @@ class Registry:
     def _entry(self, digest: str) -> Entry:
         directory = self.directory / digest
         try:
-            return Entry(digest, directory, read_manifest(directory), None)
+            manifest = read_manifest(directory)
         except EngineError as error:
             return Entry(digest, directory, None, str(error))
+        if not _is_named(digest, manifest):  # what it says of itself now is not what was added
+            return Entry(digest, directory, None, _CHANGED)
+        return Entry(digest, directory, manifest, None)
 
     @staticmethod
     def _embedded() -> Entry:
@@ -268,6 +295,18 @@ class Registry:
             return Entry(EMBEDDED, EMBEDDED_MODEL, read_manifest(EMBEDDED_MODEL), None)
         except EngineError as error:
             return Entry(EMBEDDED, EMBEDDED_MODEL, None, str(error))
+
+
+def _is_named(digest: str, manifest: Manifest) -> bool:
+    return digest in (manifest.digest, manifest.files_digest)
+
+
+def _change(number: int, said: object) -> Change:
+    values = {name: said.get(name) if isinstance(said, dict) else None for name in Change.__dataclass_fields__}
+    for name, value in values.items():
+        if not isinstance(value, str):
+            raise ValueError(f"entry {number} of its history has no {name}")
+    return Change(**{name: str(value) for name, value in values.items()})
 
 
 def _is_digest(name: str) -> bool:

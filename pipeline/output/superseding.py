@@ -60,7 +60,8 @@ def verdict_record(
         out: the worst findings that it is about.
         of: whose findings these are, where several tell of one verdict, each of its own findings.
     """
-    target, correction = about.target, verdict.correction
+    target = about.target
+    correction = verdict.correction if verdict.kind == "correct" else None
     situation = target.situation
     return VerdictRecord(
         schema=SCHEMA,

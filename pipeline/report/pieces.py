@@ -145,7 +145,9 @@ def cut(document: Document, digest: str) -> Iterator[Piece]:
 def _cut_report(report: ParsedReport) -> Iterator[Piece]:
     header = encode_header(report.header)
     if len(header) > MAX_HEADER_BYTES:
-        raise ReportError("too_large", f"all but the findings of a report takes more than {MAX_HEADER_BYTES} bytes")
+        raise ReportError(
+            "too_large", f"all but the findings of a report takes more than {MAX_HEADER_BYTES} bytes, which is fixed"
+        )
     yield ReportBegins(header, report.digest)
     too_large: list[Reject] = []
     rows: list[bytes] = []
@@ -167,7 +169,7 @@ def _cut_report(report: ParsedReport) -> Iterator[Piece]:
 
 
 def _too_large(finding: RawFinding, row: bytes) -> Reject:
-    detail = f"a finding of {finding.scanner or 'no scanner'} takes more than {MAX_FINDING_BYTES} bytes"
+    detail = f"a finding of {finding.scanner or 'no scanner'} takes more than {MAX_FINDING_BYTES} bytes, which is fixed"
     return Reject("too_large", detail[:EXCERPT_BYTES], excerpt=row[:EXCERPT_BYTES])
 
 

@@ -8,13 +8,13 @@ import contextlib
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
 
 from pipeline.errors import LedgerError, UnknownSchema
-from pipeline.review.chain import Head, Row, link
+from pipeline.review.chain import Anchor, Head, Row, link
 from pipeline.review.standing import Standing
 from pipeline.review.verdict import Draft, Verdict, decode, encode
 
@@ -23,6 +23,11 @@ APPLICATION_ID = 0x53535256  # "SSRV"
 SCHEMA_VERSION = 1
 _BUSY_S = 10.0
 _FETCH = 500
+READ_ONLY = (
+    "it lies on a read-only file system, with changes beside it (-wal) or to be written: copy the whole directory to "
+    "where you may write, and look there"
+)
+RESTORE = "Restore the newer copy of this log; `sysscan-agent audit verify` names what is missing"
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS verdicts (seq INTEGER PRIMARY KEY, body BLOB NOT NULL, hash TEXT NOT NULL) STRICT;
@@ -37,13 +42,20 @@ _STATEMENTS = tuple(f"CREATE {part.rstrip()}" for part in _TABLES.split("\nCREAT
 class VerdictLog:
     """The log, for use from one thread."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection, seen: Callable[[], Sequence[Anchor]]) -> None:
         self.path = path
         self._connection = connection
+        self._seen = seen
+        self._file = _identity(path)
 
     @classmethod
-    def open(cls, path: Path, *, read_only: bool = False) -> "VerdictLog":
+    def open(
+        cls, path: Path, *, read_only: bool = False, seen: Callable[[], Sequence[Anchor]] = lambda: ()
+    ) -> "VerdictLog":
         """Open the log, and unless `read_only` create it where there is none.
+
+        Args:
+            seen: gives what others have seen of the log, which must be there for a verdict to be added.
 
         Raises:
             LedgerError: when it is missing, not ours, or cannot be read.
@@ -54,14 +66,13 @@ class VerdictLog:
         try:
             if not read_only:
                 _touch(path)
-            mode = "ro" if read_only else "rw"
-            uri = f"{path.absolute().as_uri()}?mode={mode}"
+            uri = uri_to_read(path) if read_only else f"{path.absolute().as_uri()}?mode=rw"
             connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_S, isolation_level=None)
         except OSError as error:
             raise LedgerError(f"{path}: {error.strerror}; check owner and mode") from error
         except sqlite3.Error as error:
             raise _explain(path, error) from error
-        log = cls(path, connection)
+        log = cls(path, connection, seen)
         try:
             with log._explained():
                 log._set_up(read_only)
@@ -86,9 +97,14 @@ class VerdictLog:
         """Add verdicts behind the last one, all of them or none, durably; returns them with their numbers.
 
         Raises:
-            LedgerError: when nothing could be stored, or an undo names a verdict that is not there.
+            LedgerError: when nothing could be stored, an undo names a verdict that is not there, or the log is not
+                what was seen of it: what is added then would take no effect, and be lost with the wrong file.
         """
         with self._explained(), self._transaction():
+            self._refuse_replaced()
+            lacking = self.lacking(self._seen())
+            if lacking is not None:
+                raise LedgerError(f"{self.path}: {lacking}; nothing was stored. {RESTORE}")
             try:
                 given = chained(self.head(), drafts, at=at, author=author)
             except LedgerError as error:
@@ -105,6 +121,7 @@ class VerdictLog:
             LedgerError: when nothing could be stored, when a row is another one than the one here, or does not follow.
         """
         with self._explained(), self._transaction():
+            self._refuse_replaced()
             head = self.head()
             known = {row.seq: row.hash for row in self.rows(rows[0].seq - 1, rows[-1].seq)} if rows else {}
             new: list[Row] = []
@@ -120,6 +137,10 @@ class VerdictLog:
             self._add(new)
         return len(new)
 
+    def _refuse_replaced(self) -> None:
+        if _identity(self.path) != self._file:
+            raise LedgerError(f"{self.path}: was removed or replaced meanwhile; nothing was stored, start again")
+
     def _add(self, rows: Sequence[Row]) -> None:
         self._connection.executemany(
             "INSERT INTO verdicts (seq, body, hash) VALUES (?, ?, ?)", [(row.seq, row.body, row.hash) for row in rows]
@@ -130,6 +151,37 @@ class VerdictLog:
         with self._explained():
             row = self._connection.execute("SELECT seq, hash FROM verdicts ORDER BY seq DESC LIMIT 1").fetchone()
         return Head() if row is None else Head(*row)
+
+    def lacking(self, seen: Sequence[Anchor]) -> str | None:
+        """Say in words what the log lacks of what others have seen of it; None where it has all of it."""
+        head = self.head()
+        for anchor in sorted(seen, key=lambda one: -one.head.seq):
+            if anchor.head.seq > head.seq:
+                return f"ends at verdict {head.seq}, and {anchor.where} has seen {anchor.head.seq}"
+            with self._explained():
+                row = self._connection.execute("SELECT hash FROM verdicts WHERE seq = ?", (anchor.head.seq,)).fetchone()
+            if row is None or row[0] != anchor.head.hash:
+                return f"verdict {anchor.head.seq} is not the one that {anchor.where} has seen"
+        return None
+
+    def strange(self) -> Iterator[str]:
+        """Name all in the file that this program did not put there, and what it put there and is gone, a line each.
+
+        Such as the triggers that keep rows from being changed, and rows with numbers that are never read.
+        """
+        with self._explained():
+            found = _objects(self._connection)
+            below = self._connection.execute("SELECT seq FROM verdicts WHERE seq < 1 ORDER BY seq").fetchall()
+        expected = _expected()
+        for name in sorted(expected.keys() | found.keys()):
+            if name not in found:
+                yield f"{name}: missing, which this program made with the log"
+            elif name not in expected:
+                yield f"{name}: not made by this program"
+            elif found[name] != expected[name]:
+                yield f"{name}: not as this program made it"
+        for (seq,) in below:
+            yield f"row {seq}: not written by this program, whose numbers begin at 1; it is never read"
 
     def changes(self) -> int:
         """Give a number that is another one once somebody else has written; nearly free."""
@@ -264,6 +316,46 @@ def head_at(path: Path, seq: int) -> Head:
         return next((Head(row.seq, row.hash) for row in log.rows(seq - 1, seq)), Head())
 
 
+def _objects(connection: sqlite3.Connection) -> dict[str, str]:
+    """Give the tables, triggers and the like with the statements that made them; `sqlite_` begins SQLite's own."""
+    rows = connection.execute("SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'")
+    return {f"{kind} {name}": sql or "" for kind, name, sql in rows}
+
+
+def _expected() -> dict[str, str]:
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        for statement in _STATEMENTS:
+            connection.execute(statement)
+        return _objects(connection)
+
+
+def uri_to_read(path: Path) -> str:
+    """Name a database for SQLite to read, also on a file system that is read-only, where it can make nothing beside it.
+
+    What was written and not taken in yet lies beside it, and must not be left out: then SQLite refuses.
+    """
+    beside = path.with_name(f"{path.name}-wal")
+    is_all_there = not beside.exists() or not beside.stat().st_size
+    immutable = "&immutable=1" if is_read_only(path) and is_all_there else ""
+    return f"{path.absolute().as_uri()}?mode=ro{immutable}"
+
+
+def is_read_only(path: Path) -> bool:
+    """Say whether a file lies on a file system that is read-only."""
+    try:
+        return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
 def _touch(path: Path) -> None:
     """Make the file with mode 0600, for the owner of its directory: root must not take it from the service."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -285,5 +377,7 @@ def _explain(path: Path, error: sqlite3.Error) -> LedgerError:
     if name.startswith(("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_BUSY", "SQLITE_LOCKED")):
         return LedgerError(f"{path}: {error}; nothing was stored, try again", transient=True)
     if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
+        if is_read_only(path):
+            return LedgerError(f"{path}: {error}; {READ_ONLY}", transient=True)
         return LedgerError(f"{path}: {error}; check owner and mode", transient=True)
     return LedgerError(f"{path}: {error}")

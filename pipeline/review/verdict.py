@@ -117,11 +117,13 @@ class Verdict(Draft):
         seq: its number, from 1, without gaps.
         at: when it was given, RFC 3339 in UTC.
         author: who gave it.
+        corrected_by: of an approval that was looked up for a finding: the correction that holds under it. Not stored.
     """
 
     seq: int = 0
     at: str = ""
     author: str = ""
+    corrected_by: "Verdict | None" = None
 
 
 def encode(verdict: Verdict) -> bytes:

@@ -32,6 +32,7 @@ _MAX_SHARED = 4096  # lists of controls or techniques that are remembered; a rep
 _DEGREES: tuple[Degree, ...] = get_args(Degree)  # surest first
 _AT_STAKE: frozenset[Status] = frozenset({"open", "unknown", "error"})
 _MISTAKEN: frozenset[Degree] = frozenset({"certain", "likely"})
+_SETTLED: frozenset[Status] = frozenset({"accepted", "false_positive"})
 _NO_ACTION: frozenset[Status] = frozenset({"passed", "accepted", "false_positive"})
 
 
@@ -76,6 +77,11 @@ class Judgement:
     review: Review | None = None
     correction: Correction | None = None
     is_level_final: bool = False
+
+    @property
+    def asked_floor(self) -> Level:
+        """The lowest level that a model may answer: of what somebody settled, it is asked as of what is nothing."""
+        return "info" if self.status in _SETTLED else self.risk.floor
 
 
 class Judge:
@@ -224,7 +230,9 @@ class Judge:
         ]
         techniques_key, techniques = self._rules.shared_techniques(topics, extra)
         compared = self._comparison.seen.get(finding.fingerprint) if self._comparison is not None else None
-        core = sum(1 for control in controls if control.core)
+        # The floor is what the rules say, so it takes the controls that the finding has for them.
+        counted = controls if evident == finding.status else self._rules.controls(topics, finding.status, disputed)[1]
+        core = sum(1 for control in counted if control.core)
         risk = score(
             Evidence(
                 status=status,
@@ -238,6 +246,7 @@ class Judge:
                 intel=[printable(hit.indicator) for hit in hits],
                 core_controls=core,
                 regressed=compared is not None and compared.state == "regressed",
+                status_undecided=finding.status if status != finding.status else None,
             )
         )
         return Judgement(

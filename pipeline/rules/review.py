@@ -89,7 +89,8 @@ class Ruling:
             )
         if self.settles == "false_positive":
             return f"judged a false positive by {printable(verdict.author)} (verdict {verdict.seq})"
-        return f"set by {printable(verdict.author)} (verdict {verdict.seq})"
+        by = verdict.corrected_by or verdict
+        return f"set by {printable(by.author)} (verdict {by.seq})"
 
 
 def rule(

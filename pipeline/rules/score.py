@@ -1,7 +1,7 @@
 """How bad it is: named factors that add up to a score from 0 to 100, and a level."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from pipeline.contract import Doc, Items, Percent
@@ -49,7 +49,7 @@ class Risk:
             "`status_accepted`, `status_false_positive`)."
         ),
     ]
-    floor: Annotated[Level, Doc("The rules' level.")]
+    floor: Annotated[Level, Doc("The rules' level, whatever a person decided.")]
     factors: Annotated[tuple[Factor, ...], Items(1), Doc("What adds up to the score.")]
 
 
@@ -66,6 +66,7 @@ class Evidence:
         raised_by: (rule, least level) of correlations.
         intel: names of matching threat indicators.
         status_why: where a status that settles the finding comes from, when not from where it usually does.
+        status_undecided: the status without anybody's decision, where there was one.
         core_controls: how many controls at least two independent sources state for an open finding.
     """
 
@@ -80,6 +81,7 @@ class Evidence:
     core_controls: int = 0
     regressed: bool = False
     status_why: str | None = None
+    status_undecided: Status | None = None
 
 
 def level_of(score: int) -> Level:
@@ -99,7 +101,9 @@ def score(evidence: Evidence) -> Risk:
         name, why = _SETTLED[status]
         why = evidence.status_why or why
         points = 0 if status in ("passed", "false_positive") else _POINTS["info"]
-        return Risk(points, "info", "info", (Factor(name, points, why),))
+        undecided = evidence.status_undecided
+        floor = "info" if undecided is None else score(replace(evidence, status=undecided, status_undecided=None)).floor
+        return Risk(points, "info", floor, (Factor(name, points, why),))
     if status == "error":
         why = "a scanner failed, so part of the host was not looked at"
         return Risk(_SCANNER_ERROR, "medium", "medium", (Factor("scanner_error", _SCANNER_ERROR, why),))

@@ -1,7 +1,6 @@
 """The model that is evaluated: a model directory, or a checkpoint that has no manifest yet."""
 
 import importlib
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from pipeline.engine.errors import ModelMissing, Unsupported
 from pipeline.engine.generator import Generator
 from pipeline.engine.identity import DEFAULT_THREADS, choose_device, part_of
 from pipeline.engine.manifest import MANIFEST, read_manifest
+from pipeline.engine.reading import read_json
 from pipeline.engine.runtimes import RUNTIMES, Device, Runtime
 
 _CONFIG = "config.json"  # of a checkpoint
@@ -84,6 +84,6 @@ def find_target(
 
 def _form(config: Path) -> str:
     try:
-        return "gptq" if "quantization_config" in json.loads(config.read_bytes()) else "float"
+        return "gptq" if "quantization_config" in read_json(config) else "float"
     except (OSError, ValueError, TypeError) as error:
         raise ModelMissing(f"{config}: cannot be read: {error}; name a directory that holds a checkpoint") from error

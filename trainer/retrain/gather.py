@@ -80,12 +80,14 @@ def gather(verdicts: list[Verdict], head: Head, vocabulary: Vocabulary, pool: Ca
     Args:
         pool: questions of made-up hosts by situation; asked for only where a verdict does not keep its own.
     """
-    standing = Standing(verdicts, head).counting
+    log = Standing(verdicts, head)
+    standing = log.counting
     untaught: Counter[str] = Counter()
     lessons: dict[str, Lesson] = {}
     rebuilt: set[str] = set()
     replaced = unasked = 0
     for verdict in standing:  # the latest first
+        verdict = log.approved.get(verdict.seq, verdict)  # what was approved is the correction
         try:
             kept, again = _kept(verdict, vocabulary, pool)
             found = lesson(verdict, kept)

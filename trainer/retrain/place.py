@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.engine.reading import read_json
 from pipeline.errors import ConfigError
 
 ROOM = "retraining"
@@ -172,7 +173,7 @@ def sync_directory(directory: Path) -> None:
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        body = json.loads(path.read_bytes())
+        body = read_json(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from daemon.cli.exits import Exit, die
-from daemon.cli.options import AsJson, Config, KnowledgeDirs, StateDir, flags
+from daemon.cli.options import LARGEST, AsJson, Config, KnowledgeDirs, StateDir, flags
 from pipeline.finding import Level
 
 review_app = typer.Typer(
@@ -33,7 +33,7 @@ Situation = Annotated[
 Everywhere = Annotated[bool, typer.Option("--everywhere", help="The situation on every host, now and later.")]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it stays with the verdict.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-Limit = Annotated[int, typer.Option("--limit", min=0, metavar="N", help="Show so many; 0 shows all.")]
+Limit = Annotated[int, typer.Option("--limit", min=0, max=LARGEST, metavar="N", help="Show so many; 0 shows all.")]
 
 
 @review_app.callback()
@@ -232,7 +232,7 @@ def false_positive(
 
 @review_app.command()
 def undo(
-    number: Annotated[int, typer.Argument(min=1, metavar="NUMBER", help="As `review history` shows it.")],
+    number: Annotated[int, typer.Argument(min=1, max=LARGEST, metavar="NUMBER", help="As `review history` shows it.")],
     reason: Reason = "",
     yes: Yes = False,
     as_json: AsJson = False,

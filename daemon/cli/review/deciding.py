@@ -14,6 +14,7 @@ from daemon.review.queue import Aim, Ambiguous, Wish
 from pipeline.display import printable
 from pipeline.features import load_features
 from pipeline.knowledge.load import load_knowledge
+from pipeline.review.standing import undone_by
 from pipeline.review.verdict import MAX_TEXT, Correction, Draft, Kind, Verdict
 from pipeline.rules.review import SETTLES
 
@@ -43,6 +44,8 @@ def decide(
         until = _day(until)
     if correction is not None and correction.is_empty:
         die(Exit.USAGE, "correct: nothing to correct; give --to-level, --to-class, --action, --control and the like")
+    if wish.everywhere and wish.wanted.host is not None:
+        die(Exit.USAGE, "--everywhere, --host: contradict each other; give one of them")
     if not wish.keys and wish.wanted == type(wish.wanted)():
         die(Exit.USAGE, f"{kind.replace('_', '-')}: give a key, or a filter such as --class or --level")
     with open_desk(given, config, to_write=True) as desk:
@@ -70,13 +73,10 @@ def give(
     """Put verdicts into the log, one for each aim, all of them or none."""
 
     def draft(aim: Aim) -> Draft:
-        said = correction
         before = desk.queue.counting(aim) if kind == "approve" else None
-        if before is not None:
-            if before.kind in SETTLES:  # to approve it would open it again
-                raise Ambiguous(f"verdict {before.seq} has settled it ({decided(before)}); undo that first")
-            said = before.correction  # what was corrected is what is approved now
-        return Draft(kind, reason, aim.target, said, owner, until, case=desk.queue.case(aim))
+        if before is not None and before.kind in SETTLES:  # to approve it would open it again
+            raise Ambiguous(f"verdict {before.seq} has settled it ({decided(before)}); undo that first")
+        return Draft(kind, reason, aim.target, correction, owner, until, case=desk.queue.case(aim))
 
     return desk.queue.decide(aims, draft, desk.writing, at=now(), author=author())
 
@@ -85,13 +85,22 @@ def undo(given: Mapping[str, Any], config: Path | None, seq: int, *, reason: str
     """Have a verdict not count any more."""
     reason = _text(reason, "--reason")
     with open_desk(given, config, to_write=True) as desk:
-        found = next((one for one, _ in desk.writing.verdicts(upto=seq) if one.seq == seq), None)
-        if found is None:
+        verdicts = [one for one, _ in desk.writing.verdicts()]
+        if seq > len(verdicts):
             die(Exit.NOT_FOUND, f"there is no verdict {seq}; `review history` shows them")
+        found, undone = verdicts[seq - 1], undone_by(verdicts)
+        if seq in undone:
+            die(
+                Exit.USAGE,
+                f"verdict {seq} is undone already, by verdict {undone[seq]}; undo that to have it count again",
+            )
         _ask(f"This undoes verdict {seq}, which {printable(found.author)} gave on {found.at}.", yes=yes)
         draft = Draft("undo", reason, replace(found.target), undoes=seq)
         given_ = desk.writing.append([draft], at=now(), author=author())
+        still = undone_by([*verdicts, *given_]).get(found.undoes or 0)
     _tell(given_, [], as_json=as_json)
+    if still is not None:  # logs of earlier builds hold several
+        say(f"sysscan-agent: verdict {found.undoes} stays undone, by verdict {still} too")
     return Exit.DONE
 
 

@@ -18,7 +18,7 @@ from pipeline.finding import LEVELS
 from pipeline.output.records import EnrichedFinding
 from pipeline.review.verdict import Correction, Draft, Kind
 
-_SCOPES = ("situation on this host", "situation everywhere", "this finding alone")
+_SCOPES = ("situation on {host}", "situation everywhere", "this finding alone, on {host}")
 _KEYS = (
     "a approve   f false positive   x accept a risk   c correct the level   u undo the last",
     "s scope   n j ↓ next   p k ↑ back   d details   q quit",
@@ -204,7 +204,8 @@ class Round:
             printable(line.analysis.impact, 2000),
             *(_details(line) if self._details else ()),
         ]
-        where = f"{self._at + 1:,} of {len(self._entries):,}   decides on: {_SCOPES[self._scope]}"
+        scope = _SCOPES[self._scope].format(host=printable(line.host, 60))
+        where = f"{self._at + 1:,} of {len(self._entries):,}   decides on: {scope}"
         draw(head, body, [self._message, where, *_KEYS] if self._message else [where, *_KEYS])
 
 

@@ -76,13 +76,14 @@ def show_reviewed(given: Mapping[str, Any], config: Path | None, key: str, *, as
         verdict = desk.queue.verdict_on(row)
         line = read_finding(stored)
         situation = desk.queue.situation(row.situation)
+        verdicts = _verdicts(desk)
         history = [
             one
-            for one in _verdicts(desk)
+            for one in verdicts
             if one.target.fingerprint == row.fingerprint
             or (situation is not None and situation_covered(one, row.host, situation))
         ]
-        state = states(history, desk.queue.standing, now())
+        state = states(verdicts, desk.queue.standing, now(), without_effect=desk.lacking is not None)
     if as_json or not sys.stdout.isatty():
         print_json(
             {
@@ -110,7 +111,7 @@ def show_history(given: Mapping[str, Any], config: Path | None, *, limit: int, a
     """Print the verdicts, the latest first, and whether each counts."""
     with open_desk(given, config) as desk:
         verdicts = _verdicts(desk)
-        state = states(verdicts, desk.queue.standing, now())
+        state = states(verdicts, desk.queue.standing, now(), without_effect=desk.lacking is not None)
     shown = verdicts[::-1] if limit == 0 else verdicts[::-1][:limit]
     if as_json or not sys.stdout.isatty():
         for one in shown:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from daemon.cli.exits import Exit, die
+from daemon.cli.exits import Exit, die, say
 from daemon.cli.ledger import open_to_read
 from daemon.lane.rebuild import ledger_dirs
 from daemon.lane.shared_log import SharedLog
@@ -18,8 +18,9 @@ from daemon.ledger import Ledger
 from daemon.review.kept import HasKept, ManyKept
 from daemon.review.queue import Ambiguous, NotFound, Queue
 from daemon.settings import Settings, load_settings
+from pipeline.display import printable
 from pipeline.errors import LedgerError, SinkError
-from pipeline.review.log import FILE_NAME, VerdictLog
+from pipeline.review.log import FILE_NAME, RESTORE, VerdictLog
 
 
 @dataclass(slots=True, frozen=True)
@@ -28,12 +29,14 @@ class Desk:
 
     Attributes:
         log: None where nobody has decided anything, and nobody is about to.
+        lacking: what the log lacks of what the ledger has seen, so that no verdict counts; None where all is well.
     """
 
     settings: Settings
     ledger: HasKept
     log: VerdictLog | None
     queue: Queue
+    lacking: str | None
 
     @property
     def writing(self) -> VerdictLog:
@@ -50,12 +53,24 @@ def open_desk(given: Mapping[str, Any], config: Path | None, *, to_write: bool =
         ledger = open_kept(settings, stack)
         path = settings.state_dir / FILE_NAME
         log: VerdictLog | None = None
+        seen = ledger.reviews.anchors
         if to_write and settings.kafka.consumes:
             log = _open_shared(settings, stack)
-        elif to_write or (path.exists() and path.stat().st_size):
-            log = stack.enter_context(VerdictLog.open(path, read_only=not to_write))
+            lacking = log.lacking(seen())  # the copy has caught up: what is lacking now the topic lacks
+            if lacking is not None:
+                raise LedgerError(f"{path}: {lacking}; nothing was stored. See `sysscan-agent kafka verdicts`")
+        else:
+            is_there = path.exists() and path.stat().st_size > 0
+            lacking = "is missing, and the ledger has seen verdicts" if seen() and not is_there else None
+            if lacking is not None and to_write:
+                raise LedgerError(f"{path}: {lacking}; nothing was stored. {RESTORE}")
+            if to_write or is_there:
+                log = stack.enter_context(VerdictLog.open(path, read_only=not to_write, seen=seen))
+                lacking = log.lacking(seen())
+            if lacking is not None and not to_write:
+                say(f"sysscan-agent: {printable(str(path))}: {lacking}; no verdict counts. {RESTORE}")
         try:
-            yield Desk(settings, ledger, log, Queue(ledger, log, now()))
+            yield Desk(settings, ledger, log, Queue(ledger, log, now()), lacking)
         except NotFound as error:
             die(Exit.NOT_FOUND, str(error))
         except Ambiguous as error:

@@ -10,7 +10,7 @@ from daemon.ledger.reviews import Retained
 from daemon.review.queue import Aim, Entry
 from pipeline.display import printable
 from pipeline.output.records import EnrichedFinding
-from pipeline.review.standing import Standing, has_ended
+from pipeline.review.standing import Standing, has_ended, undone_by
 from pipeline.review.verdict import Verdict, encode
 
 _WORDS = {
@@ -69,23 +69,28 @@ def verdict_json(verdict: Verdict, state: str | None = None) -> dict[str, Any]:
     return said if state is None else {**said, "state": state}
 
 
-def states(verdicts: Iterable[Verdict], standing: Standing, today: str) -> dict[int, str]:
-    """Say of each verdict whether it counts: ``counts``, ``ended``, ``replaced`` or ``undone``."""
-    counting = {verdict.seq for verdict in standing.counting}
-    struck: set[int] = set()
+def states(
+    verdicts: Iterable[Verdict], standing: Standing, today: str, *, without_effect: bool = False
+) -> dict[int, str]:
+    """Say of each verdict whether it counts: ``counts``, ``ended``, ``replaced`` or ``undone``.
+
+    Args:
+        without_effect: the log is not what was seen of it, so that none counts: then ``no effect``.
+    """
+    verdicts = list(verdicts)
+    counting = {verdict.seq for verdict in (*standing.counting, *standing.approved.values())}
+    struck = undone_by(verdicts)
     found: dict[int, str] = {}
-    for verdict in sorted(verdicts, key=lambda one: -one.seq):
+    for verdict in verdicts:
         if verdict.seq in struck:
             found[verdict.seq] = "undone"
-            continue
-        if verdict.undoes is not None:
-            struck.add(verdict.undoes)
+        elif verdict.undoes is not None:
             found[verdict.seq] = "counts"
         elif verdict.seq in counting:
             found[verdict.seq] = "ended" if has_ended(verdict, today) else "counts"
         else:
             found[verdict.seq] = "replaced"
-    return found
+    return {seq: "no effect" if without_effect and said == "counts" else said for seq, said in found.items()}
 
 
 def about(verdict: Verdict) -> str:
@@ -107,7 +112,7 @@ def decided(verdict: Verdict) -> str:
     if verdict.kind == "accept":
         said += f" by {printable(verdict.owner or verdict.author, 40)}"
         said += f" until {verdict.until}" if verdict.until is not None else ""
-    if verdict.correction is not None and verdict.correction.level is not None:
+    if verdict.kind == "correct" and verdict.correction is not None and verdict.correction.level is not None:
         said += f" to {verdict.correction.level}"
     return said
 

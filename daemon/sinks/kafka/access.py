@@ -17,7 +17,10 @@ from aiokafka.errors import KafkaError
 from daemon.sinks.kafka.faults import explain
 from daemon.sinks.kafka.lenient import read_any_header
 from daemon.sinks.kafka.settings import KafkaSettings
+from pipeline.engine.reading import read_regular
 from pipeline.errors import SinkError
+
+_PASSWORD_BYTES = 64 << 10
 
 LEAVE_S = 2.0  # for the brokers to take a goodbye
 
@@ -95,7 +98,7 @@ def _no_password() -> str:
 
 def _password(path: Path) -> str:
     try:
-        lines = path.read_text().splitlines()
+        lines = read_regular(path, _PASSWORD_BYTES).decode().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise SinkError(f"kafka.password_file: {path}: {reason}; its first line is the password") from error

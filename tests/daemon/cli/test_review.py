@@ -42,6 +42,14 @@ class Place:
     def scan(self) -> None:
         take_in(self.state.parent)
 
+    def scan_again(self) -> None:
+        """Take in a later scan of the same host."""
+        report = json.loads((self.reports / "web01.json").read_text())
+        number = len(list(self.reports.iterdir()))
+        report["summary"]["finished_at"] = f"2026-11-30T00:00:{number:02d}Z"
+        (self.reports / f"again-{number}.json").write_text(json.dumps(report))
+        self.scan()
+
     def documents(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in (self.state / "findings.ndjson").read_bytes().splitlines()]
 
@@ -121,10 +129,36 @@ def test_to_approve_keeps_what_was_corrected_and_opens_nothing_that_was_settled(
     key, other = first["worst"]["fingerprint"], second["worst"]["fingerprint"]
     place.json("review", "correct", key, "--situation", "--to-level", "low", "--reason", "r", "--yes")
     (approved,) = place.json("review", "approve", key, "--yes", "--json")
-    assert approved["correction"] == {"level": "low"} and approved["fingerprint"] == key
+    assert "correction" not in approved and approved["fingerprint"] == key
+    (shown,) = place.json("review", "show", key, "--json")
+    assert (shown["verdict"]["seq"], shown["verdict"]["correction"]) == (2, {"level": "low"})
     place.json("review", "accept", other, "--everywhere", "--until", "2030-01-01", "--reason", "r", "--yes")
     ended = place.run("review", "approve", other, "--yes")
     assert ended.code == 2 and "verdict 3 has settled it" in ended.err and "undo" in ended.err
+
+
+def test_to_undo_a_correction_takes_it_back_whatever_was_approved_since(place: Place) -> None:
+    (first,) = place.json("review", "list", "--json", "--limit", "1")
+    name = first["worst"]["fingerprint"]
+
+    def level() -> tuple[str, str]:
+        place.scan_again()
+        line = next(one for one in reversed(place.documents()) if one.get("fingerprint") == name and "risk" in one)
+        return line["risk"]["level"], next(
+            (one["why"] for one in line["risk"]["factors"] if one["name"] == "review"), ""
+        )
+
+    place.json("review", "correct", name, "--situation", "--to-level", "low", "--reason", "wrong host", "--yes")
+    place.json("review", "approve", name, "--situation", "--yes")
+    place.json("review", "approve", name, "--yes")
+    assert level()[0] == "low" and "(verdict 1)" in level()[1]
+    states = [(one["seq"], one["state"]) for one in place.json("review", "history", "--json")]
+    assert states == [(3, "counts"), (2, "counts"), (1, "counts")]
+    place.json("review", "undo", "1", "--yes")
+    place.scan()
+    undo = [one for one in place.documents() if one["schema"] == "sysscan.verdict/1"][-1]
+    assert undo["undoes"] == 1 and {one["level"] for one in undo["findings"]} == {first["level"]}
+    assert level() == (first["level"], "")
 
 
 @pytest.mark.parametrize(

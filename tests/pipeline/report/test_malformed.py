@@ -96,6 +96,7 @@ Decisions that the table alone does not explain:
 | `parser_died` | the process that reads large documents ended over it, twice |
 
 The limits are [settings](settings.md#limits-how-much-of-a-report-is-read), and the detail of a rejection names its own.
+Two are fixed, and it says so: 4 MiB for all of a report but its findings, and 2 MiB for one finding.
 
 A **note** is no reason: the report is used, and the scan record and the summary say what was odd about it.
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.review.standing import Standing
-from pipeline.review.verdict import Situation, Target, Verdict
+from pipeline.review.verdict import Correction, Situation, Target, Verdict
 
 NOW = "2026-11-29T12:00:00Z"
 WIDE = Situation("ioc.a", "open", {"deleted": "local"})
@@ -74,6 +74,45 @@ def test_more_words_of_newer_knowledge_keep_a_verdict_and_missing_ones_do_not_wi
     assert found(on_narrow, situation=WIDE, fingerprint="g") is None
 
 
+LOW, HIGH = Correction(level="low"), Correction(level="high")
+
+
+def corrected(*verdicts: Verdict, situation: Situation = WIDE) -> Correction | None:
+    one = Standing(verdicts).find("h", "f", situation, NOW)
+    return None if one is None else one.correction
+
+
+def test_a_correction_holds_under_approvals_until_it_is_undone_and_an_approval_carries_none() -> None:
+    given_ = [verdict(1, "correct", ON_HOST, correction=LOW), verdict(2, "approve", ON_HOST)]
+    given_.append(verdict(3, "approve", ON_FINDING, correction=LOW))  # as early versions stored it
+    assert found(*given_) == 3 and corrected(*given_) == LOW
+    by = Standing(given_).find("h", "f", WIDE, NOW)
+    assert by is not None and by.corrected_by == given_[0]
+    assert corrected(*given_, verdict(4, "undo", undoes=3)) == LOW
+    undone = [*given_, verdict(4, "undo", undoes=1)]
+    assert found(*undone) == 3 and corrected(*undone) is None
+    assert corrected(*undone, verdict(5, "undo", undoes=4)) == LOW
+
+
+def test_an_approval_upholds_what_held_when_it_was_given() -> None:
+    low, high = (verdict(seq, "correct", ON_HOST, correction=one) for seq, one in ((1, LOW), (4, HIGH)))
+    assert corrected(low, verdict(3, "approve", ON_FINDING), high) == LOW
+    assert corrected(verdict(3, "approve", ON_FINDING), high) is None
+    assert corrected(low, verdict(2, "approve", ON_HOST), verdict(3, "approve", ON_HOST), high) == HIGH
+    ended = verdict(2, "accept", ON_FINDING, until="2026-11-28")
+    assert (
+        corrected(verdict(1, "correct", ON_FINDING, correction=LOW), ended, verdict(3, "approve", ON_FINDING)) is None
+    )
+
+
+def test_what_is_under_approvals_of_the_same_thing_is_known_by_them() -> None:
+    low = verdict(1, "correct", ON_HOST, correction=LOW)
+    given_ = [low, verdict(2, "approve", ON_HOST), verdict(3, "approve", ON_HOST)]
+    assert Standing(given_).approved == {3: low}
+    assert Standing([*given_, verdict(4, "false_positive", ON_HOST)]).approved == {}
+    assert Standing([*given_, verdict(4, "undo", undoes=1)]).approved == {}
+
+
 situations = st.sampled_from([WIDE, NARROW, OTHER])
 targets = st.one_of(
     st.builds(Target, st.sampled_from(["h", "i"]), st.sampled_from(["f", "g"]), st.none()),
@@ -123,3 +162,21 @@ def test_any_log_is_read_as_by_whoever_looks_through_it_for_each_finding(
             expected = last.seq
             break
     assert found(*verdicts, host=host, fingerprint=fingerprint, situation=situation) == expected
+
+
+corrections = st.lists(
+    st.tuples(st.sampled_from(["approve", "correct"]), targets, st.sampled_from([LOW, HIGH])), max_size=9
+)
+
+
+@given(corrections, targets, situations)
+def test_an_approval_changes_nothing_and_nothing_stays_of_corrections_that_are_undone(
+    log: list[tuple[str, Target, Correction]], target: Target, situation: Situation
+) -> None:
+    verdicts = [verdict(seq, kind, on, correction=said) for seq, (kind, on, said) in enumerate(log, 1)]
+    approval = verdict(len(log) + 1, "approve", target)
+    if found(*verdicts, approval, situation=situation) == approval.seq:
+        assert corrected(*verdicts, approval, situation=situation) == corrected(*verdicts, situation=situation)
+    undone = [one.seq for one in verdicts if one.kind == "correct"]
+    undos = [verdict(approval.seq + at, "undo", undoes=seq) for at, seq in enumerate(undone, 1)]
+    assert corrected(*verdicts, approval, *undos, situation=situation) is None

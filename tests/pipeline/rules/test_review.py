@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 import pytest
@@ -101,6 +101,32 @@ def test_no_line_is_lower_than_its_floor_but_by_a_person_s_word() -> None:
             assert {"review"} & {factor["name"] for factor in risk["factors"]}
             lowered += 1
     assert lowered > 5
+
+
+@pytest.mark.parametrize("kind", ["accept", "false_positive"])
+def test_what_is_settled_still_says_what_the_rules_say_as_its_floor(kind: Kind) -> None:
+    """By a verdict as by the allow-list; what passes anyway is nothing for the rules either."""
+    plain = lines()
+    situations = {(line["class"], line["status"], str(line["features"])): situation(line) for line in plain}
+    verdicts = [
+        verdict(kind, Target(None, None, one), seq, owner="ops", until="2030-01-01")
+        for seq, one in enumerate(situations.values(), 1)
+    ]
+    settled = lines(standing(*verdicts))
+    status: Literal["accepted", "false_positive"] = "accepted" if kind == "accept" else "false_positive"
+    for before, after in zip(plain, settled, strict=True):
+        if before["threat_intel"]:
+            continue
+        assert (after["status"], after["risk"]["level"]) == (status, "info")
+        assert after["risk"]["floor"] == before["risk"]["floor"] == after["review"]["level_without"]
+    assert {line["risk"]["floor"] for line in settled} >= {"low", "critical"}
+    expires = date(2030, 1, 1)
+    allowed = [
+        Allow(**{"class": line["class"]}, owner="o", reason="r", expires=expires, status=status) for line in plain
+    ]
+    for before, after in zip(plain, lines(policy=policy_of(allow=allowed)), strict=True):
+        assert (after["status"], after["risk"]["level"]) == (status, "info")
+        assert after["risk"]["floor"] == before["risk"]["floor"]
 
 
 def test_a_false_positive_is_no_evidence_and_an_accepted_risk_is() -> None:
