@@ -10,10 +10,10 @@ from typing import Any
 from daemon.cli.exits import Exit, die, say
 from daemon.cli.ledger import open_to_read
 from daemon.cli.review.listing import show_history
-from daemon.cli.review.opened import now
 from daemon.cli.review.shown import print_json
 from daemon.ledger import Ledger
 from daemon.review.audit import exported, open_log, sign, verify
+from daemon.review.who import now
 from daemon.settings import Settings, load_settings
 from pipeline.display import printable
 from pipeline.review.log import FILE_NAME, VerdictLog

@@ -1,6 +1,6 @@
 """The queue of what nobody has reviewed, worst first, and what a verdict would be about."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from daemon.ledger import Ledger
@@ -11,8 +11,8 @@ from pipeline.output.case import case_of
 from pipeline.output.read import read_finding
 from pipeline.output.records import EnrichedFinding
 from pipeline.review.log import VerdictLog
-from pipeline.review.standing import NONE, Standing
-from pipeline.review.verdict import Draft, Situation, Target, Verdict
+from pipeline.review.standing import NONE, Standing, situation_covered
+from pipeline.review.verdict import Situation, Target, Verdict
 from pipeline.rules.score import level_of
 
 AT_STAKE = ("open", "unknown", "error")
@@ -74,17 +74,23 @@ class Wish:
 
     Attributes:
         keys: beginnings of fingerprints, dedupe keys or situations.
-        scope: None is what the key stands for.
+        among: without keys: only these situations, by digest; None is all that fit.
     """
 
     keys: Sequence[str] = ()
     wanted: Filter = field(default_factory=Filter)
     situation: bool = False
     everywhere: bool = False
+    among: Collection[str] | None = None
 
 
 class Queue:
-    """What is kept for reviews beside the verdicts that were given."""
+    """What is kept for reviews beside the verdicts that were given.
+
+    Attributes:
+        verdicts: all of them, verdict N at N - 1.
+        standing: which of them count.
+    """
 
     def __init__(self, ledger: Ledger, log: VerdictLog | None, today: str) -> None:
         """Args: `today`: RFC 3339; an acceptance that has ended by then does not count."""
@@ -92,12 +98,24 @@ class Queue:
         self._log = log
         self._today = today
         self.standing: Standing = NONE
+        self.verdicts: list[Verdict] = []
         self.refresh()
 
     def refresh(self) -> None:
-        """Read the verdicts anew."""
-        self.standing = self._log.standing() if self._log is not None else NONE
+        """Read the verdicts that were added, and situations that have come.
+
+        Raises:
+            LedgerError: when the log is not what it was.
+        """
         self._situations: dict[str, Situation] = {}
+        if self._log is None:
+            return
+        head = self.standing.head
+        for verdict, behind in self._log.verdicts(head):
+            self.verdicts.append(verdict)
+            head = behind
+        if head != self.standing.head:
+            self.standing = Standing(self.verdicts, head)
 
     # What is to be reviewed
 
@@ -158,6 +176,21 @@ class Queue:
             return None
         return self.standing.find(finding.host, finding.fingerprint, situation, self._today)
 
+    def verdicts_about(self, finding: Retained) -> list[Verdict]:
+        """List the verdicts on a finding and on its situation, whether they count or not, in order."""
+        situation = self.situation(finding.situation)
+        return [
+            one
+            for one in self.verdicts
+            if one.target.fingerprint == finding.fingerprint
+            or (situation is not None and situation_covered(one, finding.host, situation))
+        ]
+
+    def in_situation(self, host: str, fingerprint: str) -> Situation | None:
+        """Give the situation that a finding is in; None where it is not kept."""
+        rows = self._store.exact(host, fingerprint)
+        return self.situation(rows[0].situation) if rows else None
+
     # What somebody means
 
     def finding(self, key: str) -> Retained | None:
@@ -185,6 +218,8 @@ class Queue:
         if not wanted.statuses:
             wanted = Filter(wanted.class_, wanted.host, wanted.level, wanted.scanner, AT_STAKE)
         for group in self._groups(wanted):
+            if wish.among is not None and group.situation not in wish.among:
+                continue
             situation = self.situation(group.situation)
             if situation is None:
                 continue
@@ -254,14 +289,6 @@ class Queue:
         if situation is None:
             return None
         return self.standing.find(line.host, aim.target.fingerprint or "", situation, self._today)
-
-    # Deciding
-
-    def decide(
-        self, aims: Sequence[Aim], draft: Callable[[Aim], Draft], log: VerdictLog, *, at: str, author: str
-    ) -> list[Verdict]:
-        """Give a verdict on each aim, all of them or none."""
-        return log.append([draft(aim) for aim in aims], at=at, author=author)
 
     def case(self, aim: Aim) -> dict[str, object]:
         """Give what a verdict keeps of the worst finding that it is about."""

@@ -34,6 +34,10 @@ CREATE TRIGGER IF NOT EXISTS none_removed BEFORE DELETE ON verdicts
 _STATEMENTS = tuple(f"CREATE {part.rstrip()}" for part in _TABLES.split("\nCREATE ") if part.strip())
 
 
+class LogMoved(LedgerError):
+    """Raised when somebody has appended since the log was read; nothing was stored."""
+
+
 class VerdictLog:
     """The log, for use from one thread."""
 
@@ -82,15 +86,21 @@ class VerdictLog:
     ) -> None:
         self.close()
 
-    def append(self, drafts: Sequence[Draft], *, at: str, author: str) -> list[Verdict]:
+    def append(self, drafts: Sequence[Draft], *, at: str, author: str, behind: Head | None = None) -> list[Verdict]:
         """Add verdicts behind the last one, all of them or none, durably; returns them with their numbers.
 
+        Args:
+            behind: where the log has to end, for who decides by what it says; None is wherever it ends.
+
         Raises:
+            LogMoved: when it does not end there any more.
             LedgerError: when nothing could be stored, or an undo names a verdict that is not there.
         """
         given: list[Verdict] = []
         with self._explained(), self._transaction():
             head = self.head()
+            if behind is not None and head != behind:
+                raise LogMoved(f"{self.path}: verdict {head.seq} was given meanwhile")
             for draft in drafts:
                 if draft.undoes is not None and not 0 < draft.undoes <= head.seq:
                     raise LedgerError(f"{self.path}: there is no verdict {draft.undoes} to undo")

@@ -102,10 +102,11 @@ def approve(
     """Say that what is said of findings is right."""
     from daemon.cli.review.deciding import decide
     from daemon.ledger.reviews import Filter
+    from daemon.review.deciding import Decision
     from daemon.review.queue import Wish
 
     wish = Wish(keys or (), Filter(class_, host, level, scanner), situation, everywhere)
-    raise typer.Exit(int(decide(flags(state_dir), config, "approve", wish, reason=reason, yes=yes, as_json=as_json)))
+    raise typer.Exit(int(decide(flags(state_dir), config, Decision("approve", reason), wish, yes=yes, as_json=as_json)))
 
 
 @review_app.command()
@@ -142,6 +143,7 @@ def correct(
     """Say what is right instead. Only a verdict lowers a level; the score names it."""
     from daemon.cli.review.deciding import decide
     from daemon.ledger.reviews import Filter
+    from daemon.review.deciding import Decision
     from daemon.review.queue import Wish
     from pipeline.review.verdict import Correction
 
@@ -155,14 +157,9 @@ def correct(
         assessment=assessment,
         impact=impact,
     )
-    raise typer.Exit(
-        int(
-            decide(
-                flags(state_dir, knowledge=knowledge), config, "correct", wish, reason=reason, correction=correction,
-                yes=yes, as_json=as_json,
-            )
-        )
-    )  # fmt: skip
+    decision = Decision("correct", reason, correction)
+    given = flags(state_dir, knowledge=knowledge)
+    raise typer.Exit(int(decide(given, config, decision, wish, yes=yes, as_json=as_json)))
 
 
 @review_app.command()
@@ -189,19 +186,12 @@ def accept(
     """Accept a risk, until a day. It stays evidence for compliance."""
     from daemon.cli.review.deciding import decide
     from daemon.ledger.reviews import Filter
+    from daemon.review.deciding import Decision
     from daemon.review.queue import Wish
 
-    if until is None:
-        die(Exit.USAGE, "--until: say until when the risk is accepted, such as 2027-01-31")
     wish = Wish(keys or (), Filter(class_, host, level, scanner), situation, everywhere)
-    raise typer.Exit(
-        int(
-            decide(
-                flags(state_dir), config, "accept", wish, reason=reason, owner=owner, until=until, yes=yes,
-                as_json=as_json,
-            )
-        )
-    )  # fmt: skip
+    decision = Decision("accept", reason, owner=owner, until=until)
+    raise typer.Exit(int(decide(flags(state_dir), config, decision, wish, yes=yes, as_json=as_json)))
 
 
 @review_app.command("false-positive")
@@ -222,12 +212,12 @@ def false_positive(
     """Say that the scanner is wrong: no weakness, and no evidence of one."""
     from daemon.cli.review.deciding import decide
     from daemon.ledger.reviews import Filter
+    from daemon.review.deciding import Decision
     from daemon.review.queue import Wish
 
     wish = Wish(keys or (), Filter(class_, host, level, scanner), situation, everywhere)
-    raise typer.Exit(
-        int(decide(flags(state_dir), config, "false_positive", wish, reason=reason, yes=yes, as_json=as_json))
-    )
+    decision = Decision("false_positive", reason)
+    raise typer.Exit(int(decide(flags(state_dir), config, decision, wish, yes=yes, as_json=as_json)))
 
 
 @review_app.command()

@@ -1,12 +1,9 @@
 """What every command of `review` opens: the ledger to read, the log of verdicts, and who is asking."""
 
 import os
-import pwd
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +11,7 @@ from daemon.cli.exits import Exit, die
 from daemon.cli.ledger import open_to_read
 from daemon.ledger import Ledger
 from daemon.review.queue import Ambiguous, NotFound, Queue
+from daemon.review.who import now
 from daemon.settings import Settings, load_settings
 from pipeline.review.log import FILE_NAME, VerdictLog
 
@@ -54,18 +52,3 @@ def open_desk(given: Mapping[str, Any], config: Path | None, *, to_write: bool =
             die(Exit.NOT_FOUND, str(error))
         except Ambiguous as error:
             die(Exit.USAGE, str(error))
-
-
-def now() -> str:
-    """Say what time it is, RFC 3339 in UTC."""
-    return datetime.fromtimestamp(time.time(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def author() -> str:
-    """Name who is asking: the user of the process, and behind `sudo` who became it."""
-    try:
-        name = pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        name = f"uid {os.getuid()}"
-    behind = os.environ.get("SUDO_USER")
-    return f"{behind} as {name}" if os.getuid() == 0 and behind and behind != name else name
