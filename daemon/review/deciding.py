@@ -148,7 +148,16 @@ def give(
             decision.kind, decision.reason, aim.target, said, decision.owner, decision.until, case=queue.case(aim)
         )
 
-    return _append(queue, log, lambda: [draft(aim) for aim in aims], at, author, since, lambda: _meant(queue, aims))
+    return _append(
+        queue, log, lambda: [draft(aim) for aim in aims], at, author,
+        lambda: [] if since is None else decided_since(queue, aims, since),
+    )  # fmt: skip
+
+
+def decided_since(queue: Queue, aims: Sequence[Aim], seq: int) -> list[Verdict]:
+    """List the verdicts after a number that are about something that the aims reach, as far as the queue has read."""
+    touches = _meant(queue, aims)
+    return [one for one in queue.verdicts[seq:] if touches(one)]
 
 
 def undo(
@@ -173,7 +182,10 @@ def undo(
         found = [queue.verdicts[seq - 1] for seq in seqs]
         return [Draft("undo", reason, one.target, undoes=one.seq) for one in found]
 
-    return _append(queue, log, drafts, at, author, since, lambda: lambda one: one.undoes in seqs)
+    def undone() -> list[Verdict]:
+        return [] if since is None else [one for one in queue.verdicts[since:] if one.undoes in seqs]
+
+    return _append(queue, log, drafts, at, author, undone)
 
 
 def _append(
@@ -182,17 +194,13 @@ def _append(
     drafts: Callable[[], list[Draft]],
     at: str,
     author: str,
-    since: int | None,
-    concerned: Callable[[], Callable[[Verdict], bool]],
+    overtaken: Callable[[], list[Verdict]],
 ) -> list[Verdict]:
     """Look at what others have decided, and append only where nobody has appended in between."""
     while True:
         queue.refresh()
-        if since is not None and len(queue.verdicts) > since:
-            concerns = concerned()
-            overtaken = [one for one in queue.verdicts[since:] if concerns(one)]
-            if overtaken:
-                raise Overtaken(overtaken)
+        if verdicts := overtaken():
+            raise Overtaken(verdicts)
         try:
             given = log.append(drafts(), at=at, author=author, behind=queue.standing.head)
         except LogMoved:

@@ -12,7 +12,7 @@ from pipeline.output.read import read_finding
 from pipeline.output.records import EnrichedFinding
 from pipeline.review.log import VerdictLog
 from pipeline.review.standing import NONE, Standing, situation_covered
-from pipeline.review.verdict import Situation, Target, Verdict
+from pipeline.review.verdict import Scope, Situation, Target, Verdict
 from pipeline.rules.score import level_of
 
 AT_STAKE = ("open", "unknown", "error")
@@ -101,13 +101,17 @@ class Queue:
         self.verdicts: list[Verdict] = []
         self.refresh()
 
-    def refresh(self) -> None:
+    def refresh(self, today: str | None = None) -> None:
         """Read the verdicts that were added, and situations that have come.
+
+        Args:
+            today: RFC 3339, as at the beginning; None is as before.
 
         Raises:
             LedgerError: when the log is not what it was.
         """
         self._situations: dict[str, Situation] = {}
+        self._today = today or self._today
         if self._log is None:
             return
         head = self.standing.head
@@ -140,6 +144,11 @@ class Queue:
         ]
         entries.sort(key=lambda entry: (-entry.score, -entry.lines, entry.class_id, entry.situation))
         return entries
+
+    def at_stake(self) -> tuple[int, int]:
+        """Count the situations and findings that are to be reviewed or have been."""
+        groups = self._store.groups(Filter(statuses=AT_STAKE))
+        return len({group.situation for group in groups}), sum(group.findings for group in groups)
 
     def _groups(self, wanted: Filter) -> Iterator[Group]:
         standing = self.standing
@@ -211,6 +220,16 @@ class Queue:
             return self._filtered(wish)
         aims = [aim for key in wish.keys for aim in self._aimed(key.lower(), wish)]
         return list({_name(aim.target): aim for aim in aims}.values())
+
+    def aim(self, row: Retained, scope: Scope) -> Aim:
+        """Say what a verdict would be about that is given on a finding, or on its situation.
+
+        Raises:
+            Ambiguous: when there is no such scope, because nothing is known of the finding.
+        """
+        if scope == "finding":
+            return self._on_finding(row)
+        return self._of_situation(row.situation, row.host if scope == "host" else None, row.fingerprint[:12])
 
     def _filtered(self, wish: Wish) -> list[Aim]:
         aims: dict[tuple[object, ...], Aim] = {}

@@ -11,7 +11,7 @@ from pipeline.finding import Level
 
 review_app = typer.Typer(
     help="Look at findings and decide about them: approve, correct, accept a risk, call a false positive. "
-    "Without a command, on a terminal, one finding after the other, by keys.",
+    "Without a command, on a terminal, one finding after the other, by keys; with --web, on a page.",
     invoke_without_command=True,
 )
 
@@ -38,13 +38,51 @@ Limit = Annotated[int, typer.Option("--limit", min=0, metavar="N", help="Show so
 
 @review_app.callback()
 def root(
-    context: typer.Context, state_dir: StateDir = None, config: Config = None, knowledge: KnowledgeDirs = None
+    context: typer.Context,
+    web: Annotated[bool, typer.Option("--web", help="Serve the queue as a page for a browser.")] = False,
+    listen: Annotated[
+        str | None,
+        typer.Option(
+            "--listen",
+            metavar="WHERE",
+            help="Of the page: HOST:PORT of this machine alone, or the path of a UNIX socket. Default: 127.0.0.1:9476.",
+            show_default=False,
+        ),
+    ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            "--group",
+            metavar="NAME",
+            help="Whose members may use the UNIX socket, too. Default: nobody else.",
+            show_default=False,
+        ),
+    ] = None,
+    author: Annotated[
+        str | None,
+        typer.Option(
+            "--author", metavar="NAME", help="Who decides on the page. Default: this user.", show_default=False
+        ),
+    ] = None,
+    state_dir: StateDir = None,
+    config: Config = None,
+    knowledge: KnowledgeDirs = None,
 ) -> None:
-    """Go through the queue by keys."""
+    """Go through the queue by keys, or with --web on a page."""
+    for option, value in (("--listen", listen), ("--group", group), ("--author", author)):
+        if value is not None and not web:
+            die(Exit.USAGE, f"{option}: has no effect without --web")
     if context.invoked_subcommand is not None:
+        if web:
+            die(Exit.USAGE, f"--web: has no effect on `review {context.invoked_subcommand}`")
         return
+    if web:
+        from daemon.cli.review.web import serve_page
+
+        given = flags(state_dir, knowledge=knowledge)
+        raise typer.Exit(int(serve_page(given, config, listen=listen, group=group, author=author)))
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        die(Exit.USAGE, "review: needs a terminal; `review list --json` is for programs")
+        die(Exit.USAGE, "review: needs a terminal; `review --web` is a page, `review list --json` is for programs")
     from daemon.cli.review.interactive import review
 
     raise typer.Exit(int(review(flags(state_dir, knowledge=knowledge), config)))
