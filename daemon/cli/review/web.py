@@ -8,6 +8,7 @@ from typing import Any
 from daemon.cli.exits import Exit, die, say
 from daemon.cli.ledger import open_to_read
 from daemon.log import configure
+from daemon.review.deciding import text
 from daemon.review.who import author as this_user
 from daemon.settings import load_settings
 from pipeline.errors import ConfigError
@@ -36,9 +37,11 @@ def serve_page(
     with listening(listen or LISTEN, group, os.environ) as socket:
         if socket.names_peers and author is not None:
             die(Exit.USAGE, "--author: has no effect on a UNIX socket, whose connections say which user they are from")
+        if author is not None and not author.strip():
+            die(Exit.USAGE, "--author: is empty")
         desk = Desk(settings.state_dir, knowledge)
         try:
-            serve(socket, desk, author or this_user(), say)
+            serve(socket, desk, this_user() if author is None else text(author, "author"), say)
         finally:
             desk.close()
     return Exit.DONE

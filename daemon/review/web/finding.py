@@ -12,8 +12,9 @@ from daemon.review.web.listing import done, span
 from daemon.review.web.pages import Page
 from daemon.review.web.session import Form, Session
 from daemon.review.who import now
-from daemon.review.words import affected, decided, states
+from daemon.review.words import about, affected, decided, states
 from pipeline.keys import digest
+from pipeline.output.read import read_finding
 from pipeline.review.verdict import SCOPES, Kind, Scope, Verdict
 from pipeline.rules.compliance import FRAMEWORK_NAMES
 
@@ -65,11 +66,11 @@ def finding(
         "counting": desk.queue.verdict_on(row),
         "verdicts": list(reversed(verdicts)),
         "states": states(desk.queue.verdicts, desk.queue.standing, now()),
-        "others": [(other, labels.get(other.row)) for other in others if other.row in labels][:_OTHERS],
+        "others": [(other, read_finding(labels[other.row])) for other in others if other.row in labels][:_OTHERS],
         "situation": situation,
         "done": done(desk, session, query),
     }
-    values |= _form(desk, session, _about(row), list(aims.values()), sent, trouble)
+    values |= _form(desk, session, _name_of(row), list(aims.values()), sent, trouble)
     return Page("finding.html", values, trouble.status if trouble is not None else 200)
 
 
@@ -77,7 +78,7 @@ def decide(desk: Desk, session: Session, key: str, values: Values) -> Page:
     """Take the form of a finding: store what it decides once, or say why not and show it again."""
     row = _row(desk, key, one(values, "of"))
     sent = Sent.of(values)
-    form = session.read(_about(row), sent.form)
+    form = session.read(_name_of(row), sent.form)
     if form is not None:
         before = session.outcome(form)
         if before is not None:
@@ -117,14 +118,14 @@ def many(
         "line": None,
         "done": None,
     }
-    values |= _form(desk, session, _about_many(query), [here, everywhere], sent, trouble)
+    values |= _form(desk, session, _name_of_many(query), [here, everywhere], sent, trouble)
     return Page("many.html", values, trouble.status if trouble is not None else 200)
 
 
 def decide_many(desk: Desk, session: Session, values: Values) -> Page:
     """Take the form of many situations."""
     sent = Sent.of(values)
-    form = session.read(_about_many(values), sent.form)
+    form = session.read(_name_of_many(values), sent.form)
     asked = Asked.of(values)
     if form is not None:
         before = session.outcome(form)
@@ -135,7 +136,8 @@ def decide_many(desk: Desk, session: Session, values: Values) -> Page:
         try:
             aims = _many(desk, values, everywhere=scope == "everywhere")
         except NotFound as error:  # others have decided on all of it
-            raise Trouble(_CHANGED, 409) from error
+            lines = _lines(desk.queue.verdicts[form.seq :]) if form is not None else []
+            raise Trouble(_CHANGED, 409, lines=lines) from error
         at = _OF_MANY.index(scope) if scope in _OF_MANY else len(_OF_MANY)
         marks = list(form.marks[at : at + 1]) if form is not None else []
         outcome = _store(desk, session, form, sent, kind, aims, marks)
@@ -196,7 +198,7 @@ def _store(
     if overtaken := decided_since(desk.queue, aims, form.seq):
         raise _told(overtaken)
     if marks != [_mark(desk, aims)]:
-        raise Trouble(_CHANGED, 409)
+        raise Trouble(_CHANGED, 409, lines=_lines(desk.queue.verdicts[form.seq :]))
     try:
         verdicts = give(desk.queue, desk.log, decision, aims, at=now(), author=session.author, since=form.seq)
     except Overtaken as error:  # in between
@@ -211,12 +213,18 @@ def _store(
 
 
 def _told(verdicts: Sequence[Verdict]) -> Trouble:
+    said = "Somebody has decided on this since the page was drawn. Nothing was stored; look again, and decide."
+    return Trouble(said, 409, lines=_lines(verdicts))
+
+
+def _lines(verdicts: Sequence[Verdict]) -> list[str]:
     lines = [
-        f"Verdict {one.seq}: {decided(one)}, by {one.author}, {one.at}{f': {one.reason}' if one.reason else ''}"
+        f"Verdict {one.seq}: {decided(one)}, {about(one)}, by {one.author}, {one.at}"
+        f"{f': {one.reason}' if one.reason else ''}"
         for one in verdicts[:_TOLD]
     ]
-    said = "Somebody has decided on this since the page was drawn. Nothing was stored; look again, and decide."
-    return Trouble(said, 409, lines=lines)
+    more = len(verdicts) - len(lines)
+    return [*lines, f"and {more:,} more, which the history has"] if more else lines
 
 
 def _chosen(sent: Sent) -> tuple[Scope, Kind]:
@@ -230,17 +238,18 @@ def _chosen(sent: Sent) -> tuple[Scope, Kind]:
 def _form(
     desk: Desk,
     session: Session,
-    about: str,
+    name: str,
     aims: Sequence[Aim | Sequence[Aim]],
     sent: Sent | None,
     trouble: Trouble | None,
 ) -> dict[str, Any]:
     marks = [_mark(desk, [aim] if isinstance(aim, Aim) else aim) for aim in aims]
     return {
-        "form": session.issue(about, desk.seq, marks),
+        "form": session.issue(name, desk.seq, marks),
         "typed": NOTHING_TYPED if sent is None else sent.typed,
         "chosen": sent.scope if sent is not None else None,
         "trouble": trouble,
+        "begun": sent.kind if sent is not None and sent.kind in ("accept", "correct") else "",
         "known_classes": sorted(desk.knowledge.classes),
         "today": now()[:10],
     }
@@ -320,10 +329,10 @@ def _keys(values: Values) -> list[str]:
     return [key for key in values.get("key", ()) if len(key) == 32 and key.isalnum()]
 
 
-def _about(row: Retained) -> str:
+def _name_of(row: Retained) -> str:
     return f"finding {row.fingerprint} {row.host}"
 
 
-def _about_many(values: Values) -> str:
+def _name_of_many(values: Values) -> str:
     named = sorted(_keys(values)) if one(values, "every") != "1" else ["every"]
     return f"many {digest('many', named, [list(pair) for pair in Asked.of(values).fields])}"

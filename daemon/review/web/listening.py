@@ -141,7 +141,8 @@ def _remove_left_over(path: Path) -> None:
 def _loopback(where: str) -> socket.socket:
     host, colon, port = where.rpartition(":")
     host = host.strip("[]")
-    if not colon or not port.isdigit() or int(port) > 65535 or not names_this_machine(f"[{host}]"):
+    ours = host.lower() == "localhost" or names_this_machine(f"[{host}]")
+    if not colon or not port.isdecimal() or int(port) > 65535 or not ours:
         raise ConfigError(
             f"--listen {where}: neither the path of a UNIX socket, nor an address of this machine alone such as "
             "127.0.0.1:9476"

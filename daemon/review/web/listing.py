@@ -11,6 +11,7 @@ from daemon.review.web.pages import Page
 from daemon.review.web.session import Session
 from daemon.review.who import now
 from daemon.review.words import numbered, states
+from pipeline.display import printable
 from pipeline.output.read import read_finding
 from pipeline.review.verdict import Verdict
 
@@ -37,7 +38,9 @@ def queue(desk: Desk, session: Session, query: Values) -> Page:
             "first": (page - 1) * _ROWS + 1,
             "progress": desk.progress(),
             "classes": desk.names("class_id"),
-            "hosts": desk.names("host"),
+            "hosts": [
+                name for name in desk.names("host") if printable(name) == name
+            ],  # a browser shows them as they are
             "scanners": desk.names("scanner"),
             "done": done(desk, session, query),
         },

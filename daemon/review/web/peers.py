@@ -30,7 +30,8 @@ class Connection(H11Protocol):
 
     def on_response_complete(self) -> None:
         """Go on with the next request."""
-        self._be_done()
+        if not self.cycle.more_body:  # else it was answered before all of it had come
+            self._be_done()
         super().on_response_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -17,6 +17,7 @@ from daemon.review.web.desk import Desk
 from daemon.review.web.listening import Listening
 from daemon.review.web.peers import Connection
 from daemon.review.web.session import Sessions
+from pipeline.display import printable
 
 _MAX_REQUEST = 16 << 10  # bytes of first line and headers
 _MAX_CONNECTIONS = 128
@@ -32,22 +33,32 @@ def serve(listening: Listening, desk: Desk, author: str, say: Callable[[str], No
         say: tells the person who has started it where the page is.
     """
     token = None if listening.names_peers else secrets.token_urlsafe(24)
-    reviewing = Reviewing(desk, Sessions(time.monotonic), author, token)
-    config = _Config(
-        reviewing.asgi, http=Connection, ws="none", lifespan="off", log_config=None, access_log=False,
-        proxy_headers=False, server_header=False, h11_max_incomplete_event_size=_MAX_REQUEST,
-        limit_concurrency=_MAX_CONNECTIONS, timeout_keep_alive=_IDLE_S, timeout_graceful_shutdown=_GRACE_S,
-    )  # fmt: skip
-    config.names_peers = listening.names_peers
-    log = logging.getLogger("uvicorn")  # what matters of a request is logged here
-    log.addHandler(logging.NullHandler())
-    log.propagate = False
     if token is None:
         say(f"The page is at {listening.where}, a UNIX socket; docs/review.md says how a browser gets there.")
     else:
         say(f"The page is at http://{listening.where}/enter?token={token}")
-        say(f"Whoever has this address decides as {author}. Ctrl-C ends it.")
-    asyncio.run(_run(_Server(config), listening))
+        say(f"Whoever has this address decides as {printable(author)}. Ctrl-C ends it.")
+    asyncio.run(_until_told(server(listening, desk, author, token), listening))
+
+
+def server(listening: Listening, desk: Desk, author: str, token: str | None) -> Server:
+    """Make what serves; it is told to stop by its `should_exit`.
+
+    Args:
+        token: what a browser has to bring where connections do not say which user they are from.
+    """
+    config = _Config(
+        Reviewing(desk, Sessions(time.monotonic), author, token).asgi, http=Connection, ws="none", lifespan="off",
+        log_config=None, access_log=False, proxy_headers=False, server_header=False,
+        h11_max_incomplete_event_size=_MAX_REQUEST, limit_concurrency=_MAX_CONNECTIONS,
+        timeout_keep_alive=_IDLE_S, timeout_graceful_shutdown=_GRACE_S,
+    )  # fmt: skip
+    config.names_peers = listening.names_peers
+    log = logging.getLogger("uvicorn")  # what matters of a request is logged by us
+    if not log.handlers:
+        log.addHandler(logging.NullHandler())
+    log.propagate = False
+    return _Server(config)
 
 
 class _Config(Config):
@@ -65,7 +76,7 @@ class _Server(Server):
         yield
 
 
-async def _run(server: _Server, listening: Listening) -> None:
+async def _until_told(server: Server, listening: Listening) -> None:
     def stop() -> None:
         server.should_exit = True
 

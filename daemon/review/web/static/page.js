@@ -57,6 +57,7 @@
     begun = "";
     for (const one of document.querySelectorAll(".needs-script")) one.hidden = false;
     const invalid = main().querySelector("[aria-invalid]");
+    if (decide()?.dataset.begun) begin(decide().dataset.begun, "reason");
     if (invalid) invalid.focus();
     else if (document.activeElement === document.body || !document.activeElement) main().focus({ preventScroll: true });
   }
@@ -77,18 +78,20 @@
 
   document.addEventListener("submit", (event) => {
     const form = event.target;
-    if (form.method === "dialog") return;
+    const method = form.getAttribute("method"); // a field named "action" would stand in the way of form.action
+    const action = new URL(form.getAttribute("action"), location.href).href;
+    if (method === "dialog") return;
     event.preventDefault();
     const data = new URLSearchParams(new FormData(form, event.submitter));
-    if (form.method === "get") {
+    if (method === "get") {
       for (const [name, value] of [...data]) if (value === "") data.delete(name, value);
       const query = data.toString();
-      go(query ? `${form.action}?${query}` : form.action);
+      go(query ? `${action}?${query}` : action);
       return;
     }
     if (form.dataset.sent) return; // a second press while the first is on its way
     form.dataset.sent = "yes";
-    go(form.action, { method: "POST", body: data }).finally(() => delete form.dataset.sent);
+    go(action, { method: "POST", body: data }).finally(() => delete form.dataset.sent);
   });
 
   addEventListener("popstate", () => go(location.href, {}, true));
@@ -118,9 +121,12 @@
     return true;
   }
 
+  // Enter goes on to what is still missing, and stores once nothing is.
   function store() {
-    const button = decide()?.querySelector(`.verdicts button[value="${begun}"]`);
-    if (button) decide().requestSubmit(button);
+    const { reason, until } = decide().elements;
+    const missing = begun === "accept" && !until.value ? until : reason.value.trim() ? null : reason;
+    if (missing && missing !== document.activeElement) missing.focus();
+    else decide().requestSubmit(decide().querySelector(`.verdicts button[value="${begun}"]`));
   }
 
   function walk(step) {
