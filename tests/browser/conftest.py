@@ -3,7 +3,6 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,15 +21,15 @@ class Reader:
         elsewhere: what was asked of anything but the program.
     """
 
-    def __init__(self, page: Any, served: Served) -> None:
-        self.page = page
+    def __init__(self, window: Any, served: Served) -> None:
+        self.page = window
         self.served = served
         self.errors: list[str] = []
         self.elsewhere: list[str] = []
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("dialog", lambda dialog: (self.errors.append(f"dialog {dialog.message}"), dialog.dismiss()))
-        page.on("console", self._heard)
-        page.on("request", self._asked)
+        window.on("pageerror", lambda error: self.errors.append(str(error)))
+        window.on("dialog", lambda dialog: (self.errors.append(f"dialog {dialog.message}"), dialog.dismiss()))
+        window.on("console", self._heard)
+        window.on("request", self._asked)
 
     def enter(self) -> "Reader":
         """Open the address that the program prints."""
@@ -97,9 +96,3 @@ def sit(chromium: Any) -> Iterator[Sit]:
         context.close()
     for reader in readers:
         assert reader.errors == [] and reader.elsewhere == []
-
-
-@pytest.fixture
-def copy(scanned: Path, tmp_path: Path) -> Path:  # noqa: F811 - the fixture
-    """Say where the copy of the scans lies."""
-    return tmp_path / "copy"

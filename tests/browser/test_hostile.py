@@ -49,13 +49,13 @@ def test_the_policy_stops_what_would_get_past_the_escaping(hostile: Path, tmp_pa
             """() => {
             window.blocked = [];
             document.addEventListener("securitypolicyviolation", event => blocked.push(event.effectiveDirective));
-            const main = document.querySelector("main");
-            main.insertAdjacentHTML("beforeend", '<img src="http://192.0.2.1/x" onerror="document.title=1">');
-            main.insertAdjacentHTML("beforeend", '<p style="position:fixed">x</p><a href="javascript:document.title=2">x</a>');
+            const add = html => document.querySelector("main").insertAdjacentHTML("beforeend", html);
+            add('<img src="http://192.0.2.1/x" onerror="document.title=1">');
+            add('<p style="position:fixed">x</p>');
+            add('<form action="http://192.0.2.1/"><button id="away">x</button></form>');
             const script = document.createElement("script");
             script.textContent = "document.title = 'owned'";
-            main.append(script);
-            main.insertAdjacentHTML("beforeend", '<form action="http://192.0.2.1/"><button id="away">x</button></form>');
+            document.querySelector("main").append(script);
             fetch("http://192.0.2.1/").catch(() => {});
             }"""
         )

@@ -12,8 +12,8 @@ from tests.daemon.review.web.served import Served, copied, served
 _PALE = """
 () => {
   const parts = text => text.match(/[\\d.]+/g).map(Number);
-  const light = ([r, g, b]) => [r, g, b].map(v => v / 255).map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
-    .reduce((sum, v, at) => sum + v * [.2126, .7152, .0722][at], 0);
+  const linear = v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
+  const light = ([r, g, b]) => .2126 * linear(r / 255) + .7152 * linear(g / 255) + .0722 * linear(b / 255);
   const behind = node => {
     for (let one = node; one; one = one.parentElement) {
       const color = parts(getComputedStyle(one).backgroundColor);
@@ -25,7 +25,8 @@ _PALE = """
   const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walk.nextNode()) {
     const node = walk.currentNode.parentElement;
-    if (!walk.currentNode.textContent.trim() || !node.checkVisibility() || node.closest("option, .unseen, .skip")) continue;
+    if (!walk.currentNode.textContent.trim() || !node.checkVisibility()) continue;
+    if (node.closest("option, .unseen, .skip")) continue;
     const style = getComputedStyle(node);
     const [one, other] = [light(parts(style.color)), light(behind(node))].sort((a, b) => b - a);
     const contrast = (one + .05) / (other + .05);

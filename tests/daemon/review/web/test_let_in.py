@@ -1,5 +1,6 @@
 """Who is let in: by token or by user, from pages of ours alone, with whole requests that are not too large."""
 
+import contextlib
 import socket
 import time
 from pathlib import Path
@@ -80,10 +81,8 @@ def test_what_is_no_form_or_too_large_is_refused(page: Served, alice: Client) ->
     assert alice.post("/undo", b"a=" + b"x" * (70 << 10)).status == 413
     assert alice.post("/undo", b"&".join(b"a=1" for _ in range(1000))).status == 400
     assert alice.get("/?" + "&".join(["a=1"] * 1000)).status == 400
-    try:
+    with contextlib.suppress(ConnectionError):  # it may be let go before it has said everything
         assert alice.get("/?q=" + "x" * (300 << 10)).status == 400
-    except ConnectionError:
-        pass  # it was let go before it had said everything
     assert alice.ask("DELETE", "/", None, {}).status == 405
     assert alice.post("/undo", b"form=%ff&verdicts=1%00").status == 409
     assert alice.get("/").status == 200 and page.verdicts() == []
