@@ -41,9 +41,12 @@ demo-retrain: $(TRAINER)/.installed-trainer $(KNOWLEDGE)
 test: $(VENV)/.installed-dev $(KNOWLEDGE)
 	$(BIN)/pytest
 
-# The browser is the machine's own; CHROMIUM names its program where it has another name than usual.
+# The machine's own browser: `apt install chromium`, or CHROMIUM=/where/it/is.
+CHROMIUM ?= $(shell for name in chromium chromium-browser google-chrome; do command -v $$name && break; done)
+
 browser: $(VENV)/.installed-dev $(VENV)/.installed-browser $(KNOWLEDGE)
-	$(BIN)/pytest --skips=none tests/browser
+	@test -n '$(CHROMIUM)' || { echo 'Chromium is needed: apt install chromium, or make browser CHROMIUM=...' >&2; exit 1; }
+	CHROMIUM='$(CHROMIUM)' $(BIN)/pytest --skips=none $(or $(BROWSER_TESTS),tests/browser)
 
 $(VENV)/.installed-browser: $(SETUP) $(VENV)/.installed-dev
 	@$(PIP) install -c constraints.txt -e '.[browser]'
