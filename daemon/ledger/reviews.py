@@ -166,17 +166,32 @@ class ReviewStore(Store):
     def holding(self, part: str, wanted: Filter) -> frozenset[str]:
         """Give the situations with a finding whose line, or one of whose keys, holds a text as it is written.
 
-        It reads every line that the filter leaves, some 3 ms a thousand.
+        It reads every line that is kept, some 5 ms a thousand.
         """
         where, values = wanted.conditions()
         spelt = orjson.dumps(part)[1:-1]  # as the line has it
+        found: set[str] = set()
         with self._database.read() as connection:
+            for situation, keys, line in connection.execute(
+                "SELECT r.situation, r.keys, l.line FROM retained_lines l"  # noqa: S608 - in the order of the file
+                f" CROSS JOIN retained r ON r.row = l.row WHERE {' AND '.join(where) or '1'}",
+                values,
+            ):
+                if spelt in line or part in keys:  # SQLite's own search takes twice as long
+                    found.add(situation)
+        return frozenset(found)
+
+    def counted(self, wanted: Filter, findings: Collection[tuple[str, str]]) -> dict[tuple[str, str], int]:
+        """Say how many of some findings, by (host, fingerprint), are in each situation of each host."""
+        where, values = wanted.where()
+        with self._database.read() as connection:
+            _fill_left_out(connection, findings)
             rows = connection.execute(
-                "SELECT DISTINCT r.situation FROM retained r JOIN retained_lines l ON l.row = r.row"  # noqa: S608
-                f" WHERE {' AND '.join([*where, '(instr(l.line, ?) OR instr(r.keys, ?))'])}",
-                [*values, spelt, part],
+                "SELECT r.situation, r.host, count(*) FROM temp.left_out o CROSS JOIN retained r"  # noqa: S608
+                f" ON r.host = o.host AND r.fingerprint = o.fingerprint WHERE {where} GROUP BY 1, 2",
+                values,
             ).fetchall()
-        return frozenset(row[0] for row in rows)
+        return {(situation, host): count for situation, host, count in rows}
 
     def groups(self, wanted: Filter, without: Collection[tuple[str, str]] = ()) -> list[Group]:
         """Group what is kept by situation and host.

@@ -145,21 +145,40 @@ class Queue:
         entries.sort(key=lambda entry: (-entry.score, -entry.lines, entry.class_id, entry.situation))
         return entries
 
-    def at_stake(self) -> tuple[int, int]:
-        """Count the situations and findings that are to be reviewed or have been."""
-        groups = self._store.groups(Filter(statuses=AT_STAKE))
-        return len({group.situation for group in groups}), sum(group.findings for group in groups)
+    def at_stake(self) -> list[Group]:
+        """Group what is to be reviewed, whether somebody has decided on it or not."""
+        return self._store.groups(_AT_STAKE)
 
-    def _groups(self, wanted: Filter) -> Iterator[Group]:
+    def left(self, groups: Sequence[Group]) -> tuple[int, int]:
+        """Count the situations and findings among those of `at_stake` that nobody has decided on."""
+        decided = self._store.counted(_AT_STAKE, self._decided_alone())
+        left: set[str] = set()
+        findings = 0
+        for group in groups:
+            open_ = group.findings - decided.get((group.situation, group.host), 0)
+            situation = self.situation(group.situation) if self.standing else None
+            if open_ <= 0 or (
+                situation is not None and self.standing.find(group.host, "", situation, self._today) is not None
+            ):
+                continue
+            left.add(group.situation)
+            findings += open_
+        return len(left), findings
+
+    def _decided_alone(self) -> list[tuple[str, str]]:
+        """Give host and fingerprint of the findings with a verdict of their own that counts."""
         standing = self.standing
-        without = [
+        return [
             (verdict.target.host, verdict.target.fingerprint)
             for verdict in standing.counting
             if verdict.target.fingerprint is not None
             and verdict.target.host is not None
             and standing.find(verdict.target.host, verdict.target.fingerprint, _NOWHERE, self._today) is not None
         ]
-        groups = self._store.groups(wanted, without)
+
+    def _groups(self, wanted: Filter) -> Iterator[Group]:
+        standing = self.standing
+        groups = self._store.groups(wanted, self._decided_alone())
         if not standing:
             yield from groups
             return
@@ -321,6 +340,7 @@ class Queue:
 
 
 _NOWHERE = Situation("", "open")
+_AT_STAKE = Filter(statuses=AT_STAKE)
 
 
 def _name(target: Target) -> tuple[object, ...]:

@@ -12,7 +12,7 @@ from daemon.ledger import Ledger
 from daemon.ledger.database import FILE_NAME as LEDGER_NAME
 from daemon.ledger.reviews import Filter
 from daemon.review.audit import Checked, verify
-from daemon.review.queue import AT_STAKE, Entry, Queue
+from daemon.review.queue import Entry, Queue
 from daemon.review.who import now
 from pipeline.errors import LedgerError
 from pipeline.knowledge.schema import Knowledge
@@ -101,9 +101,14 @@ class Desk:
 
     def progress(self) -> Progress:
         """Say how much of the queue is done."""
-        left = self.entries(Filter(statuses=AT_STAKE), "")
-        situations, findings = _once(self._of_ledger, "at stake", self.queue.at_stake)
-        return Progress(situations, len(left), findings, sum(entry.findings for entry in left))
+        groups = _once(self._of_ledger, "at stake", self.queue.at_stake)
+        situations_left, findings_left = _once(self._lists, "left", lambda: self.queue.left(groups))
+        return Progress(
+            situations=len({group.situation for group in groups}),
+            situations_left=situations_left,
+            findings=sum(group.findings for group in groups),
+            findings_left=findings_left,
+        )
 
     def names(self, column: Literal["class_id", "host", "scanner"]) -> list[str]:
         """List the classes, hosts or scanners of what is kept, to choose from."""

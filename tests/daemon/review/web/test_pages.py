@@ -12,6 +12,7 @@ from daemon.ledger.reviews import Filter
 from daemon.review.queue import AT_STAKE, Entry, Queue
 from daemon.review.web.app import POLICY
 from pipeline.display import printable
+from pipeline.review.log import FILE_NAME, VerdictLog
 from tests.daemon.cli.invoke import in_a_process
 from tests.daemon.review.web.served import HOSTILE, Client, Served, copied, served, verdicts
 
@@ -177,6 +178,27 @@ def test_the_command_and_the_page_see_each_others_verdicts(scanned: Path, tmp_pa
         client.send(client.get(client.get("/").links("/finding/")[0]).deciding, kind="approve")
         listed = in_a_process("review", "list", "--json", "--limit", "0", "--state-dir", str(state))
         assert [line.partition('"situation":"')[2][:32] for line in listed.out.splitlines()] == before[2:]
+
+
+def test_the_progress_is_what_the_list_leaves_whatever_was_decided(scanned: Path, tmp_path: Path) -> None:
+    state = copied(scanned, tmp_path / "copy")
+    with served(state) as page:
+        client = Client(page.where).enter()
+        for scope in ("finding", "host", "everywhere", "finding", "finding"):
+            answer = client.get("/?level=medium")  # narrowed, while the progress is of all
+            with (
+                VerdictLog.open(state / FILE_NAME) as log,
+                Ledger.open(state, clock=lambda: 0.0, read_only=True, exclusive=False) as ledger,
+            ):
+                queue = Queue(ledger, log, "2026-11-29T00:00:00Z")
+                entries, every = queue.unreviewed(Filter(statuses=AT_STAKE)), queued(state, Filter(statuses=AT_STAKE))
+            findings, of = (sum(entry.findings for entry in some) for some in (entries, every))
+            assert f"{len(every) - len(entries)} of {len(every)} situations decided" in answer.words
+            assert f"{findings} of {of} findings left" in answer.words
+            number = len(page.verdicts())
+            link = client.get("/").links("/finding/")[number]
+            client.send(client.get(link).deciding, kind="approve", scope=scope)
+            assert len(page.verdicts()) == number + 1
 
 
 def test_a_log_that_is_replaced_or_a_ledger_that_goes_away_is_said_and_taken_up_again(
