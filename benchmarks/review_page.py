@@ -37,7 +37,7 @@ class Browser:
         path, _, query = address.partition("?")
         headers = [(b"host", _HOST.encode()), (b"origin", f"http://{_HOST}".encode()), (b"cookie", self._cookie),
                    (b"content-type", b"application/x-www-form-urlencoded")]  # fmt: skip
-        scope = {
+        scope: dict[str, Any] = {
             "type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": query.encode(),
             "headers": headers, "scheme": "http", "http_version": "1.1", "server": None, "client": None,
             "root_path": "", "state": {},
@@ -50,7 +50,10 @@ class Browser:
         async def send(message: Any) -> None:
             said.append(message)
 
-        asyncio.run(self._app(scope, receive, send))
+        async def answer() -> None:
+            await self._app(scope, receive, send)
+
+        asyncio.run(answer())
         given = dict(said[0]["headers"])
         if cookie := given.get(b"set-cookie"):
             self._cookie = cookie.partition(b";")[0]

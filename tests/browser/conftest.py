@@ -29,7 +29,7 @@ class Reader:
         self.errors: list[str] = []
         self.elsewhere: list[str] = []
         window.on("pageerror", lambda error: self.errors.append(str(error)))
-        window.on("dialog", lambda dialog: (self.errors.append(f"dialog {dialog.message}"), dialog.dismiss()))
+        window.on("dialog", self._interrupted)
         window.on("console", self._heard)
         window.on("request", self._asked)
 
@@ -52,6 +52,10 @@ class Reader:
     def open(self, path: str) -> None:
         """Go to an address within the program."""
         self.page.goto(f"{self.served.address}{path}")
+
+    def _interrupted(self, dialog: Any) -> None:
+        self.errors.append(f"dialog {dialog.message}")
+        dialog.dismiss()
 
     def _heard(self, message: Any) -> None:
         # That an answer was a refusal is no error of the page.
