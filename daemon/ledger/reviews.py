@@ -193,13 +193,21 @@ class ReviewStore(Store):
             ).fetchall()
         return {(situation, host): count for situation, host, count in rows}
 
-    def groups(self, wanted: Filter, without: Collection[tuple[str, str]] = ()) -> list[Group]:
+    def groups(
+        self, wanted: Filter, without: Collection[tuple[str, str]] = (), among: Collection[str] | None = None
+    ) -> list[Group]:
         """Group what is kept by situation and host.
 
         Args:
             without: (host, fingerprint) of findings that are to be left out.
+            among: only these situations, by digest; None is all.
         """
         with self._database.read() as connection:
+            if among is not None:
+                _fill_left_out(connection, without)
+                names = sorted(among)
+                chunks = [names[start : start + _VARIABLES] for start in range(0, len(names), _VARIABLES)]
+                return [group for chunk in chunks for group in _grouped(connection, wanted, chunk)]
             if not without:
                 return _grouped(connection, wanted)
             _fill_left_out(connection, without)

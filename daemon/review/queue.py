@@ -176,9 +176,9 @@ class Queue:
             and standing.find(verdict.target.host, verdict.target.fingerprint, _NOWHERE, self._today) is not None
         ]
 
-    def _groups(self, wanted: Filter) -> Iterator[Group]:
+    def _groups(self, wanted: Filter, among: Collection[str] | None = None) -> Iterator[Group]:
         standing = self.standing
-        groups = self._store.groups(wanted, self._decided_alone())
+        groups = self._store.groups(wanted, self._decided_alone(), among)
         if not standing:
             yield from groups
             return
@@ -255,9 +255,7 @@ class Queue:
         wanted = wish.wanted
         if not wanted.statuses:
             wanted = Filter(wanted.class_, wanted.host, wanted.level, wanted.scanner, AT_STAKE)
-        for group in self._groups(wanted):
-            if wish.among is not None and group.situation not in wish.among:
-                continue
+        for group in self._groups(wanted, wish.among):
             situation = self.situation(group.situation)
             if situation is None:
                 continue

@@ -83,7 +83,7 @@ def test_what_is_no_form_or_too_large_is_refused(page: Served, alice: Client) ->
     assert alice.get("/?" + "&".join(["a=1"] * 1000)).status == 400
     with contextlib.suppress(ConnectionError):  # it may be let go before it has said everything
         assert alice.get("/?q=" + "x" * (300 << 10)).status == 400
-    assert alice.ask("DELETE", "/", None, {}).status == 405
+    assert alice.ask("DELETE", "/", None, {"Origin": f"http://{alice.host}"}).status == 405
     assert alice.post("/undo", b"form=%ff&verdicts=1%00").status == 409
     assert alice.get("/").status == 200 and page.verdicts() == []
 
