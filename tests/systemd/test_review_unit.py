@@ -1,12 +1,26 @@
 """The units of the review page: how tight they are, who gets in, and that the page works in what they leave it."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from daemon.cli.exits import Exit
-from tests.systemd.test_unit import ROOT, exposure, installed, settings_of, verify, with_systemd
+from tests.daemon.review.web.served import PATIENCE_S, Client, scan, until, verdicts
+from tests.systemd.test_unit import (
+    _SANDBOX,
+    ROOT,
+    UNIT,
+    allowed_calls,
+    exposure,
+    installed,
+    settings_of,
+    verify,
+    with_seccomp,
+    with_systemd,
+)
 
 SERVICE = ROOT / "systemd" / "sysscan-agent-review.service"
 SOCKET = ROOT / "systemd" / "sysscan-agent-review.socket"
@@ -50,3 +64,26 @@ def test_it_writes_where_the_log_of_verdicts_is_and_nowhere_else() -> None:
     assert found["StateDirectory"] == ["sysscan-agent"] and found["User"] == ["sysscan-agent"]
     assert not {"LogsDirectory", "RuntimeDirectory", "ReadWritePaths", "BindPaths"} & set(found)
     assert found["ProtectSystem"] == ["strict"] and found["RestrictAddressFamilies"] == ["AF_UNIX"]
+
+
+@with_seccomp
+def test_the_page_works_within_the_system_calls_of_the_unit_and_without_executable_memory(tmp_path: Path) -> None:
+    assert unit(SERVICE)["SystemCallFilter"] == unit(UNIT)["SystemCallFilter"]  # which `allowed_calls` reads
+    scan(tmp_path, "web01-ioc.json")
+    where = tmp_path / "review.sock"
+    process = subprocess.Popen(
+        [sys.executable, "-c", _SANDBOX, ",".join(sorted(allowed_calls())), "deny", "-m", "daemon.cli", "review",
+         "--web", "--listen", str(where), "--state-dir", str(tmp_path / "state")],
+        cwd=ROOT, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        until(lambda: where.exists() or process.poll() is not None, "listening")
+        if process.poll() == 77:
+            pytest.skip("this kernel cannot deny memory that is writable and executable to a process")
+        client = Client(str(where))
+        answer = client.send(client.get(client.get("/").links("/finding/")[0]).deciding, kind="approve")
+        assert answer.status == 200 and len(verdicts(tmp_path / "state")) == 1
+    finally:
+        process.terminate()
+        _, said = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, said

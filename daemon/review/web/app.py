@@ -109,14 +109,17 @@ class Reviewing:
 
     # Who is there
 
-    def _session(self, request: Request) -> tuple[Session, str]:
+    def _session(self, request: Request, *, used: bool = True) -> tuple[Session, str]:
         """Give the session of a request, and its name where it is a new one.
+
+        Args:
+            used: by a person, and not by a page that asks by itself.
 
         Raises:
             HTTPException: when nobody knows who it is.
         """
         peer = _peer(request)
-        found = self._sessions.find(request.cookies.get(COOKIE, ""), peer)
+        found = self._sessions.find(request.cookies.get(COOKIE, ""), peer, used=used)
         if found is not None:
             return found, ""
         if self._token is not None:
@@ -186,7 +189,7 @@ class Reviewing:
 
     async def _pulse(self, request: Request) -> Response:
         """Say how far the log goes, so that a page can tell that it is old."""
-        self._session(request)
+        self._session(request, used=False)
         try:
             self._desk.look()
         except AgentError as error:

@@ -95,8 +95,12 @@ class Sessions:
             self._known.popitem(last=False)
         return name
 
-    def find(self, name: str, uid: int | None) -> Session | None:
-        """Give the session that a browser names, to the user that it belongs to."""
+    def find(self, name: str, uid: int | None, *, used: bool = True) -> Session | None:
+        """Give the session that a browser names, to the user that it belongs to.
+
+        Args:
+            used: by a person; what a page asks by itself keeps no session alive.
+        """
         session = self._known.get(name)
         if session is None or session.uid != uid:
             return None
@@ -104,6 +108,7 @@ class Sessions:
         if now - session.used_at > _IDLE_S:
             del self._known[name]
             return None
-        session.used_at = now
-        self._known.move_to_end(name)
+        if used:
+            session.used_at = now
+            self._known.move_to_end(name)
         return session
