@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import http.client
 import json
 import re
@@ -9,7 +10,7 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
@@ -20,6 +21,7 @@ from daemon.review.web.listening import listening
 from daemon.review.web.serve import server
 from pipeline.features import load_features
 from pipeline.knowledge.load import load_knowledge
+from pipeline.knowledge.schema import Knowledge
 from pipeline.review.log import FILE_NAME, VerdictLog
 from pipeline.review.verdict import Verdict
 from tests.daemon.cli.invoke import SCANS, in_a_process
@@ -94,8 +96,7 @@ class Served:
     def _run(self) -> None:
         where, author = self._arguments
         try:
-            knowledge = load_knowledge(load_features)
-            with contextlib.closing(Desk(self.state, knowledge)) as desk, listening(where, None, {}) as one:
+            with contextlib.closing(Desk(self.state, _knowledge())) as desk, listening(where, None, {}) as one:
                 self.where = one.where
                 self._server = server(one, desk, author, None if one.names_peers else TOKEN)
                 self._started.set()
@@ -119,6 +120,11 @@ class Served:
     def verdicts(self) -> list[Verdict]:
         """Give what was decided."""
         return verdicts(self.state)
+
+
+@functools.cache
+def _knowledge() -> Knowledge:
+    return load_knowledge(load_features)
 
 
 def verdicts(state: Path) -> list[Verdict]:
@@ -318,9 +324,8 @@ def copied(scanned: Path, to: Path) -> Path:
     return to / "state"
 
 
-def until(true: "object", what: str) -> None:
+def until(true: Callable[[], bool], what: str) -> None:
     """Wait until something holds."""
-    assert callable(true)
     deadline = time.monotonic() + PATIENCE_S
     while not true():
         assert time.monotonic() < deadline, f"never: {what}"
