@@ -14,12 +14,13 @@ KAFKA := build/kafka/$(KAFKA_VERSION)
 KNOWLEDGE := pipeline/knowledge/compiled.json
 
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-retrain test kafka kafka-broker test-trainer lint bench knowledge schema model wheel clean output-digests
+.PHONY: help demo demo-retrain test browser kafka kafka-broker test-trainer lint bench knowledge schema model wheel clean output-digests
 
 help:
 	@echo 'make demo       analyse real scans of two hosts and show what is wrong with them (output in demo-output/)'
 	@echo 'make demo-retrain  have the model learn from verdicts, small and quick (sets up .venv-trainer: 6 GB)'
 	@echo 'make test       run the tests, on all cores (JOBS=1: on one)'
+	@echo 'make browser    run the tests of the review page in a browser (needs Chromium)'
 	@echo 'make kafka      run the tests of Kafka on a real broker (needs Java 17 and Maven)'
 	@echo 'make kafka-broker  run a broker for trying things out at 127.0.0.1:9092'
 	@echo 'make test-trainer  run the tests that need torch, too (sets up .venv-trainer: 6 GB)'
@@ -41,6 +42,17 @@ demo-retrain: $(TRAINER)/.installed-trainer $(KNOWLEDGE)
 JOBS ?= auto
 test: $(VENV)/.installed-dev $(KNOWLEDGE)
 	$(BIN)/pytest --numprocesses=$(JOBS) --maxprocesses=8 --dist=worksteal
+
+# The machine's own browser: `apt install chromium`, or CHROMIUM=/where/it/is.
+CHROMIUM ?= $(shell for name in chromium chromium-browser google-chrome; do command -v $$name && break; done)
+
+browser: $(VENV)/.installed-dev $(VENV)/.installed-browser $(KNOWLEDGE)
+	@test -n '$(CHROMIUM)' || { echo 'Chromium is needed: apt install chromium, or make browser CHROMIUM=...' >&2; exit 1; }
+	CHROMIUM='$(CHROMIUM)' $(BIN)/pytest --skips=none $(or $(BROWSER_TESTS),tests/browser)
+
+$(VENV)/.installed-browser: $(SETUP) $(VENV)/.installed-dev
+	@$(PIP) install -c constraints.txt -e '.[browser]'
+	@touch $@
 
 # Apache Kafka itself, fetched by Maven from wherever Maven is told to fetch. The tests start it and stop it.
 kafka: $(VENV)/.installed-dev $(VENV)/.installed-kafka $(KNOWLEDGE) $(KAFKA)/.complete

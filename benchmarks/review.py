@@ -3,9 +3,9 @@
     python benchmarks/review.py [--findings 100000] [--situations 2000] [--verdicts 500]
 
 The findings are made up and put into the store that the daemon keeps; list, filter, show and verdict are timed as the
-commands do them, without the start of the program, which is timed apart. Then a real scan goes through the pipeline
-with verdicts and without, and its findings are kept for reviews; the fastest of several runs. Beside the time of the
-clock stands that of the processor, which is what a busy machine leaves to compare.
+commands and the page do them, without the start of the program, which is timed apart. Then a real scan goes through
+the pipeline with verdicts and without, and its findings are kept for reviews; the fastest of several runs. Beside the
+time of the clock stands that of the processor, which is what a busy machine leaves to compare.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from subprocess import run
 from tempfile import TemporaryDirectory
 
 from common import DB02, agent, machine
+from review_page import page_costs
 
 from daemon.ledger import Ledger, reviewing
 from daemon.ledger.reviews import Filter
@@ -33,6 +34,7 @@ from pipeline.intel.match import load_intel
 from pipeline.keys import digest
 from pipeline.knowledge.load import load_knowledge
 from pipeline.output.enriched import Line
+from pipeline.output.read import read_finding
 from pipeline.report.limits import Limits
 from pipeline.report.read import read_document
 from pipeline.review.chain import Head
@@ -59,6 +61,8 @@ def main() -> None:
         with Ledger.open(state, clock=time.time) as ledger:
             fill(ledger, given.findings, given.situations, scan[0].line)
             queue_costs(ledger, state, given.verdicts, given.runs)
+        print()
+        page_costs(state, given.runs, lambda name, act: show(name, act, given.runs))
         started = time.perf_counter()
         listed = run(
             agent("review", "list", "--limit", "50", "--state-dir", directory), capture_output=True, check=True
@@ -85,6 +89,7 @@ def fill(ledger: Ledger, findings: int, situations: int, line: bytes) -> None:
     for number in range(situations):
         said = Situation(f"made.up_{number % 200}", "open", {"number": str(number)})
         spelt.append((digest("situation", number), said, json.dumps(encode_situation(said)).encode()))
+    real = read_finding(line)
     started = time.perf_counter()
     for first in range(0, findings, 1000):
         batch = []
@@ -93,10 +98,13 @@ def fill(ledger: Ledger, findings: int, situations: int, line: bytes) -> None:
             fingerprint = digest("fingerprint", number)
             score = 10 + number % 83
             level = ("info", "low", "medium", "high", "critical")[score // 20]
+            made = line
+            for old, new in ((real.fingerprint, fingerprint), (real.analysis.situation, name), (real.host, "web01")):
+                made = made.replace(f'"{old}"'.encode(), f'"{new}"'.encode())
             batch.append(
                 Reviewable(
                     fingerprint, name, spelling, said.class_id, f"scanner{number % 7}", "open", level, score, "p",
-                    (fingerprint,), line,
+                    (fingerprint,), made,
                 )
             )  # fmt: skip
         with ledger.database.write() as connection:
@@ -111,19 +119,14 @@ def queue_costs(ledger: Ledger, state: Path, verdicts: int, runs: int) -> None:
         unreviewed = Filter(statuses=AT_STAKE)
         entries = queue.unreviewed(unreviewed)
 
-        def show(name: str, act: Callable[[], object]) -> None:
-            both = [(timed(act), processor_time(act)) for _ in range(runs)]
-            took, busy = min(wall for wall, _ in both), min(processor for _, processor in both)
-            print(f"{name:<58}{took * 1e3:>8.0f} ms, of the processor {busy * 1e3:.0f} ms")
-
         def listed(wanted: Filter) -> object:
             fresh = Queue(ledger, log, AT)
             first = fresh.unreviewed(wanted)[:50]
             return ledger.reviews.lines([entry.worst for entry in first])
 
-        show("list", lambda: listed(unreviewed))
-        show("filter by class", lambda: listed(Filter("made.up_1*", None, None, None, AT_STAKE)))
-        show("filter by level and scanner", lambda: listed(Filter(None, None, "high", "scanner3", AT_STAKE)))
+        show("list", lambda: listed(unreviewed), runs)
+        show("filter by class", lambda: listed(Filter("made.up_1*", None, None, None, AT_STAKE)), runs)
+        show("filter by level and scanner", lambda: listed(Filter(None, None, "high", "scanner3", AT_STAKE)), runs)
         keys = [entry.situation for entry in entries]
 
         def decide() -> object:
@@ -131,7 +134,7 @@ def queue_costs(ledger: Ledger, state: Path, verdicts: int, runs: int) -> None:
             (aim,) = fresh.aims(Wish((keys.pop(0),)))
             return log.append([Draft("false_positive", "r", aim.target)], at=AT, author="a")
 
-        show("verdict on a situation: resolve, count, store", decide)
+        show("verdict on a situation: resolve, count, store", decide, runs)
         rows = ledger.reviews.findings(unreviewed, limit=verdicts + 2 * runs)
         names = [row.fingerprint for row in rows]
 
@@ -140,13 +143,20 @@ def queue_costs(ledger: Ledger, state: Path, verdicts: int, runs: int) -> None:
             (aim,) = fresh.aims(Wish((names.pop(0),)))
             return log.append([Draft("approve", "r", aim.target)], at=AT, author="a")
 
-        show("verdict on a finding", decide_one)
+        show("verdict on a finding", decide_one, runs)
         drafts = [Draft("approve", "r", Target("web01", name)) for name in names]
         took = timed(lambda: log.append(drafts, at=AT, author="a"))
         print(f"{f'{len(drafts):,} verdicts in one transaction':<58}{took * 1e3:>8.0f} ms")
-        show(f"list with {log.head().seq:,} verdicts", lambda: listed(unreviewed))
-        show("show a finding by its key", lambda: Queue(ledger, log, AT).finding(rows[-1].fingerprint[:12]))
-        show("history", lambda: list(log.verdicts()))
+        show(f"list with {log.head().seq:,} verdicts", lambda: listed(unreviewed), runs)
+        show("show a finding by its key", lambda: Queue(ledger, log, AT).finding(rows[-1].fingerprint[:12]), runs)
+        show("history", lambda: list(log.verdicts()), runs)
+
+
+def show(name: str, act: Callable[[], object], runs: int) -> None:
+    """Print the fastest of several runs."""
+    both = [(timed(act), processor_time(act)) for _ in range(runs)]
+    took, busy = min(wall for wall, _ in both), min(processor for _, processor in both)
+    print(f"{name:<58}{took * 1e3:>8.0f} ms, of the processor {busy * 1e3:.0f} ms")
 
 
 def real_scan() -> tuple[list[Line], Callable[[Standing], ScanSession]]:

@@ -9,10 +9,11 @@ from typing import Any
 
 from daemon.cli.exits import Exit, die, say
 from daemon.cli.review.listing import show_history
-from daemon.cli.review.opened import now, open_kept
+from daemon.cli.review.opened import open_kept
 from daemon.cli.review.shown import print_json
 from daemon.review.audit import exported, open_log, sign, verify
 from daemon.review.kept import HasKept
+from daemon.review.who import now
 from daemon.settings import Settings, load_settings
 from pipeline.display import printable
 from pipeline.review.log import FILE_NAME, VerdictLog

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from daemon.cli.exits import Exit, die
-from daemon.cli.show import FRAMEWORKS, LEVEL_STYLES
+from daemon.cli.show import LEVEL_STYLES
 from daemon.cli.terminal import terminal
 from daemon.cli.trail import Trail, trail_of
 from daemon.settings import load_settings
@@ -25,6 +25,7 @@ from pipeline.knowledge.schema import Knowledge
 from pipeline.output.read import read_finding
 from pipeline.output.records import EnrichedFinding
 from pipeline.output.write import write
+from pipeline.rules.compliance import FRAMEWORK_NAMES
 from pipeline.rules.remediate import Action
 from pipeline.shortage import is_shortage
 
@@ -242,7 +243,7 @@ def _action(console: Console, action: Action) -> None:
 
 def _mappings(line: EnrichedFinding) -> Iterator[Text]:
     for control in line.compliance:
-        framework = FRAMEWORKS[control.framework]
+        framework = FRAMEWORK_NAMES[control.framework]
         text = Text(f"{framework} {control.control} ", "cyan")
         text.append(f"{control.title}: {control.evidence} evidence", "default")
         basis = control.basis + (", core" if control.core else "")

@@ -9,17 +9,11 @@ from rich.text import Text
 
 from pipeline.display import printable
 from pipeline.finding import LEVELS
-from pipeline.knowledge.schema import Degree, Framework
+from pipeline.knowledge.schema import Degree
 from pipeline.output.records import BaselineSection, FirstAction, GoneFinding, Issue, ScanCorrelation, ScanRecord
-from pipeline.rules.compliance import FrameworkGap, SupportedControls
+from pipeline.rules.compliance import FRAMEWORK_NAMES, FrameworkGap, SupportedControls
 
 LEVEL_STYLES = {"critical": "bold white on red", "high": "bold red", "medium": "yellow", "low": "cyan", "info": "dim"}
-FRAMEWORKS: dict[Framework, str] = {
-    "nist_800_53_r5": "NIST 800-53",
-    "nist_csf_2_0": "NIST CSF 2.0",
-    "pci_dss_4_0": "PCI DSS 4.0",
-    "hipaa": "HIPAA",
-}
 _DEGREES: dict[Degree, str] = {
     "certain": "a mistake of the scanner",
     "likely": "probably a mistake of the scanner",
@@ -249,7 +243,7 @@ def _compliance(frameworks: Sequence[FrameworkGap]) -> Table:
     for entry in frameworks:
         failing, covered = entry.failing, entry.coverage
         table.add_row(
-            f"  {FRAMEWORKS[entry.framework]}",
+            f"  {FRAMEWORK_NAMES[entry.framework]}",
             str(len(failing.sourced)),
             str(len(failing.derived) + len(failing.inferred)),
             str(_count(entry.supporting_only)),

@@ -5,8 +5,8 @@ from typing import Any
 
 from aiohttp import web
 
-from daemon.fleet.meant import names_this_machine
 from daemon.fleet.style import POLICY
+from daemon.meant import names_this_machine
 from pipeline.errors import ConfigError
 
 _HEADERS = {

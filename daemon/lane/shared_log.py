@@ -6,7 +6,7 @@ from typing import Protocol
 
 from pipeline.errors import LedgerError
 from pipeline.review.chain import Head, Row
-from pipeline.review.log import VerdictLog, chained
+from pipeline.review.log import LogMoved, VerdictLog, chained
 from pipeline.review.verdict import Draft, Verdict, decode
 
 _AT_ONCE = 500  # rows of one transaction of the copy
@@ -52,10 +52,14 @@ class SharedLog(VerdictLog):
             raise
         return log
 
-    def append(self, drafts: Sequence[Draft], *, at: str, author: str) -> list[Verdict]:
+    def append(self, drafts: Sequence[Draft], *, at: str, author: str, behind: Head | None = None) -> list[Verdict]:
         """Add verdicts behind the last one, all of them or none; returns them with their numbers.
 
+        Args:
+            behind: where the log has to end, for who decides by what it says; None is wherever it ends.
+
         Raises:
+            LogMoved: when it does not end there any more; the copy has caught up then.
             LedgerError: when an undo names a verdict that is not there, or the copy cannot be written.
             SinkError: when nothing was decided, or that is not known; the message says which.
         """
@@ -64,9 +68,15 @@ class SharedLog(VerdictLog):
         def make(head: Head) -> list[Row]:
             nonlocal begun
             begun = head
+            if behind is not None and head != behind:
+                raise LogMoved(f"{self.path}: verdict {head.seq} was given meanwhile")
             return [row for _, row in chained(head, drafts, at=at, author=author)]
 
-        rows = self.writer.append(make)
+        try:
+            rows = self.writer.append(make)
+        except LogMoved:
+            self._catch_up(self.writer.rows())
+            raise
         self._catch_up(rows)
         return [decode(row.body) for row in rows[begun.seq : begun.seq + len(drafts)]]
 

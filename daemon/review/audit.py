@@ -10,7 +10,7 @@ from daemon.review.kept import HasKept
 from pipeline.engine.reading import read_regular
 from pipeline.errors import ConfigError, LedgerError
 from pipeline.review.chain import Head, check
-from pipeline.review.log import RESTORE, VerdictLog
+from pipeline.review.log import MISSING, RESTORE, VerdictLog
 
 SCHEMA = "sysscan.audit/1"
 _KEY_BYTES = 64 << 10
@@ -44,7 +44,7 @@ def lacking(path: Path, ledger: HasKept) -> str | None:
     try:
         log = open_log(path)
         if log is None:
-            return f"{path}: is missing, and the ledger has seen verdicts; {RESTORE}" if seen else None
+            return f"{path}: {MISSING}; {RESTORE}" if seen else None
         with log:
             said = log.lacking(seen)
     except LedgerError as error:

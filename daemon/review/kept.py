@@ -1,5 +1,6 @@
 """What is kept for reviews, in one ledger or in several that have hosts of their own."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -15,7 +16,11 @@ class Kept(Protocol):
 
     def anchors(self) -> list[Anchor]: ...
 
-    def groups(self, wanted: Filter, without: Collection[tuple[str, str]] = ()) -> list[Group]: ...
+    def groups(
+        self, wanted: Filter, without: Collection[tuple[str, str]] = (), among: Collection[str] | None = None
+    ) -> list[Group]: ...
+
+    def counted(self, wanted: Filter, findings: Collection[tuple[str, str]]) -> dict[tuple[str, str], int]: ...
 
     def situations(self, class_id: str | None = None) -> dict[str, Situation]: ...
 
@@ -66,13 +71,22 @@ class ManyKept:
             for anchor in store.anchors()
         ]
 
-    def groups(self, wanted: Filter, without: Collection[tuple[str, str]] = ()) -> list[Group]:
+    def groups(
+        self, wanted: Filter, without: Collection[tuple[str, str]] = (), among: Collection[str] | None = None
+    ) -> list[Group]:
         """Group what is kept by situation and host."""
         return [
             replace(group, worst=self._named(group.worst, at))
             for at, store in enumerate(self._stores)
-            for group in store.groups(wanted, without)
+            for group in store.groups(wanted, without, among)
         ]
+
+    def counted(self, wanted: Filter, findings: Collection[tuple[str, str]]) -> dict[tuple[str, str], int]:
+        """Say how many of some findings are in each situation of each host."""
+        found: Counter[tuple[str, str]] = Counter()
+        for store in self._stores:
+            found.update(store.counted(wanted, findings))
+        return dict(found)
 
     def situations(self, class_id: str | None = None) -> dict[str, Situation]:
         """Give the situations that are known, by digest."""

@@ -1,6 +1,6 @@
 """The queue of what nobody has reviewed, worst first, and what a verdict would be about."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from daemon.ledger.reviews import Filter, Group, Retained
@@ -11,8 +11,8 @@ from pipeline.output.case import case_of
 from pipeline.output.read import read_finding
 from pipeline.output.records import EnrichedFinding
 from pipeline.review.log import VerdictLog
-from pipeline.review.standing import NONE, Standing
-from pipeline.review.verdict import Draft, Situation, Target, Verdict
+from pipeline.review.standing import NONE, Standing, situation_covered
+from pipeline.review.verdict import Scope, Situation, Target, Verdict
 from pipeline.rules.score import level_of
 
 AT_STAKE = ("open", "unknown", "error")
@@ -74,17 +74,23 @@ class Wish:
 
     Attributes:
         keys: beginnings of fingerprints, dedupe keys or situations.
-        scope: None is what the key stands for.
+        among: without keys: only these situations, by digest; None is all that fit.
     """
 
     keys: Sequence[str] = ()
     wanted: Filter = field(default_factory=Filter)
     situation: bool = False
     everywhere: bool = False
+    among: Collection[str] | None = None
 
 
 class Queue:
-    """What is kept for reviews beside the verdicts that were given."""
+    """What is kept for reviews beside the verdicts that were given.
+
+    Attributes:
+        verdicts: all of them, verdict N at N - 1.
+        standing: which of them count.
+    """
 
     def __init__(self, ledger: HasKept, log: VerdictLog | None, today: str) -> None:
         """Args: `today`: RFC 3339; an acceptance that has ended by then does not count."""
@@ -92,12 +98,28 @@ class Queue:
         self._log = log
         self._today = today
         self.standing: Standing = NONE
+        self.verdicts: list[Verdict] = []
         self.refresh()
 
-    def refresh(self) -> None:
-        """Read the verdicts anew."""
-        self.standing = self._log.standing() if self._log is not None else NONE
+    def refresh(self, today: str | None = None) -> None:
+        """Read the verdicts that were added, and situations that have come.
+
+        Args:
+            today: RFC 3339, as at the beginning; None is as before.
+
+        Raises:
+            LedgerError: when the log is not what it was.
+        """
         self._situations: dict[str, Situation] = {}
+        self._today = today or self._today
+        if self._log is None:
+            return
+        head = self.standing.head
+        for verdict, behind in self._log.verdicts(head):
+            self.verdicts.append(verdict)
+            head = behind
+        if head != self.standing.head:
+            self.standing = Standing(self.verdicts, head)
 
     # What is to be reviewed
 
@@ -123,16 +145,40 @@ class Queue:
         entries.sort(key=lambda entry: (-entry.score, -entry.lines, entry.class_id, entry.situation))
         return entries
 
-    def _groups(self, wanted: Filter) -> Iterator[Group]:
+    def at_stake(self) -> list[Group]:
+        """Group what is to be reviewed, whether somebody has decided on it or not."""
+        return self._store.groups(_AT_STAKE)
+
+    def left(self, groups: Sequence[Group]) -> tuple[int, int]:
+        """Count the situations and findings among those of `at_stake` that nobody has decided on."""
+        decided = self._store.counted(_AT_STAKE, self._decided_alone())
+        left: set[str] = set()
+        findings = 0
+        for group in groups:
+            open_ = group.findings - decided.get((group.situation, group.host), 0)
+            situation = self.situation(group.situation) if self.standing else None
+            if open_ <= 0 or (
+                situation is not None and self.standing.find(group.host, "", situation, self._today) is not None
+            ):
+                continue
+            left.add(group.situation)
+            findings += open_
+        return len(left), findings
+
+    def _decided_alone(self) -> list[tuple[str, str]]:
+        """Give host and fingerprint of the findings with a verdict of their own that counts."""
         standing = self.standing
-        without = [
+        return [
             (verdict.target.host, verdict.target.fingerprint)
             for verdict in standing.counting
             if verdict.target.fingerprint is not None
             and verdict.target.host is not None
             and standing.find(verdict.target.host, verdict.target.fingerprint, _NOWHERE, self._today) is not None
         ]
-        groups = self._store.groups(wanted, without)
+
+    def _groups(self, wanted: Filter, among: Collection[str] | None = None) -> Iterator[Group]:
+        standing = self.standing
+        groups = self._store.groups(wanted, self._decided_alone(), among)
         if not standing:
             yield from groups
             return
@@ -158,6 +204,21 @@ class Queue:
             return None
         return self.standing.find(finding.host, finding.fingerprint, situation, self._today)
 
+    def verdicts_about(self, finding: Retained) -> list[Verdict]:
+        """List the verdicts on a finding and on its situation, whether they count or not, in order."""
+        situation = self.situation(finding.situation)
+        return [
+            one
+            for one in self.verdicts
+            if one.target.fingerprint == finding.fingerprint
+            or (situation is not None and situation_covered(one, finding.host, situation))
+        ]
+
+    def in_situation(self, host: str, fingerprint: str) -> Situation | None:
+        """Give the situation that a finding is in; None where it is not kept."""
+        rows = self._store.exact(host, fingerprint)
+        return self.situation(rows[0].situation) if rows else None
+
     # What somebody means
 
     def finding(self, key: str) -> Retained | None:
@@ -179,12 +240,22 @@ class Queue:
         aims = [aim for key in wish.keys for aim in self._aimed(key.lower(), wish)]
         return list({_name(aim.target): aim for aim in aims}.values())
 
+    def aim(self, row: Retained, scope: Scope) -> Aim:
+        """Say what a verdict would be about that is given on a finding, or on its situation.
+
+        Raises:
+            Ambiguous: when there is no such scope, because nothing is known of the finding.
+        """
+        if scope == "finding":
+            return self._on_finding(row)
+        return self._of_situation(row.situation, row.host if scope == "host" else None, row.fingerprint[:12])
+
     def _filtered(self, wish: Wish) -> list[Aim]:
         aims: dict[tuple[object, ...], Aim] = {}
         wanted = wish.wanted
         if not wanted.statuses:
             wanted = Filter(wanted.class_, wanted.host, wanted.level, wanted.scanner, AT_STAKE)
-        for group in self._groups(wanted):
+        for group in self._groups(wanted, wish.among):
             situation = self.situation(group.situation)
             if situation is None:
                 continue
@@ -255,14 +326,6 @@ class Queue:
             return None
         return self.standing.find(line.host, aim.target.fingerprint or "", situation, self._today)
 
-    # Deciding
-
-    def decide(
-        self, aims: Sequence[Aim], draft: Callable[[Aim], Draft], log: VerdictLog, *, at: str, author: str
-    ) -> list[Verdict]:
-        """Give a verdict on each aim, all of them or none."""
-        return log.append([draft(aim) for aim in aims], at=at, author=author)
-
     def case(self, aim: Aim) -> dict[str, object]:
         """Give what a verdict keeps of the worst finding that it is about."""
         if aim.worst is None:
@@ -275,6 +338,7 @@ class Queue:
 
 
 _NOWHERE = Situation("", "open")
+_AT_STAKE = Filter(statuses=AT_STAKE)
 
 
 def _name(target: Target) -> tuple[object, ...]:

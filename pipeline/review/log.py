@@ -27,6 +27,7 @@ READ_ONLY = (
     "it lies on a read-only file system, with changes beside it (-wal) or to be written: copy the whole directory to "
     "where you may write, and look there"
 )
+MISSING = "is missing, and the ledger has seen verdicts"
 RESTORE = "Restore the newer copy of this log; `sysscan-agent audit verify` names what is missing"
 
 _TABLES = """
@@ -37,6 +38,10 @@ CREATE TRIGGER IF NOT EXISTS none_removed BEFORE DELETE ON verdicts
   BEGIN SELECT RAISE(ABORT, 'verdicts are only added'); END;
 """
 _STATEMENTS = tuple(f"CREATE {part.rstrip()}" for part in _TABLES.split("\nCREATE ") if part.strip())
+
+
+class LogMoved(LedgerError):
+    """Raised when somebody has appended since the log was read; nothing was stored."""
 
 
 class VerdictLog:
@@ -63,6 +68,8 @@ class VerdictLog:
         """
         if read_only and not path.exists():
             raise LedgerError(f"{path}: there are no verdicts yet")
+        if not read_only and not is_there(path) and seen():
+            raise LedgerError(f"{path}: {MISSING}; nothing was stored. {RESTORE}")
         try:
             if not read_only:
                 _touch(path)
@@ -93,10 +100,14 @@ class VerdictLog:
     ) -> None:
         self.close()
 
-    def append(self, drafts: Sequence[Draft], *, at: str, author: str) -> list[Verdict]:
+    def append(self, drafts: Sequence[Draft], *, at: str, author: str, behind: Head | None = None) -> list[Verdict]:
         """Add verdicts behind the last one, all of them or none, durably; returns them with their numbers.
 
+        Args:
+            behind: where the log has to end, for who decides by what it says; None is wherever it ends.
+
         Raises:
+            LogMoved: when it does not end there any more.
             LedgerError: when nothing could be stored, an undo names a verdict that is not there, or the log is not
                 what was seen of it: what is added then would take no effect, and be lost with the wrong file.
         """
@@ -105,8 +116,11 @@ class VerdictLog:
             lacking = self.lacking(self._seen())
             if lacking is not None:
                 raise LedgerError(f"{self.path}: {lacking}; nothing was stored. {RESTORE}")
+            head = self.head()
+            if behind is not None and head != behind:
+                raise LogMoved(f"{self.path}: verdict {head.seq} was given meanwhile")
             try:
-                given = chained(self.head(), drafts, at=at, author=author)
+                given = chained(head, drafts, at=at, author=author)
             except LedgerError as error:
                 raise LedgerError(f"{self.path}: {error}") from error
             self._add([row for _, row in given])
@@ -296,6 +310,11 @@ def chained(head: Head, drafts: Sequence[Draft], *, at: str, author: str) -> lis
         head = Head(verdict.seq, link(head.hash, verdict.seq, body))
         given.append((verdict, Row(head.seq, body, head.hash)))
     return given
+
+
+def is_there(path: Path) -> bool:
+    """Say whether somebody has begun a log."""
+    return path.exists() and path.stat().st_size > 0
 
 
 def read_standing(path: Path) -> Standing:

@@ -15,6 +15,12 @@ from pipeline.knowledge.schema import Basis, ControlRef, Framework, FrameworkFac
 Evidence = Literal["failing", "supporting", "disputed", "none"]
 
 FRAMEWORKS: tuple[Framework, ...] = get_args(Framework)
+FRAMEWORK_NAMES: dict[Framework, str] = {  # for people
+    "nist_800_53_r5": "NIST 800-53",
+    "nist_csf_2_0": "NIST CSF 2.0",
+    "pci_dss_4_0": "PCI DSS 4.0",
+    "hipaa": "HIPAA",
+}
 BASES: tuple[Basis, ...] = get_args(Basis)  # strongest first
 MAX_SAMPLE = 10  # dedupe keys named for each control; the rest can be found by control
 

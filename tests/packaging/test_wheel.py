@@ -26,6 +26,14 @@ def test_the_wheel_holds_the_knowledge_both_compiled_and_as_yaml(wheel: Path) ->
     assert "pipeline/knowledge/compiled.json" in inside
 
 
+def test_the_wheel_holds_what_the_review_page_is_drawn_with(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        inside = set(archive.namelist())
+    web = ROOT / "daemon" / "review" / "web"
+    drawn = {path.relative_to(ROOT).as_posix() for name in ("static", "templates") for path in (web / name).iterdir()}
+    assert len(drawn) > 8 and drawn <= inside
+
+
 def test_the_wheel_holds_the_licence_and_the_notice(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = {Path(name).name for name in archive.namelist() if ".dist-info/licenses/" in name}

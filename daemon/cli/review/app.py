@@ -11,7 +11,7 @@ from pipeline.finding import Level
 
 review_app = typer.Typer(
     help="Look at findings and decide about them: approve, correct, accept a risk, call a false positive. "
-    "Without a command, on a terminal, one finding after the other, by keys.",
+    "Without a command, on a terminal, one finding after the other, by keys; with --web, on a page.",
     invoke_without_command=True,
 )
 
@@ -38,13 +38,51 @@ Limit = Annotated[int, typer.Option("--limit", min=0, max=LARGEST, metavar="N", 
 
 @review_app.callback()
 def root(
-    context: typer.Context, state_dir: StateDir = None, config: Config = None, knowledge: KnowledgeDirs = None
+    context: typer.Context,
+    web: Annotated[bool, typer.Option("--web", help="Serve the queue as a page for a browser.")] = False,
+    listen: Annotated[
+        str | None,
+        typer.Option(
+            "--listen",
+            metavar="WHERE",
+            help="Of the page: HOST:PORT of this machine alone, or the path of a UNIX socket. Default: 127.0.0.1:9476.",
+            show_default=False,
+        ),
+    ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            "--group",
+            metavar="NAME",
+            help="Whose members may use the UNIX socket, too. Default: nobody else.",
+            show_default=False,
+        ),
+    ] = None,
+    author: Annotated[
+        str | None,
+        typer.Option(
+            "--author", metavar="NAME", help="Who decides on the page. Default: this user.", show_default=False
+        ),
+    ] = None,
+    state_dir: StateDir = None,
+    config: Config = None,
+    knowledge: KnowledgeDirs = None,
 ) -> None:
-    """Go through the queue by keys."""
+    """Go through the queue by keys, or with --web on a page."""
+    for option, value in (("--listen", listen), ("--group", group), ("--author", author)):
+        if value is not None and not web:
+            die(Exit.USAGE, f"{option}: has no effect without --web")
     if context.invoked_subcommand is not None:
+        if web:
+            die(Exit.USAGE, f"--web: has no effect on `review {context.invoked_subcommand}`")
         return
+    if web:
+        from daemon.cli.review.web import serve_page
+
+        given = flags(state_dir, knowledge=knowledge)
+        raise typer.Exit(int(serve_page(given, config, listen=listen, group=group, author=author)))
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        die(Exit.USAGE, "review: needs a terminal; `review list --json` is for programs")
+        die(Exit.USAGE, "review: needs a terminal; `review --web` is a page, `review list --json` is for programs")
     from daemon.cli.review.interactive import review
 
     raise typer.Exit(int(review(flags(state_dir, knowledge=knowledge), config)))
@@ -102,10 +140,11 @@ def approve(
     """Say that what is said of findings is right."""
     from daemon.cli.review.deciding import decide
     from daemon.ledger.reviews import Filter
+    from daemon.review.deciding import Decision
     from daemon.review.queue import Wish
 
     wish = Wish(keys or (), Filter(class_, host, level, scanner), situation, everywhere)
-    raise typer.Exit(int(decide(flags(state_dir), config, "approve", wish, reason=reason, yes=yes, as_json=as_json)))
+    raise typer.Exit(int(decide(flags(state_dir), config, Decision("approve", reason), wish, yes=yes, as_json=as_json)))
 
 
 @review_app.command()
@@ -142,6 +181,7 @@ def correct(
     """Say what is right instead. Only a verdict lowers a level; the score names it."""
     from daemon.cli.review.deciding import decide
     from daemon.ledger.reviews import Filter
+    from daemon.review.deciding import Decision
     from daemon.review.queue import Wish
     from pipeline.review.verdict import Correction
 
@@ -155,14 +195,9 @@ def correct(
         assessment=assessment,
         impact=impact,
     )
-    raise typer.Exit(
-        int(
-            decide(
-                flags(state_dir, knowledge=knowledge), config, "correct", wish, reason=reason, correction=correction,
-                yes=yes, as_json=as_json,
-            )
-        )
-    )  # fmt: skip
+    decision = Decision("correct", reason, correction)
+    given = flags(state_dir, knowledge=knowledge)
+    raise typer.Exit(int(decide(given, config, decision, wish, yes=yes, as_json=as_json)))
 
 
 @review_app.command()
@@ -189,19 +224,12 @@ def accept(
     """Accept a risk, until a day. It stays evidence for compliance."""
     from daemon.cli.review.deciding import decide
     from daemon.ledger.reviews import Filter
+    from daemon.review.deciding import Decision
     from daemon.review.queue import Wish
 
-    if until is None:
-        die(Exit.USAGE, "--until: say until when the risk is accepted, such as 2027-01-31")
     wish = Wish(keys or (), Filter(class_, host, level, scanner), situation, everywhere)
-    raise typer.Exit(
-        int(
-            decide(
-                flags(state_dir), config, "accept", wish, reason=reason, owner=owner, until=until, yes=yes,
-                as_json=as_json,
-            )
-        )
-    )  # fmt: skip
+    decision = Decision("accept", reason, owner=owner, until=until)
+    raise typer.Exit(int(decide(flags(state_dir), config, decision, wish, yes=yes, as_json=as_json)))
 
 
 @review_app.command("false-positive")
@@ -222,12 +250,12 @@ def false_positive(
     """Say that the scanner is wrong: no weakness, and no evidence of one."""
     from daemon.cli.review.deciding import decide
     from daemon.ledger.reviews import Filter
+    from daemon.review.deciding import Decision
     from daemon.review.queue import Wish
 
     wish = Wish(keys or (), Filter(class_, host, level, scanner), situation, everywhere)
-    raise typer.Exit(
-        int(decide(flags(state_dir), config, "false_positive", wish, reason=reason, yes=yes, as_json=as_json))
-    )
+    decision = Decision("false_positive", reason)
+    raise typer.Exit(int(decide(flags(state_dir), config, decision, wish, yes=yes, as_json=as_json)))
 
 
 @review_app.command()

@@ -1,22 +1,23 @@
 """`review` on a terminal: one situation after the other, the worst first, decided by keys."""
 
 from collections.abc import Callable, Mapping
-from datetime import date
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from daemon.cli.exits import Exit
-from daemon.cli.review.deciding import give
 from daemon.cli.review.keyboard import Keyboard, draw
-from daemon.cli.review.opened import Desk, author, now, open_desk
-from daemon.cli.review.shown import affected, label_of, title_of
+from daemon.cli.review.opened import Desk, open_desk
 from daemon.ledger.reviews import Filter
+from daemon.review.deciding import Decision, give, undo
 from daemon.review.queue import AT_STAKE, Aim, Ambiguous, Entry, NotFound, Wish
+from daemon.review.who import author, now
+from daemon.review.words import affected, label_of, title_of
 from pipeline.display import printable
 from pipeline.errors import AgentError
 from pipeline.finding import LEVELS
 from pipeline.output.records import EnrichedFinding
-from pipeline.review.verdict import Correction, Draft, Kind
+from pipeline.review.verdict import Correction
 
 _SCOPES = ("situation on {host}", "situation everywhere", "this finding alone, on {host}")
 _KEYS = (
@@ -78,30 +79,23 @@ class Round:
     # Keys
 
     def _approve(self) -> None:
-        self._decide("approve", reason="")
+        self._decide(Decision("approve"))
 
     def _false_positive(self) -> None:
         reason = self._ask_reason()
         if reason is not None:
-            self._decide("false_positive", reason=reason)
+            self._decide(Decision("false_positive", reason))
 
     def _accept(self) -> None:
         owner = self._keyboard.line("who answers for it", self._owner)
         until = None if owner is None else self._keyboard.line("until which day (2027-01-31)", self._until)
         if not owner or not until:
             return
-        try:
-            day = date.fromisoformat(until).isoformat()
-        except ValueError:
-            self._message = f"{until}: not a day such as 2027-01-31"
-            return
-        if day < now()[:10]:
-            self._message = f"{day}: that day is over"
-            return
+        decision = Decision("accept", "not asked yet", owner=owner, until=until).checked(now())
         reason = self._ask_reason()
         if reason is not None:
-            self._owner, self._until = owner, day
-            self._decide("accept", reason=reason, owner=owner, until=day)
+            self._owner, self._until = owner, until
+            self._decide(replace(decision, reason=reason))
 
     def _correct(self) -> None:
         self._message = "the level: 1 info  2 low  3 medium  4 high  5 critical"
@@ -112,14 +106,14 @@ class Round:
             return
         reason = self._ask_reason()
         if reason is not None:
-            self._decide("correct", reason=reason, correction=Correction(level=LEVELS[int(key) - 1]))
+            self._decide(Decision("correct", reason, Correction(level=LEVELS[int(key) - 1])))
 
     def _undo(self) -> None:
         if not self._given:
             self._message = "nothing of this walk to undo; `review undo NUMBER` undoes others"
             return
         seq = self._given[-1]
-        self._desk.writing.append([Draft("undo", "", undoes=seq)], at=now(), author=author())
+        undo(self._desk.queue, self._desk.writing, [seq], reason="", at=now(), author=author())
         self._given.pop()
         self._read()
         self._message = f"verdict {seq} does not count any more"
@@ -149,22 +143,15 @@ class Round:
         self._reason = reason
         return reason
 
-    def _decide(
-        self,
-        kind: Kind,
-        *,
-        reason: str,
-        correction: Correction | None = None,
-        owner: str | None = None,
-        until: str | None = None,
-    ) -> None:
+    def _decide(self, decision: Decision) -> None:
         if not self._entries:
             return
         entry = self._entries[self._at]
         aim = self._aim(entry)
-        (verdict,) = give(self._desk, kind, [aim], reason=reason, correction=correction, owner=owner, until=until)
+        queue, log = self._desk.queue, self._desk.writing
+        (verdict,) = give(queue, log, decision.checked(now()), [aim], at=now(), author=author())
         self._given.append(verdict.seq)
-        self._message = f"verdict {verdict.seq}: {kind.replace('_', ' ')}, {affected([aim])}"
+        self._message = f"verdict {verdict.seq}: {decision.kind.replace('_', ' ')}, {affected([aim])}"
         if aim.lines >= entry.lines:  # nothing of it is left: no need to look through the queue
             del self._entries[self._at]
             self._at = min(self._at, max(0, len(self._entries) - 1))

@@ -10,28 +10,18 @@ from rich.text import Text
 
 from daemon.cli.exits import Exit, die
 from daemon.cli.explain import show_finding
-from daemon.cli.review.opened import Desk, now, open_desk
-from daemon.cli.review.shown import (
-    about,
-    decided,
-    entry_json,
-    finding_json,
-    label_of,
-    print_json,
-    states,
-    title_of,
-    verdict_json,
-)
+from daemon.cli.review.opened import open_desk
+from daemon.cli.review.shown import entry_json, finding_json, print_json, verdict_json
 from daemon.cli.show import LEVEL_STYLES
 from daemon.cli.terminal import terminal
 from daemon.ledger.reviews import Filter
 from daemon.review.queue import AT_STAKE
+from daemon.review.who import now
+from daemon.review.words import about, decided, label_of, states, title_of
 from pipeline.display import printable
 from pipeline.features import load_features
 from pipeline.knowledge.load import load_knowledge
 from pipeline.output.read import read_finding
-from pipeline.review.standing import situation_covered
-from pipeline.review.verdict import Verdict
 
 
 def list_unreviewed(
@@ -75,15 +65,8 @@ def show_reviewed(given: Mapping[str, Any], config: Path | None, key: str, *, as
         stored = desk.ledger.reviews.line(row.row)
         verdict = desk.queue.verdict_on(row)
         line = read_finding(stored)
-        situation = desk.queue.situation(row.situation)
-        verdicts = _verdicts(desk)
-        history = [
-            one
-            for one in verdicts
-            if one.target.fingerprint == row.fingerprint
-            or (situation is not None and situation_covered(one, row.host, situation))
-        ]
-        state = states(verdicts, desk.queue.standing, now(), without_effect=desk.lacking is not None)
+        history = desk.queue.verdicts_about(row)
+        state = states(desk.queue.verdicts, desk.queue.standing, now(), without_effect=desk.lacking is not None)
     if as_json or not sys.stdout.isatty():
         print_json(
             {
@@ -110,7 +93,7 @@ def show_reviewed(given: Mapping[str, Any], config: Path | None, key: str, *, as
 def show_history(given: Mapping[str, Any], config: Path | None, *, limit: int, as_json: bool) -> Exit:
     """Print the verdicts, the latest first, and whether each counts."""
     with open_desk(given, config) as desk:
-        verdicts = _verdicts(desk)
+        verdicts = desk.queue.verdicts
         state = states(verdicts, desk.queue.standing, now(), without_effect=desk.lacking is not None)
     shown = verdicts[::-1] if limit == 0 else verdicts[::-1][:limit]
     if as_json or not sys.stdout.isatty():
@@ -127,7 +110,3 @@ def show_history(given: Mapping[str, Any], config: Path | None, *, limit: int, a
         )  # fmt: skip
     terminal().print(table if shown else "Nobody has decided anything yet.")
     return Exit.DONE
-
-
-def _verdicts(desk: Desk) -> list[Verdict]:
-    return [verdict for verdict, _ in desk.log.verdicts()] if desk.log is not None else []

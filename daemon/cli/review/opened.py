@@ -1,12 +1,10 @@
 """What every command of `review` opens: the ledger to read, the log of verdicts, and who is asking."""
 
 import os
-import pwd
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +15,11 @@ from daemon.lane.shared_log import SharedLog
 from daemon.ledger import Ledger
 from daemon.review.kept import HasKept, ManyKept
 from daemon.review.queue import Ambiguous, NotFound, Queue
+from daemon.review.who import now
 from daemon.settings import Settings, load_settings
 from pipeline.display import printable
 from pipeline.errors import LedgerError, SinkError
-from pipeline.review.log import FILE_NAME, RESTORE, VerdictLog
+from pipeline.review.log import FILE_NAME, MISSING, RESTORE, VerdictLog, is_there
 
 
 @dataclass(slots=True, frozen=True)
@@ -60,11 +59,8 @@ def open_desk(given: Mapping[str, Any], config: Path | None, *, to_write: bool =
             if lacking is not None:
                 raise LedgerError(f"{path}: {lacking}; nothing was stored. See `sysscan-agent kafka verdicts`")
         else:
-            is_there = path.exists() and path.stat().st_size > 0
-            lacking = "is missing, and the ledger has seen verdicts" if seen() and not is_there else None
-            if lacking is not None and to_write:
-                raise LedgerError(f"{path}: {lacking}; nothing was stored. {RESTORE}")
-            if to_write or is_there:
+            lacking = MISSING if seen() and not is_there(path) else None
+            if to_write or is_there(path):
                 log = stack.enter_context(VerdictLog.open(path, read_only=not to_write, seen=seen))
                 lacking = log.lacking(seen())
             if lacking is not None and not to_write:
@@ -110,18 +106,3 @@ def _open_shared(settings: Settings, stack: ExitStack) -> SharedLog:
         return log
     except SinkError as error:
         die(Exit.REJECTED, f"{error}; nothing was decided")
-
-
-def now() -> str:
-    """Say what time it is, RFC 3339 in UTC."""
-    return datetime.fromtimestamp(time.time(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def author() -> str:
-    """Name who is asking: the user of the process, and behind `sudo` who became it."""
-    try:
-        name = pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        name = f"uid {os.getuid()}"
-    behind = os.environ.get("SUDO_USER")
-    return f"{behind} as {name}" if os.getuid() == 0 and behind and behind != name else name
