@@ -22,6 +22,7 @@ from pipeline.graph.resources import Resources
 
 logger = get_logger(__name__)
 
+_PATIENCE_S = 5.0  # at the end, for reading that is under way: it takes a second
 SLOW_S = 20.0  # then it is said that reading hangs, and another request no longer waits for it
 FILE_NAME = "reloaded"  # in the state directory: what became of the last request, for who made it
 
@@ -87,6 +88,7 @@ class Reloading:
         self._task: asyncio.Task[None] | None = None
         self._hangs = False
         self._again = False
+        self._thread: threading.Thread | None = None  # the last one that reads
         self._late: set[asyncio.Task[None]] = set()  # which were given up
         self.problem: str | None = None
         self._pointer = pointer
@@ -117,7 +119,9 @@ class Reloading:
         return status.st_ino, status.st_mtime_ns
 
     def close(self) -> None:
-        """End the processes of all models, when no work is done any more."""
+        """End the processes of all models, when no work is done any more; waits for reading that is under way."""
+        if self._thread is not None:
+            self._thread.join(_PATIENCE_S)  # one that hangs is left alone (`daemon.cli.exits.leave`)
         for resources in (*self._retired, *self._working.all_in_use()):
             resources.close()
 
@@ -187,7 +191,8 @@ class Reloading:
                 loop.call_soon_threadsafe(give, made, failed)
 
         # The end of the process waits for the threads of an executor, but not for this one.
-        threading.Thread(target=read, name="reload", daemon=True).start()
+        self._thread = threading.Thread(target=read, name="reload", daemon=True)
+        self._thread.start()
         done, _ = await asyncio.wait([answer], timeout=self._slow_s)
         if not done:
             self._hangs = True

@@ -12,7 +12,7 @@ from typer.exceptions import TyperException
 
 from daemon.cli import startup
 from daemon.cli.audit_app import audit_app
-from daemon.cli.exits import Exit, die
+from daemon.cli.exits import Exit, die, leave
 from daemon.cli.failures import fail, leave_closed_pipe
 from daemon.cli.kafka_app import kafka_app, publish
 from daemon.cli.options import LARGEST, AsJson, Config, Host, IntelFiles, KnowledgeDirs, Policy, StateDir, flags
@@ -98,7 +98,7 @@ def main() -> None:
         if isinstance(end.__context__, BrokenPipeError):  # typer makes exit code 1 of it
             leave_closed_pipe()
         raise
-    raise SystemExit(code)
+    leave(code)
 
 
 def _usage(error: TyperException) -> str:

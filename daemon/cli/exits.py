@@ -1,7 +1,9 @@
 """How the program ends, and what it says then."""
 
+import contextlib
 import os
 import sys
+import threading
 from enum import IntEnum
 from typing import NoReturn
 
@@ -18,6 +20,24 @@ class Exit(IntEnum):
     LEDGER = 3  # the ledger cannot keep its promise, or is in use
     NOT_FOUND = 4  # what was asked for is not there
     FORCED = 130  # left at the second signal
+
+
+_MAY_HANG = "reload"  # what `daemon.reloading` names its threads
+
+
+def leave(code: int) -> NoReturn:
+    """End with an exit code.
+
+    Where a thread hangs that nobody waits for, the interpreter is not taken down first: its code in other languages
+    would abort the process when it goes on.
+    """
+    if any(thread.name == _MAY_HANG for thread in threading.enumerate()):
+        finish()
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+    raise SystemExit(code)
 
 
 def die(code: Exit, message: str) -> NoReturn:

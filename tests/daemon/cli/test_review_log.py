@@ -10,19 +10,12 @@ from pathlib import Path
 import pytest
 
 from pipeline.review.log import FILE_NAME
-from tests.daemon.cli.conftest import Cli
 from tests.daemon.cli.invoke import COMMAND, ROOT
-from tests.daemon.cli.test_review import Place, scanned
+from tests.daemon.cli.test_review import Place, place, scanned
 
-__all__ = ["scanned"]  # a fixture
+__all__ = ["place", "scanned"]  # fixtures
 
 LARGE = "9" * 23
-
-
-@pytest.fixture
-def place(scanned: Path, tmp_path: Path, cli: Cli) -> Place:
-    shutil.copytree(scanned, tmp_path / "copy")
-    return Place(tmp_path / "copy", cli)
 
 
 def first(place: Place) -> str:
