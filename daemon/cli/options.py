@@ -1,7 +1,7 @@
 """The options that several commands share."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -58,6 +58,9 @@ Brokers = Annotated[
         show_default=False,
     ),
 ]
+# How `export` gives findings (`daemon/cli/exporting/forms.py`), and how `report` gives a scan.
+Form = Literal["sarif"]
+ReportForm = Literal["text", "json", Form]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON even on a terminal.")]
 
 

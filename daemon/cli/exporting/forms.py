@@ -1,0 +1,46 @@
+"""The forms that findings are given in, by the name that `--format` has for them.
+
+A form is a function of scans (`pipeline/output/formats/`); one that is added is a name and a line here.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from daemon.cli.exits import Exit, die, say
+from daemon.cli.options import Form
+from pipeline.output.formats.sarif import sarif
+from pipeline.output.formats.scan import Scan
+
+
+@dataclass(slots=True, frozen=True)
+class Options:
+    """What only some forms know.
+
+    Attributes:
+        all_: also what passed, and what is no weakness.
+    """
+
+    all_: bool = False
+
+
+_KNOWN: dict[str, tuple[str, tuple[Form, ...]]] = {"all_": ("--all", ("sarif",))}
+
+
+def check_options(form: str, options: Options) -> None:
+    """End the program where an option has no effect on a form."""
+    for name, (flag, forms) in _KNOWN.items():
+        if getattr(options, name) and form not in forms:
+            die(Exit.USAGE, f"{flag}: has no effect on --format {form}, only on {' and '.join(forms)}; leave it out")
+
+
+def write_form(form: Form, scans: Iterable[Scan], options: Options, file: BinaryIO) -> None:
+    """Write scans in a form; what a receiver would refuse is said on standard error."""
+    for piece in _pieces(form, scans, options, lambda text: say(f"sysscan-agent: {text}")):
+        file.write(piece)
+
+
+def _pieces(form: Form, scans: Iterable[Scan], options: Options, tell: Callable[[str], None]) -> Iterator[bytes]:
+    match form:
+        case "sarif":
+            return sarif(scans, all_=options.all_, tell=tell)
