@@ -49,6 +49,9 @@ def export(
     ] = None,
     host: Annotated[str | None, typer.Option("--host", metavar="NAME", help="Only scans of this host.")] = None,
     all_: Annotated[bool, typer.Option("--all", help="In SARIF: also what passed, and what is no weakness.")] = False,
+    bom: Annotated[
+        bool, typer.Option("--bom", help="In CSV: begin with a byte order mark, as Excel wants it.")
+    ] = False,
     state_dir: StateDir = None,
     config: Config = None,
     policy: Policy = None,
@@ -62,7 +65,7 @@ def export(
         int(
             export_scans(
                 flags(state_dir, policy=policy, knowledge=knowledge), config, files or [], form=form,
-                options=Options(all_), output=output, scan=scan, host=host,
+                options=Options(all_, bom), output=output, scan=scan, host=host,
             )
         )
     )  # fmt: skip

@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from daemon.cli.exits import Exit, die, say
 from daemon.cli.options import Form
+from pipeline.output.formats.csv import csv
 from pipeline.output.formats.sarif import sarif
 from pipeline.output.formats.scan import Scan
 
@@ -19,12 +20,14 @@ class Options:
 
     Attributes:
         all_: also what passed, and what is no weakness.
+        bom: a byte order mark comes first.
     """
 
     all_: bool = False
+    bom: bool = False
 
 
-_KNOWN: dict[str, tuple[str, tuple[Form, ...]]] = {"all_": ("--all", ("sarif",))}
+_KNOWN: dict[str, tuple[str, tuple[Form, ...]]] = {"all_": ("--all", ("sarif",)), "bom": ("--bom", ("csv",))}
 
 
 def check_options(form: str, options: Options) -> None:
@@ -44,3 +47,5 @@ def _pieces(form: Form, scans: Iterable[Scan], options: Options, tell: Callable[
     match form:
         case "sarif":
             return sarif(scans, all_=options.all_, tell=tell)
+        case "csv":
+            return csv(scans, bom=options.bom)

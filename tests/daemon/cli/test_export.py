@@ -5,13 +5,15 @@ import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from daemon.cli.options import Form
 from tests.daemon.cli.invoke import COMMAND, REPORT, ROOT, SCANS, Ended, in_a_process
 
 Cli = Callable[..., Ended]
+FORMS = get_args(Form)
 KEYS = ("fingerprint", "status", "level", "score")
 
 
@@ -234,3 +236,23 @@ def test_verdicts_of_two_logs_are_refused(cli: Cli, enriched: Path, own_state: P
     ended = cli("export", mixed, "--format", "sarif")
     assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
     assert "verdict 1 stands there in two ways" in ended.err
+
+
+@pytest.mark.parametrize(("flag", "form"), [("--bom", "sarif"), ("--all", "csv")])
+def test_a_flag_of_another_form_is_refused(cli: Cli, enriched: Path, flag: str, form: str) -> None:
+    ended = cli("export", enriched, "--format", form, flag)
+    assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
+    assert f"{flag}: has no effect on --format {form}" in ended.err
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_is_offered_wherever_findings_are(cli: Cli, enriched: Path, state: Path, form: str) -> None:
+    saved = cli("export", enriched, "--format", form)
+    assert (saved.code, saved.err) == (0, "")
+    assert saved.out
+    assert cli("export", enriched, "--format", form).out == saved.out
+    assert cli("analyze", REPORT, "--format", form).out == saved.out
+    for command in ("export", "report"):
+        kept = cli(command, "--format", form, "--state-dir", state)
+        assert (kept.code, kept.err) == (0, "")
+        assert kept.out

@@ -6,11 +6,15 @@ from functools import lru_cache, partial
 from typing import Any
 
 import orjson
+from hypothesis import HealthCheck, settings
 
 from pipeline.output.formats.scan import Scan
 from pipeline.output.read import read_finding, read_scan
 from pipeline.output.records import EnrichedFinding, ScanRecord, Suppression
 from tests.pipeline.sessions import everything, resources
+
+# Making up a record takes long, whatever Hypothesis thinks of that.
+ANY_RECORD = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @lru_cache(maxsize=1)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from jsonschema import Draft4Validator
 
 from pipeline.display import printable
@@ -20,7 +20,7 @@ from pipeline.report.limits import Limits
 from pipeline.report.read import read_document
 from pipeline.rules.score import level_of
 from tests.pipeline.output.any_record import any_of
-from tests.pipeline.output.formats.exported import accepted, real_scan, real_scans, scan_of, some
+from tests.pipeline.output.formats.exported import ANY_RECORD, accepted, real_scan, real_scans, scan_of, some
 from tests.pipeline.sessions import FILES, lines_of, resources, session_of
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "data" / "schemas" / "sarif-schema-2.1.0.json").read_bytes())
@@ -61,7 +61,7 @@ def test_the_schema_finds_what_is_wrong() -> None:
     assert not VALIDATOR.is_valid(written)
 
 
-@settings(max_examples=60, deadline=None)
+@ANY_RECORD
 @given(any_of(EnrichedFinding))
 def test_any_record_is_valid(finding: EnrichedFinding) -> None:
     VALIDATOR.validate(log(scan_of([finding])))
