@@ -48,9 +48,14 @@ def export(
         typer.Option("--scan", metavar="SCAN", help="Only scans whose id begins so.", show_default=False),
     ] = None,
     host: Annotated[str | None, typer.Option("--host", metavar="NAME", help="Only scans of this host.")] = None,
-    all_: Annotated[bool, typer.Option("--all", help="In SARIF: also what passed, and what is no weakness.")] = False,
+    all_: Annotated[
+        bool, typer.Option("--all", help="In SARIF and OCSF: also what passed, and what is no weakness.")
+    ] = False,
     bom: Annotated[
         bool, typer.Option("--bom", help="In CSV: begin with a byte order mark, as Excel wants it.")
+    ] = False,
+    controls: Annotated[
+        bool, typer.Option("--controls", help="In OCSF: also a compliance finding for each control.")
     ] = False,
     state_dir: StateDir = None,
     config: Config = None,
@@ -65,7 +70,7 @@ def export(
         int(
             export_scans(
                 flags(state_dir, policy=policy, knowledge=knowledge), config, files or [], form=form,
-                options=Options(all_, bom), output=output, scan=scan, host=host,
+                options=Options(all_, bom, controls), output=output, scan=scan, host=host,
             )
         )
     )  # fmt: skip

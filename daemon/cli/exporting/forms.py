@@ -10,6 +10,7 @@ from typing import BinaryIO
 from daemon.cli.exits import Exit, die, say
 from daemon.cli.options import Form
 from pipeline.output.formats.csv import csv
+from pipeline.output.formats.ocsf import ocsf
 from pipeline.output.formats.sarif import sarif
 from pipeline.output.formats.scan import Scan
 
@@ -21,13 +22,19 @@ class Options:
     Attributes:
         all_: also what passed, and what is no weakness.
         bom: a byte order mark comes first.
+        controls: also an event for each control.
     """
 
     all_: bool = False
     bom: bool = False
+    controls: bool = False
 
 
-_KNOWN: dict[str, tuple[str, tuple[Form, ...]]] = {"all_": ("--all", ("sarif",)), "bom": ("--bom", ("csv",))}
+_KNOWN: dict[str, tuple[str, tuple[Form, ...]]] = {
+    "all_": ("--all", ("sarif", "ocsf")),
+    "bom": ("--bom", ("csv",)),
+    "controls": ("--controls", ("ocsf",)),
+}
 
 
 def check_options(form: str, options: Options) -> None:
@@ -49,3 +56,5 @@ def _pieces(form: Form, scans: Iterable[Scan], options: Options, tell: Callable[
             return sarif(scans, all_=options.all_, tell=tell)
         case "csv":
             return csv(scans, bom=options.bom)
+        case "ocsf":
+            return ocsf(scans, all_=options.all_, controls=options.controls)

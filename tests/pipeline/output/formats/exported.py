@@ -14,7 +14,7 @@ from pipeline.output.records import EnrichedFinding, ScanRecord, Suppression
 from tests.pipeline.sessions import everything, resources
 
 # Making up a record takes long, whatever Hypothesis thinks of that.
-ANY_RECORD = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+ANY_RECORD = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @lru_cache(maxsize=1)
