@@ -59,7 +59,7 @@ Brokers = Annotated[
     ),
 ]
 # How `export` gives findings (`daemon/cli/exporting/forms.py`), and how `report` gives a scan.
-Form = Literal["sarif", "csv", "ocsf"]
+Form = Literal["sarif", "csv", "ocsf", "markdown"]
 ReportForm = Literal["text", "json", Form]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON even on a terminal.")]
 

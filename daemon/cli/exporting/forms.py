@@ -10,6 +10,7 @@ from typing import BinaryIO
 from daemon.cli.exits import Exit, die, say
 from daemon.cli.options import Form
 from pipeline.output.formats.csv import csv
+from pipeline.output.formats.markdown import markdown
 from pipeline.output.formats.ocsf import ocsf
 from pipeline.output.formats.sarif import sarif
 from pipeline.output.formats.scan import Scan
@@ -58,3 +59,5 @@ def _pieces(form: Form, scans: Iterable[Scan], options: Options, tell: Callable[
             return csv(scans, bom=options.bom)
         case "ocsf":
             return ocsf(scans, all_=options.all_, controls=options.controls)
+        case "markdown":
+            return markdown(scans)

@@ -15,7 +15,7 @@ _TITLES: dict[Framework, tuple[str, str]] = {
     "pci_dss_4_0": ("PCI DSS", "4.0"),
     "hipaa": ("HIPAA Security Rule", "45 CFR 164"),
 }
-_ORDER: tuple[Evidence, ...] = ("failing", "disputed", "supporting", "none")  # what says the most first
+_ORDER: tuple[Evidence, ...] = ("failing", "supporting", "disputed", "none")  # what says the most first
 _SOURCES = 5  # that are named of a control
 
 
