@@ -18,6 +18,7 @@ from daemon.settings import Settings, load_settings
 from pipeline.display import printable
 from pipeline.errors import RecordError
 from pipeline.output.formats.scan import Scan
+from pipeline.output.records import VerdictRecord
 
 
 def export_scans(
@@ -51,7 +52,7 @@ def export_scans(
         if scans is None:
             _name(saved)
             die(Exit.NOT_FOUND, f"{_what(scan, host)} in {', '.join(map(printable, sources))}")
-        _write(form, scans, options, output, sources)
+        _write(form, scans, options, output, sources, saved.verdicts)
     return _name(saved)
 
 
@@ -101,9 +102,16 @@ def convert_lines(lines: BinaryIO, form: Form, file: BinaryIO, refused: int) -> 
         write_form(form, saved.scans(), Options(), file)
 
 
-def _write(form: Form, scans: Iterable[Scan], options: Options, output: Path | None, sources: Sequence[str]) -> None:
+def _write(
+    form: Form,
+    scans: Iterable[Scan],
+    options: Options,
+    output: Path | None,
+    sources: Sequence[str],
+    verdicts: Sequence[VerdictRecord] = (),
+) -> None:
     with explained(output), open_target(output, sources, "file") as file:
-        write_form(form, scans, options, file)
+        write_form(form, scans, options, file, verdicts)
         finish_target(file, output)
 
 

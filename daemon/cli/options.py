@@ -59,8 +59,8 @@ Brokers = Annotated[
     ),
 ]
 # How `export` gives findings (`daemon/cli/exporting/forms.py`), and how `report` gives a scan.
-Form = Literal["sarif", "csv", "ocsf", "markdown"]
-ReportForm = Literal["text", "json", Form]
+Form = Literal["ndjson", "json", "sarif", "ocsf", "csv", "markdown"]
+ReportForm = Literal["text", Form]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON even on a terminal.")]
 
 

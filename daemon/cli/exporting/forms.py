@@ -3,7 +3,7 @@
 A form is a function of scans (`pipeline/output/formats/`); one that is added is a name and a line here.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -12,8 +12,10 @@ from daemon.cli.options import Form
 from pipeline.output.formats.csv import csv
 from pipeline.output.formats.markdown import markdown
 from pipeline.output.formats.ocsf import ocsf
+from pipeline.output.formats.plain import json, ndjson
 from pipeline.output.formats.sarif import sarif
 from pipeline.output.formats.scan import Scan
+from pipeline.output.records import VerdictRecord
 
 
 @dataclass(slots=True, frozen=True)
@@ -45,14 +47,30 @@ def check_options(form: str, options: Options) -> None:
             die(Exit.USAGE, f"{flag}: has no effect on --format {form}, only on {' and '.join(forms)}; leave it out")
 
 
-def write_form(form: Form, scans: Iterable[Scan], options: Options, file: BinaryIO) -> None:
-    """Write scans in a form; what a receiver would refuse is said on standard error."""
-    for piece in _pieces(form, scans, options, lambda text: say(f"sysscan-agent: {text}")):
+def write_form(
+    form: Form, scans: Iterable[Scan], options: Options, file: BinaryIO, verdicts: Sequence[VerdictRecord] = ()
+) -> None:
+    """Write scans in a form; what a receiver would refuse is said on standard error.
+
+    Args:
+        verdicts: the records of verdicts that the scans are judged with, for forms that have a place for them.
+    """
+    for piece in _pieces(form, scans, options, verdicts, lambda text: say(f"sysscan-agent: {text}")):
         file.write(piece)
 
 
-def _pieces(form: Form, scans: Iterable[Scan], options: Options, tell: Callable[[str], None]) -> Iterator[bytes]:
+def _pieces(
+    form: Form,
+    scans: Iterable[Scan],
+    options: Options,
+    verdicts: Sequence[VerdictRecord],
+    tell: Callable[[str], None],
+) -> Iterator[bytes]:
     match form:
+        case "ndjson":
+            return ndjson(scans, verdicts)
+        case "json":
+            return json(scans, verdicts)
         case "sarif":
             return sarif(scans, all_=options.all_, tell=tell)
         case "csv":

@@ -256,3 +256,24 @@ def test_every_form_is_offered_wherever_findings_are(cli: Cli, enriched: Path, s
         kept = cli(command, "--format", form, "--state-dir", state)
         assert (kept.code, kept.err) == (0, "")
         assert kept.out
+
+
+def test_our_own_lines_go_through_as_they_are(cli: Cli, enriched: Path, tmp_path: Path) -> None:
+    ended = cli("export", enriched, "--format", "ndjson")
+    assert ended.out.encode() == enriched.read_bytes()
+    again = written(tmp_path / "again.ndjson", [ended.out.encode()])
+    assert cli("export", again, "--format", "ndjson").out == ended.out
+
+
+def test_lines_with_verdicts_applied_are_not_changed_again(cli: Cli, own_state: Path, tmp_path: Path) -> None:
+    output = own_state / "findings.ndjson"
+    key = json.loads(lines(output)[0])["fingerprint"]
+    assert cli("review", "false-positive", key, "--reason", "ours", "--yes", "--state-dir", own_state).code == 0
+    (tmp_path / "reports").mkdir()
+    in_a_process("run", "--once", "--watch", str(tmp_path / "reports"), "--state-dir", str(own_state))
+    once = cli("export", output, "--format", "ndjson").out
+    first = json.loads(once.splitlines()[0])
+    assert (first["status"], first["provenance"]["verdicts"]["seq"]) == ("false_positive", 1)
+    assert json.loads(once.splitlines()[-1])["schema"] == "sysscan.verdict/1"
+    again = written(tmp_path / "again.ndjson", [once.encode()])
+    assert cli("export", again, "--format", "ndjson").out == once
