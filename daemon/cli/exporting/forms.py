@@ -12,6 +12,7 @@ from daemon.cli.options import Form
 from pipeline.output.formats.csv import csv
 from pipeline.output.formats.markdown import markdown
 from pipeline.output.formats.ocsf import ocsf
+from pipeline.output.formats.oscal import oscal
 from pipeline.output.formats.plain import json, ndjson
 from pipeline.output.formats.sarif import sarif
 from pipeline.output.formats.scan import Scan
@@ -79,3 +80,5 @@ def _pieces(
             return ocsf(scans, all_=options.all_, controls=options.controls)
         case "markdown":
             return markdown(scans)
+        case "oscal":
+            return oscal(scans)

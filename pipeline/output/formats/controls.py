@@ -23,7 +23,7 @@ _SOURCES = 5  # that are named of a control
 class Example:
     """One finding that says something about a control."""
 
-    fingerprint: str
+    dedupe_key: str
     class_: str
     about: str
     evidence: Evidence
@@ -90,7 +90,7 @@ class ControlsSeen:
                 seen.level = max(seen.level, finding.risk.level, key=LEVELS.index)
             if len(seen.examples) < MAX_SAMPLE or rank < _ORDER.index(seen.examples[-1].evidence):
                 example = Example(
-                    finding.fingerprint, finding.class_, subject_of(finding).name, control.evidence,
+                    finding.dedupe_key, finding.class_, subject_of(finding).name, control.evidence,
                     finding.risk.level, control.basis, control.source,
                 )  # fmt: skip
                 seen.examples = sorted([*seen.examples, example], key=_weight)[:MAX_SAMPLE]

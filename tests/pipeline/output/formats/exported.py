@@ -6,15 +6,16 @@ from functools import lru_cache, partial
 from typing import Any
 
 import orjson
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from pipeline.output.formats.scan import Scan
 from pipeline.output.read import read_finding, read_scan
 from pipeline.output.records import EnrichedFinding, ScanRecord, Suppression
 from tests.pipeline.sessions import everything, resources
 
-# Making up a record takes long, whatever Hypothesis thinks of that.
-ANY_RECORD = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
+# Making up a record takes long, whatever Hypothesis thinks of that, and to find a small one that fails takes minutes.
+ANY_RECORD = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow], phases=PHASES)
 
 
 @lru_cache(maxsize=1)
