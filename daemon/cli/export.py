@@ -20,6 +20,8 @@ from pipeline.errors import RecordError
 from pipeline.output.formats.scan import Scan
 from pipeline.output.records import VerdictRecord
 
+_OF_LEDGER = {"state_dir": "--state-dir", "policy_files": "--policy", "knowledge_dirs": "--knowledge"}
+
 
 def export_scans(
     given: Mapping[str, Any],
@@ -34,6 +36,9 @@ def export_scans(
 ) -> Exit:
     """Write findings in a form: those of saved lines, or, without any, those of the ledger."""
     check_options(form, options)
+    for name, flag in _OF_LEDGER.items():
+        if sources and given.get(name):
+            die(Exit.USAGE, f"{flag}: has no effect on saved lines, only on what is in the ledger; leave it out")
     if output is not None and str(output) == "-":
         output = None
     if not sources:
@@ -74,12 +79,17 @@ def export_kept(
     with open_to_read(settings) as ledger, ledger.database.snapshot():
         kept = KeptScans(ledger, settings)
         startup.loaded()
-        if only and scan is None:
-            entry = ledger.records.find(host=host)
-            found = iter(()) if entry is None else iter((kept.scan(entry),))
+        if only or scan is not None:
+            entry = ledger.records.find(scan_id=scan, host=host)
+            if entry is not None and entry.findings and not kept.has_findings(entry):
+                die(
+                    Exit.NOT_FOUND,
+                    f"the findings of scan {entry.scan_id} are not kept in {settings.state_dir} any more; "
+                    "`export FILE` takes them from saved lines",
+                )
+            scans = None if entry is None else iter((kept.scan(entry),))
         else:
-            found = kept.scans(scan, host)
-        scans = _some(found)
+            scans = _some(kept.latest(host))
         if scans is None:
             die(Exit.NOT_FOUND, f"{_what(scan, host)} in {settings.state_dir}; `report --list` shows those there are")
         _write(form, scans, options or Options(), output, ())

@@ -41,19 +41,17 @@ class KeptScans:
             self._policy = load_policy(settings.policy_files, knowledge)
         self._situations: dict[str, Situation | None] = {}
 
-    def scans(self, scan_id: str | None = None, host: str | None = None) -> Iterator[Scan]:
-        """Give the latest scan of each host and scope, of one host only, or the latest whose id begins so.
+    def latest(self, host: str | None = None) -> Iterator[Scan]:
+        """Give the latest scan of each host and scope, or of one host only.
 
         Raises:
             LedgerError: if a record cannot be read.
         """
-        if scan_id is None:
-            entries = self._ledger.records.latest(host)
-        else:
-            found = self._ledger.records.find(scan_id=scan_id, host=host)
-            entries = [] if found is None else [found]
-        for entry in entries:
-            yield self.scan(entry)
+        return map(self.scan, self._ledger.records.latest(host))
+
+    def has_findings(self, entry: ScanEntry) -> bool:
+        """Say whether findings of a scan are still kept that it was the last to see."""
+        return self._ledger.reviews.kept_of(entry.scan_no)[0] > 0
 
     def scan(self, entry: ScanEntry) -> Scan:
         """Give one scan."""

@@ -265,6 +265,62 @@ def test_our_own_lines_go_through_as_they_are(cli: Cli, enriched: Path, tmp_path
     assert cli("export", again, "--format", "ndjson").out == ended.out
 
 
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The state of a daemon that saw one host twice in one scope and then in another, and a second host twice."""
+    directory = tmp_path_factory.mktemp("fleet")
+    reports = directory / "reports"
+    reports.mkdir()
+    again = json.loads(REPORT.read_bytes())
+    again["summary"].update(started_at="2026-11-03T02:11:41Z", finished_at="2026-11-03T02:11:44Z")
+    for name in ("db02-drift-1.json", "db02-drift-2.json", "db02-hardening-nosystemd.json", REPORT.name, "again.json"):
+        content = json.dumps(again).encode() if name == "again.json" else (SCANS / name).read_bytes()
+        (reports / name).write_bytes(content)
+        done = in_a_process("run", "--once", "--watch", str(reports), "--state-dir", str(directory / "state"))
+        assert done.code == 0, done.err
+    return directory / "state"
+
+
+def scan_ids(cli: Cli, state: Path) -> dict[str, str]:
+    """The id of each scan in a ledger, by the name of its file."""
+    listed = map(json.loads, cli("report", "--list", "--format", "json", "--state-dir", state).out.splitlines())
+    return {Path(one["source"]).name: one["scan_id"] for one in listed}
+
+
+def test_the_ledger_gives_one_scan_for_each_host_and_scope_and_counts_what_it_lacks(cli: Cli, fleet: Path) -> None:
+    ids = scan_ids(cli, fleet)
+    scans = json.loads(cli("export", "--state-dir", fleet, "--format", "json").out)["scans"]
+    latest = ["db02-drift-2.json", "db02-hardening-nosystemd.json", "again.json"]
+    assert sorted(scan["scan_id"] for scan in scans) == sorted(ids[name] for name in latest)
+    found = [one["fingerprint"] for scan in scans for one in scan["findings"]]
+    assert len(found) == len(set(found)) > 180  # a thing of a host is there once, whatever scopes saw it
+    by_id = {scan["scan_id"]: scan for scan in scans}
+    told = {name: [one["text"] for one in by_id[ids[name]]["missing"] if one["id"] == "input"] for name in latest}
+    assert told["db02-hardening-nosystemd.json"] == []
+    assert told["db02-drift-2.json"][0].startswith("The ledger has 1 of the 77 lines of the scan")
+    assert told["again.json"] == ["Of lines about one thing the worst is here: 94 findings stand for 97 lines."]
+
+
+def test_an_earlier_scan_is_handed_out_as_far_as_it_is_kept_and_not_at_all_where_it_is_not(
+    cli: Cli, fleet: Path
+) -> None:
+    ids = scan_ids(cli, fleet)
+    some = cli("report", ids["db02-drift-1.json"], "--format", "csv", "--state-dir", fleet)
+    assert (some.code, some.out.count("\n")) == (0, 4)
+    assert some.out.count("The ledger has 3 of the 79 lines of the scan") == 3
+    for command in (["report", ids[REPORT.name]], ["export", "--scan", ids[REPORT.name]]):
+        none = cli(*command, "--format", "csv", "--state-dir", fleet)
+        assert (none.code, none.out, none.err.count("\n")) == (4, "", 1)
+        assert f"the findings of scan {ids[REPORT.name]} are not kept" in none.err
+
+
+@pytest.mark.parametrize("flag", ["--state-dir", "--policy", "--knowledge"])
+def test_a_flag_of_the_ledger_is_refused_for_saved_lines(cli: Cli, enriched: Path, tmp_path: Path, flag: str) -> None:
+    ended = cli("export", enriched, "--format", "csv", flag, tmp_path)
+    assert (ended.code, ended.out) == (2, "")
+    assert f"{flag}: has no effect on saved lines" in ended.err
+
+
 def test_lines_with_verdicts_applied_are_not_changed_again(cli: Cli, own_state: Path, tmp_path: Path) -> None:
     output = own_state / "findings.ndjson"
     key = json.loads(lines(output)[0])["fingerprint"]
