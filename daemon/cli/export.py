@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -10,7 +9,7 @@ from daemon.cli import startup
 from daemon.cli.exits import Exit, die, say
 from daemon.cli.exporting.forms import Options, check_options, write_form
 from daemon.cli.exporting.kept import KeptScans
-from daemon.cli.exporting.saved import MOST_SHOWN, SavedLines, Unreadable
+from daemon.cli.exporting.saved import MOST_SHOWN, SavedLines, Unreadable, room_explained
 from daemon.cli.ledger import open_to_read
 from daemon.cli.options import Form
 from daemon.cli.target import explained, finish_target, open_target
@@ -44,8 +43,7 @@ def export_scans(
     if not sources:
         settings = load_settings(os.environ, given, config)
         return export_kept(settings, form, options=options, output=output, scan=scan, host=host)
-    with ExitStack() as stack:
-        saved = stack.enter_context(SavedLines())
+    with SavedLines() as saved, room_explained():
         startup.loaded()
         try:
             saved.read(sources)
@@ -102,7 +100,7 @@ def convert_lines(lines: BinaryIO, form: Form, file: BinaryIO, refused: int) -> 
     Args:
         refused: pieces of the reports that could not be used.
     """
-    with SavedLines() as saved:
+    with SavedLines() as saved, room_explained():
         lines.seek(0)
         saved.take("what was analysed", lines)
         saved.close_input()

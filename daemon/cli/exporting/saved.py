@@ -5,6 +5,7 @@ all of it is read once, to check every line and to note where it is, in a table 
 then read what they want, as often as they want. A pipe cannot be read again, so it is kept in a temporary file.
 """
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -12,7 +13,7 @@ import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +22,7 @@ from typing import BinaryIO
 import orjson
 
 from pipeline.display import printable
-from pipeline.errors import AgentError, RecordError
+from pipeline.errors import AgentError, ConfigError, RecordError
 from pipeline.output.formats.scan import Scan
 from pipeline.output.latest import ToldVerdicts
 from pipeline.output.read import read_finding, read_scan, read_verdict
@@ -33,6 +34,7 @@ MOST_SHOWN = 20  # lines that cannot be used which are named one by one
 
 _LONGEST = 64 << 20  # bytes of a line; the record of a scan of 100,000 different issues has some 50 MB
 _BUFFER = 1 << 20
+_FULL = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
 _TABLES = """
 CREATE TABLE scans (
   scan INTEGER PRIMARY KEY, scan_id TEXT UNIQUE, host TEXT, file INTEGER, start INTEGER, size INTEGER
@@ -44,6 +46,26 @@ CREATE TABLE verdicts (number INTEGER PRIMARY KEY, key BLOB UNIQUE, line BLOB);
 """
 
 Take = Callable[[bytes, int, int, int], None]
+
+
+@contextmanager
+def room_explained() -> Iterator[None]:
+    """Say where there is no room for what is noted of lines, or for a pipe that is kept meanwhile."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise _no_room(error) from error
+
+
+def _let_go(file: BinaryIO) -> None:
+    """Close a temporary file; what could not be written to it cannot now either, and nobody wants it."""
+    with suppress(OSError):
+        file.close()
+
+
+def _no_room(error: Exception) -> ConfigError:
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    return ConfigError(f"{tempfile.gettempdir()}: no room for what is read ({reason}); set TMPDIR to another directory")
 
 
 class Unreadable(AgentError):
@@ -66,17 +88,20 @@ class SavedLines:
         unusable: the first `MOST_SHOWN` lines that cannot be used.
         num_unusable: how many those are in all.
         remarks: what else is missing from the scans, a sentence each.
+        table: where the lines are.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, longest: int = _LONGEST) -> None:
+        """Args: `longest`: bytes of a line; what is longer is passed over."""
+        self._longest = longest
         self.unusable: list[Unusable] = []
         self.num_unusable = 0
         self.remarks: list[str] = []
         self._exit = ExitStack()
         self._files: list[int] = []
-        self._table = sqlite3.connect("", isolation_level=None)  # a temporary file, for as long as it is open
-        self._exit.callback(self._table.close)
-        self._table.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {_TABLES}")
+        self.table = sqlite3.connect("", isolation_level=None)  # a temporary file, for as long as it is open
+        self._exit.callback(self.table.close)
+        self.table.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {_TABLES}")
         self._told = ToldVerdicts(())
         self._used: set[VerdictsInUse] = set()
         self._takers: dict[str, Take] = {
@@ -114,22 +139,22 @@ class SavedLines:
         number = len(self._files)
         self._files.append(file.fileno())
         start, count = 0, 0
-        self._table.execute("BEGIN")
-        while line := file.readline(_LONGEST):
+        self.table.execute("BEGIN")
+        while line := file.readline(self._longest):
             count += 1
             size = len(line)
             try:
-                if size == _LONGEST and not line.endswith(b"\n"):
-                    while (more := file.readline(_LONGEST)) and not more.endswith(b"\n"):
+                if size == self._longest and not line.endswith(b"\n"):
+                    while (more := file.readline(self._longest)) and not more.endswith(b"\n"):
                         size += len(more)
                     size += len(more)
-                    raise RecordError(f"longer than {_LONGEST >> 20} MiB")
+                    raise RecordError(f"longer than {self._longest:,} bytes")
                 if body := line.strip():
                     self._take_line(body, number, start, len(line))
             except RecordError as error:
                 self._refuse(Unusable(source, count, printable(str(error))))
             start += size
-        self._table.execute("COMMIT")
+        self.table.execute("COMMIT")
 
     def close_input(self) -> None:
         """Say that all has been taken.
@@ -137,8 +162,8 @@ class SavedLines:
         Raises:
             RecordError: where verdicts of different logs are mixed.
         """
-        self._table.execute("CREATE INDEX finding_scan ON findings (scan, number)")
-        lines = self._table.execute("SELECT line FROM verdicts ORDER BY number")
+        self.table.execute("CREATE INDEX finding_scan ON findings (scan, number)")
+        lines = self.table.execute("SELECT line FROM verdicts ORDER BY number")
         self._told = ToldVerdicts(read_verdict(line) for (line,) in lines)
         for used in self._used:
             self._told.check(used)
@@ -150,7 +175,7 @@ class SavedLines:
 
     def scans(self, scan_id: str | None = None, host: str | None = None) -> Iterator[Scan]:
         """Give scans in the order in which they begin: all, those whose id begins so, those of a host."""
-        for scan, name, of_host, file, start, size in self._table.execute(
+        for scan, name, of_host, file, start, size in self.table.execute(
             "SELECT scan, scan_id, host, file, start, size FROM scans WHERE (?1 IS NULL OR"
             " substr(scan_id, 1, length(?1)) = ?1) AND (?2 IS NULL OR host = ?2) ORDER BY scan",
             (scan_id, host),
@@ -159,7 +184,7 @@ class SavedLines:
             yield self._scan(scan, name, of_host, record)
 
     def _scan(self, scan: int, name: str, host: str, record: ScanRecord | None) -> Scan:
-        (here,) = self._table.execute("SELECT count(*) FROM findings WHERE scan = ?", (scan,)).fetchone()
+        (here,) = self.table.execute("SELECT count(*) FROM findings WHERE scan = ?", (scan,)).fetchone()
         missing = list(self.remarks)
         if record is not None and here != record.counts.lines:
             missing.append(f"Of the {record.counts.lines:,} findings of the scan, {here:,} are in the input.")
@@ -169,7 +194,7 @@ class SavedLines:
         return Scan(name, host, record, lambda: self._findings(scan), tuple(missing))
 
     def _findings(self, scan: int) -> Iterator[EnrichedFinding]:
-        for file, start, size in self._table.execute(
+        for file, start, size in self.table.execute(
             "SELECT file, start, size FROM findings WHERE scan = ? ORDER BY number", (scan,)
         ):
             yield self._told.latest(read_finding(self._line(file, start, size)))
@@ -200,7 +225,7 @@ class SavedLines:
         scan = self._scan_number(finding.scan_id, finding.host)
         if finding.provenance.verdicts is not None:
             self._used.add(finding.provenance.verdicts)
-        self._table.execute(
+        self.table.execute(
             "INSERT OR IGNORE INTO findings (scan, key, file, start, size) VALUES (?, ?, ?, ?, ?)",
             (scan, finding.dedupe_key, file, start, size),
         )
@@ -208,15 +233,15 @@ class SavedLines:
     def _take_scan(self, line: bytes, file: int, start: int, size: int) -> None:
         record = read_scan(line)
         scan = self._scan_number(record.scan_id, record.host)
-        self._table.execute("UPDATE scans SET file = ?, start = ?, size = ? WHERE scan = ?", (file, start, size, scan))
+        self.table.execute("UPDATE scans SET file = ?, start = ?, size = ? WHERE scan = ?", (file, start, size, scan))
 
     def _take_verdict(self, line: bytes, file: int, start: int, size: int) -> None:
         record = read_verdict(line)
-        self._table.execute("INSERT OR IGNORE INTO verdicts (key, line) VALUES (?, ?)", (record.dedupe_key, line))
+        self.table.execute("INSERT OR IGNORE INTO verdicts (key, line) VALUES (?, ?)", (record.dedupe_key, line))
 
     def _scan_number(self, scan_id: str, host: str) -> int:
-        self._table.execute("INSERT OR IGNORE INTO scans (scan_id, host) VALUES (?, ?)", (scan_id, host))
-        number: int = self._table.execute("SELECT scan FROM scans WHERE scan_id = ?", (scan_id,)).fetchone()[0]
+        self.table.execute("INSERT OR IGNORE INTO scans (scan_id, host) VALUES (?, ?)", (scan_id, host))
+        number: int = self.table.execute("SELECT scan FROM scans WHERE scan_id = ?", (scan_id,)).fetchone()[0]
         return number
 
     def _refuse(self, line: Unusable) -> None:
@@ -231,7 +256,13 @@ class SavedLines:
             given = self._exit.enter_context(Path(source).open("rb"))  # noqa: SIM115
             if stat.S_ISREG(os.fstat(given.fileno()).st_mode):
                 return given
-        kept: BinaryIO = self._exit.enter_context(tempfile.TemporaryFile(buffering=_BUFFER))  # type: ignore[assignment]  # noqa: SIM115
-        shutil.copyfileobj(given, kept, _BUFFER)
-        kept.seek(0)
+        kept: BinaryIO = tempfile.TemporaryFile(buffering=_BUFFER)  # type: ignore[assignment]  # noqa: SIM115
+        self._exit.callback(_let_go, kept)
+        try:
+            shutil.copyfileobj(given, kept, _BUFFER)
+            kept.seek(0)
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            raise _no_room(error) from error
         return kept

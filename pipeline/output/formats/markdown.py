@@ -101,7 +101,7 @@ def _scan(scan: Scan) -> Iterator[str]:
         yield from _table(
             ("what", "owner", "last day", "reason"),
             (
-                (name(one.class_ or one.fingerprint or "—"), prose(one.owner), one.expires, prose(one.reason))
+                (name(one.class_ or one.fingerprint or "—"), prose(one.owner), prose(one.expires), prose(one.reason))
                 for one in record.policy.expired
             ),
         )
@@ -142,8 +142,8 @@ def _facts(scan: Scan, seen: _Overview) -> Iterator[tuple[str, str]]:
         about = ", ".join(fact for fact in (facts.os, facts.kernel, facts.arch) if fact)
         if about:
             yield "host", prose(about)
-        yield "started, ended", f"{record.started_at or 'not said'}, {record.finished_at or 'not said'}"
-        yield "dates judged as of", record.as_of
+        yield "started, ended", prose(f"{record.started_at or 'not said'}, {record.finished_at or 'not said'}")
+        yield "dates judged as of", prose(record.as_of)
         yield "scope", name(record.profile or "not said")
         yield "profile of the policy", name(record.policy.profile)
         made = record.provenance
@@ -182,7 +182,7 @@ def _accepted(scan: Scan) -> Iterator[str]:
         (
             (
                 name(finding.fingerprint), name(subject_of(finding).name), finding.status.replace("_", " "),
-                prose(entry.owner), entry.expires or "none given", prose(entry.reason), _decided(finding),
+                prose(entry.owner), prose(entry.expires or "none given"), prose(entry.reason), _decided(finding),
             )
             for finding in scan.findings()
             if finding.status in _SETTLED and (entry := finding.suppression) is not None
@@ -192,7 +192,7 @@ def _accepted(scan: Scan) -> Iterator[str]:
 
 def _decided(finding: EnrichedFinding) -> str:
     review = finding.review
-    return "policy or report" if review is None else f"verdict {review.seq}, {prose(review.author)}, {review.at}"
+    return "policy or report" if review is None else prose(f"verdict {review.seq}, {review.author}, {review.at}")
 
 
 def _framework(framework: Framework, controls: list[ControlEvidence], record: ScanRecord | None) -> Iterator[str]:

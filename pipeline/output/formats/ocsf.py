@@ -6,7 +6,6 @@ and where it is asked for a Compliance Finding for each control.
 
 import ipaddress
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from pipeline.display import printable
@@ -15,6 +14,7 @@ from pipeline.keys import digest
 from pipeline.output.formats.controls import ControlEvidence, ControlsSeen, framework_title
 from pipeline.output.formats.scan import Scan, gaps
 from pipeline.output.formats.subject import Subject, subject_of
+from pipeline.output.formats.times import milliseconds
 from pipeline.output.records import EnrichedFinding, GoneFinding, HostFacts
 from pipeline.output.write import write
 from pipeline.rules.compliance import FRAMEWORKS, Evidence
@@ -355,15 +355,3 @@ def _compliance(scan: Scan, control: ControlEvidence) -> dict[str, Any]:
     made["status"] = {1: "New", 3: "Suppressed"}.get(made["status_id"], "No failing evidence")
     at = None if record is None else record.as_of
     return _event(2003, _CREATE, at, control.level, f"{title} {control.control}: {said}", made)
-
-
-def milliseconds(at: str | None) -> int | None:
-    """Give a time (RFC 3339, UTC) in milliseconds since the epoch; None where it is none."""
-    if at is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(at)
-    except ValueError:
-        return None
-    whole = int(moment.replace(microsecond=0, tzinfo=moment.tzinfo or UTC).timestamp())
-    return whole * 1000 + moment.microsecond // 1000

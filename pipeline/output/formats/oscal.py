@@ -15,9 +15,9 @@ from pipeline.finding import Status
 from pipeline.knowledge.schema import Framework
 from pipeline.output.formats.controls import ControlEvidence, ControlsSeen, framework_title
 from pipeline.output.formats.markdown import prose
-from pipeline.output.formats.ocsf import milliseconds
 from pipeline.output.formats.scan import Scan, gaps
 from pipeline.output.formats.subject import subject_of
+from pipeline.output.formats.times import milliseconds
 from pipeline.output.records import EnrichedFinding
 from pipeline.output.write import write
 from pipeline.rules.compliance import FRAMEWORKS

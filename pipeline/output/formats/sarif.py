@@ -13,6 +13,7 @@ from pipeline.display import printable
 from pipeline.finding import Level, Status
 from pipeline.output.formats.scan import Scan, gaps
 from pipeline.output.formats.subject import subject_of
+from pipeline.output.formats.times import milliseconds
 from pipeline.output.records import EnrichedFinding
 from pipeline.output.write import write
 from pipeline.report.sarif_own import OUR_TOOL, OURS
@@ -158,7 +159,7 @@ def _invocation(scan: Scan, left_out: int) -> dict[str, Any]:
         said["toolExecutionNotifications"] = notices
     if record is not None:
         times = {"startTimeUtc": record.started_at, "endTimeUtc": record.finished_at}
-        said.update({name: time for name, time in times.items() if time is not None})
+        said.update({name: time for name, time in times.items() if milliseconds(time) is not None})
     return said
 
 

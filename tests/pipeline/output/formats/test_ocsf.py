@@ -10,8 +10,9 @@ from hypothesis import given
 from jsonschema import Draft202012Validator
 from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
 
-from pipeline.output.formats.ocsf import VERSION, milliseconds, ocsf
+from pipeline.output.formats.ocsf import VERSION, ocsf
 from pipeline.output.formats.scan import Scan
+from pipeline.output.formats.times import milliseconds
 from pipeline.output.records import BaselineEntry, BaselineSection, EnrichedFinding, GoneFinding
 from pipeline.output.write import write
 from pipeline.rules.review import Review
@@ -242,6 +243,9 @@ def test_a_control_whose_failings_somebody_answers_for_is_suppressed() -> None:
         ("2026-11-02T02:11:41.5Z", 1793585501500),
         ("2026-11-02T02:11:41.123456789Z", 1793585501123),
         ("2026-99-02T02:11:41Z", None),
+        ("2026-W45-1T02:11:41Z", None),
+        ("2026-11-02T02:11:41", None),
+        ("2026-11-02T02:11:41Z | x", None),
         (None, None),
     ],
 )
