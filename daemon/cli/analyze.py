@@ -1,19 +1,22 @@
 """`sysscan-agent analyze`."""
 
 import os
-import stat
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from tempfile import TemporaryFile
+from typing import Any
 
 from daemon.analysis_cache import analysis_cache
 from daemon.cli import startup
 from daemon.cli.exits import Exit, die, say
+from daemon.cli.export import convert_lines
+from daemon.cli.options import Form
 from daemon.cli.show import show_record
+from daemon.cli.target import explained, finish_target, open_target
 from daemon.cli.terminal import terminal
 from daemon.ledger import Ledger
 from daemon.one_shot import OneShot, Refused
@@ -28,10 +31,6 @@ from pipeline.output.enriched import Line
 from pipeline.output.write import write
 from pipeline.review.log import read_standing
 from pipeline.review.standing import NONE
-from pipeline.shortage import is_shortage
-
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-_MODE = 0o640  # as the daemon's: findings name what is weak
 
 
 def analyze_reports(
@@ -45,8 +44,13 @@ def analyze_reports(
     as_of: str | None,
     record: bool,
     verdicts: Path | None = None,
+    form: Form | None = None,
 ) -> Exit:
-    """Analyse reports; enriched findings and scan records go to a file or a pipe, a summary to a terminal."""
+    """Analyse reports; enriched findings and scan records go to a file or a pipe, a summary to a terminal.
+
+    Args:
+        form: what to write instead of NDJSON; then nothing but that goes to a terminal.
+    """
     settings = load_settings(os.environ, given, config)
     if as_of is not None:
         try:
@@ -54,9 +58,11 @@ def analyze_reports(
         except ValueError:
             die(Exit.USAGE, f"--as-of {as_of}: not a time in RFC 3339 form, such as 2026-11-04T03:00:44Z")
     standing = read_standing(verdicts) if verdicts is not None else NONE
+    if as_json and form not in (None, "ndjson"):
+        die(Exit.USAGE, f"--json: has no effect beside --format {form}; leave one of them out")
     if output is not None and str(output) == "-":
         output, as_json = None, True
-    to_terminal = output is None and sys.stdout.isatty() and not as_json
+    to_terminal = output is None and sys.stdout.isatty() and not as_json and form is None
     console = terminal(sys.stdout if to_terminal else sys.stderr)
     with ExitStack() as stack:
         ledger = stack.enter_context(Ledger.open(settings.state_dir, clock=time.time)) if record else None
@@ -66,25 +72,27 @@ def analyze_reports(
         resources = open_resources(settings, store)
         stack.callback(resources.close)
         startup.loaded()
-        stack.enter_context(_explained(output))  # outside of what is closed after it, inside of ledger and model
-        file = stack.enter_context(_target(output, reports))
+        stack.enter_context(explained(output))  # outside of what is closed after it, inside of ledger and model
+        file = stack.enter_context(open_target(output, reports, "report"))
+        # Other forms are made of whole scans: their lines wait in a file of no name.
+        lines = stack.enter_context(TemporaryFile()) if form not in (None, "ndjson") else file
         run = OneShot(resources, settings.limits, settings.analysis.batch_size, settings.host, as_of, ledger, standing)
 
         advance = stack.enter_context(bars())
 
-        def emit(lines: Sequence[Line]) -> None:
+        def emit(made: Sequence[Line]) -> None:
             if not to_terminal:
-                file.write(b"".join([line.line + b"\n" for line in lines]))
+                lines.write(b"".join([line.line + b"\n" for line in made]))
 
         for source in reports:
             for analysed in run.analyse(source, emit, partial(advance, f"findings of {printable(source, 40)}")):
                 if not to_terminal:
-                    file.write(write(analysed.record) + b"\n")
+                    lines.write(write(analysed.record) + b"\n")
                 if to_terminal or (output is not None and sys.stderr.isatty()):
                     show_record(console, analysed.record, limit=None if all_issues else 12)
-        file.flush()
-        if output is not None and stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            os.fsync(file.fileno())
+        if form not in (None, "ndjson"):
+            convert_lines(lines, form, file, len(run.refused))
+        finish_target(file, output)
     if (notice := _notice(resources)) is not None:
         say(f"sysscan-agent: {printable(notice, 1000)}; see `sysscan-agent doctor`")
     for refused in run.refused:
@@ -96,28 +104,6 @@ def _notice(resources: Resources) -> str | None:
     if resources.analyst is not None and resources.analyst.failure is not None:
         return f"some findings were left to the rules: {resources.analyst.failure}"
     return resources.notice
-
-
-def _target(output: Path | None, reports: Sequence[str]) -> BinaryIO:
-    if output is None:
-        return os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=1 << 20)
-    for report in reports:
-        if output.exists() and Path(report).exists() and output.samefile(report):
-            die(Exit.USAGE, f"{output}: is a report to be read, and would be overwritten; choose another --output")
-    return os.fdopen(os.open(output, _CREATE, _MODE), "wb", buffering=1 << 20)
-
-
-@contextmanager
-def _explained(output: Path | None) -> Iterator[None]:
-    """Say in one line that the output cannot be written, at whatever point that shows."""
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        if is_shortage(error):
-            raise
-        die(Exit.USAGE, f"{output or 'standard output'}: cannot be written: {error.strerror}")
 
 
 def _explain(refused: Refused) -> str:

@@ -13,9 +13,10 @@ from typer.exceptions import TyperException
 from daemon.cli import startup
 from daemon.cli.audit_app import audit_app
 from daemon.cli.exits import Exit, die, leave
+from daemon.cli.export_app import export, report
 from daemon.cli.failures import fail, leave_closed_pipe
 from daemon.cli.kafka_app import kafka_app, publish
-from daemon.cli.options import LARGEST, AsJson, Config, Host, IntelFiles, KnowledgeDirs, Policy, StateDir, flags
+from daemon.cli.options import LARGEST, AsJson, Config, Form, Host, IntelFiles, KnowledgeDirs, Policy, StateDir, flags
 from daemon.cli.review.app import review_app
 from pipeline.engine.runtimes import Runtime
 from pipeline.errors import AgentError
@@ -196,6 +197,10 @@ def analyze(
             "--verdicts", metavar="PATH", help="Log of verdicts, or the state directory that holds it. Default: none."
         ),
     ] = None,
+    form: Annotated[
+        Form | None,
+        typer.Option("--format", help="Write this instead of NDJSON, also to a terminal.", show_default=False),
+    ] = None,
     state_dir: StateDir = None,
     config: Config = None,
     host: Host = None,
@@ -211,7 +216,7 @@ def analyze(
         int(
             analyze_reports(
                 reports, given, config, output=output, as_json=as_json, all_issues=all_issues, as_of=as_of,
-                record=record, verdicts=verdicts,
+                record=record, verdicts=verdicts, form=form,
             )
         )
     )  # fmt: skip
@@ -220,21 +225,8 @@ def analyze(
 app.command()(publish)
 
 
-@app.command()
-def report(
-    scan: Annotated[
-        str | None, typer.Argument(help="Beginning of a scan id. Default: the latest scan.", metavar="SCAN")
-    ] = None,
-    host: Annotated[str | None, typer.Option("--host", metavar="NAME", help="The latest scan of this host.")] = None,
-    format_: Format = None,
-    list_: Annotated[bool, typer.Option("--list", help="List the scans that can be reported on.")] = False,
-    state_dir: StateDir = None,
-    config: Config = None,
-) -> None:
-    """Show what a scan found: risks, correlations, what changed, and compliance evidence."""
-    from daemon.cli.report import show_report
-
-    raise typer.Exit(int(show_report(flags(state_dir), config, scan=scan, host=host, format_=format_, list_=list_)))
+app.command()(report)
+app.command()(export)
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """The options that several commands share."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -60,6 +60,9 @@ Brokers = Annotated[
         show_default=False,
     ),
 ]
+# How `export` gives findings (`daemon/cli/exporting/forms.py`), and how `report` gives a scan.
+Form = Literal["ndjson", "json", "sarif", "ocsf", "csv", "markdown", "oscal"]
+ReportForm = Literal["text", Form]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON even on a terminal.")]
 
 

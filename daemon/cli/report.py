@@ -4,13 +4,15 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 from rich.table import Table
 
 from daemon.cli.exits import Exit, die
+from daemon.cli.export import export_kept
 from daemon.cli.ledger import open_to_read
+from daemon.cli.options import ReportForm
 from daemon.cli.show import show_record
 from daemon.cli.terminal import terminal
 from daemon.ledger import ScanEntry
@@ -26,11 +28,15 @@ def show_report(
     *,
     scan: str | None,
     host: str | None,
-    format_: Literal["text", "json"] | None,
+    format_: ReportForm | None,
     list_: bool,
 ) -> Exit:
-    """Show one scan record, or list those there are."""
+    """Show one scan record, with its findings where a form has them, or list those there are."""
     settings = load_settings(os.environ, given, config)
+    if format_ is not None and format_ != "text" and format_ != "json":
+        if list_:
+            die(Exit.USAGE, f"--list: has no form {format_}, only text and json")
+        return export_kept(settings, format_, scan=scan, host=host, only=True)
     as_text = format_ == "text" or (format_ is None and sys.stdout.isatty())
     with open_to_read(settings) as ledger:
         if list_:

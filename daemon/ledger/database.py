@@ -160,6 +160,16 @@ class Database:
             raise _explain(self.path, error) from error
 
     @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Have everything that is read within see the database as it is now, whatever a daemon writes meanwhile."""
+        with self.read() as connection:
+            connection.execute("BEGIN")
+            try:
+                yield
+            finally:
+                connection.execute("ROLLBACK")
+
+    @contextmanager
     def write(self, more: int = 0) -> Iterator[sqlite3.Connection]:
         """Run one durable transaction: all of it is on disk when the block has ended, or none of it.
 

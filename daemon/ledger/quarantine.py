@@ -127,6 +127,12 @@ class QuarantineStore(Store):
             ).fetchall()
         return [_row(row) for row in rows]
 
+    def num_open(self) -> int:
+        """Count the rows that nobody has looked at."""
+        with self._database.read() as connection:
+            number: int = connection.execute("SELECT count(*) FROM quarantine WHERE state = 'open'").fetchone()[0]
+        return number
+
     def find(self, row_id: int) -> Quarantined | None:
         """Give one row, whatever its state, or None when there is none with this number."""
         with self._database.read() as connection:

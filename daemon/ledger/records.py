@@ -64,12 +64,26 @@ class RecordStore(Store):
 
     def rows(self, scan_id: str | None = None, host: str | None = None, limit: int = KEEP_RECORDS) -> list[ScanEntry]:
         """Give finished scans, the latest first; `scan_id` may be the beginning of one."""
+        return self._entries(
+            "(?1 IS NULL OR substr(scan_id, 1, length(?1)) = ?1) AND (?2 IS NULL OR host = ?2)"
+            " ORDER BY scan_no DESC LIMIT ?3",
+            (scan_id and codec.text(scan_id), host and codec.text(host), limit),
+        )
+
+    def latest(self, host: str | None = None) -> list[ScanEntry]:
+        """Give the latest finished scan of each host and profile, by these; of all hosts or of one."""
+        return self._entries(
+            "scan_no IN (SELECT max(scan_no) FROM scans WHERE state = 'done' GROUP BY host, profile)"
+            " AND (?1 IS NULL OR host = ?1) ORDER BY host, profile",
+            (host and codec.text(host),),
+        )
+
+    def _entries(self, where: str, values: tuple[object, ...]) -> list[ScanEntry]:
         with self._database.read() as connection:
             rows = connection.execute(
-                "SELECT scan_no, scan_id, host, profile, source, findings, rejected, complete, as_of, finished_at,"
-                " record FROM scans WHERE state = 'done' AND (?1 IS NULL OR substr(scan_id, 1, length(?1)) = ?1)"
-                " AND (?2 IS NULL OR host = ?2) ORDER BY scan_no DESC LIMIT ?3",
-                (scan_id and codec.text(scan_id), host and codec.text(host), limit),
+                "SELECT scan_no, scan_id, host, profile, source, findings, rejected, complete, as_of, finished_at,"  # noqa: S608
+                f" record FROM scans WHERE state = 'done' AND {where}",
+                values,
             ).fetchall()
         return [
             ScanEntry(

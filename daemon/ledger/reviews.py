@@ -290,6 +290,23 @@ class ReviewStore(Store):
         found.sort(key=lambda one: (-one.score, one.row))
         return found if limit < 0 else found[:limit]
 
+    def of_scan(self, scan_no: int, after: int, limit: int) -> list[Retained]:
+        """Give the next findings that a scan was the last to see, in the order of their rows, after one of these."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                f"SELECT {_COLUMNS} FROM retained r WHERE r.scan_no = ? AND r.row > ? ORDER BY r.row LIMIT ?",  # noqa: S608
+                (scan_no, after, limit),
+            )
+            return [Retained(*(*row[:-1], tuple(row[-1].split()))) for row in rows]
+
+    def kept_of(self, scan_no: int) -> tuple[int, int]:
+        """Say how many findings are kept that a scan was the last to see, and for how many lines they stand."""
+        with self._database.read() as connection:
+            findings, lines = connection.execute(
+                "SELECT count(*), coalesce(sum(lines), 0) FROM retained WHERE scan_no = ?", (scan_no,)
+            ).fetchone()
+        return findings, lines
+
     def reach(self, situations: Collection[str], host: str | None) -> tuple[int, int, frozenset[str], int | None]:
         """Say how many findings and lines are in some situations, on a host or everywhere, on which hosts, and which
         row is the worst."""

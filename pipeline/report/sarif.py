@@ -11,6 +11,7 @@ from pipeline.report.finding_fields import build_finding, describe, excerpt_of, 
 from pipeline.report.header import build_header
 from pipeline.report.limits import Limits, too_many_findings
 from pipeline.report.marks import Flaw, occurrences, resolve, resolve_header
+from pipeline.report.sarif_own import OUR_TOOL, own_scan, read_own_result
 from pipeline.report.sarif_rules import Rule, RunRules
 
 SCANNER_TOOL = "sys-scan"
@@ -44,7 +45,7 @@ def read_sarif(document: dict[str, Any], marker: str, digest: str, limits: Limit
     findings: list[RawFinding] = []
     rejects: list[Reject] = []
     raw_runs: list[Any] = []
-    renamed = usable = False
+    renamed = usable = ours = False
 
     def reject(piece: Reject) -> None:
         rejects.append(piece)
@@ -61,7 +62,9 @@ def read_sarif(document: dict[str, Any], marker: str, digest: str, limits: Limit
         rest = {key: value for key, value in run.items() if key != "results"}
         raw_runs.append(resolve_header(rest, marker, notes) if marker else rest)
         rules = RunRules(raw_runs[-1], limits)
-        foreign = _driver(raw_runs[-1]).get("name") != SCANNER_TOOL
+        tool = _driver(raw_runs[-1]).get("name")
+        foreign, is_own = tool != SCANNER_TOOL, tool == OUR_TOOL
+        ours = ours or is_own
         results = occurrences(run, "results", marker)
         if len(results) > 1:
             notes.append("duplicate_header_key")
@@ -76,7 +79,7 @@ def read_sarif(document: dict[str, Any], marker: str, digest: str, limits: Limit
                 raise too_many_findings(limits)
             for value in listed:
                 try:
-                    finding = _read_result(value, foreign, rules, marker)
+                    finding = _read_result(value, foreign, is_own, rules, marker)
                 except Flaw as flaw:
                     reject(reject_of(flaw, value, f"{path}.results[{index}]", marker))
                 else:
@@ -92,11 +95,15 @@ def read_sarif(document: dict[str, Any], marker: str, digest: str, limits: Limit
     raw["runs"] = raw_runs
     driver = _driver(raw_runs[0]) if raw_runs else {}
     meta = {"tool_version": driver.get("version") or driver.get("semanticVersion")}
-    header = build_header("sarif", meta, {}, raw, (), notes)
+    summary: dict[str, Any] = {}
+    if ours:
+        meta, summary = own_scan(raw_runs)
+    header = build_header("sarif", meta, summary, raw, (), notes)
     if any(finding.techniques for finding in findings):
         # SARIF does not say how the scanner was started; techniques come from its rules alone.
         header = replace(header, rules_enabled=True)
-    return ParsedReport(header, tuple(findings), tuple(rejects), digest, complete=not rejects)
+    complete = not rejects and header.emitted in (None, len(findings))
+    return ParsedReport(header, tuple(findings), tuple(rejects), digest, complete=complete)
 
 
 def _driver(run: dict[str, Any]) -> dict[str, Any]:
@@ -105,11 +112,13 @@ def _driver(run: dict[str, Any]) -> dict[str, Any]:
     return driver if type(driver) is dict else {}
 
 
-def _read_result(value: Any, foreign: bool, rules: RunRules, marker: str) -> RawFinding:
+def _read_result(value: Any, foreign: bool, is_own: bool, rules: RunRules, marker: str) -> RawFinding:
     if type(value) is not dict:
         raise Flaw("wrong_type", "", f"a result must be an object, not {describe(value)}")
     escaped: list[str] = []
     result = resolve(value, marker, "", escaped) if marker else value
+    if is_own:
+        return read_own_result(result)
     fields: dict[str, Any] = {}
     extra = {key: item for key, item in result.items() if key not in _MAPPED}
     rule = rules.find(result)

@@ -1,0 +1,73 @@
+"""What an export costs: processor time and memory for many findings, in each form.
+
+    python benchmarks/export.py [--findings 100000] [--forms sarif,csv]
+
+The lines are those of a real scan, over and over, each with a key and a fingerprint of its own, and one scan record
+that counts them; they go through the command as saved lines do. Beside the time of the clock, which means little on a
+busy machine, stand the processor's time and the most memory that the process held. A tenth of the findings goes through
+first: memory that does not grow is the same for both.
+"""
+
+import argparse
+import os
+import sys
+from dataclasses import replace
+from itertools import cycle
+from multiprocessing import Process
+from pathlib import Path
+from subprocess import DEVNULL, run
+from tempfile import TemporaryDirectory
+from typing import get_args
+
+from common import DB02, agent, cost, machine
+
+from daemon.cli.options import Form
+from pipeline.keys import digest
+from pipeline.output.read import read_finding, read_scan
+from pipeline.output.write import write
+
+FORMS: tuple[Form, ...] = get_args(Form)
+
+
+def main() -> None:
+    """Measure and print."""
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--findings", type=int, default=100_000)
+    arguments.add_argument("--forms", default=",".join(FORMS))
+    given = arguments.parse_args()
+    print(machine(), f"load {os.getloadavg()[0]:.1f}")
+    with TemporaryDirectory() as directory:
+        few, many = Path(directory) / "few.ndjson", Path(directory) / "many.ndjson"
+        source = Path(directory) / "source.ndjson"
+        run(agent("analyze", str(DB02), "--output", str(source)), check=True, stderr=DEVNULL)
+        for path, count in ((few, given.findings // 10), (many, given.findings)):
+            # In a process of its own: what this one holds would count as its children's.
+            filling = Process(target=fill, args=(source, path, count))
+            filling.start()
+            filling.join()
+        print(f"{given.findings:,} findings, {many.stat().st_size / 1e6:,.0f} MB of lines")
+        print("form      processor   clock    most memory   with a tenth   size")
+        for form in given.forms.split(","):
+            output = Path(directory) / "output"
+            small = cost(agent("export", str(few), "--format", form, "--output", str(output)))
+            large = cost(agent("export", str(many), "--format", form, "--output", str(output)))
+            print(
+                f"{form:9} {large.cpu_s:7.1f} s {large.wall_s:8.1f} s {large.peak_mb:9.0f} MB"
+                f" {small.peak_mb:9.0f} MB {output.stat().st_size / 1e6:9,.0f} MB"
+            )
+            sys.stdout.flush()
+
+
+def fill(source: Path, path: Path, count: int) -> None:
+    """Write so many findings, and the record of their scan."""
+    *lines, last = source.read_bytes().splitlines()
+    record = read_scan(last)
+    with path.open("wb") as file:
+        for number, finding in zip(range(count), cycle([read_finding(line) for line in lines]), strict=False):
+            name = digest("benchmark", number)
+            file.write(write(replace(finding, dedupe_key=name, fingerprint=name)) + b"\n")
+        file.write(write(replace(record, counts=replace(record.counts, lines=count))) + b"\n")
+
+
+if __name__ == "__main__":
+    main()

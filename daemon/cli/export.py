@@ -1,0 +1,148 @@
+"""`sysscan-agent export`, and what `report` and `analyze` do for `--format`."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from daemon.cli import startup
+from daemon.cli.exits import Exit, die, say
+from daemon.cli.exporting.forms import Options, check_options, write_form
+from daemon.cli.exporting.kept import KeptScans
+from daemon.cli.exporting.saved import MOST_SHOWN, SavedLines, Unreadable, room_explained
+from daemon.cli.ledger import open_to_read
+from daemon.cli.options import Form
+from daemon.cli.target import explained, finish_target, open_target
+from daemon.settings import Settings, load_settings
+from pipeline.display import printable
+from pipeline.errors import RecordError
+from pipeline.output.formats.scan import Scan
+from pipeline.output.records import VerdictRecord
+
+_OF_LEDGER = {"state_dir": "--state-dir", "policy_files": "--policy", "knowledge_dirs": "--knowledge"}
+
+
+def export_scans(
+    given: Mapping[str, Any],
+    config: Path | None,
+    sources: Sequence[str],
+    *,
+    form: Form,
+    options: Options,
+    output: Path | None,
+    scan: str | None,
+    host: str | None,
+) -> Exit:
+    """Write findings in a form: those of saved lines, or, without any, those of the ledger."""
+    check_options(form, options)
+    for name, flag in _OF_LEDGER.items():
+        if sources and given.get(name):
+            die(Exit.USAGE, f"{flag}: has no effect on saved lines, only on what is in the ledger; leave it out")
+    if output is not None and str(output) == "-":
+        output = None
+    if not sources:
+        settings = load_settings(os.environ, given, config)
+        return export_kept(settings, form, options=options, output=output, scan=scan, host=host)
+    with SavedLines() as saved, room_explained():
+        startup.loaded()
+        try:
+            saved.read(sources)
+        except Unreadable as error:
+            die(Exit.USAGE, str(error))
+        except RecordError as error:
+            die(Exit.USAGE, f"{', '.join(map(printable, sources))}: {error}")
+        scans = _some(saved.scans(scan, host))
+        if scans is None:
+            _name(saved)
+            die(Exit.NOT_FOUND, f"{_what(scan, host)} in {', '.join(map(printable, sources))}")
+        _write(form, scans, options, output, sources, saved.verdicts)
+    return _name(saved)
+
+
+def export_kept(
+    settings: Settings,
+    form: Form,
+    *,
+    options: Options | None = None,
+    output: Path | None = None,
+    scan: str | None = None,
+    host: str | None = None,
+    only: bool = False,
+) -> Exit:
+    """Write findings of the ledger in a form.
+
+    Args:
+        only: one scan, the latest that fits; else the latest of each host and scope.
+    """
+    with open_to_read(settings) as ledger, ledger.database.snapshot():
+        kept = KeptScans(ledger, settings)
+        startup.loaded()
+        if only or scan is not None:
+            entry = ledger.records.find(scan_id=scan, host=host)
+            if entry is not None and entry.findings and not kept.has_findings(entry):
+                die(
+                    Exit.NOT_FOUND,
+                    f"the findings of scan {entry.scan_id} are not kept in {settings.state_dir} any more; "
+                    "`export FILE` takes them from saved lines",
+                )
+            scans = None if entry is None else iter((kept.scan(entry),))
+        else:
+            scans = _some(kept.latest(host))
+        if scans is None:
+            die(Exit.NOT_FOUND, f"{_what(scan, host)} in {settings.state_dir}; `report --list` shows those there are")
+        _write(form, scans, options or Options(), output, ())
+    return Exit.DONE
+
+
+def convert_lines(lines: BinaryIO, form: Form, file: BinaryIO, refused: int) -> None:
+    """Write lines that were just made in a form.
+
+    Args:
+        refused: pieces of the reports that could not be used.
+    """
+    with SavedLines() as saved, room_explained():
+        lines.seek(0)
+        saved.take("what was analysed", lines)
+        saved.close_input()
+        if refused:
+            pieces = "1 piece" if refused == 1 else f"{refused:,} pieces"
+            saved.remarks.append(f"Could not be used: {pieces} of what was to be analysed.")
+        write_form(form, saved.scans(), Options(), file)
+
+
+def _write(
+    form: Form,
+    scans: Iterable[Scan],
+    options: Options,
+    output: Path | None,
+    sources: Sequence[str],
+    verdicts: Sequence[VerdictRecord] = (),
+) -> None:
+    with explained(output), open_target(output, sources, "file") as file:
+        write_form(form, scans, options, file, verdicts)
+        finish_target(file, output)
+
+
+def _some(scans: Iterator[Scan]) -> Iterator[Scan] | None:
+    """Give the scans, or None where there are none."""
+    first = next(scans, None)
+    return None if first is None else _with(first, scans)
+
+
+def _with(first: Scan, more: Iterator[Scan]) -> Iterator[Scan]:
+    yield first
+    yield from more
+
+
+def _what(scan: str | None, host: str | None) -> str:
+    what = f"no scan {printable(scan)}" if scan else "no finished scan"
+    return f"{what} of host {printable(host)}" if host else what
+
+
+def _name(saved: SavedLines) -> Exit:
+    """Name the lines that could not be used."""
+    for line in saved.unusable:
+        say(f"sysscan-agent: {printable(line.source)}: line {line.line} cannot be used: {printable(line.why)}")
+    if saved.num_unusable > MOST_SHOWN:
+        say(f"sysscan-agent: {saved.num_unusable - MOST_SHOWN:,} more lines cannot be used")
+    return Exit.REJECTED if saved.num_unusable else Exit.DONE

@@ -1,0 +1,118 @@
+"""Scans as the ledger has them: the findings as they were seen last, judged with all verdicts that there are."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
+
+from daemon.ledger import Ledger, ScanEntry
+from daemon.ledger.reviews import Retained
+from daemon.settings import Settings
+from pipeline.errors import LedgerError, RecordError
+from pipeline.features import load_features
+from pipeline.knowledge.load import load_knowledge
+from pipeline.output.formats.scan import Scan
+from pipeline.output.latest import with_verdict
+from pipeline.output.read import read_finding, read_scan
+from pipeline.output.records import EnrichedFinding, ScanRecord, VerdictsInUse
+from pipeline.output.superseding import OutAlready, superseded
+from pipeline.review.log import FILE_NAME, read_standing
+from pipeline.review.standing import NONE
+from pipeline.review.verdict import Situation
+from pipeline.rules.policy import Policy, load_policy
+
+T = TypeVar("T")
+
+_ROWS = 256  # read at a time, some 1.5 MB
+
+
+class KeptScans:
+    """What a ledger keeps, for formats; use it within one `snapshot` of its database."""
+
+    def __init__(self, ledger: Ledger, settings: Settings) -> None:
+        """Raises:
+        LedgerError: if the log of verdicts cannot be read.
+        ConfigError: if there are verdicts, and the policy that they are held to cannot be read.
+        """
+        self._ledger = ledger
+        self._standing, self._policy = NONE, Policy()
+        if (settings.state_dir / FILE_NAME).exists():
+            self._standing = read_standing(settings.state_dir)
+        if self._standing.head.seq:
+            knowledge = load_knowledge(load_features, settings.knowledge_dirs)
+            self._policy = load_policy(settings.policy_files, knowledge)
+        self._situations: dict[str, Situation | None] = {}
+
+    def latest(self, host: str | None = None) -> Iterator[Scan]:
+        """Give the latest scan of each host and scope, or of one host only.
+
+        Raises:
+            LedgerError: if a record cannot be read.
+        """
+        return map(self.scan, self._ledger.records.latest(host))
+
+    def has_findings(self, entry: ScanEntry) -> bool:
+        """Say whether findings of a scan are still kept that it was the last to see."""
+        return self._ledger.reviews.kept_of(entry.scan_no)[0] > 0
+
+    def scan(self, entry: ScanEntry) -> Scan:
+        """Give one scan."""
+        record = None
+        if entry.record is not None:
+            record = _read(read_scan, entry.record, f"the record of scan {entry.scan_id}")
+        number = entry.scan_no
+        return Scan(
+            entry.scan_id, entry.host, record, lambda: self._findings(number), tuple(self._missing(entry, record))
+        )
+
+    def _missing(self, entry: ScanEntry, record: ScanRecord | None) -> Iterator[str]:
+        findings, lines = self._ledger.reviews.kept_of(entry.scan_no)
+        if lines < entry.findings:
+            yield (
+                f"The ledger has {lines:,} of the {entry.findings:,} lines of the scan; the others were seen again by "
+                "a later scan, or are too old or too many."
+            )
+        if findings < lines:
+            yield f"Of lines about one thing the worst is here: {findings:,} findings stand for {lines:,} lines."
+        waiting = self._ledger.quarantine.num_open()
+        if waiting:
+            pieces = "1 piece" if waiting == 1 else f"{waiting:,} pieces"
+            yield f"In quarantine: {pieces} of input that could not be used (`sysscan-agent ledger quarantine list`)."
+        aside = self._ledger.aside.count()
+        if aside:
+            scans = "1 scan" if aside == 1 else f"{aside:,} scans"
+            yield f"Set aside and not analysed: {scans} (`sysscan-agent ledger aside list`)."
+
+    def _findings(self, scan_no: int) -> Iterator[EnrichedFinding]:
+        store = self._ledger.reviews
+        after = 0
+        while rows := store.of_scan(scan_no, after, _ROWS):
+            after = rows[-1].row
+            lines = store.lines([row.row for row in rows])
+            for row in rows:
+                yield self._latest(row, lines)
+
+    def _latest(self, row: Retained, lines: Mapping[int, bytes]) -> EnrichedFinding:
+        line = _read(read_finding, lines.get(row.row, b""), f"the line of finding {row.fingerprint}")
+        head, used = self._standing.head, line.provenance.verdicts
+        situation = self._situation(row.situation)
+        if situation is None or head.seq <= (0 if used is None else used.seq):
+            return line
+        verdict = self._standing.find(line.host, line.fingerprint, situation, line.as_of)
+        if verdict is None and line.review is None:
+            return line
+        now = superseded(OutAlready(line, situation, row.keys), self._standing, self._policy, line.as_of)
+        upto = VerdictsInUse(head.seq, head.hash)
+        return with_verdict(line, verdict, now.status, now.level, now.overruled, upto)
+
+    def _situation(self, name: str) -> Situation | None:
+        if name not in self._situations:
+            if len(self._situations) >= _ROWS:
+                self._situations.clear()
+            self._situations[name] = self._ledger.reviews.situation(name)
+        return self._situations[name]
+
+
+def _read(read: Callable[[bytes], T], line: bytes, what: str) -> T:
+    try:
+        return read(line)
+    except RecordError as error:
+        raise LedgerError(f"{what} cannot be read: {error}") from error

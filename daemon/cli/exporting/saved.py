@@ -1,0 +1,268 @@
+"""Saved lines, from files or a pipe: sorted by scan, each once, without holding them in memory.
+
+Lines of several scans may be mixed, as in a topic, and a line may be there twice, as after a delivery at least once. So
+all of it is read once, to check every line and to note where it is, in a table of SQLite that spills to disk; formats
+then read what they want, as often as they want. A pipe cannot be read again, so it is kept in a temporary file.
+"""
+
+import errno
+import os
+import shutil
+import sqlite3
+import stat
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+import orjson
+
+from pipeline.display import printable
+from pipeline.errors import AgentError, ConfigError, RecordError
+from pipeline.output.formats.scan import Scan
+from pipeline.output.latest import ToldVerdicts
+from pipeline.output.read import read_finding, read_scan, read_verdict
+from pipeline.output.records import EnrichedFinding, ScanRecord, VerdictRecord, VerdictsInUse
+from pipeline.shortage import is_shortage
+
+STANDARD_INPUT = "-"
+MOST_SHOWN = 20  # lines that cannot be used which are named one by one
+
+_LONGEST = 64 << 20  # bytes of a line; the record of a scan of 100,000 different issues has some 50 MB
+_BUFFER = 1 << 20
+_FULL = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
+_TABLES = """
+CREATE TABLE scans (
+  scan INTEGER PRIMARY KEY, scan_id TEXT UNIQUE, host TEXT, file INTEGER, start INTEGER, size INTEGER
+);
+CREATE TABLE findings (
+  number INTEGER PRIMARY KEY, scan INTEGER, key BLOB UNIQUE, file INTEGER, start INTEGER, size INTEGER
+);
+CREATE TABLE verdicts (number INTEGER PRIMARY KEY, key BLOB UNIQUE, line BLOB);
+"""
+
+Take = Callable[[bytes, int, int, int], None]
+
+
+@contextmanager
+def room_explained() -> Iterator[None]:
+    """Say where there is no room for what is noted of lines, or for a pipe that is kept meanwhile."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise _no_room(error) from error
+
+
+def _let_go(file: BinaryIO) -> None:
+    """Close a temporary file; what could not be written to it cannot now either, and nobody wants it."""
+    with suppress(OSError):
+        file.close()
+
+
+def _no_room(error: Exception) -> ConfigError:
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    return ConfigError(f"{tempfile.gettempdir()}: no room for what is read ({reason}); set TMPDIR to another directory")
+
+
+class Unreadable(AgentError):
+    """Raised when a file cannot be read at all."""
+
+
+@dataclass(slots=True, frozen=True)
+class Unusable:
+    """A line that is none of ours; its number counts from 1."""
+
+    source: str
+    line: int
+    why: str
+
+
+class SavedLines:
+    """What stands in files of enriched findings, and in standard input.
+
+    Attributes:
+        unusable: the first `MOST_SHOWN` lines that cannot be used.
+        num_unusable: how many those are in all.
+        remarks: what else is missing from the scans, a sentence each.
+        table: where the lines are.
+    """
+
+    def __init__(self, longest: int = _LONGEST) -> None:
+        """Args: `longest`: bytes of a line; what is longer is passed over."""
+        self._longest = longest
+        self.unusable: list[Unusable] = []
+        self.num_unusable = 0
+        self.remarks: list[str] = []
+        self._exit = ExitStack()
+        self._files: list[int] = []
+        self.table = sqlite3.connect("", isolation_level=None)  # a temporary file, for as long as it is open
+        self._exit.callback(self.table.close)
+        self.table.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {_TABLES}")
+        self._told = ToldVerdicts(())
+        self._used: set[VerdictsInUse] = set()
+        self._takers: dict[str, Take] = {
+            "sysscan.enriched/1": self._take_finding,
+            "sysscan.scan/1": self._take_scan,
+            "sysscan.verdict/1": self._take_verdict,
+        }
+
+    def __enter__(self) -> "SavedLines":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._exit.close()
+
+    def read(self, sources: Sequence[str]) -> None:
+        """Read files, `-` for standard input, and check every line.
+
+        Raises:
+            Unreadable: names the file and the reason.
+            RecordError: where verdicts of different logs are mixed.
+        """
+        for source in sources:
+            try:
+                self.take(source, self._open(source))
+            except OSError as error:
+                if is_shortage(error):
+                    raise
+                raise Unreadable(f"{printable(source)}: cannot be read: {error.strerror or error}") from error
+        self.close_input()
+
+    def take(self, source: str, file: BinaryIO) -> None:
+        """Note every line of a file that can be read again."""
+        number = len(self._files)
+        self._files.append(file.fileno())
+        start, count = 0, 0
+        self.table.execute("BEGIN")
+        while line := file.readline(self._longest):
+            count += 1
+            size = len(line)
+            try:
+                if size == self._longest and not line.endswith(b"\n"):
+                    while (more := file.readline(self._longest)) and not more.endswith(b"\n"):
+                        size += len(more)
+                    size += len(more)
+                    raise RecordError(f"longer than {self._longest:,} bytes")
+                if body := line.strip():
+                    self._take_line(body, number, start, len(line))
+            except RecordError as error:
+                self._refuse(Unusable(source, count, printable(str(error))))
+            start += size
+        self.table.execute("COMMIT")
+
+    def close_input(self) -> None:
+        """Say that all has been taken.
+
+        Raises:
+            RecordError: where verdicts of different logs are mixed.
+        """
+        self.table.execute("CREATE INDEX finding_scan ON findings (scan, number)")
+        lines = self.table.execute("SELECT line FROM verdicts ORDER BY number")
+        self._told = ToldVerdicts(read_verdict(line) for (line,) in lines)
+        for used in self._used:
+            self._told.check(used)
+
+    @property
+    def verdicts(self) -> Sequence[VerdictRecord]:
+        """The records of verdicts, each once."""
+        return self._told.records
+
+    def scans(self, scan_id: str | None = None, host: str | None = None) -> Iterator[Scan]:
+        """Give scans in the order in which they begin: all, those whose id begins so, those of a host."""
+        for scan, name, of_host, file, start, size in self.table.execute(
+            "SELECT scan, scan_id, host, file, start, size FROM scans WHERE (?1 IS NULL OR"
+            " substr(scan_id, 1, length(?1)) = ?1) AND (?2 IS NULL OR host = ?2) ORDER BY scan",
+            (scan_id, host),
+        ).fetchall():
+            record = None if file is None else read_scan(self._line(file, start, size))
+            yield self._scan(scan, name, of_host, record)
+
+    def _scan(self, scan: int, name: str, host: str, record: ScanRecord | None) -> Scan:
+        (here,) = self.table.execute("SELECT count(*) FROM findings WHERE scan = ?", (scan,)).fetchone()
+        missing = list(self.remarks)
+        if record is not None and here != record.counts.lines:
+            missing.append(f"Of the {record.counts.lines:,} findings of the scan, {here:,} are in the input.")
+        if self.num_unusable:
+            many = "1 line" if self.num_unusable == 1 else f"{self.num_unusable:,} lines"
+            missing.append(f"Could not be read in the input: {many}; findings may be among them.")
+        return Scan(name, host, record, lambda: self._findings(scan), tuple(missing))
+
+    def _findings(self, scan: int) -> Iterator[EnrichedFinding]:
+        for file, start, size in self.table.execute(
+            "SELECT file, start, size FROM findings WHERE scan = ? ORDER BY number", (scan,)
+        ):
+            yield self._told.latest(read_finding(self._line(file, start, size)))
+
+    def _line(self, file: int, start: int, size: int) -> bytes:
+        return os.pread(self._files[file], size, start)
+
+    def _take_line(self, line: bytes, file: int, start: int, size: int) -> None:
+        for schema, take in self._takers.items():
+            # Cheap first. The text may stand in what a report says, so what fails is looked at in full.
+            if b'"schema":"%s"' % schema.encode() in line:
+                with suppress(RecordError):
+                    take(line, file, start, size)
+                    return
+        try:
+            document = orjson.loads(line)
+        except orjson.JSONDecodeError as error:
+            raise RecordError(f"not JSON: {error}") from error
+        named = document.get("schema") if type(document) is dict else None
+        if type(named) is not str:
+            raise RecordError("not a line of sysscan-agent")
+        if named not in self._takers:
+            raise RecordError(f"{named[:40]!r} is not known; did a newer version write it?")
+        self._takers[named](line, file, start, size)
+
+    def _take_finding(self, line: bytes, file: int, start: int, size: int) -> None:
+        finding = read_finding(line)
+        scan = self._scan_number(finding.scan_id, finding.host)
+        if finding.provenance.verdicts is not None:
+            self._used.add(finding.provenance.verdicts)
+        self.table.execute(
+            "INSERT OR IGNORE INTO findings (scan, key, file, start, size) VALUES (?, ?, ?, ?, ?)",
+            (scan, finding.dedupe_key, file, start, size),
+        )
+
+    def _take_scan(self, line: bytes, file: int, start: int, size: int) -> None:
+        record = read_scan(line)
+        scan = self._scan_number(record.scan_id, record.host)
+        self.table.execute("UPDATE scans SET file = ?, start = ?, size = ? WHERE scan = ?", (file, start, size, scan))
+
+    def _take_verdict(self, line: bytes, file: int, start: int, size: int) -> None:
+        record = read_verdict(line)
+        self.table.execute("INSERT OR IGNORE INTO verdicts (key, line) VALUES (?, ?)", (record.dedupe_key, line))
+
+    def _scan_number(self, scan_id: str, host: str) -> int:
+        self.table.execute("INSERT OR IGNORE INTO scans (scan_id, host) VALUES (?, ?)", (scan_id, host))
+        number: int = self.table.execute("SELECT scan FROM scans WHERE scan_id = ?", (scan_id,)).fetchone()[0]
+        return number
+
+    def _refuse(self, line: Unusable) -> None:
+        self.num_unusable += 1
+        if len(self.unusable) < MOST_SHOWN:
+            self.unusable.append(line)
+
+    def _open(self, source: str) -> BinaryIO:
+        """Open a file so that it can be read twice."""
+        given: BinaryIO = sys.stdin.buffer
+        if source != STANDARD_INPUT:
+            given = self._exit.enter_context(Path(source).open("rb"))  # noqa: SIM115
+            if stat.S_ISREG(os.fstat(given.fileno()).st_mode):
+                return given
+        kept: BinaryIO = tempfile.TemporaryFile(buffering=_BUFFER)  # type: ignore[assignment]  # noqa: SIM115
+        self._exit.callback(_let_go, kept)
+        try:
+            shutil.copyfileobj(given, kept, _BUFFER)
+            kept.seek(0)
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            raise _no_room(error) from error
+        return kept

@@ -1,0 +1,41 @@
+"""Our own records again: as lines, and as one JSON document."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from pipeline.output.formats.scan import Scan, gaps
+from pipeline.output.records import VerdictRecord
+from pipeline.output.write import write
+
+SCHEMA: Final = "sysscan.export/1"
+
+
+def ndjson(scans: Iterable[Scan], verdicts: Sequence[VerdictRecord] = ()) -> Iterator[bytes]:
+    """Write scans as the daemon writes them: findings, then the record of their scan, a line each.
+
+    Args:
+        verdicts: come behind; the findings are judged with them, and say so, so nobody applies them twice.
+    """
+    for scan in scans:
+        for finding in scan.findings():
+            yield write(finding) + b"\n"
+        if scan.record is not None:
+            yield write(scan.record) + b"\n"
+    for record in verdicts:
+        yield write(record) + b"\n"
+
+
+def json(scans: Iterable[Scan], verdicts: Sequence[VerdictRecord] = ()) -> Iterator[bytes]:
+    """Write scans as one document: a list of them, each with its findings, its record and what is missing."""
+    yield b'{"scans":['
+    for number, scan in enumerate(scans):
+        yield b',{"findings":[' if number else b'{"findings":['
+        for place, finding in enumerate(scan.findings()):
+            yield (b"," if place else b"") + write(finding)
+        missing = [{"id": gap.id, "text": gap.text} for gap in gaps(scan)]
+        rest = {"host": scan.host, "missing": missing, "record": scan.record, "scan_id": scan.scan_id}
+        yield b"]," + write(rest)[1:]
+    yield b'],"schema":"' + SCHEMA.encode() + b'","verdicts":['
+    for number, record in enumerate(verdicts):
+        yield (b"," if number else b"") + write(record)
+    yield b"]}\n"
