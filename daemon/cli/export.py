@@ -91,7 +91,9 @@ def export_kept(
         if scans is None:
             die(Exit.NOT_FOUND, f"{_what(scan, host)} in {settings.state_dir}; `report --list` shows those there are")
         _write(form, scans, options or Options(), output, ())
-    return Exit.DONE
+        if kept.lacking is not None:
+            say(f"sysscan-agent: no verdict counts: {printable(kept.lacking)}")
+    return Exit.DONE if kept.lacking is None else Exit.REJECTED
 
 
 def convert_lines(lines: BinaryIO, form: Form, file: BinaryIO, refused: int) -> None:

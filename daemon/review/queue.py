@@ -90,6 +90,7 @@ class Queue:
     Attributes:
         verdicts: all of them, verdict N at N - 1.
         standing: which of them count.
+        lacking: what the log lacks of what the ledger has seen, so that none counts; None where all is well.
     """
 
     def __init__(self, ledger: HasKept, log: VerdictLog | None, today: str) -> None:
@@ -99,6 +100,7 @@ class Queue:
         self._today = today
         self.standing: Standing = NONE
         self.verdicts: list[Verdict] = []
+        self.lacking: str | None = None
         self.refresh()
 
     def refresh(self, today: str | None = None) -> None:
@@ -118,8 +120,10 @@ class Queue:
         for verdict, behind in self._log.verdicts(head):
             self.verdicts.append(verdict)
             head = behind
-        if head != self.standing.head:
-            self.standing = Standing(self.verdicts, head)
+        lacking = self._log.lacking(self._store.anchors())
+        if head != self.standing.head or lacking != self.lacking:
+            self.lacking = lacking
+            self.standing = Standing(self.verdicts if lacking is None else (), head)
 
     # What is to be reviewed
 

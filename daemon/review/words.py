@@ -46,7 +46,9 @@ def states(
             found[verdict.seq] = "ended" if has_ended(verdict, today) else "counts"
         else:
             found[verdict.seq] = "replaced"
-    return {seq: "no effect" if without_effect and said == "counts" else said for seq, said in found.items()}
+    if without_effect:
+        return {seq: said if said == "undone" else "no effect" for seq, said in found.items()}
+    return found
 
 
 def about(verdict: Verdict) -> str:

@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from daemon.ledger import Ledger, ScanEntry
 from daemon.ledger.reviews import Retained
+from daemon.review.audit import lacking
 from daemon.settings import Settings
 from pipeline.errors import LedgerError, RecordError
 from pipeline.features import load_features
@@ -25,7 +26,11 @@ _ROWS = 256  # read at a time, some 1.5 MB
 
 
 class KeptScans:
-    """What a ledger keeps, for formats; use it within one `snapshot` of its database."""
+    """What a ledger keeps, for formats; use it within one `snapshot` of its database.
+
+    Attributes:
+        lacking: why no verdict counts, in a sentence; None where the log is what the ledger has seen of it.
+    """
 
     def __init__(self, ledger: Ledger, settings: Settings) -> None:
         """Raises:
@@ -34,7 +39,8 @@ class KeptScans:
         """
         self._ledger = ledger
         self._standing, self._policy = NONE, Policy()
-        if (settings.state_dir / FILE_NAME).exists():
+        self.lacking = lacking(settings.state_dir / FILE_NAME, ledger)
+        if self.lacking is None and (settings.state_dir / FILE_NAME).exists():
             self._standing = read_standing(settings.state_dir)
         if self._standing.head.seq:
             knowledge = load_knowledge(load_features, settings.knowledge_dirs)
@@ -64,6 +70,8 @@ class KeptScans:
         )
 
     def _missing(self, entry: ScanEntry, record: ScanRecord | None) -> Iterator[str]:
+        if self.lacking is not None:
+            yield f"No verdict of a reviewer counts here: {self.lacking}."
         findings, lines = self._ledger.reviews.kept_of(entry.scan_no)
         if lines < entry.findings:
             yield (
@@ -94,7 +102,7 @@ class KeptScans:
         line = _read(read_finding, lines.get(row.row, b""), f"the line of finding {row.fingerprint}")
         head, used = self._standing.head, line.provenance.verdicts
         situation = self._situation(row.situation)
-        if situation is None or head.seq <= (0 if used is None else used.seq):
+        if situation is None or (self.lacking is None and head.seq <= (0 if used is None else used.seq)):
             return line
         verdict = self._standing.find(line.host, line.fingerprint, situation, line.as_of)
         if verdict is None and line.review is None:

@@ -184,7 +184,7 @@ class Reviewing:
 
     def _drawn(self, page: Page, session: Session | None) -> Response:
         author = session.author if session is not None else ""
-        html = render(page, me=author, seq=self._desk.seq)
+        html = render(page, me=author, seq=self._desk.seq, lacking=self._desk.lacking)
         return Response(html, page.status, media_type="text/html; charset=utf-8")
 
     async def _pulse(self, request: Request) -> Response:

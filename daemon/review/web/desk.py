@@ -17,7 +17,7 @@ from daemon.review.who import now
 from daemon.review.words import states
 from pipeline.errors import LedgerError
 from pipeline.knowledge.schema import Knowledge
-from pipeline.review.log import FILE_NAME, VerdictLog
+from pipeline.review.log import FILE_NAME, RESTORE, VerdictLog
 from pipeline.review.verdict import Verdict
 
 Result = TypeVar("Result")
@@ -85,6 +85,12 @@ class Desk:
         """The number of the last verdict."""
         return self.queue.standing.head.seq
 
+    @property
+    def lacking(self) -> str | None:
+        """Why no verdict counts, in a sentence; None where the log is what the ledger has seen of it."""
+        said = self.queue.lacking
+        return None if said is None else f"{self.log.path}: {said}. {RESTORE}"
+
     def entries(self, wanted: Filter, text: str) -> list[Entry]:
         """List what nobody has reviewed, the worst first.
 
@@ -118,8 +124,7 @@ class Desk:
 
     def states(self, verdicts: Sequence[Verdict]) -> dict[int, str]:
         """Say of each verdict whether it counts, as the commands do."""
-        lacks = _once(self._lists, "lacking", lambda: self.log.lacking(self.ledger.reviews.anchors())) is not None
-        return states(verdicts, self.queue.standing, now(), without_effect=lacks)
+        return states(verdicts, self.queue.standing, now(), without_effect=self.queue.lacking is not None)
 
     def checked(self) -> Checked:
         """Hold the log to its own hashes, and to what the ledger noted of it."""

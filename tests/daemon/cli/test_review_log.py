@@ -51,10 +51,32 @@ def test_nothing_is_added_to_a_log_whose_end_is_missing_and_none_of_it_is_said_t
         assert "ends at verdict 2, and the ledger has seen 3; nothing was stored. Restore" in ended.err
     ended = place.run("review", "history", "--json")
     rows = [json.loads(line) for line in ended.out.splitlines()]
-    assert [(row["seq"], row["state"]) for row in rows] == [(2, "no effect"), (1, "replaced")]
+    assert [(row["seq"], row["state"]) for row in rows] == [(2, "no effect"), (1, "no effect")]
     assert "no verdict counts" in ended.err
     (status,) = place.json("ledger", "status", "--json")
     assert "ends at verdict 2" in status["verdicts"]
+
+
+def test_what_no_verdict_settles_any_more_is_to_be_reviewed_again_and_exported_as_open(place: Place) -> None:
+    queue = place.json("review", "list", "--json", "--limit", "0")
+    key = queue[0]["situation"]
+    accept = ("--until", "2030-01-01", "--reason", "known", "--yes")
+    for entry in queue[:2]:
+        place.json("review", "accept", entry["situation"], *accept)
+    place.scan_again()
+    whole = place.run("export", "--format", "csv")
+    assert whole.code == 0 and whole.out.count('"accepted"') >= 2
+    with sqlite3.connect(place.state / FILE_NAME) as log:
+        log.execute("DROP TRIGGER none_removed")
+        log.execute("DELETE FROM verdicts WHERE seq = 2")
+    log.close()
+    listed = place.run("review", "list", "--json", "--limit", "0")
+    assert json.loads(listed.out.partition("\n")[0])["situation"] == key
+    for form in ("csv", "sarif", "markdown"):
+        ended = place.run("export", "--format", form)
+        assert ended.code == 1 and "no verdict counts" in ended.err, ended.err
+        assert form == "csv" or "No verdict of a reviewer counts here" in ended.out
+        assert '"accepted"' not in ended.out and '"suppressions"' not in ended.out
 
 
 def test_no_new_log_is_begun_where_one_is_missing(place: Place) -> None:

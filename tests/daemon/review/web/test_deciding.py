@@ -1,5 +1,6 @@
 """Deciding on the page: once, by whoever was shown it, and only on what the page said."""
 
+import contextlib
 import sqlite3
 import threading
 from dataclasses import replace
@@ -7,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.review.log import FILE_NAME
 from tests.daemon.cli.invoke import in_a_process
-from tests.daemon.review.web.served import Answer, Client, Served, scan, served
+from tests.daemon.review.web.served import Answer, Client, Served, scan, served, take_in
 
 
 def first(client: Client, query: str = "") -> Answer:
@@ -268,3 +270,31 @@ def test_history_says_who_decided_what_and_whether_the_log_is_whole(page: Served
     connection.close()
     answer = alice.get("/history")
     assert "row 1: changed" in answer.words and "is not what was written" in answer.words
+
+
+def test_a_log_that_lacks_its_end_is_said_on_every_page_and_what_it_settled_comes_back(
+    page: Served, alice: Client
+) -> None:
+    state = page.state
+    before = alice.get("/").listed
+    ended = in_a_process(
+        "review",
+        "accept",
+        before[0][:12],
+        "--until",
+        "2030-01-01",
+        "--reason",
+        "known",
+        "--yes",
+        "--state-dir",
+        str(state),
+    )
+    assert ended.code == 0, ended.err
+    take_in(state.parent)
+    assert before[0] not in alice.get("/").listed
+    with contextlib.closing(sqlite3.connect(state / FILE_NAME)) as log, log:
+        log.execute("DROP TRIGGER none_removed")
+        log.execute("DELETE FROM verdicts")
+    for path in ("/", "/history", f"/finding/{before[0]}"):
+        assert "No verdict counts." in alice.get(path).text
+    assert alice.get("/").listed == before
