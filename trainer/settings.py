@@ -160,17 +160,17 @@ class RetrainSettings(RecipeSettings, frozen=True, extra="forbid"):
     # With fewer even a candidate that is right throughout cannot be told from one that was lucky.
     least_held_out: int = Field(default=8, ge=2, description="Held-out situations that a promotion needs.")
     most_lessons: int = Field(default=2000, ge=1, description="Situations that are taught, the latest verdicts first.")
-    # With these and the epochs, sixty verdicts are two million tokens: a quarter of an hour of one core.
+    # With these and the epochs, sixty verdicts are 2.3 million tokens: under twenty minutes of one core.
     replay: int = Field(default=3000, ge=100, le=200_000, description="Synthetic cases that are trained on again.")
     # Of a hundred situations a third would be too few to be heard among thousands of replayed cases.
-    lesson_share: float = Field(default=0.45, gt=0, lt=1, description="Share of lessons in what is trained on.")
+    lesson_share: float = Field(default=0.5, gt=0, lt=1, description="Share of lessons in what is trained on.")
     most_repeats: int = Field(default=40, ge=1, description="Times that a lesson is repeated at most, in other words.")
-    epochs: float = Field(default=2.2, gt=0, description="Passes over lessons and replay.")
+    epochs: float = Field(default=2.5, gt=0, description="Passes over lessons and replay.")
     batch: int = Field(default=16, ge=1, description="Sequences a step.")
     learning_rate: float = Field(default=3e-4, gt=0, le=1, description="Peak learning rate.")
     rank: int = Field(default=16, ge=1, description="Rank of the adapter.")
-    # Four fifths cost two points of what was learned, and halve what is forgotten (docs/retraining.md).
-    merge_share: float = Field(default=0.8, gt=0, le=1, description="Share of the adapter that the candidate takes.")
+    # Nine tenths cost one point of what was learned, and halve what is forgotten (docs/retraining.md).
+    merge_share: float = Field(default=0.9, gt=0, le=1, description="Share of the adapter that the candidate takes.")
     calibration: int = Field(default=128, ge=1, le=4096, description="Findings that GPTQ looks at.")
     group_size: Literal[32, 64, 128] = Field(default=128, description="Weights that share a scale.")
     cases: int = Field(default=0, ge=0, description="Cases of each frozen holdout that are asked; 0 asks all.")
