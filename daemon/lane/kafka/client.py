@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import random
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +32,9 @@ _POLL_MS = 200
 _DELAYS_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # after faults in a row
 _SETTLE_S = 5.0  # a transaction under way is given this long before partitions are handed over
 _EXPELLED, _WITHIN_S = 3, 60.0  # so often in so short a time: another process has the same name
+# Two of one name may come back into the group without a word from it, and fence each other's transactions for ever. By
+# chance, so that not both of them end.
+_FENCED = range(8, 40)
 _FETCH_BYTES = 4 << 20  # of one partition in one answer
 
 
@@ -51,11 +55,12 @@ class KafkaClient:
         self._consumer: AIOKafkaConsumer | None = None
         self._reader = Reader(settings)
         self._polling: asyncio.Task[None] | None = None
-        self._expelled: dict[str, deque[float]] = {}  # when, by what it says
+        self._expelled: dict[tuple[str, int], deque[float]] = {}  # when, by what it says
         # Read by the other thread; each is replaced as a whole.
         self._changed: Callable[[], None] = _nobody
         self._assigned: frozenset[int] | None = None
         self._confirmed_at = 0.0
+        self._most_fenced = random.choice(_FENCED)  # noqa: S311 - no secret
         self._fault: str | None = None
         self._failure: Exception | None = None
 
@@ -166,6 +171,8 @@ class KafkaClient:
             who = f"another process commits for the group {self._settings.group!r}, too"
             if named:
                 self._count_expulsion(f"partition {partition}: {who}; name each partition for one worker only")
+            elif self._settings.instance_id is not None:
+                self._count_expulsion(self._same_name(), self._most_fenced)
             raise Fenced(
                 f"partition {partition}: was taken by another worker, or a transaction took longer than "
                 "kafka.transaction_timeout_s"
@@ -215,10 +222,7 @@ class KafkaClient:
                     logger.error("kafka.not_read", error=str(error))
                 self._fault = str(error)
                 if _is_instance_taken(error) and self._settings.instance_id is not None:
-                    self._count_expulsion(
-                        f"kafka.instance_id = {self._settings.instance_id!r} is used by another process of the group "
-                        f"{self._settings.group!r}, too; give each worker an id of its own"
-                    )
+                    self._count_expulsion(self._same_name())
                 await self._drop_consumer()
                 self._changed()
                 await asyncio.sleep(_DELAYS_S[min(faults, len(_DELAYS_S) - 1)])
@@ -308,11 +312,18 @@ class KafkaClient:
         if self._busy:
             await asyncio.wait(list(self._busy.values()), timeout=_SETTLE_S)
 
-    def _count_expulsion(self, reason: str) -> None:
+    def _same_name(self) -> str:
+        return (
+            f"kafka.instance_id = {self._settings.instance_id!r} is used by another process of the group "
+            f"{self._settings.group!r}, too; give each worker an id of its own"
+        )
+
+    def _count_expulsion(self, reason: str, most: int = _EXPELLED) -> None:
+        """Give up where that has happened `most` times within a minute."""
         now = time.monotonic()
-        times = self._expelled.setdefault(reason, deque(maxlen=_EXPELLED))
+        times = self._expelled.setdefault((reason, most), deque(maxlen=most))
         times.append(now)
-        if len(times) == _EXPELLED and now - times[0] < _WITHIN_S:
+        if len(times) == most and now - times[0] < _WITHIN_S:
             self._failure = ConfigError(reason)
             self._changed()
 
