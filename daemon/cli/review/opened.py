@@ -53,20 +53,19 @@ def open_desk(given: Mapping[str, Any], config: Path | None, *, to_write: bool =
         path = settings.state_dir / FILE_NAME
         log: VerdictLog | None = None
         seen = ledger.reviews.anchors
-        if to_write and settings.kafka.consumes:
+        shared = to_write and settings.kafka.consumes
+        if shared:
             log = _open_shared(settings, stack)
-            lacking = log.lacking(seen())  # the copy has caught up: what is lacking now the topic lacks
-            if lacking is not None:
+        elif to_write or is_there(path):
+            log = stack.enter_context(VerdictLog.open(path, read_only=not to_write, seen=seen))
+        try:
+            queue = Queue(ledger, log, now())
+            lacking = queue.lacking if log is not None else MISSING if seen() else None
+            if lacking is not None and shared:  # the copy has caught up: the topic lacks it, too
                 raise LedgerError(f"{path}: {lacking}; nothing was stored. See `sysscan-agent kafka verdicts`")
-        else:
-            lacking = MISSING if seen() and not is_there(path) else None
-            if to_write or is_there(path):
-                log = stack.enter_context(VerdictLog.open(path, read_only=not to_write, seen=seen))
-                lacking = log.lacking(seen())
             if lacking is not None and not to_write:
                 say(f"sysscan-agent: {printable(str(path))}: {lacking}; no verdict counts. {RESTORE}")
-        try:
-            yield Desk(settings, ledger, log, Queue(ledger, log, now()), lacking)
+            yield Desk(settings, ledger, log, queue, lacking)
         except NotFound as error:
             die(Exit.NOT_FOUND, str(error))
         except Ambiguous as error:
