@@ -342,7 +342,10 @@ class Shard:
         self.progress.mark(part)  # it waits for a person; a restart would not help
         with contextlib.suppress(LedgerError):
             self.worker.tidy()
-        self.ledger.make_room()
+        if dropped := self.ledger.make_room():
+            logger.warning("review.dropped", findings=dropped, reason="the disk is full; to deliver comes before")
+            await asyncio.sleep(0)
+            return faults + 1
         breath = min(delay, _BREATH_S)
         await wait_for_any(breath, self._stop)
         self._room.clear()

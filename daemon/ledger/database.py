@@ -39,6 +39,7 @@ class Database:
         self.path = path
         self.connection = connection
         self._files: dict[Path, tuple[int, int]] = {}  # what is open, to be told from what bears its name
+        self._refused: int | None = None  # bytes of the last transaction, where the disk had no room for it
 
     @classmethod
     def open(
@@ -194,7 +195,18 @@ class Database:
                     connection.execute("ROLLBACK")
                 raise
         except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorname", None) == "SQLITE_FULL":
+                self._refused = more
             raise _explain(self.path, error) from error
+        if more:
+            self._refused = None
+
+    def lacks_room(self) -> bool:
+        """Say whether a transaction was refused for want of room, and would be again (nearly, to be worth a try)."""
+        if self._refused is None:
+            return False
+        missing, reserve = self._missing(self._refused)
+        return missing + reserve // 8 > 0
 
     def _require_room(self, more: int) -> None:
         """See that the disk will have room left to fold the log of SQLite into the file, and for small transactions.
@@ -205,24 +217,32 @@ class Database:
         Raises:
             LedgerError: transient, when there is too little.
         """
+        missing, _ = self._missing(more)
+        if missing > 0:
+            self._refused = more
+            raise LedgerError(
+                f"{self.path}: the disk is full but for what is needed to deliver what waits ({missing:,} bytes are "
+                "missing); free some space, nothing that was committed is lost",
+                transient=True,
+            )
+
+    def _missing(self, more: int) -> tuple[int, int]:
+        """Say how many bytes of room a transaction lacks (it is negative where there is more), and what is reserved."""
         try:
             disk, size = os.statvfs(self.path.parent), self.path.stat().st_size
         except OSError:
-            return  # the transaction itself will say what is wrong
+            return -RESERVE_BYTES, RESERVE_BYTES  # the transaction itself will say what is wrong
+        total, free = disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize
+        if not total:
+            return -RESERVE_BYTES, RESERVE_BYTES
         with self.read() as connection:
             (pages,) = connection.execute("PRAGMA page_count").fetchone()
             (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
             (unused,) = connection.execute("PRAGMA freelist_count").fetchone()
-        total, free = disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize
         reserve = min(RESERVE_BYTES, total // 8)
         unfolded = max(0, pages * page_bytes - size)
         grown = max(0, more - unused * page_bytes)
-        if total and free < reserve + unfolded + more + grown:  # it is written to the log first, then to the file
-            raise LedgerError(
-                f"{self.path}: the disk is full but for what is needed to deliver what waits ({free:,} bytes); free "
-                "some space, nothing that was committed is lost",
-                transient=True,
-            )
+        return reserve + unfolded + more + grown - free, reserve  # it is written to the log first, then to the file
 
     def check_in_place(self) -> None:
         """See that the files that are open are those that bear their names; three calls of `stat`.

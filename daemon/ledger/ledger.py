@@ -188,19 +188,32 @@ class Ledger:
                 connection.execute("PRAGMA shrink_memory")
         return more
 
-    def make_room(self) -> None:
-        """Give back to a full disk what is no longer needed, as far as it lets us.
+    def make_room(self) -> int:
+        """Give back to a full disk what is no longer needed, as far as it lets us, and then what is kept for reviews.
 
         The WAL goes first: it is folded into room that no other transaction may take. To delete rows needs some of
-        what that gives, and so does shrinking the file.
+        what that gives, and so does shrinking the file. Where a transaction was refused and that is not enough for
+        it, the oldest findings that are kept for reviews go, for to deliver comes before to keep.
+
+        Returns:
+            How many findings are not kept any more.
         """
+        dropped = 0
         with contextlib.suppress(LedgerError):
             self._fold()
             self.outbox.prune(_FEW_ROWS)
             self._fold()
-            for _ in range(_ROUNDS):
-                if not self._give_back(_FEW_PAGES):
-                    break
+            self._shrink()
+            while self.database.lacks_room() and (gone := self.reviews.drop_oldest(_FEW_ROWS)):
+                dropped += gone
+                self._fold()
+                self._shrink()
+        return dropped
+
+    def _shrink(self) -> None:
+        for _ in range(_ROUNDS):
+            if not self._give_back(_FEW_PAGES):
+                break
 
     def _give_back(self, pages: int = _VACUUM_PAGES) -> int:
         """Shrink the file by some free pages, and fold the WAL into it; returns how many are still free."""

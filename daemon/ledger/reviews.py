@@ -368,12 +368,23 @@ class ReviewStore(Store):
                 break
             gone.append((row,))
             total -= size
-        with self._database.write() as connection:
-            connection.executemany("DELETE FROM retained_lines WHERE row = ?", gone)
-            connection.executemany("DELETE FROM retained WHERE row = ?", gone)
-            if not rows[limit - 1 :]:  # the last round
-                connection.execute("DELETE FROM situations WHERE situation NOT IN (SELECT situation FROM retained)")
+        self._delete(gone, last=not rows[limit - 1 :])
         return len(gone)
+
+    def drop_oldest(self, limit: int) -> int:
+        """Delete the `limit` oldest findings whatever their age; returns how many there were."""
+        with self._database.read() as connection:
+            rows = connection.execute("SELECT row FROM retained ORDER BY at, row LIMIT ?", (limit,)).fetchall()
+        if rows:
+            self._delete(rows, last=False)
+        return len(rows)
+
+    def _delete(self, rows: Sequence[tuple[int]], *, last: bool) -> None:
+        with self._database.write() as connection:
+            connection.executemany("DELETE FROM retained_lines WHERE row = ?", rows)
+            connection.executemany("DELETE FROM retained WHERE row = ?", rows)
+            if last:
+                connection.execute("DELETE FROM situations WHERE situation NOT IN (SELECT situation FROM retained)")
 
     def _rows(self, where: str, values: Sequence[Any], limit: int = -1) -> list[Retained]:
         with self._database.read() as connection:

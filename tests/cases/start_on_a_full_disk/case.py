@@ -38,7 +38,7 @@ OUTPUT.rmdir()
 codes = []
 for _ in range(3):
     daemon = start()
-    until_or_ended(daemon, lambda: len(hosts()) == 8, 100)  # on a busy machine, too
+    until_or_ended(daemon, lambda: len(hosts()) == 8, 60)
     codes.append(daemon.poll())
     if daemon.poll() is None:
         stop(daemon)

@@ -11,6 +11,7 @@ import pytest
 from daemon.ledger import Ledger
 from daemon.ledger.database import RESERVE_BYTES, Database
 from daemon.ports.inputs import Admitted
+from daemon.ports.work import Reviewable
 from pipeline.errors import LedgerError
 from tests.daemon.ledger.reports import SINK, Stream, admit, drain, finding, open_ledger, report, scan, work_off
 
@@ -198,6 +199,60 @@ def test_a_disk_that_fills_up_keeps_room_to_deliver_what_waits(tmp_path: Path, m
         ledger.make_room()
         monkeypatch.setattr("os.statvfs", lambda path: Disk(2 * RESERVE_BYTES))
         stream.read_from(0)
+
+
+def reviewable(number: int) -> Reviewable:
+    return Reviewable(
+        fingerprint=f"{number:032x}", situation=f"{number % 7:032x}", said=b"{}", class_id="suid.other",
+        scanner="suid_sgid", status="confirmed", level="low", score=30, profile="p", keys=(f"{number:032x}",),
+        line=b"x" * 1500,
+    )  # fmt: skip
+
+
+def keep_for_reviews(ledger: Ledger, count: int) -> None:
+    admit(ledger, report("a", digest="0"))
+    closed = ledger.work.next_scan()
+    assert closed is not None
+    (batch,) = ledger.work.plan(closed.scan_no, 1)
+    ledger.work.commit_batch(batch, [("k", "low", True, b"a")], [reviewable(number) for number in range(count)])
+    ledger.work.finish_scan(closed, b"r", [], [], "p")
+
+
+def test_what_is_kept_for_reviews_gives_way_to_what_is_to_be_delivered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_ledger(tmp_path) as ledger:
+        ledger.outbox.register(SINK)
+        keep_for_reviews(ledger, 4_000)
+        drain(ledger)
+        while ledger.idle():
+            pass
+        size = ledger.database.path.stat().st_size
+        # What the file gives back is free, as on a disk.
+        monkeypatch.setattr(
+            "os.statvfs",
+            lambda path: Disk(RESERVE_BYTES + (64 << 10) + size - ledger.database.path.stat().st_size),
+        )
+        assert ledger.make_room() == 0  # nothing was refused yet
+        stream = Stream(ledger, "/w/a")
+        with pytest.raises(LedgerError, match="full but for what is needed to deliver"):
+            stream.append(*scan(*("y" * 1000 + str(number) for number in range(1000))))
+        assert 100 <= ledger.make_room() < 4_000  # the oldest, no more than needed
+        assert stream.read_from(0) == Admitted(scans=1, findings=1000)
+        assert ledger.make_room() == 0
+        assert ledger.fsck() == []
+
+
+def test_what_is_kept_for_reviews_stays_where_something_else_than_room_is_missing(tmp_path: Path) -> None:
+    with open_ledger(tmp_path) as ledger:
+        ledger.outbox.register(SINK)
+        keep_for_reviews(ledger, 200)
+        real = ledger.database.connection
+        ledger.database.connection = FailingCommit(real)  # type: ignore[assignment]
+        with pytest.raises(LedgerError, match="the disk is failing"):
+            admit(ledger, report("x", digest="1"))
+        ledger.database.connection = real
+        assert ledger.make_room() == 0
 
 
 def test_what_the_log_still_holds_counts_as_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
