@@ -122,6 +122,8 @@ class BuildSettings(RecipeSettings, frozen=True, extra="forbid"):
     examples: int = Field(default=128, ge=1, le=4096, description="Findings that GPTQ looks at.")
     # The base is 576 wide, which groups of 128 do not divide.
     group_size: Literal[32, 64, 128] = Field(default=64, description="Weights that share a scale.")
+    # In int4 it is the table of what goes in, too: a sixth of the room, and less exact.
+    lm_head: Literal["int4", "int8", "float"] = Field(default="int8", description="Numbers of the output layer.")
     max_minutes: int = Field(default=60, ge=1, description="After so long it stops.")
 
 

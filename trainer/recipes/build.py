@@ -91,5 +91,5 @@ class Build:
              "--seed", str(settings.seed)],
             ["export", "--base", f"{gptq}/model", "--output", str(self.output), "--name", self.name,
              "--origin", f"{PACKAGE} {VERSION}, and an adapter of rank {rank}",
-             "--run", str(self.tuned), "--run", gptq],
+             "--run", str(self.tuned), "--run", gptq, "--lm-head", settings.lm_head],
         )  # fmt: skip
