@@ -40,7 +40,6 @@ def measure(optimizer: str, adapter: str, shape: Shape) -> dict[str, float]:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM, TrainerCallback
 
-    from trainer.recipes.torch.batches import EncodedRows
     from trainer.recipes.torch.device import prepare_device
     from trainer.recipes.torch.finetune import adapt
     from trainer.recipes.torch.training import make_trainer
@@ -94,10 +93,7 @@ def measure(optimizer: str, adapter: str, shape: Shape) -> dict[str, float]:
     clock = Clock()
     with tempfile.TemporaryDirectory() as directory:
         run = RunDirectory(Path(directory))
-        data = EncodedRows(rows)
-        trainer = make_trainer(
-            model, settings, device, run, train=data, valid=EncodedRows(rows[:1]), pad=2, optimizer=optimizer
-        )
+        trainer = make_trainer(model, settings, device, run, train=rows, valid=rows[:1], pad=2, optimizer=optimizer)
         trainer.args.save_strategy = trainer.args.eval_strategy = "no"
         trainer.args.load_best_model_at_end = False
         trainer.add_callback(clock)

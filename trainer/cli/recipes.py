@@ -3,6 +3,7 @@
 import functools
 import importlib
 import logging
+import os
 import time
 from pathlib import Path
 from types import ModuleType
@@ -23,6 +24,8 @@ from trainer.settings import (
     PretrainSettings,
     QuantizeSettings,
 )
+
+_BACKENDS = ("jax", "tensorflow", "torch")
 
 
 @options_from(PretrainSettings)
@@ -60,9 +63,33 @@ def base(
 
 
 @options_from(FinetuneSettings)
-def finetune(base: Base, data: Data, output: Output, resume: Resume = False, *, settings: FinetuneSettings) -> None:
+def finetune(
+    base: Base,
+    data: Data,
+    output: Output,
+    resume: Resume = False,
+    recipe: Annotated[
+        str, typer.Option(metavar="[torch|keras]", help="Library that computes; for keras, KERAS_BACKEND says on what.")
+    ] = "torch",
+    *,
+    settings: FinetuneSettings,
+) -> None:
     """Train a LoRA adapter with Lion on a local checkpoint, and merge it."""
-    _say(_recipe("finetune").Finetune(base, data, output, settings, resume=resume).run())
+    if recipe == "torch":
+        _say(_recipe("finetune").Finetune(base, data, output, settings, resume=resume).run())
+        return
+    if recipe != "keras":
+        raise ConfigError(f"--recipe {recipe}: there are torch and keras")
+    if resume:
+        raise ConfigError("--resume needs --recipe torch; start anew in another directory")
+    # Keras writes a file of settings into the home directory otherwise, and reads what lies there.
+    os.environ["KERAS_HOME"] = os.devnull
+    backend = os.environ.setdefault("KERAS_BACKEND", "torch")
+    if backend not in _BACKENDS:
+        raise ConfigError(f"KERAS_BACKEND={backend}: there are {', '.join(_BACKENDS)}")
+    made = _recipe("finetune", room="trainer.recipes.keras")
+    typer.echo(f"keras on {backend}: --gradient-checkpointing, --compile and 8 bits of state have no effect", err=True)
+    _say(made.Finetune(base, data, output, settings).run())
 
 
 @options_from(BuildSettings)
@@ -137,7 +164,8 @@ def _recipe(name: str, room: str = "trainer.recipes.torch") -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] in ("trainer", "pipeline"):
             raise
-        raise ConfigError(f"{error.name} is not installed; pip install 'sysscan-agent[trainer]'") from error
+        extra = "keras" if room.endswith("keras") else "trainer"
+        raise ConfigError(f"{error.name} is not installed; pip install 'sysscan-agent[{extra}]'") from error
     finally:
         logging.disable(logging.NOTSET)
 
