@@ -81,7 +81,11 @@ def measure(optimizer: str, adapter: str, shape: Shape) -> dict[str, float]:
         num_attention_heads=heads,
         num_key_value_heads=heads,
     )
-    model = adapt(LlamaForCausalLM(config), settings)
+    # A GPU makes the weights itself, in the numbers that the recipe would load them in.
+    frozen = device.dtype if device.kind == "cuda" and adapter == "lora" else torch.float32
+    with torch.device(device.kind):
+        plain = LlamaForCausalLM(config).to(frozen)
+    model = adapt(plain, settings)
     generator = torch.Generator().manual_seed(0)
     rows = [
         {

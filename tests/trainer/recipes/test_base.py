@@ -17,8 +17,8 @@ from hypothesis import strategies as st  # noqa: E402
 from pipeline.engine.tokens import Tokenizer  # noqa: E402
 from pipeline.errors import ConfigError  # noqa: E402
 from tests.trainer.gguf_file import SHAPE, make_gguf, vocabulary_of  # noqa: E402
-from trainer.recipes.base import PLAN, START, Base, read_plan  # noqa: E402
-from trainer.recipes.checkpoint import inspect_checkpoint  # noqa: E402
+from trainer.recipes.base import START, Base, read_plan  # noqa: E402
+from trainer.recipes.checkpoint import PLAN, inspect_checkpoint  # noqa: E402
 from trainer.recipes.vocabulary import Vocabulary, cut, whole  # noqa: E402
 from trainer.settings import BaseSettings  # noqa: E402
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -80,7 +81,7 @@ def start_of(base: Path, data: Path, room: Path) -> str:
 @pytest.mark.parametrize(
     "changes", [{}, {"tie_word_embeddings": True, "rope_theta": 500.0}, {"num_key_value_heads": 2}]
 )
-def test_the_same_weights_give_the_logits_of_transformers(tmp_path: Path, changes: dict[str, object]) -> None:
+def test_the_same_weights_give_the_logits_of_transformers(tmp_path: Path, changes: dict[str, Any]) -> None:
     base = make_checkpoint(tmp_path / "base", **changes)
     theirs = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32, local_files_only=True)
     checkpoint = inspect_checkpoint(base)
@@ -132,7 +133,7 @@ def test_what_is_written_is_what_peft_would_merge(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_all_weights_can_be_trained(tmp_path: Path) -> None:
     base, data = make_checkpoint(tmp_path / "base"), make_dataset(tmp_path / "data", train=24, valid=8)
-    changes = {"adapter": "none", "learning_rate": 1e-3, "weight_decay": 0.1}
+    changes: dict[str, Any] = {"adapter": "none", "learning_rate": 1e-3, "weight_decay": 0.1}
     wanted = finetune(base, data, tmp_path / "torch", "torch", **changes)
     found = finetune(base, data, tmp_path / "keras", "none", "jax", **changes)
     np.testing.assert_allclose(found, wanted, rtol=0.01)
