@@ -153,7 +153,7 @@ $(TRAINER)/.installed-trainer: $(SETUP) constraints-trainer.txt
 	@$(TRAINER)/bin/python -m pip $(PIP_FLAGS) install -c constraints.txt -c constraints-trainer.txt \
 	    torch setuptools wheel ninja numpy
 	@BUILD_CUDA_EXT=0 GPTQMODEL_CPU_WORKERS=2 $(TRAINER)/bin/python -m pip $(PIP_FLAGS) install -c constraints.txt \
-	    -c constraints-trainer.txt --no-build-isolation -e '.[dev,trainer]'
+	    -c constraints-trainer.txt --no-build-isolation -e '.[dev,trainer,keras]'
 	@touch $@
 
 $(BIN)/python:

@@ -40,7 +40,6 @@ def measure(optimizer: str, adapter: str, shape: Shape) -> dict[str, float]:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM, TrainerCallback
 
-    from trainer.recipes.torch.batches import EncodedRows
     from trainer.recipes.torch.device import prepare_device
     from trainer.recipes.torch.finetune import adapt
     from trainer.recipes.torch.training import make_trainer
@@ -82,7 +81,11 @@ def measure(optimizer: str, adapter: str, shape: Shape) -> dict[str, float]:
         num_attention_heads=heads,
         num_key_value_heads=heads,
     )
-    model = adapt(LlamaForCausalLM(config), settings)
+    # A GPU makes the weights itself, in the numbers that the recipe would load them in.
+    frozen = device.dtype if device.kind == "cuda" and adapter == "lora" else torch.float32
+    with torch.device(device.kind):
+        plain = LlamaForCausalLM(config).to(frozen)
+    model = adapt(plain, settings)
     generator = torch.Generator().manual_seed(0)
     rows = [
         {
@@ -94,10 +97,7 @@ def measure(optimizer: str, adapter: str, shape: Shape) -> dict[str, float]:
     clock = Clock()
     with tempfile.TemporaryDirectory() as directory:
         run = RunDirectory(Path(directory))
-        data = EncodedRows(rows)
-        trainer = make_trainer(
-            model, settings, device, run, train=data, valid=EncodedRows(rows[:1]), pad=2, optimizer=optimizer
-        )
+        trainer = make_trainer(model, settings, device, run, train=rows, valid=rows[:1], pad=2, optimizer=optimizer)
         trainer.args.save_strategy = trainer.args.eval_strategy = "no"
         trainer.args.load_best_model_at_end = False
         trainer.add_callback(clock)

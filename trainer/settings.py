@@ -104,6 +104,29 @@ class PretrainSettings(TrainSettings, frozen=True, extra="forbid"):
         return self
 
 
+class BaseSettings(RecipeSettings, frozen=True, extra="forbid"):
+    """A base to tune, cut out of a larger model."""
+
+    layers: int = Field(default=0, ge=0, description="Blocks that are kept, at even distances; 0 keeps all.")
+    # What merges come first was seen most: these are plain English, and what the data needs is kept beside them.
+    tokens: int = Field(default=8000, ge=0, description="First tokens of the vocabulary that are kept.")
+    positions: int = Field(default=1024, ge=64, description="Longest sequence that the model will ever read.")
+
+
+class BuildSettings(RecipeSettings, frozen=True, extra="forbid"):
+    """A model directory from a package and an adapter."""
+
+    seed: int = Field(default=1, ge=0, lt=2**31, description="Same seed, adapter and versions, same bytes.")
+    threads: int = Field(default=0, ge=0, description="CPU threads; 0 takes all cores that this process may use.")
+    cases: int = Field(default=4000, ge=100, description="Synthetic cases that calibration draws from.")
+    examples: int = Field(default=128, ge=1, le=4096, description="Findings that GPTQ looks at.")
+    # The base is 576 wide, which groups of 128 do not divide.
+    group_size: Literal[32, 64, 128] = Field(default=64, description="Weights that share a scale.")
+    # In int4 it is the table of what goes in, too: a sixth of the room, and less exact.
+    lm_head: Literal["int4", "int8", "float"] = Field(default="int8", description="Numbers of the output layer.")
+    max_minutes: int = Field(default=60, ge=1, description="After so long it stops.")
+
+
 class FinetuneSettings(TrainSettings, frozen=True, extra="forbid"):
     """A LoRA adapter on a local checkpoint, trained with Lion."""
 

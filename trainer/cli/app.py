@@ -25,8 +25,10 @@ app = typer.Typer(
 for command in (
     data.synth,
     data.holdout,
+    recipes.base,
     recipes.pretrain,
     recipes.finetune,
+    recipes.build,
     recipes.merge,
     recipes.quantize,
     recipes.dequantize,

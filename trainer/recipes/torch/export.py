@@ -56,7 +56,7 @@ class Export:
         with TemporaryDirectory(dir=self.output.parent, prefix=f".{self.output.name}.") as temporary:
             target = Path(temporary) / "model"
             self._gptq(target / "gptq")
-            self._onnx(target / "onnx", Path(temporary))
+            self._onnx(target / "onnx", Path(temporary), bool(base.config.get("tie_word_embeddings")))
             shutil.copyfile(self.base / "tokenizer.json", target / "tokenizer.json")
             self._manifest(target, base)
             target.chmod(0o755)
@@ -78,7 +78,7 @@ class Export:
             if path.suffix in (".json", ".safetensors"):
                 shutil.copyfile(path, target / path.name)
 
-    def _onnx(self, target: Path, work: Path) -> None:
+    def _onnx(self, target: Path, work: Path, tied: bool) -> None:
         provider = "cuda" if self.settings.device == "cuda" else "cpu"
         wanted = [
             f"int4_accuracy_level={self.settings.accuracy_level}",
@@ -86,6 +86,9 @@ class Export:
             "hf_remote=false",
             "hf_token=false",
         ]
+        # One table for what goes in and what comes out, where the weights have one; the exporter shares none in int8.
+        shared = tied and self.settings.lm_head != "int8"
+        wanted.append(f"shared_embeddings={str(shared).lower()}")
         if self.settings.lm_head == "int8":
             wanted.append("matmul_mixed_precision=last_matmul:int8")
         elif self.settings.lm_head == "float":

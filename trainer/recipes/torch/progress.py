@@ -1,53 +1,28 @@
-"""Progress of a training run: a bar on a terminal, JSON lines in a pipe, the metrics file and the curve."""
+"""Progress of a run of transformers' Trainer; only the first process of several says something."""
 
-import json
-import sys
-import time
-from typing import Any, TextIO
+from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from trainer.record.metrics import draw_curve, keep_until
-from trainer.record.run_directory import RunDirectory
-
-_KEYS = ("loss", "eval_loss", "learning_rate", "grad_norm", "epoch", "tokens", "tokens_per_s")
+from trainer.record.progress import RunProgress
 
 
 class ProgressLog(TrainerCallback):
-    """Writes what a run logs; only in the first process of several."""
+    """Passes on what the Trainer logs."""
 
-    def __init__(self, run: RunDirectory, output: TextIO | None = None) -> None:
-        self._run = run
-        self._output = sys.stdout if output is None else output
-        self._bar: Progress | None = None
-        self._tokens = 0
-        self._seen = 0
-        self._since = time.perf_counter()
+    def __init__(self, progress: RunProgress) -> None:
+        self._progress = progress
 
     def count(self, tokens: int) -> None:
         """Add tokens that went through the model since the last call."""
-        self._tokens += tokens
+        self._progress.count(tokens)
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Start the bar; forget metrics of steps that a resume repeats."""
-        self._since = time.perf_counter()
-        if not state.is_world_process_zero:
-            return
-        keep_until(self._run.metrics, state.global_step)
-        if self._output.isatty():
-            self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeRemainingColumn(),
-                console=Console(file=self._output),
-            )
-            self._bar.start()
-            self._bar.add_task("training", total=state.max_steps, completed=state.global_step)
+        """Start."""
+        if state.is_world_process_zero:
+            self._progress.begin(state.max_steps, state.global_step)
 
     def on_log(
         self,
@@ -58,43 +33,19 @@ class ProgressLog(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         """Write one line."""
-        if not state.is_world_process_zero or not logs or "train_runtime" in logs:
-            return
-        line: dict[str, Any] = {"step": state.global_step}
-        if "loss" in logs:
-            now = time.perf_counter()
-            line["tokens"] = self._tokens
-            line["tokens_per_s"] = round((self._tokens - self._seen) / max(now - self._since, 1e-9))
-            self._seen, self._since = self._tokens, now
-        line |= {name: _rounded(logs[name]) for name in _KEYS if name in logs}
-        with self._run.metrics.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, sort_keys=True) + "\n")
-        if self._bar is not None:
-            text = ", ".join(f"{name} {line[name]}" for name in ("loss", "eval_loss", "tokens_per_s") if name in line)
-            self._bar.update(self._bar.task_ids[0], description=text, completed=state.global_step)
-        else:
-            self._say({"event": "training.logged", "of": state.max_steps, **line})
+        if state.is_world_process_zero and logs and "train_runtime" not in logs:
+            self._progress.log(state.global_step, logs)
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Draw the curve anew; evaluation does not count as training time."""
-        self._since = time.perf_counter()
+        self._progress.go_on()
         if state.is_world_process_zero:
-            draw_curve(self._run.metrics, self._run.curve)
+            self._progress.draw()
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Close the bar."""
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+        """End."""
         if state.is_world_process_zero:
-            draw_curve(self._run.metrics, self._run.curve)
-
-    def _say(self, line: dict[str, Any]) -> None:
-        self._output.write(json.dumps(line) + "\n")
-        self._output.flush()
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.6g}")
+            self._progress.end()
+            self._progress.draw()

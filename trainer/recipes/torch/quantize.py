@@ -19,8 +19,8 @@ from trainer.offline import seal
 from trainer.preflight import available_ram, check_disk, check_empty, check_memory
 from trainer.quiet import quiet
 from trainer.recipes.checkpoint import Checkpoint, copy_companions, inspect_checkpoint
+from trainer.recipes.encode import encode_examples
 from trainer.recipes.tokenizer import load_encoder
-from trainer.recipes.torch.batches import encode_examples
 from trainer.recipes.torch.device import prepare_device
 from trainer.record.run_directory import RunDirectory, files_digest
 from trainer.settings import QuantizeSettings

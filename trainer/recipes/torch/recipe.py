@@ -11,8 +11,8 @@ from torch import nn
 from trainer.data.dataset import TaughtCase, dataset_digest
 from trainer.data.examples import classes_of, read_split
 from trainer.preflight import check_empty
+from trainer.recipes.encode import encode_examples
 from trainer.recipes.tokenizer import TextEncoder
-from trainer.recipes.torch.batches import encode_examples
 from trainer.recipes.torch.device import Device, prepare_device
 from trainer.recipes.torch.training import last_checkpoint, make_trainer, training_outcome
 from trainer.record.run_directory import RunDirectory, is_first_process

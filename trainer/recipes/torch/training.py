@@ -20,9 +20,10 @@ from transformers import (
 )
 
 from pipeline.errors import ConfigError
-from trainer.recipes.torch.batches import IGNORED, EncodedRows, ResponseCollator
+from trainer.recipes.torch.batches import IGNORED, ResponseCollator
 from trainer.recipes.torch.device import Device
 from trainer.recipes.torch.progress import ProgressLog
+from trainer.record.progress import RunProgress
 from trainer.record.run_directory import RunDirectory
 from trainer.settings import TrainSettings
 
@@ -96,8 +97,8 @@ def make_trainer(
     device: Device,
     run: RunDirectory,
     *,
-    train: EncodedRows,
-    valid: EncodedRows,
+    train: list[dict[str, Any]],
+    valid: list[dict[str, Any]],
     pad: int,
     optimizer: str,
     prompt_weight: float = 0.0,
@@ -147,7 +148,7 @@ def make_trainer(
         disable_tqdm=True,
         push_to_hub=False,
     )
-    progress = ProgressLog(run)
+    progress = ProgressLog(RunProgress(run))
     callbacks: list[TrainerCallback] = [progress, StopAtNan()]
     if settings.patience:
         callbacks.append(EarlyStoppingCallback(settings.patience))

@@ -14,8 +14,9 @@ import torch
 
 from pipeline.errors import ConfigError
 from tests.trainer.small import taught_cases
+from trainer.recipes.encode import encode_examples
 from trainer.recipes.tokenizer import TextEncoder, load_encoder, save_tokenizer, train_tokenizer
-from trainer.recipes.torch.batches import IGNORED, ResponseCollator, encode_examples
+from trainer.recipes.torch.batches import IGNORED, ResponseCollator
 
 
 @pytest.fixture(scope="module")

@@ -70,6 +70,25 @@ def test_the_chain_ends_in_a_model_that_the_engine_runs(tmp_path: Path) -> None:
     assert answers <= {'{"level":"low"}', '{"level":"high"}'}
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("lm_head", ["int4", "int8", "float"])
+def test_a_model_with_one_table_for_input_and_output_is_exported_in_every_form(
+    tmp_path: Path, lm_head: Literal["int4", "int8", "float"]
+) -> None:
+    base = make_checkpoint(tmp_path / "base", tie_word_embeddings=True)
+    data = make_dataset(tmp_path / "data")
+    settings = make_settings(QuantizeSettings, {**COMMON, "examples": 8})
+    quantised = Quantize(base, data, tmp_path / "gptq", settings).run()
+    model = Export(quantised, tmp_path / "model", ExportSettings(lm_head=lm_head), name="tiny", origin="a test").run()
+    schema = {"type": "object", "properties": {"a": {"enum": ["x", "y"]}}, "required": ["a"]}
+    generator = open_generator(model, "onnx")
+    try:
+        answer = generator.generate("one", Grammar.of({**schema, "additionalProperties": False}), 16)
+    finally:
+        generator.close()
+    assert answer in ('{"a":"x"}', '{"a":"y"}')
+
+
 def test_an_export_that_is_there_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "manifest.json").write_text("{}")

@@ -40,11 +40,11 @@ class Steps(Protocol):
 class ChildSteps:
     """Runs commands as child processes, which end when this process does."""
 
-    def __init__(self, deadline: float, threads: int, holding: int) -> None:
+    def __init__(self, deadline: float, threads: int, holding: int | None = None) -> None:
         """Args:
         deadline: by `time.monotonic`.
         threads: of each library; 0 leaves it to them.
-        holding: descriptor of the lock, which a child that outlives this process for a moment goes on holding.
+        holding: descriptor of a lock, which a child that outlives this process for a moment goes on holding.
         """
         self._deadline = deadline
         self._holding = holding
@@ -67,7 +67,7 @@ class ChildSteps:
                 stdout=output,
                 stderr=output,
                 env=self._environment,
-                pass_fds=(self._holding,),
+                pass_fds=() if self._holding is None else (self._holding,),
                 preexec_fn=_end_with_parent,
             )
         try:

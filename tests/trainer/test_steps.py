@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.errors import ConfigError
 from trainer.retrain.place import Place
-from trainer.retrain.steps import ChildSteps, OutOfTime, StepFailed
+from trainer.steps import ChildSteps, OutOfTime, StepFailed
 
 
 def test_a_step_that_fails_says_its_last_words(tmp_path: Path) -> None:
@@ -34,7 +34,7 @@ _PARENT = """
 import sys, time
 from pathlib import Path
 from trainer.retrain.place import Place
-from trainer.retrain.steps import ChildSteps
+from trainer.steps import ChildSteps
 room = Path(sys.argv[1])
 with Place(room).locked() as holding:
     print("locked", flush=True)
