@@ -61,7 +61,7 @@ Brokers = Annotated[
     ),
 ]
 # How `export` gives findings (`daemon/cli/exporting/forms.py`), and how `report` gives a scan.
-Form = Literal["ndjson", "json", "sarif", "ocsf", "csv", "markdown", "oscal"]
+Form = Literal["ndjson", "json", "sarif", "ocsf", "csv", "markdown", "html", "oscal"]
 ReportForm = Literal["text", Form]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON even on a terminal.")]
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from daemon.fleet.fleet import Fresh, Situation, View
-from daemon.fleet.html import Content, Markup, element, sheet, together
 from daemon.fleet.row import Posture
 from daemon.fleet.style import SHEET
 from pipeline.finding import Level
+from pipeline.output.markup import Content, Markup, element, sheet, together
 
 MAX_HOSTS = 500
 MAX_SITUATIONS = 100

@@ -1,13 +1,10 @@
 """How the page looks: one sheet, for light and dark, and from 320 pixels on."""
 
-import base64
-import hashlib
+from pipeline.output.markup import PALETTE, policy
 
-SHEET = """
-:root{color-scheme:light dark;--paper:#fff;--card:#f4f5f7;--ink:#16191d;--dim:#545b65;--line:#d4d8de;
---critical:#a3122a;--high:#a04400;--medium:#745500;--low:#1d5b8f;--info:#545b65;--calm:#1c6b3c;--bar:#a3122a}
-@media (prefers-color-scheme:dark){:root{--paper:#111418;--card:#1a1f25;--ink:#e7eaee;--dim:#a2abb6;--line:#333b45;
---critical:#ff8f9d;--high:#ffb072;--medium:#ecc94b;--low:#8cc4f5;--info:#a2abb6;--calm:#7fd6a2;--bar:#ff8f9d}}
+SHEET = (
+    PALETTE
+    + """\
 *{box-sizing:border-box}
 body{margin:0 auto;max-width:76rem;padding:1rem;background:var(--paper);color:var(--ink);
 font:1rem/1.5 system-ui,sans-serif;overflow-wrap:anywhere}
@@ -36,9 +33,6 @@ tr{border:1px solid var(--line);border-radius:.4rem;margin:0 0 .6rem;padding:.25
 td,tbody th{border:0;padding:.15rem .6rem}td.n{display:inline-block;width:auto;white-space:normal}
 td[data-label]::before{content:attr(data-label) ": ";color:var(--dim);font-size:.875rem}}
 """
-
-_DIGEST = base64.b64encode(hashlib.sha256(SHEET.encode()).digest()).decode()
-# Nothing is loaded, run, sent or framed; the one sheet is known by its digest.
-POLICY = (
-    f"default-src 'none'; style-src 'sha256-{_DIGEST}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+
+POLICY = f"{policy(SHEET)}; frame-ancestors 'none'"

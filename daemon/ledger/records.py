@@ -62,12 +62,18 @@ class RecordStore(Store):
             ).fetchone()
         return None if row is None else ScanInput(row[0], os.fsdecode(row[1]), *row[2:])
 
-    def rows(self, scan_id: str | None = None, host: str | None = None, limit: int = KEEP_RECORDS) -> list[ScanEntry]:
+    def rows(
+        self,
+        scan_id: str | None = None,
+        host: str | None = None,
+        profile: str | None = None,
+        limit: int = KEEP_RECORDS,
+    ) -> list[ScanEntry]:
         """Give finished scans, the latest first; `scan_id` may be the beginning of one."""
         return self._entries(
             "(?1 IS NULL OR substr(scan_id, 1, length(?1)) = ?1) AND (?2 IS NULL OR host = ?2)"
-            " ORDER BY scan_no DESC LIMIT ?3",
-            (scan_id and codec.text(scan_id), host and codec.text(host), limit),
+            " AND (?3 IS NULL OR profile = ?3) ORDER BY scan_no DESC LIMIT ?4",
+            (scan_id and codec.text(scan_id), host and codec.text(host), profile, limit),
         )
 
     def latest(self, host: str | None = None) -> list[ScanEntry]:

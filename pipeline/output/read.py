@@ -14,7 +14,7 @@ import orjson
 
 from pipeline.contract import record_fields
 from pipeline.errors import RecordError
-from pipeline.output.records import Analysis, EnrichedFinding, Issue, ScanRecord, VerdictRecord
+from pipeline.output.records import Analysis, Counts, EnrichedFinding, Issue, ScanRecord, VerdictRecord
 from pipeline.rules.compliance import FrameworkGap
 
 Json = Mapping[str, Any]
@@ -63,6 +63,20 @@ def read_scan(line: bytes) -> ScanRecord:
     """
     found: ScanRecord = _read(ScanRecord, line)
     return found
+
+
+def read_counts(line: bytes) -> Counts:
+    """Read the numbers of a scan record and nothing else of it.
+
+    Raises:
+        RecordError: if it is none.
+    """
+    body = _read(dict, line)
+    try:
+        counts: Counts = _reader(Counts)(body.get("counts"))
+    except _Unfit as error:
+        raise RecordError(f"counts.{error.way}: {error.why}") from error
+    return counts
 
 
 def read_verdict(line: bytes) -> VerdictRecord:

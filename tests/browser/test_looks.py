@@ -9,7 +9,7 @@ from tests.browser.conftest import Sit
 from tests.daemon.review.web.served import Served, copied, served
 
 # Of each text that is to be seen: the contrast of its colour to what lies behind it (WCAG 2.2), where it is too low.
-_PALE = """
+PALE = """
 () => {
   const parts = text => text.match(/[\\d.]+/g).map(Number);
   const linear = v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
@@ -63,7 +63,7 @@ def pages(reader: Any) -> Any:
 def test_every_text_can_be_read_and_nothing_sticks_out(page: Served, sit: Sit, scheme: str, width: int) -> None:
     reader = sit(page, width=width, color_scheme=scheme)
     for name in pages(reader):
-        assert reader.page.evaluate(_PALE) == [], name
+        assert reader.page.evaluate(PALE) == [], name
         assert reader.page.evaluate("document.documentElement.scrollWidth") <= width, name
         assert reader.page.locator("h1").count() == 1, name
         unnamed = reader.page.evaluate(
@@ -80,7 +80,7 @@ def test_every_text_can_be_read_and_nothing_sticks_out(page: Served, sit: Sit, s
 def test_the_measure_of_contrast_notices_what_is_too_pale(page: Served, sit: Sit) -> None:
     reader = sit(page)
     reader.page.evaluate("document.querySelector('h1').style.setProperty('color', '#bbb')")
-    assert [text for _, text in reader.page.evaluate(_PALE)] == ["To review"]
+    assert [text for _, text in reader.page.evaluate(PALE)] == ["To review"]
     reader.page.evaluate("document.querySelector('h1').style.removeProperty('color')")
 
 

@@ -10,6 +10,7 @@ from typing import BinaryIO
 from daemon.cli.exits import Exit, die, say
 from daemon.cli.options import Form
 from pipeline.output.formats.csv import csv
+from pipeline.output.formats.htmlpage.page import html
 from pipeline.output.formats.markdown import markdown
 from pipeline.output.formats.ocsf import ocsf
 from pipeline.output.formats.oscal import oscal
@@ -80,5 +81,7 @@ def _pieces(
             return ocsf(scans, all_=options.all_, controls=options.controls)
         case "markdown":
             return markdown(scans)
+        case "html":
+            return html(scans)
         case "oscal":
             return oscal(scans)

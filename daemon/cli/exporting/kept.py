@@ -10,9 +10,9 @@ from daemon.settings import Settings
 from pipeline.errors import LedgerError, RecordError
 from pipeline.features import load_features
 from pipeline.knowledge.load import load_knowledge
-from pipeline.output.formats.scan import Scan
+from pipeline.output.formats.scan import Past, Scan
 from pipeline.output.latest import with_verdict
-from pipeline.output.read import read_finding, read_scan
+from pipeline.output.read import read_counts, read_finding, read_scan
 from pipeline.output.records import EnrichedFinding, ScanRecord, VerdictsInUse
 from pipeline.output.superseding import OutAlready, superseded
 from pipeline.review.log import FILE_NAME, read_standing
@@ -66,8 +66,26 @@ class KeptScans:
             record = _read(read_scan, entry.record, f"the record of scan {entry.scan_id}")
         number = entry.scan_no
         return Scan(
-            entry.scan_id, entry.host, record, lambda: self._findings(number), tuple(self._missing(entry, record))
+            entry.scan_id,
+            entry.host,
+            record,
+            lambda: self._findings(number),
+            tuple(self._missing(entry, record)),
+            lambda: self._history(entry),
         )
+
+    def _history(self, entry: ScanEntry) -> tuple[Past, ...]:
+        """Say what the scans before this one came to, as far as their records are kept."""
+        before = [
+            one
+            for one in self._ledger.records.rows(host=entry.host, profile=entry.profile)
+            if one.scan_no < entry.scan_no and one.record is not None
+        ]
+        found = []
+        for one in reversed(before):
+            counts = _read(read_counts, one.record or b"", f"the record of scan {one.scan_id}")
+            found.append(Past(one.scan_id, one.as_of, counts.level))
+        return tuple(found)
 
     def _missing(self, entry: ScanEntry, record: ScanRecord | None) -> Iterator[str]:
         if self.lacking is not None:

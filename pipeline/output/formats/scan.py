@@ -1,10 +1,29 @@
 """A scan as a format gets it, and what is known to be missing from it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from pipeline.display import printable
+from pipeline.finding import Level
 from pipeline.output.records import EnrichedFinding, ScanRecord
+
+
+@dataclass(slots=True, frozen=True)
+class Past:
+    """What an earlier scan of the same host and scope came to.
+
+    Attributes:
+        at: `as_of` of the scan.
+        levels: different findings at stake, by level.
+    """
+
+    scan_id: str
+    at: str
+    levels: Mapping[Level, int]
+
+
+def _no_history() -> tuple[Past, ...]:
+    return ()
 
 
 @dataclass(slots=True, frozen=True)
@@ -15,6 +34,8 @@ class Scan:
         record: None where the input does not have it.
         findings: gives them anew at each call, in order, one at a time; as they are now, verdicts applied.
         missing: what the input is known to lack, a sentence each.
+        history: gives earlier scans of the host and scope that the input knows of, oldest first, beside those that it
+            has whole.
     """
 
     scan_id: str
@@ -22,6 +43,7 @@ class Scan:
     record: ScanRecord | None
     findings: Callable[[], Iterator[EnrichedFinding]]
     missing: tuple[str, ...] = ()
+    history: Callable[[], tuple[Past, ...]] = _no_history
 
 
 @dataclass(slots=True, frozen=True)

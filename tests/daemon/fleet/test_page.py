@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from daemon.fleet.fleet import Fleet
 from daemon.fleet.gauges import metrics
-from daemon.fleet.html import Markup, element
 from daemon.fleet.keeper import Keeper
 from daemon.fleet.page import MAX_HOSTS, State, render
 from daemon.fleet.scan import Place
 from daemon.fleet.style import POLICY, SHEET
 from daemon.meant import names_this_machine
+from pipeline.output.markup import Markup, element
 from tests.daemon.fleet.made import DAY, HOUR, NOON, SPANS, issue, scan
 
 QUIET = State((), 0)
