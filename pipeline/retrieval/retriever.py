@@ -1,0 +1,118 @@
+"""Says what an unknown finding looks like, by its words alone."""
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pipeline.finding import RawFinding
+from pipeline.knowledge.schema import Knowledge
+from pipeline.retrieval.filter import Filtered, WordFilter
+from pipeline.retrieval.index import Candidate, TopicIndex, Weights
+from pipeline.retrieval.likely import FirstLook, Likely, LikelyBasis, LikelyControl, LikelyTopic
+from pipeline.retrieval.vocabulary import FILE, Vocabulary, VocabularyDamaged
+
+CANDIDATES = 5  # that a model chooses from
+SHOWN = 3
+_MAX_KNOWN = 4096  # bags whose topics are remembered
+_EVIDENCE = 6
+_METADATA = 12  # entries of a finding's metadata that are looked at
+
+
+class Retriever:
+    """Finds topics for findings; what it needs is made with the first finding that nobody knows.
+
+    Attributes:
+        failure: why it can say nothing, in a line, or None.
+    """
+
+    def __init__(self, knowledge: Knowledge, weights: Weights | None = None, file: Path = FILE) -> None:
+        self._knowledge = knowledge
+        self._weights = weights or Weights()
+        self._file = file
+        self._known: dict[Filtered, tuple[Candidate, ...]] = {}
+        self.failure: str | None = None
+
+    @cached_property
+    def _filter(self) -> WordFilter | None:
+        try:
+            return WordFilter(Vocabulary.load(self._knowledge, self._file))
+        except VocabularyDamaged as error:
+            self.failure = str(error)
+            return None
+
+    @cached_property
+    def _index(self) -> TopicIndex | None:
+        return TopicIndex(self._knowledge, self._filter, self._weights) if self._filter is not None else None
+
+    def check(self) -> str | None:
+        """Say why it can say nothing, or None; for those who look before there is a finding."""
+        return self.failure if self._filter is None else None
+
+    def words(self, raw: RawFinding) -> Filtered | None:
+        """Give what is left of a finding's texts, or None where the closed list is damaged."""
+        return self._filter.filter(_texts(raw)) if self._filter is not None else None
+
+    def candidates(self, words: Filtered) -> tuple[Candidate, ...]:
+        """List the topics that share most with a finding, the best first."""
+        known = self._known.get(words)
+        if known is None:
+            if len(self._known) >= _MAX_KNOWN:
+                self._known.clear()
+            found = self._index.search(words, CANDIDATES) if self._index is not None else ()
+            known = self._known[words] = tuple(found)
+        return known
+
+    def likely(self, raw: RawFinding) -> Likely | None:
+        """Say what a finding looks like, or None where the closed list is damaged."""
+        words = self.words(raw)
+        return None if words is None else self.told(self.candidates(words), "retrieved")
+
+    def told(self, candidates: tuple[Candidate, ...], basis: LikelyBasis) -> Likely:
+        """Put candidates, the chosen one first, into what is told."""
+        if not candidates or (basis == "retrieved" and candidates[0].score < self._weights.claim):
+            return Likely(claimed=False, basis=basis)
+        first = candidates[0].topic
+        return Likely(
+            claimed=True,
+            basis=basis,
+            topics=tuple(
+                LikelyTopic(one.topic, self._knowledge.topics[one.topic].title, one.score, one.evidence[:_EVIDENCE])
+                for one in candidates[:SHOWN]
+            ),
+            controls=tuple(
+                LikelyControl(ref.framework, ref.control, ref.title, basis)
+                for ref in self._knowledge.topics[first].controls
+                if ref.caution is None
+            ),
+            look=self.look(first),
+        )
+
+    def look(self, topic: str) -> FirstLook | None:
+        """Give the look with the longest beginning of a topic's id."""
+        fitting = [
+            (-len(start), key)
+            for key, look in self._knowledge.looks.items()
+            for start in look.topics
+            if topic.startswith(start)
+        ]
+        if not fitting:
+            return None
+        key = min(fitting)[1]
+        look = self._knowledge.looks[key]
+        return FirstLook(key, look.subject, look.summary, look.command)
+
+
+def _texts(raw: RawFinding) -> Iterator[str]:
+    """Give what the scanner says of a finding."""
+    for text in (raw.title, raw.description, raw.id, raw.scanner):
+        if text:
+            yield text
+    yield from _values(raw.metadata)
+
+
+def _values(metadata: dict[str, Any]) -> Iterator[str]:
+    for name, value in list(metadata.items())[:_METADATA]:
+        yield name
+        if isinstance(value, str):
+            yield value
