@@ -71,6 +71,7 @@ class ScanSession:
             self._provenance,
             resources.texts,
             resources.parts,
+            resources.retriever,
         )
         self._analyst_digest = resources.analyst.digest if resources.analyst is not None else resources.knowledge.digest
         self._questions: dict[Case, Question] = {}
@@ -360,6 +361,7 @@ class ScanSession:
             judgements,
             levels,
             say=lambda seq: self._writer.say(members[seq], answers[seq])[:2],
+            likely=self._writer.likely,
         )
         resources = self._resources
         return (

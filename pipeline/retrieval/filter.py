@@ -1,4 +1,4 @@
-"""What is left of a stranger's text: a bag of words of the closed list, names that are known, and kinds of what was not.
+"""What is left of a stranger's text: a bag of words of the closed list, known names, and kinds of what was neither.
 
 The order of the words is not kept. A bag says what a finding is about, which is all that it is searched by, and it
 cannot tell anybody to do anything.
@@ -35,11 +35,18 @@ _HASH = re.compile(r"(?:sha\d+:)?[0-9a-f]{12,}", re.IGNORECASE)
 _SPLIT = re.compile(r"[^A-Za-z0-9_.\\@-]+")
 _PIECES = re.compile(r"[A-Z]+(?![a-z])\d{0,3}|[A-Z]?[a-z]+\d{0,3}|\d+")
 _CAMEL = re.compile(r"(?:[A-Z][a-z0-9]+){2,}[A-Z]*|[A-Z]+[a-z]+(?:[A-Z][a-z0-9]*)+|[a-z]+(?:[A-Z][a-z0-9]+)+")
+# Words that say nothing of what a finding is about.
 _FUNCTION = frozenset(
-    "a an the of and or in on at to for by with from as is are was were be been it its this that these those has have had "
-    "which who whom whose there their they he she his her we our you your i me my not no nor than then so such but if "
-    "into onto over under via per can could may might will would do does did any all some one each other also".split()
-)
+    {
+        "a", "an", "the", "of", "and", "or", "in", "on", "at", "to", "for", "by", "with", "from", "as", "is",
+        "are", "was", "were", "be", "been", "it", "its", "this", "that", "these", "those", "has", "have", "had",
+        "which", "who", "whom", "whose", "there", "their", "they", "he", "she", "his", "her", "we", "our",
+        "you", "your", "my", "me", "no", "not", "nor", "than", "then", "so", "such", "but", "if", "into",
+        "onto", "over", "under", "via", "per", "can", "could", "may", "might", "will", "would", "do", "does",
+        "did", "any", "all", "some", "one", "each", "other", "also", "set", "yes", "true", "value", "status",
+        "found", "detected", "present", "expected", "check", "checked",
+    }
+)  # fmt: skip
 
 
 @dataclass(slots=True, frozen=True)
@@ -177,4 +184,3 @@ class WordFilter:
             yield "word", part.lower().removesuffix("s")
         else:
             yield "kind", "NAME" if not part.isdigit() else "NUMBER"
-

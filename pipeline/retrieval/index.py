@@ -1,5 +1,8 @@
 """Which topics of the knowledge have the words of a finding: BM25 over a few weighted fields.
 
+Only what a topic says itself counts: its id, title and notes. Texts of classes, titles of controls and names of
+techniques were tried, and found less (docs/unknown.md).
+
 Source: Robertson, Zaragoza, Taylor, Simple BM25 extension to multiple weighted fields, CIKM 2004.
 """
 
@@ -9,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from pipeline.knowledge.schema import ClassSpec, Knowledge, Topic
+from pipeline.knowledge.schema import Knowledge, Topic
 from pipeline.retrieval.filter import Filtered, WordFilter
 from pipeline.retrieval.vocabulary import stem
 
@@ -29,16 +32,12 @@ class Weights:
     key: float = 3.0
     title: float = 3.0
     notes: float = 0.7
-    controls: float = 0.2
-    techniques: float = 0.7
-    class_title: float = 2.0
-    class_text: float = 0.5
-    saturation: float = 1.5
+    saturation: float = 0.8
     length: float = 0.5
-    synonym: float = 0.5
-    prior: float = 3.0
-    foreign: float = 0.3
-    claim: float = 0.3
+    synonym: float = 0.3
+    prior: float = 1.5
+    foreign: float = 0.6
+    claim: float = 0.15
 
 
 @dataclass(slots=True, frozen=True)
@@ -60,19 +59,19 @@ class TopicIndex:
 
     def __init__(self, knowledge: Knowledge, words: WordFilter, weights: Weights) -> None:
         self._weights = weights
-        fields = {key: _fields(key, topic, knowledge, weights) for key, topic in sorted(knowledge.topics.items())}
-        counts: dict[str, Counter[str]] = {}
+        fields = {key: _fields(key, topic, weights) for key, topic in sorted(knowledge.topics.items())}
+        counts: dict[str, dict[str, float]] = {}
         for key, parts in fields.items():
-            weighted: Counter[str] = Counter()
+            weighted: dict[str, float] = defaultdict(float)
             for weight, texts in parts:
                 for term, count in Counter(_terms(words.filter_ours(texts))).items():
-                    weighted[term] += weight * count  # type: ignore[assignment]
+                    weighted[term] += weight * count
             counts[key] = weighted
         average = sum(sum(count.values()) for count in counts.values()) / max(1, len(counts))
         self._postings: dict[str, list[tuple[str, float]]] = defaultdict(list)
-        for key, count in counts.items():
-            norm = weights.saturation * (1 - weights.length + weights.length * sum(count.values()) / average)
-            for term, weight in count.items():
+        for key, weighted in counts.items():
+            norm = weights.saturation * (1 - weights.length + weights.length * sum(weighted.values()) / average)
+            for term, weight in weighted.items():
                 self._postings[term].append((key, weight / (norm + weight)))
         total = len(counts)
         self._idf = {
@@ -145,34 +144,11 @@ def _terms(filtered: Iterable[tuple[str, str]]) -> Iterator[str]:
                     yield stem(part.lower())
 
 
-def _fields(
-    key: str, topic: Topic, knowledge: Knowledge, weights: Weights
-) -> list[tuple[float, list[str]]]:
-    """List the texts of a topic with what they count; those of classes only of classes that are about it alone."""
+def _fields(key: str, topic: Topic, weights: Weights) -> list[tuple[float, list[str]]]:
+    """List the texts of a topic with what they count."""
     family, _, rest = key.partition(".")
-    specs = [
-        spec for _, spec in sorted(knowledge.classes.items()) if any(ref.topic == key for ref in spec.topics)
-    ]
     return [
         (weights.key, [family, rest, rest.replace(".", " ").replace("_", " ")]),
         (weights.title, [topic.title]),
         (weights.notes, list(topic.notes)),
-        (weights.controls, [ref.title for ref in topic.controls]),
-        (weights.techniques, [technique.name for technique in topic.techniques]),
-        (weights.class_title, [text for spec in specs for text in (spec.title, *_patterns(spec))]),
-        (weights.class_text, [text for spec in specs for text in _said(spec)]),
     ]
-
-
-def _patterns(spec: ClassSpec) -> Iterator[str]:
-    """Give the scanner's own words, as the patterns of a class have them."""
-    for pattern in (spec.match.id, spec.match.title, spec.match.description):
-        if pattern is not None:
-            yield re.sub(r"\\[AZdwsSWb]|\(\?[^)]*?>|[\\^$.*+?(){}|\[\]]", " ", pattern)
-
-
-def _said(spec: ClassSpec) -> Iterator[str]:
-    yield spec.meaning
-    for text in spec.analysis:
-        yield text.assessment
-

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from pipeline.finding import RawFinding
 from pipeline.knowledge.schema import Knowledge
@@ -16,7 +15,6 @@ CANDIDATES = 5  # that a model chooses from
 SHOWN = 3
 _MAX_KNOWN = 4096  # bags whose topics are remembered
 _EVIDENCE = 6
-_METADATA = 12  # entries of a finding's metadata that are looked at
 
 
 class Retriever:
@@ -70,7 +68,7 @@ class Retriever:
 
     def told(self, candidates: tuple[Candidate, ...], basis: LikelyBasis) -> Likely:
         """Put candidates, the chosen one first, into what is told."""
-        if not candidates or (basis == "retrieved" and candidates[0].score < self._weights.claim):
+        if not candidates or (basis == "retrieved" and not self._claims(candidates[0])):
             return Likely(claimed=False, basis=basis)
         first = candidates[0].topic
         return Likely(
@@ -87,6 +85,11 @@ class Retriever:
             ),
             look=self.look(first),
         )
+
+    def _claims(self, candidate: Candidate) -> bool:
+        """Say whether enough speaks for a topic to name it: never one common word alone."""
+        is_named = any(not (token.isalpha() and token.islower()) for token in candidate.evidence)
+        return candidate.score >= self._weights.claim and (is_named or len(candidate.evidence) > 1)
 
     def look(self, topic: str) -> FirstLook | None:
         """Give the look with the longest beginning of a topic's id."""
@@ -105,14 +108,6 @@ class Retriever:
 
 def _texts(raw: RawFinding) -> Iterator[str]:
     """Give what the scanner says of a finding."""
-    for text in (raw.title, raw.description, raw.id, raw.scanner):
+    for text in (raw.title, raw.description, raw.id):
         if text:
             yield text
-    yield from _values(raw.metadata)
-
-
-def _values(metadata: dict[str, Any]) -> Iterator[str]:
-    for name, value in list(metadata.items())[:_METADATA]:
-        yield name
-        if isinstance(value, str):
-            yield value

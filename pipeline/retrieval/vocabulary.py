@@ -1,14 +1,15 @@
 """The closed list: the words, settings and places of which alone a stranger's text may consist once it is filtered.
 
 Common English words and those of security come with the package, in a file that names its own digest
-(`trainer/data/words.py` makes it). The words, settings and paths of the knowledge come from the knowledge that is
-in use, so that an operator's own topics can be found, too. Words that speak to whoever reads a finding (ignore,
+(`trainer/data/words.py` makes it). The words, settings and paths of topics come from the knowledge that is in use, so
+that an operator's own topics can be found, too. Words that speak to whoever reads a finding (ignore,
 instruction, approved, severity) are in no list, wherever they come from.
 """
 
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -26,7 +27,9 @@ _SLASHED = re.compile(r"(?<![\w/])/[A-Za-z0-9._-]+(?:/[A-Za-z0-9._-]+)*")
 _DOTTED = re.compile(r"\b(?:kernel|net|fs|vm|user|dev)(?:\.[a-z0-9_]+)+\b")
 _DIRECTIVE = re.compile(r"\b(?:[A-Z][A-Za-z]+){2,}(?==)")
 _PREFIX = re.compile(r"^(?:sysctl|systemd|module)\.")
-_ENDINGS = ("ations", "ation", "ions", "ion", "ings", "ing", "ities", "ity", "ies", "ied", "es", "ed", "er", "s", "e", "y")
+_ENDINGS = (
+    "ations", "ation", "ions", "ion", "ings", "ing", "ities", "ity", "ies", "ied", "es", "ed", "er", "s", "e", "y",
+)  # fmt: skip
 _LEAST_STEM = 4
 
 
@@ -58,19 +61,38 @@ class Vocabulary:
         digest: names all of it.
     """
 
-    def __init__(self, words: Iterable[str], places: Iterable[str], spoken: Iterable[str], knowledge: Knowledge) -> None:
-        barred = {stem(word) for word in spoken}
-        own = [word for text in _texts(knowledge) for word in words_in(text)]
-        self.words = frozenset(word for word in (*words, *own) if stem(word) not in barred)
-        found = sorted(set(_settings(knowledge)))
-        self.names = {name.lower(): name for name in found if _is_clean(name, barred)}
-        listed = {*places, *knowledge.paths, *(path for text in _texts(knowledge) for path in _SLASHED.findall(text))}
+    def __init__(self, common: "CommonWords", knowledge: Knowledge) -> None:
+        barred = {stem(word) for word in common.spoken}
+        texts = list(_texts(knowledge))
+        own = {word for text in texts for word in words_in(text)}
+        self.words = common.words | {word for word in own if stem(word) not in barred}
+        self.names = {name.lower(): name for name in sorted(_settings(knowledge, texts)) if _is_clean(name, barred)}
+        listed = {*common.places, *knowledge.paths, *(path for text in texts for path in _SLASHED.findall(text))}
         self.places = frozenset(path for path in listed if _is_clean(path, barred))
-        self.digest = digest("vocabulary", sorted(self.words), sorted(self.names.values()), sorted(self.places))
+        self.digest = digest("vocabulary", common.seal, knowledge.digest)
 
     @classmethod
     def load(cls, knowledge: Knowledge, file: Path = FILE) -> "Vocabulary":
         """Read the file, and add what the knowledge has.
+
+        Raises:
+            VocabularyDamaged: if it is missing or was changed by anything but its own command.
+        """
+        return cls(CommonWords.read(file), knowledge)
+
+
+@dataclass(slots=True, frozen=True)
+class CommonWords:
+    """What the file of the package holds; `spoken` are the words that are in no list, `seal` names it all."""
+
+    words: frozenset[str]
+    places: frozenset[str]
+    spoken: frozenset[str]
+    seal: str
+
+    @classmethod
+    def read(cls, file: Path) -> "CommonWords":
+        """Read the file.
 
         Raises:
             VocabularyDamaged: if it is missing or was changed by anything but its own command.
@@ -82,12 +104,12 @@ class Vocabulary:
             parts = orjson.loads(body)
             if parts["schema"] != SCHEMA:
                 raise ValueError(f"it is not {SCHEMA}")
-            lists = [parts[name].split() for name in ("words", "places", "spoken")]
+            words, places, spoken = (frozenset(parts[name].split()) for name in ("words", "places", "spoken"))
         except OSError as error:
             raise VocabularyDamaged(f"vocabulary {file}: {error.strerror}; install the package again") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise VocabularyDamaged(f"vocabulary {file}: {error}; install the package again") from error
-        return cls(*lists, knowledge)
+        return cls(words, places, spoken, first.decode())
 
 
 def words_in(text: str) -> Iterator[str]:
@@ -108,23 +130,12 @@ def _texts(knowledge: Knowledge) -> Iterator[str]:
         yield key
         yield topic.title
         yield from topic.notes
-    for spec in knowledge.classes.values():
-        yield spec.title
-        yield spec.meaning
-        yield spec.category
-        for text in spec.analysis:
-            yield text.assessment
-    for action in knowledge.remediations.values():
-        yield action.summary
     for group in knowledge.synonyms.values():
         yield from group
 
 
-def _settings(knowledge: Knowledge) -> Iterator[str]:
-    for key in (*knowledge.topics, *knowledge.expected):
-        bare = _PREFIX.sub("", key)
-        if bare != key:
-            yield bare
-    for text in _texts(knowledge):
-        yield from _DOTTED.findall(text)
-        yield from _DIRECTIVE.findall(text)
+def _settings(knowledge: Knowledge, texts: Iterable[str]) -> set[str]:
+    found = {_PREFIX.sub("", key) for key in (*knowledge.topics, *knowledge.expected) if _PREFIX.match(key)}
+    for text in texts:
+        found.update(_DOTTED.findall(text), _DIRECTIVE.findall(text))
+    return found

@@ -12,7 +12,7 @@ from pathlib import Path
 import orjson
 from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
-from pipeline.retrieval.vocabulary import FILE, SCHEMA, seal
+from pipeline.retrieval.vocabulary import FILE, SCHEMA, seal, stem
 
 BY_HAND = Path(__file__).parent / "security_words.txt"
 MOST_COMMON = 6_000  # of English; what is rarer is seldom in a finding, and would double the file
@@ -26,12 +26,18 @@ def compile_words(by_hand: Path = BY_HAND) -> bytes:
     listed: Sequence[str] = FREQUENCY_LISTS["english_wikipedia"]
     people = {*FREQUENCY_LISTS["male_names"], *FREQUENCY_LISTS["female_names"]}
     common = [word for word in listed if _WORD.fullmatch(word) and word not in people][:MOST_COMMON]
-    parts = {"places": places, "schema": SCHEMA, "spoken": spoken, "words": {*common, *words} - spoken}
+    parts = {"places": places, "schema": SCHEMA, "spoken": spoken, "words": _unspoken({*common, *words}, spoken)}
     body = orjson.dumps(
         {name: part if isinstance(part, str) else " ".join(sorted(part)) for name, part in parts.items()},
         option=orjson.OPT_SORT_KEYS,
     )
     return seal(body) + b"\n" + body
+
+
+def _unspoken(words: set[str], spoken: set[str]) -> set[str]:
+    """Take out the words that never stand, in all their forms."""
+    barred = {stem(word) for word in spoken}
+    return {word for word in words if stem(word) not in barred}
 
 
 def _read(path: Path) -> tuple[set[str], set[str], set[str]]:
