@@ -210,14 +210,20 @@ class FindingWriter:
             remediation=judgement.remediation,
             provenance=self._provenance,
             review=judgement.review,
-            likely=self.likely(seq),
+            likely=self.likely(seq, outcome.answer),
         )
 
-    def likely(self, seq: int) -> Likely | None:
-        """Say what a finding looks like whose kind nobody knows; None where it is known, or nothing can be said."""
+    def likely(self, seq: int, answer: Answer | None) -> Likely | None:
+        """Say what a finding looks like whose kind nobody knows; None where it is known, or nothing can be said.
+
+        A model's answer chooses among the topics that were found.
+        """
         if not self._judge.judge(seq).class_id.startswith(UNKNOWN):
             return None
-        return self._retriever.likely(self._index.findings[seq])
+        raw = self._index.findings[seq]
+        if answer is None:
+            return self._retriever.likely(raw)
+        return self._retriever.chosen(raw, answer.topic, answer.controls, answer.look)
 
     def say(self, member: Member, answer: Answer | None) -> tuple[str, str, TextBy]:
         """Give assessment and impact of a finding, and whose words they are; slots are filled in."""
@@ -234,7 +240,7 @@ class FindingWriter:
     def _say(self, member: Member, answer: Answer | None) -> tuple[str, str, TextBy]:
         header = self._index.context.header
         if answer is None:
-            likely = self.likely(member.seq)
+            likely = self.likely(member.seq, None)
             said = tell(likely, member.classified.scanner) if likely is not None else self._rules.say(member, header)
             return *said, "rules"
         judgement = self._judge.judge(member.seq)

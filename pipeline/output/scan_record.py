@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeGuard, TypeVar
 from pipeline.classes.scan import ScanContext, ScanIndex, scan_scope
 from pipeline.classes.version import is_newer
 from pipeline.display import printable
-from pipeline.finding import LEVELS, Classified, Level, Note, RawFinding, ScanHeader, Status
+from pipeline.finding import LEVELS, Level, Note, RawFinding, ScanHeader, Status
 from pipeline.keys import digest
 from pipeline.knowledge.schema import Knowledge
 from pipeline.output.records import (
@@ -23,12 +23,12 @@ from pipeline.output.records import (
     HostFacts,
     Issue,
     IssueArtefact,
-    IssueLikely,
     PolicySection,
     Provenance,
     ScanCorrelation,
     ScanRecord,
 )
+from pipeline.output.unknown import issue_likely, reported
 from pipeline.retrieval.likely import Likely
 from pipeline.review.standing import NONE, Standing
 from pipeline.review.verdict import MAX_TEXT, Verdict
@@ -317,26 +317,9 @@ def _issue(
         artefact=_issue_artefact(judgement),
         do_first=_first_action(first.action, knowledge),
         actions=tuple(ActionCount(action, barred, count) for (action, barred), count in sorted(actions.items())),
-        reported=_reported(finding, judgement),
-        likely=_issue_likely(judged.likely(worst)),
+        reported=reported(finding, judgement),
+        likely=issue_likely(judged.likely(worst)),
     )
-
-
-def _reported(finding: Classified, judgement: Judgement) -> str | None:
-    """Give the scanner's own words where its kind is not known, or not by them."""
-    if judgement.class_id != finding.class_id:
-        return None
-    if finding.class_id.startswith("unknown."):
-        return printable(finding.description) or None  # the title is the issue's own
-    if finding.candidates or finding.class_basis != "exact":
-        return printable(": ".join(text for text in (finding.title, finding.description) if text)) or None
-    return None
-
-
-def _issue_likely(likely: Likely | None) -> IssueLikely | None:
-    if likely is None or not likely.topics:
-        return None
-    return IssueLikely(likely.topics[0].topic, likely.topics[0].title, likely.look)
 
 
 def _issue_artefact(judgement: Judgement) -> IssueArtefact | None:
@@ -368,9 +351,8 @@ class _DoFirst:
 
 def _untold_title(candidates: Sequence[str], title: str, knowledge: Knowledge) -> str:
     if candidates:
-        return ("One of: " if len(candidates) > 1 else "Perhaps: ") + "; ".join(
-            knowledge.classes[name].title for name in candidates
-        )
+        titles = "; ".join(knowledge.classes[name].title for name in candidates)
+        return ("One of: " if len(candidates) > 1 else "Perhaps: ") + titles
     return printable(title) or "Unknown kind of finding"
 
 

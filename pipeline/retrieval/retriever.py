@@ -1,6 +1,7 @@
 """Says what an unknown finding looks like, by its words alone."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -66,6 +67,24 @@ class Retriever:
         words = self.words(raw)
         return None if words is None else self.told(self.candidates(words), "retrieved")
 
+    def chosen(self, raw: RawFinding, topic: str | None, controls: Collection[str], look: str | None) -> Likely | None:
+        """Say what a model chose among what was found; None where the closed list is damaged.
+
+        Args:
+            controls: ``framework:id``, those of the topic's that it picked out.
+        """
+        words = self.words(raw)
+        if words is None:
+            return None
+        shown = self.look_of(look) if look is not None and look in self._knowledge.looks else None
+        found = self.candidates(words)
+        first = tuple(one for one in found if one.topic == topic)
+        if not first:
+            return Likely(claimed=False, basis="model", look=shown)
+        told = self.told((*first, *(one for one in found if one.topic != topic)), "model")
+        kept = tuple(one for one in told.controls if f"{one.framework}:{one.control}" in controls)
+        return replace(told, controls=kept, look=shown)
+
     def told(self, candidates: tuple[Candidate, ...], basis: LikelyBasis) -> Likely:
         """Put candidates, the chosen one first, into what is told."""
         if not candidates or (basis == "retrieved" and not self._claims(candidates[0])):
@@ -93,17 +112,21 @@ class Retriever:
 
     def look(self, topic: str) -> FirstLook | None:
         """Give the look with the longest beginning of a topic's id."""
-        fitting = [
-            (-len(start), key)
-            for key, look in self._knowledge.looks.items()
-            for start in look.topics
-            if topic.startswith(start)
-        ]
-        if not fitting:
-            return None
-        key = min(fitting)[1]
+        key = look_for(self._knowledge, topic)
+        return None if key is None else self.look_of(key)
+
+    def look_of(self, key: str) -> FirstLook:
+        """Give a look of the knowledge."""
         look = self._knowledge.looks[key]
         return FirstLook(key, look.subject, look.summary, look.command)
+
+
+def look_for(knowledge: Knowledge, topic: str) -> str | None:
+    """Name the look with the longest beginning of a topic's id."""
+    fitting = [
+        (-len(start), key) for key, look in knowledge.looks.items() for start in look.topics if topic.startswith(start)
+    ]
+    return min(fitting)[1] if fitting else None
 
 
 def _texts(raw: RawFinding) -> Iterator[str]:
