@@ -251,7 +251,7 @@ def _likely(likely: Likely) -> Iterator[str]:
     if not likely.topics:
         yield "too little in its words: nothing is claimed"
     for topic in likely.topics:
-        yield f"{topic.title} ({topic.topic}, {topic.score:.2f}): it speaks of {', '.join(topic.evidence)}"
+        yield f"{topic.title} ({topic.topic}, {topic.score} %): it speaks of {', '.join(topic.evidence)}"
     if likely.controls:
         named = ", ".join(f"{one.framework} {one.control}" for one in likely.controls)
         yield f"controls of the first ({likely.basis}, no evidence): {named}"

@@ -35,6 +35,7 @@ _HASH = re.compile(r"(?:sha\d+:)?[0-9a-f]{12,}", re.IGNORECASE)
 _SPLIT = re.compile(r"[^A-Za-z0-9_.\\@-]+")
 _PIECES = re.compile(r"[A-Z]+(?![a-z])\d{0,3}|[A-Z]?[a-z]+\d{0,3}|\d+")
 _CAMEL = re.compile(r"(?:[A-Z][a-z0-9]+){2,}[A-Z]*|[A-Z]+[a-z]+(?:[A-Z][a-z0-9]*)+|[a-z]+(?:[A-Z][a-z0-9]+)+")
+_OF_THE_KERNEL = ("/proc/sys/", "/sys/")
 # Words that say nothing of what a finding is about.
 _FUNCTION = frozenset(
     {
@@ -126,7 +127,7 @@ class WordFilter:
             yield from self._plain(bare)
 
     def _place(self, path: str) -> Iterator[tuple[str, str]]:
-        """Give the longest beginning of a path that is known, and what its last parts name."""
+        """Give the longest beginning of a path that is known, and what the last parts of the kernel's own names say."""
         whole = path.rstrip("/") or "/"
         setting = self._names.get(whole.removeprefix("/proc/sys/").replace("/", ".").lower())
         if whole.startswith("/proc/sys/") and setting is not None:
@@ -140,6 +141,8 @@ class WordFilter:
         if known == whole:
             return
         yield "kind", "PATH"
+        if not whole.startswith(_OF_THE_KERNEL):
+            return  # somebody chose these names
         for part in whole[len(known) :].split("/")[-3:]:
             for kind, token in self._identifier(part):
                 if kind != "kind":

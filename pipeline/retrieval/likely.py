@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from pipeline.contract import Doc, Items
+from pipeline.contract import Doc, Items, Percent
 
 LikelyBasis = Literal["retrieved", "model"]
 
@@ -14,7 +14,7 @@ class LikelyTopic:
 
     topic: Annotated[str, Doc("Id of the topic.")]
     title: Annotated[str, Doc("Its title.")]
-    score: Annotated[float, Doc("How much of what the finding says the topic has, from 0 to 1; rare words count more.")]
+    score: Annotated[Percent, Doc("How much of what the finding says the topic has; rare words count for more.")]
     evidence: Annotated[
         tuple[str, ...], Items(most=6), Doc("Words of the finding that the topic has, the weightiest first.")
     ]
@@ -47,7 +47,9 @@ class FirstLook:
 class Likely:
     """What a finding of an unknown kind looks like. It is no evidence: `compliance` does not have it."""
 
-    claimed: Annotated[bool, Doc("Whether enough speaks for the first topic to name it; else the lists are empty.")]
+    claimed: Annotated[
+        bool, Doc("Whether enough speaks for the first topic to name it; else no topic and no control is.")
+    ]
     basis: Annotated[LikelyBasis, Doc("Who chose the first topic: the search by words, or a model.")]
     topics: Annotated[tuple[LikelyTopic, ...], Items(most=3), Doc("At most three topics, the likeliest first.")] = ()
     controls: Annotated[

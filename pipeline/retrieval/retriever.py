@@ -94,7 +94,9 @@ class Retriever:
             claimed=True,
             basis=basis,
             topics=tuple(
-                LikelyTopic(one.topic, self._knowledge.topics[one.topic].title, one.score, one.evidence[:_EVIDENCE])
+                LikelyTopic(
+                    one.topic, self._knowledge.topics[one.topic].title, round(100 * one.score), one.evidence[:_EVIDENCE]
+                )
                 for one in candidates[:SHOWN]
             ),
             controls=tuple(
