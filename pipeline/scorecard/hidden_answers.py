@@ -1,11 +1,13 @@
 """How hidden findings are answered: by the product, with the knowledge that is left."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from pipeline.analysis.answers import MemoryStore
+from pipeline.analysis.question import Analyst
 from pipeline.classes.scan import ScanContext
 from pipeline.finding import ParsedReport, RawFinding, ScanHeader
 from pipeline.graph.batches import run_batch
@@ -18,22 +20,22 @@ from pipeline.knowledge.predicates import view
 from pipeline.knowledge.schema import Knowledge
 from pipeline.output.read import read_finding
 from pipeline.output.records import EnrichedFinding
-from pipeline.retrieval.index import Weights
-from pipeline.retrieval.retriever import Retriever
 from pipeline.rules.policy import Policy
 from pipeline.scorecard.hidden import Column, Gold, Said, find, folds, hide, score, subject_of
 
 KINDS_FILE = Path(__file__).parent / "data" / "unknown.json"
+MakeAnalyst = Callable[[Knowledge], Analyst]
+
 _AS_OF = "2026-11-02T02:11:02Z"
 
 
 class Product:
     """The product with one knowledge: what it says of single findings."""
 
-    def __init__(self, knowledge: Knowledge, weights: Weights | None = None) -> None:
-        self._resources = Resources(knowledge, Policy(), Intel("", (), (), SkipLog()), version="scorecard")
-        if weights is not None:
-            self._resources.retriever = Retriever(knowledge, weights)
+    def __init__(self, knowledge: Knowledge, analyst: Analyst | None = None) -> None:
+        self._resources = Resources(
+            knowledge, Policy(), Intel("", (), (), SkipLog()), version="scorecard", analyst=analyst, store=MemoryStore()
+        )  # fmt: skip
         self._knowledge = knowledge
 
     def record(self, header: ScanHeader, raw: RawFinding) -> tuple[EnrichedFinding, tuple[str, ...]]:
@@ -96,23 +98,44 @@ def golds(knowledge: Knowledge, reports: Iterable[ParsedReport]) -> list[Gold]:
 
 
 def answer_folds(
-    knowledge: Knowledge,
-    gold: Sequence[Gold],
-    only: Sequence[int],
-    weights: Weights | None = None,
-) -> Mapping[str, Column]:
-    """Answer the findings of some folds, each with its classes hidden."""
-    columns = {"nothing": Column(), "retrieval": Column()}
+    knowledge: Knowledge, gold: Sequence[Gold], only: Sequence[int], model: MakeAnalyst | None = None
+) -> dict[str, Column]:
+    """Answer the findings of some folds, each with its classes hidden.
+
+    Args:
+        model: gives what asks a model by the knowledge that is left; without it there is no such column.
+    """
+    columns = _columns(model)
     for number, hidden in enumerate(folds(knowledge)):
-        if number not in only:
-            continue
-        product = Product(hide(knowledge, hidden), weights)
-        for one in gold:
-            if one.group in hidden:
-                for name, column in columns.items():
-                    said = product.said(one.header, one.raw, retrieval=name == "retrieval")
-                    column.scores[one.group].append(score(one, said))
+        if number in only:
+            left = hide(knowledge, hidden)
+            _answer(left, [one for one in gold if one.group in hidden], columns, model)
     return columns
+
+
+def answer_kinds(knowledge: Knowledge, gold: Sequence[Gold], model: MakeAnalyst | None = None) -> dict[str, Column]:
+    """Answer findings of kinds that no class describes, with the whole knowledge."""
+    columns = _columns(model)
+    _answer(knowledge, gold, columns, model)
+    return columns
+
+
+def _columns(model: MakeAnalyst | None) -> dict[str, Column]:
+    return {name: Column() for name in ("nothing", "retrieval", *(("model",) if model is not None else ()))}
+
+
+def _answer(knowledge: Knowledge, gold: Sequence[Gold], columns: dict[str, Column], model: MakeAnalyst | None) -> None:
+    rules = Product(knowledge)
+    asked = Product(knowledge, model(knowledge)) if model is not None else None
+    for one in gold:
+        said = {
+            "nothing": rules.said(one.header, one.raw, retrieval=False),
+            "retrieval": rules.said(one.header, one.raw, retrieval=True),
+        }
+        if asked is not None:
+            said["model"] = asked.said(one.header, one.raw, retrieval=True)
+        for name, answer in said.items():
+            columns[name].scores[one.group].append(score(one, answer))
 
 
 def kinds() -> list[Gold]:
