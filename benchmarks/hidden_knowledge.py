@@ -4,8 +4,8 @@
 
 Five folds each hide about a fifth of the classes that have topics, together with all that share a topic with them.
 Columns: nothing (as before there was a search), retrieval, and the model if one is given. Every class counts once.
-Scores with the middle 95 % of 2,000 draws of classes. The weights were chosen on folds 0 to 2 and on the half `tuned` of
-the forty findings.
+Scores with the middle 95 % of 2,000 draws of classes. The weights were chosen on folds 0 to 2 and on the half `tuned`
+of the forty findings.
 """
 
 import argparse
