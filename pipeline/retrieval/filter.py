@@ -12,6 +12,7 @@ from typing import Final
 from pipeline.retrieval.vocabulary import Vocabulary
 
 MAX_TEXT = 2_000  # characters of one text that are looked at; a description is seldom longer than 200
+MAX_CHUNK = 200  # between two blanks; a longer one is no word, and could be made to cost time
 MAX_WORDS = 48  # that stand, in the order of the text; then they are sorted
 
 # What may stand for something that is in no list.
@@ -110,13 +111,13 @@ class WordFilter:
         bare = chunk.strip(_TRIM)
         if not bare:
             return
-        if not bare.isascii() or not bare.isprintable():
-            # Letters that look like others, signs that hide: nothing of it is what it seems.
+        if not bare.isascii() or not bare.isprintable() or len(bare) > MAX_CHUNK:
+            # Letters that look like others, signs that hide, what no word is as long as: not what it seems.
             yield "kind", "NAME"
         elif _URL.match(bare) or _IP.fullmatch(bare):
             yield "kind", "ADDRESS"
         elif "=" in bare:
-            for part in bare.split("=", 1):
+            for part in bare.split("="):
                 yield from self._chunk(part)
         elif bare.startswith(("/", "~/", "./")):
             yield from self._place(bare)

@@ -128,6 +128,15 @@ def test_a_long_text_is_looked_at_in_part() -> None:
     assert word_filter().filter(["docker " + "x " * MAX_TEXT]).words == ("docker",)
 
 
+@pytest.mark.parametrize(
+    "sign", ["=", ":", "/", "@", ".", "-", "_", "a=", "a:", "a@a.", "aA", "/a", "=:", "0.", "a.service", "~/"]
+)
+def test_no_repetition_makes_it_fail(sign: str) -> None:
+    for length in (50, 199, MAX_TEXT):
+        left = word_filter().filter([sign * length, f"root {sign * length} docker"])
+        assert set(left.tokens) <= allowed()
+
+
 def test_names_and_places_are_plain_and_say_nothing_to_a_reader() -> None:
     known = vocabulary()
     for token in (*known.names.values(), *known.places):
