@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.finding import RawFinding
 from pipeline.knowledge.schema import Knowledge
-from pipeline.retrieval.filter import Filtered, WordFilter
+from pipeline.retrieval.filter import MAX_TEXT, Filtered, WordFilter
 from pipeline.retrieval.index import Candidate, TopicIndex, Weights
 from pipeline.retrieval.likely import FirstLook, Likely, LikelyBasis, LikelyControl, LikelyTopic
 from pipeline.retrieval.vocabulary import FILE, Vocabulary, VocabularyDamaged
@@ -15,6 +15,7 @@ from pipeline.retrieval.vocabulary import FILE, Vocabulary, VocabularyDamaged
 CANDIDATES = 5  # that a model chooses from
 SHOWN = 3
 _MAX_KNOWN = 4096  # bags whose topics are remembered
+_MAX_TEXTS = 512  # findings whose words are remembered: a batch asks for those of each several times
 _EVIDENCE = 6
 
 
@@ -30,6 +31,7 @@ class Retriever:
         self._weights = weights or Weights()
         self._file = file
         self._known: dict[Filtered, tuple[Candidate, ...]] = {}
+        self._words: dict[tuple[str, ...], Filtered] = {}
         self.failure: str | None = None
 
     @cached_property
@@ -50,7 +52,15 @@ class Retriever:
 
     def words(self, raw: RawFinding) -> Filtered | None:
         """Give what is left of a finding's texts, or None where the closed list is damaged."""
-        return self._filter.filter(_texts(raw)) if self._filter is not None else None
+        if self._filter is None:
+            return None
+        texts = tuple(_texts(raw))
+        known = self._words.get(texts)
+        if known is None:
+            if len(self._words) >= _MAX_TEXTS:
+                self._words.clear()
+            known = self._words[texts] = self._filter.filter(texts)
+        return known
 
     def candidates(self, words: Filtered) -> tuple[Candidate, ...]:
         """List the topics that share most with a finding, the best first."""
@@ -135,4 +145,4 @@ def _texts(raw: RawFinding) -> Iterator[str]:
     """Give what the scanner says of a finding."""
     for text in (raw.title, raw.description, raw.id):
         if text:
-            yield text
+            yield text[:MAX_TEXT]
