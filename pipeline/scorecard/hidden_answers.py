@@ -151,7 +151,6 @@ def kinds() -> list[Gold]:
             ),
             group=entry["id"],
             topics=tuple(entry["expected"]),
-            level=entry["severity"],
         )
         for entry in entries
     ]  # fmt: skip
