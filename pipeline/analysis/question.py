@@ -31,7 +31,7 @@ class Unknown:
     """What is known of a finding that no class knows: what is left of its texts, and what they look like.
 
     Attributes:
-        tokens: of closed lists.
+        tokens: of closed lists, without common English.
         topics: ids of the topics that share most with it, the likeliest first.
         ceiling: the highest level that an answer may give, from the scanner's severity.
     """

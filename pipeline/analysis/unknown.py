@@ -1,18 +1,15 @@
 """What is said of a finding of a kind that nobody knows: what it looks like, and what to look at first."""
 
-from pipeline.display import printable
 from pipeline.retrieval.likely import Likely
 
 CLOSE = 0.8  # of the first topic's score: what comes so near is named, too
 
 
-def tell(likely: Likely, scanner: str) -> tuple[str, str]:
-    """Give assessment and impact; beside the scanner's name only words of closed lists."""
-    name = printable(scanner)
+def tell(likely: Likely) -> tuple[str, str]:
+    """Give assessment and impact; only words of closed lists."""
     if not likely.claimed:
         return (
-            f"No knowledge of this kind of finding of the scanner {name}, and its words are not enough to say what it "
-            "looks like.",
+            "No knowledge of this kind of finding, and its words are not enough to say what it looks like.",
             "Not assessed: the scanner's own severity stands. Newer knowledge, or an entry of yours in knowledge.d, "
             "can say more.",
         )
@@ -21,7 +18,6 @@ def tell(likely: Likely, scanner: str) -> tuple[str, str]:
     instead = f" It may also be about: {'; '.join(others)}." if others else ""
     look = f" {likely.look.summary}" if likely.look is not None else ""
     return (
-        f"No known kind of finding of the scanner {name}. Looks like: {first.title} (it speaks of "
-        f"{', '.join(first.evidence)}).{instead}",
+        f"No known kind of finding. Looks like: {first.title} (it speaks of {', '.join(first.evidence)}).{instead}",
         f"A guess by words, not a mapping: the scanner's own severity stands.{look}",
     )

@@ -211,7 +211,7 @@ class ScanSession:
         if words is None:
             return None
         topics = tuple(one.topic for one in retriever.candidates(words))
-        return Unknown(words.tokens, topics, highest_level(raw.severity, judgement.asked_floor))
+        return Unknown(retriever.telling(words), topics, highest_level(raw.severity, judgement.asked_floor))
 
     def recall(self, asked: Sequence[int]) -> list[int]:
         """Look answers up; give those that stay open."""

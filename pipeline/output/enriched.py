@@ -241,7 +241,7 @@ class FindingWriter:
         header = self._index.context.header
         if answer is None:
             likely = self.likely(member.seq, None)
-            said = tell(likely, member.classified.scanner) if likely is not None else self._rules.say(member, header)
+            said = tell(likely) if likely is not None else self._rules.say(member, header)
             return *said, "rules"
         judgement = self._judge.judge(member.seq)
         # Where it raises the level, its words say why.

@@ -79,6 +79,7 @@ class WordFilter:
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._words = vocabulary.words
+        self._subjects = vocabulary.subjects
         self._names = vocabulary.names
         self._places = vocabulary.places
 
@@ -99,6 +100,10 @@ class WordFilter:
         return Filtered(
             tuple(sorted(list(words)[:MAX_WORDS])), tuple(sorted(list(names)[:MAX_WORDS])), tuple(sorted(kinds))
         )
+
+    def telling(self, filtered: Filtered) -> tuple[str, ...]:
+        """Give what a model is shown of a bag: without words of common English, which could be put to any use."""
+        return (*(word for word in filtered.words if word in self._subjects), *filtered.names, *filtered.kinds)
 
     def filter_ours(self, texts: Iterable[str]) -> Iterator[tuple[str, str]]:
         """Give the words and names of texts of our own, with repeats."""

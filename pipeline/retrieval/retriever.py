@@ -62,6 +62,10 @@ class Retriever:
             known = self._words[texts] = self._filter.filter(texts)
         return known
 
+    def telling(self, words: Filtered) -> tuple[str, ...]:
+        """Give what a model is shown of a bag."""
+        return self._filter.telling(words) if self._filter is not None else ()
+
     def candidates(self, words: Filtered) -> tuple[Candidate, ...]:
         """List the topics that share most with a finding, the best first."""
         known = self._known.get(words)

@@ -56,6 +56,7 @@ class Vocabulary:
 
     Attributes:
         words: lower case.
+        subjects: those of them that the title of a topic or the list by hand has; the others are plain English.
         names: settings and directives by their lower-case spelling, in the spelling that is shown.
         places: absolute paths.
         digest: names all of it.
@@ -63,9 +64,14 @@ class Vocabulary:
 
     def __init__(self, common: "CommonWords", knowledge: Knowledge) -> None:
         barred = {stem(word) for word in common.spoken}
-        texts = list(_texts(knowledge))
-        own = {word for text in texts for word in words_in(text)}
-        self.words = common.words | {word for word in own if stem(word) not in barred}
+        titles = list(_titles(knowledge))
+        texts = [*titles, *(note for topic in knowledge.topics.values() for note in topic.notes)]
+
+        def own(said: Iterable[str]) -> frozenset[str]:
+            return frozenset(word for text in said for word in words_in(text) if stem(word) not in barred)
+
+        self.subjects = common.words | own(titles)
+        self.words = common.common | self.subjects | own(texts)
         self.names = {name.lower(): name for name in sorted(_settings(knowledge, texts)) if _is_clean(name, barred)}
         listed = {*common.places, *knowledge.paths, *(path for text in texts for path in _SLASHED.findall(text))}
         self.places = frozenset(path for path in listed if _is_clean(path, barred))
@@ -83,9 +89,16 @@ class Vocabulary:
 
 @dataclass(slots=True, frozen=True)
 class CommonWords:
-    """What the file of the package holds; `spoken` are the words that are in no list, `seal` names it all."""
+    """What the file of the package holds.
+
+    Attributes:
+        words: by hand; `common` are those of common English beside them.
+        spoken: that are in no list.
+        seal: names it all.
+    """
 
     words: frozenset[str]
+    common: frozenset[str]
     places: frozenset[str]
     spoken: frozenset[str]
     seal: str
@@ -104,12 +117,14 @@ class CommonWords:
             parts = orjson.loads(body)
             if parts["schema"] != SCHEMA:
                 raise ValueError(f"it is not {SCHEMA}")
-            words, places, spoken = (frozenset(parts[name].split()) for name in ("words", "places", "spoken"))
+            words, common, places, spoken = (
+                frozenset(parts[name].split()) for name in ("words", "common", "places", "spoken")
+            )
         except OSError as error:
             raise VocabularyDamaged(f"vocabulary {file}: {error.strerror}; install the package again") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise VocabularyDamaged(f"vocabulary {file}: {error}; install the package again") from error
-        return cls(words, places, spoken, first.decode())
+        return cls(words, common, places, spoken, first.decode())
 
 
 def words_in(text: str) -> Iterator[str]:
@@ -125,11 +140,10 @@ def _is_clean(name: str, barred: set[str]) -> bool:
     return not any(stem(word) in barred for word in words_in(name))
 
 
-def _texts(knowledge: Knowledge) -> Iterator[str]:
+def _titles(knowledge: Knowledge) -> Iterator[str]:
     for key, topic in knowledge.topics.items():
         yield key
         yield topic.title
-        yield from topic.notes
     for group in knowledge.synonyms.values():
         yield from group
 

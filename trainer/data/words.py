@@ -26,7 +26,13 @@ def compile_words(by_hand: Path = BY_HAND) -> bytes:
     listed: Sequence[str] = FREQUENCY_LISTS["english_wikipedia"]
     people = {*FREQUENCY_LISTS["male_names"], *FREQUENCY_LISTS["female_names"]}
     common = [word for word in listed if _WORD.fullmatch(word) and word not in people][:MOST_COMMON]
-    parts = {"places": places, "schema": SCHEMA, "spoken": spoken, "words": _unspoken({*common, *words}, spoken)}
+    parts = {
+        "common": _unspoken({*common}, spoken) - words,
+        "places": places,
+        "schema": SCHEMA,
+        "spoken": spoken,
+        "words": _unspoken(words, spoken),
+    }
     body = orjson.dumps(
         {name: part if isinstance(part, str) else " ".join(sorted(part)) for name, part in parts.items()},
         option=orjson.OPT_SORT_KEYS,

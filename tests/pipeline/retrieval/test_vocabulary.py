@@ -14,6 +14,7 @@ def test_the_list_has_some_thousand_words_and_stays_small() -> None:
     known = Vocabulary.load(knowledge())
     assert 4_000 < len(known.words) < 10_000
     assert {"docker", "sudoers", "certificate", "socket"} <= known.words
+    assert known.subjects < known.words
     assert FILE.stat().st_size < 80_000
 
 
