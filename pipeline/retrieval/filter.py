@@ -101,6 +101,10 @@ class WordFilter:
             tuple(sorted(list(words)[:MAX_WORDS])), tuple(sorted(list(names)[:MAX_WORDS])), tuple(sorted(kinds))
         )
 
+    def known_names(self) -> tuple[str, ...]:
+        """List the settings and places that stand as they are."""
+        return tuple(sorted((*self._names.values(), *self._places)))
+
     def telling(self, filtered: Filtered) -> tuple[str, ...]:
         """Give what a model is shown of a bag: without words of common English, which could be put to any use."""
         return (*(word for word in filtered.words if word in self._subjects), *filtered.names, *filtered.kinds)

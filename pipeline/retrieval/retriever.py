@@ -62,6 +62,10 @@ class Retriever:
             known = self._words[texts] = self._filter.filter(texts)
         return known
 
+    def known_names(self) -> tuple[str, ...]:
+        """List the settings and places that stand as they are."""
+        return self._filter.known_names() if self._filter is not None else ()
+
     def telling(self, words: Filtered) -> tuple[str, ...]:
         """Give what a model is shown of a bag."""
         return self._filter.telling(words) if self._filter is not None else ()

@@ -77,7 +77,7 @@ def test_a_hostile_text_changes_no_level_and_reaches_no_analysis_and_no_command(
     """In title and description: what it says may change the guess, never the level, and nothing of it is repeated."""
     payload, raw = HOSTILE[kind], finding("docker:socket")
     plain = told(raw)[0][0]
-    traces = Traces(payload)
+    traces = Traces(payload, resources().retriever.known_names())
     for changed in (
         replace(raw, title=payload),
         replace(raw, description=payload),
@@ -90,7 +90,6 @@ def test_a_hostile_text_changes_no_level_and_reaches_no_analysis_and_no_command(
             plain["class"], plain["status"], plain["risk"], plain["remediation"],
         )  # fmt: skip
         said = [line["analysis"]["assessment"], line["analysis"]["impact"], orjson.dumps(line["likely"]).decode()]
-        if kind != "placeholder":  # which names a setting that is known
-            assert not any(traces.within(text) for text in said)
+        assert not any(traces.within(text) for text in said)
         look = line["likely"].get("look")
         assert look is None or look["command"] in {one.command for one in resources().knowledge.looks.values()}
