@@ -14,7 +14,7 @@ KAFKA := build/kafka/$(KAFKA_VERSION)
 KNOWLEDGE := pipeline/knowledge/compiled.json
 
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-retrain test browser kafka kafka-broker test-trainer lint bench knowledge schema model wheel clean output-digests
+.PHONY: help demo demo-retrain test browser kafka kafka-broker test-trainer lint bench knowledge schema model wheel clean output-digests vocabulary
 
 help:
 	@echo 'make demo       analyse real scans of two hosts and show what is wrong with them (output in demo-output/)'
@@ -28,6 +28,7 @@ help:
 	@echo 'make bench      measure speed and memory'
 	@echo 'make knowledge  compile the knowledge again (the others do it where needed)'
 	@echo 'make schema     write docs/schema/ anew from the records'
+	@echo 'make vocabulary  write the closed list of words anew'
 	@echo 'make model      train the embedded model anew, from nothing (hours; into model-run/)'
 	@echo 'make wheel      build the package into dist/'
 	@echo 'make clean      remove what the others made'
@@ -93,6 +94,10 @@ knowledge: $(KNOWLEDGE)
 
 schema: $(VENV)/.installed-dev
 	@$(BIN)/python -m pipeline.output.schema docs/schema
+
+# The closed list of words that an unknown finding is told in, from a pinned package and words by hand.
+vocabulary: $(VENV)/.installed-dev
+	@$(BIN)/python -m trainer.data.words
 
 # The embedded model from nothing: data, training, quantisation, export, shipped answers, scorecards, card. Same versions,
 # same kind of machine, two threads: same bytes. Quiet is needed more than cores: another load halves the speed.

@@ -6,7 +6,7 @@ from pathlib import Path
 from daemon.inference import ModelProcess
 from daemon.settings import ModelSettings, Settings
 from daemon.version import VERSION
-from pipeline.analysis.model import ModelAnalyst, trained_classes
+from pipeline.analysis.model import ModelAnalyst, knows_unknown, trained_classes
 from pipeline.analysis.question import AnalysisStore
 from pipeline.engine.errors import EngineError
 from pipeline.engine.identity import choose_device
@@ -85,7 +85,13 @@ def _read(settings: Settings) -> tuple[Knowledge, Policy, Intel]:
 
 
 def _analyst(model: Model, knowledge: Knowledge, tell: Tell) -> ModelAnalyst:
-    return ModelAnalyst(ModelProcess(model, tell=tell), knowledge, model.name, trained_classes(model.manifest))
+    return ModelAnalyst(
+        ModelProcess(model, tell=tell),
+        knowledge,
+        model.name,
+        trained_classes(model.manifest),
+        knows_unknown=knows_unknown(model.manifest),
+    )
 
 
 def open_model(settings: Settings) -> Model:

@@ -94,7 +94,7 @@ class Worker:
         self._clock = clock
         self._in_hand = in_hand
         self._slice_ends = math.inf
-        self._failure: str | None = None
+        self._failures: tuple[str | None, str | None] = (None, None)  # told last: the model's, the search's
         self.awaited = Awaited(clock)
         self._queue = queue
         self._resources = resources
@@ -311,11 +311,14 @@ class Worker:
             raise Paused
 
     def _tell_failure(self) -> None:
-        """Log what keeps the model from answering, once for each thing that does."""
-        failure = self._resources.analyst.failure if self._resources.analyst is not None else None
-        if failure is not None and failure != self._failure:
-            logger.warning("model.failed", reason=failure, see="sysscan-agent doctor")
-        self._failure = failure
+        """Log what keeps the model or the search of topics from answering, once for each thing that does."""
+        analyst = self._resources.analyst
+        found = analyst.failure if analyst is not None else None, self._resources.retriever.failure
+        events = "model.failed", "retrieval.unavailable"
+        for event, failure, before in zip(events, found, self._failures, strict=True):
+            if failure is not None and failure != before:
+                logger.warning(event, reason=failure, see="sysscan-agent doctor")
+        self._failures = found
 
     def _together(self, session: ScanSession, batch: Batch, thread: str) -> list[Line]:
         self._slice_ends = self._clock() + _SLICE_S

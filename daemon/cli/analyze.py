@@ -103,6 +103,8 @@ def analyze_reports(
 def _notice(resources: Resources) -> str | None:
     if resources.analyst is not None and resources.analyst.failure is not None:
         return f"some findings were left to the rules: {resources.analyst.failure}"
+    if resources.retriever.failure is not None:
+        return f"unknown findings are told without what they look like: {resources.retriever.failure}"
     return resources.notice
 
 

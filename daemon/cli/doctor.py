@@ -91,6 +91,8 @@ def _knowledge(settings: Settings) -> list[Check]:
     )
     today = datetime.now(UTC).date().isoformat()
     checks = [Check("knowledge", "ok", detail), *_without_effect(settings)]
+    if (failure := resources.retriever.check()) is not None:
+        checks.append(Check("vocabulary", "problem", failure, "until then unknown findings are told without a guess"))
     checks += [
         Check("policy", "warning", f"an entry of {entry.owner} for {entry.class_ or entry.fingerprint} ended", advice)
         for entry in policy.expired(today)

@@ -25,6 +25,7 @@ from pipeline.knowledge.schema import Knowledge
 from pipeline.output.read import read_finding
 from pipeline.output.records import EnrichedFinding
 from pipeline.output.write import write
+from pipeline.retrieval.likely import Likely
 from pipeline.rules.compliance import FRAMEWORK_NAMES
 from pipeline.rules.remediate import Action
 from pipeline.shortage import is_shortage
@@ -184,6 +185,10 @@ def show_finding(console: Console, line: EnrichedFinding, knowledge: Knowledge) 
         chosen = analysis.action
         for action in sorted(line.remediation, key=lambda action: action.id != chosen):
             _action(console, action)
+    if line.likely is not None:
+        _heading(console, "What it looks like")
+        for said in _likely(line.likely):
+            _item(console, said)
     if line.compliance or line.attack:
         _heading(console, "Mapped to")
         for text in _mappings(line):
@@ -239,6 +244,20 @@ def _action(console: Console, action: Action) -> None:
             hang=4,
         )
         console.print(Text(f"            {printable(action.acceptance, _COPIED)}", "dim"), soft_wrap=True)
+
+
+def _likely(likely: Likely) -> Iterator[str]:
+    """Say what an unknown finding looks like, and that this is no mapping."""
+    if not likely.topics:
+        yield "too little in its words: nothing is claimed"
+    for topic in likely.topics:
+        yield f"{topic.title} ({topic.topic}, {topic.score} %): it speaks of {', '.join(topic.evidence)}"
+    if likely.controls:
+        named = ", ".join(f"{one.framework} {one.control}" for one in likely.controls)
+        yield f"controls of the first ({likely.basis}, no evidence): {named}"
+    if likely.look is not None:
+        yield f"first look: {likely.look.summary}"
+        yield f"$ {likely.look.command}"
 
 
 def _mappings(line: EnrichedFinding) -> Iterator[Text]:

@@ -154,9 +154,20 @@ def _issue(issue: Issue) -> RenderableType:
     grid.add_column()
     grid.add_row(head, title)
     grid.add_row(Text(f"{issue.examples[0][:_KEY]:>12}  ", "dim"), place)
+    if issue.reported:
+        grid.add_row("", Text(f"The scanner says: {printable(issue.reported, 1000)}", "dim"))
     if issue.assessment:  # records of older versions have none
         grid.add_row("", Text(printable(issue.assessment, 1000)))
-    return grid
+    look = issue.likely.look if issue.likely is not None else None
+    if look is None:
+        return grid
+    grid.add_row("", Text(f"First look: {printable(look.summary, 400)}"))
+    return Group(grid, _command(look.command, 14))
+
+
+def _command(command: str, indent: int) -> Text:
+    """Print a command unwrapped: a line end that is copied with it would stand in the middle of a quoted word."""
+    return Text(f"{' ' * indent}$ {printable(command, 4000)}", "green", no_wrap=True, overflow="ignore")
 
 
 def _correlation(group: ScanCorrelation) -> RenderableType:
@@ -196,9 +207,8 @@ def _step(number: int, action: FirstAction) -> Iterable[RenderableType]:
     grid.add_column()
     grid.add_row(f"  {number}.", Text(printable(action.summary, 400)))
     yield grid
-    # Not wrapped: a line end that is copied with it would stand in the middle of a quoted word.
     if action.command:
-        yield Text(f"     $ {printable(action.command, 4000)}", "green", no_wrap=True, overflow="ignore")
+        yield _command(action.command, 5)
     elif action.check:
         yield Text(f"     check: {printable(action.check, 4000)}", "dim", no_wrap=True, overflow="ignore")
 

@@ -7,7 +7,7 @@ from pipeline.analysis.question import Answer
 from pipeline.finding import LEVELS
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
-_CITED = re.compile(r"\bT\d{4}(?:\.\d{3})?\b|\bCVE-\d+|\b\d+(?:\.\d+)+\b|\b[A-Z]{2}-\d+\b")
+CITED = re.compile(r"\bT\d{4}(?:\.\d{3})?\b|\bCVE-\d+|\b\d+(?:\.\d+)+\b|\b[A-Z]{2}-\d+\b")
 _SETTING = re.compile(
     r"\b(?:kernel|net|fs|vm|user)(?:\.[a-z0-9_]+)*\.([a-z0-9_]+)|\b([A-Z][A-Za-z]{3,})="
 )  # sysctl, systemd
@@ -30,8 +30,8 @@ def critique(case: Case, answer: Answer) -> str | None:
         return "an action that does not fit"
     if not set(answer.controls) <= set(case.controls) or not set(answer.techniques) <= set(case.techniques):
         return "a control or technique that is no candidate"
-    if (limit := _overlong(answer)) is not None:
-        return limit
+    if (wrong := _overlong(answer)) is not None:
+        return wrong
     both = f"{answer.assessment} {answer.impact}"
     for name in _PLACEHOLDER.findall(both):
         if name not in case.placeholders:
@@ -39,7 +39,7 @@ def critique(case: Case, answer: Answer) -> str | None:
     if answer.assessment == answer.impact or _loops(both):
         return "text that repeats itself"
     known = {*case.features.values(), *case.techniques, *case.controls, case.title, case.class_id.replace("_", ".")}
-    if any(not any(cited in each for each in known) for cited in _CITED.findall(both)):
+    if any(not any(cited in each for each in known) for cited in CITED.findall(both)):
         return "a number or an id that the case does not hold"
     if any(not _is_about(case, name) for pair in _SETTING.findall(both) for name in pair if name):
         return "a setting that the case is not about"
@@ -64,6 +64,15 @@ def _is_about(case: Case, setting: str) -> bool:
     known = f"{case.class_id} {case.title} {' '.join(case.features.values())} {' '.join(case.candidates)}"
     words = setting.split("_")
     return 2 * sum(word in known for word in words) > len(words)
+
+
+def broken_text(answer: Answer) -> str | None:
+    """Say what is wrong with the form of an answer's sentences, or None."""
+    if (wrong := _overlong(answer)) is not None:
+        return wrong
+    if answer.assessment == answer.impact or _loops(f"{answer.assessment} {answer.impact}"):
+        return "text that repeats itself"
+    return None
 
 
 def _overlong(answer: Answer) -> str | None:

@@ -1,19 +1,27 @@
 """The analyst that asks a model: a question becomes a prompt and a grammar, the model's text an answer."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from concurrent.futures import Future
+from typing import Any
 
 from pipeline.analysis.case import CaseMaker
 from pipeline.analysis.critique import critique
 from pipeline.analysis.prompt import (
     PROMPT_VERSION,
     BadResponse,
-    Case,
     parse_response,
     render_prompt,
     response_schema,
 )
 from pipeline.analysis.question import UNKNOWN, Answer, Question
+from pipeline.analysis.unknown_prompt import (
+    QUESTION,
+    critique_unknown,
+    parse_unknown,
+    render_unknown,
+    unknown_case,
+    unknown_schema,
+)
 from pipeline.engine.errors import EngineError, ModelDamaged, TooLong, Unfinished
 from pipeline.engine.generator import DeferredGenerator, Generator, Grammar, Health, Immediate
 from pipeline.engine.manifest import Manifest
@@ -21,6 +29,7 @@ from pipeline.keys import digest
 from pipeline.knowledge.schema import Knowledge
 
 CLASSES = "classes"  # in a model's record: the classes that it was trained on
+QUESTIONS = "questions"  # in a model's record: the kinds of question beyond those about classes
 MAX_TOKENS = 256  # an answer takes about eighty; with a foreign tokenizer twice as many
 
 
@@ -36,6 +45,18 @@ def trained_classes(manifest: Manifest) -> list[str] | None:
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
         raise ModelDamaged(f"model {manifest.name}: {CLASSES} in its manifest is no list of names; export it again")
     return classes
+
+
+def knows_unknown(manifest: Manifest) -> bool:
+    """Say whether a model was trained on questions about findings that no class knows.
+
+    Raises:
+        ModelDamaged: if what it says is no list of names.
+    """
+    questions = manifest.record.get(QUESTIONS, [])
+    if not isinstance(questions, list) or not all(isinstance(name, str) for name in questions):
+        raise ModelDamaged(f"model {manifest.name}: {QUESTIONS} in its manifest is no list of names; export it again")
+    return QUESTION in questions
 
 
 class ModelAnalyst:
@@ -54,6 +75,8 @@ class ModelAnalyst:
         knowledge: Knowledge,
         name: str,
         classes: Collection[str] | None = None,
+        *,
+        knows_unknown: bool = False,
     ) -> None:
         """Take a generator.
 
@@ -61,20 +84,28 @@ class ModelAnalyst:
             generator: one in this process answers while it is asked, so the answers are there at once.
             name: what the output calls the model.
             classes: that the model was trained on; None where that is not known, and it is asked about all.
+            knows_unknown: it was trained on questions about findings that no class knows; else it is not asked them.
         """
         self._source = generator
         self._classes = None if classes is None else frozenset(classes)
         self._generator = generator if isinstance(generator, DeferredGenerator) else Immediate(generator)
         self._maker = CaseMaker(knowledge)
+        self._knowledge = knowledge
+        self._knows_unknown = knows_unknown
         self._name = name
         self.failure: str | None = None
         self._digest = digest(
-            "analyst", generator.digest, PROMPT_VERSION, knowledge.digest, None if classes is None else sorted(classes)
+            "analyst",
+            generator.digest,
+            PROMPT_VERSION,
+            knowledge.digest,
+            None if classes is None else sorted(classes),
+            *([QUESTION] if knows_unknown else []),
         )
 
     def with_knowledge(self, knowledge: Knowledge) -> "ModelAnalyst":
         """Give an analyst that asks the same generator by other knowledge."""
-        return ModelAnalyst(self._source, knowledge, self._name, self._classes)
+        return ModelAnalyst(self._source, knowledge, self._name, self._classes, knows_unknown=self._knows_unknown)
 
     def asks(self, generator_digest: str) -> bool:
         """Say whether it asks the generator with this name."""
@@ -97,14 +128,16 @@ class ModelAnalyst:
     def takes(self, question: Question) -> bool:
         """Say whether there is something to analyse, and the model was trained on it.
 
-        About other classes it would write by analogy. About a finding that nobody knows it is shown a severity only.
+        About other classes it would write by analogy. Findings that no class knows are questions of their own.
         """
         if question.class_id.startswith(UNKNOWN):
-            return False
+            return self._knows_unknown and question.unknown is not None and bool(question.unknown.topics)
         return self._classes is None or self._maker.class_of(question) in self._classes
 
     def prompt(self, question: Question, attempt: int = 0) -> str:
         """Give what the model is shown, for `explain`."""
+        if question.unknown is not None:
+            return render_unknown(unknown_case(question, self._knowledge))
         return render_prompt(self._maker.case(question, attempt))
 
     @property
@@ -114,30 +147,44 @@ class ModelAnalyst:
 
     def analyse(self, question: Question, attempt: int) -> "Future[Answer | None]":
         """Begin to answer, and return at once; None will be the answer where there is none."""
+        if question.unknown is not None:
+            unknown = unknown_case(question, self._knowledge)
+            return self._asked(
+                "unknown", render_unknown(unknown), unknown_schema(unknown), lambda text: parse_unknown(text, unknown)
+            )
         case = self._maker.case(question, attempt)
+        return self._asked(
+            case.class_id, render_prompt(case), response_schema(case), lambda text: parse_response(text, case)
+        )
+
+    def _asked(
+        self, about: str, prompt: str, schema: dict[str, Any], parse: Callable[[str], Answer]
+    ) -> "Future[Answer | None]":
         answer: Future[Answer | None] = Future()
 
         def take(text: "Future[str]") -> None:
             try:
-                answer.set_result(self._read(text, case))
+                answer.set_result(self._read(text, about, parse))
             except Exception as error:  # a fault of ours: for whoever waits
                 answer.set_exception(error)
 
-        text = self._generator.submit(render_prompt(case), Grammar.of(response_schema(case)), MAX_TOKENS)
+        text = self._generator.submit(prompt, Grammar.of(schema), MAX_TOKENS)
         text.add_done_callback(take)
         return answer
 
-    def _read(self, text: "Future[str]", case: Case) -> Answer | None:
+    def _read(self, text: "Future[str]", about: str, parse: Callable[[str], Answer]) -> Answer | None:
         try:
-            return parse_response(text.result(), case)
+            return parse(text.result())
         except (BadResponse, TooLong, Unfinished) as error:
-            self.failure = f"{case.class_id}: {error}"
+            self.failure = f"{about}: {error}"
         except EngineError as error:
             self.failure = str(error)
         return None
 
     def critique(self, question: Question, answer: Answer) -> str | None:
         """Say what is wrong with an answer, or None when it stands."""
+        if question.unknown is not None:
+            return critique_unknown(unknown_case(question, self._knowledge), answer)
         # Without distractors an answer that took one is refused, which is what they are there for.
         return critique(self._maker.case(question, attempt=1), answer)
 

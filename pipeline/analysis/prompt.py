@@ -76,23 +76,23 @@ def render_prompt(case: Case) -> str:
         "class": case.class_id,
         "title": case.title,
         "category": case.category,
-        "controls": _listed(map(shorten, case.controls)),
-        "techniques": _listed(case.techniques),
-        "slots": _listed(case.placeholders),
+        "controls": listed(map(shorten, case.controls)),
+        "techniques": listed(case.techniques),
+        "slots": listed(case.placeholders),
         "status": case.status,
-        "actions": _listed(case.actions),
+        "actions": listed(case.actions),
         "floor": case.floor,
         "features": dict(sorted(case.features.items())),
     }
     # What most cases lack costs tokens only where it is there.
     if case.candidates:
-        body["candidates"] = _listed(case.candidates)
+        body["candidates"] = listed(case.candidates)
     if case.context:
-        body["context"] = _listed(case.context)
+        body["context"] = listed(case.context)
     if case.artefact is not None:
-        body["artefact"] = _listed(case.artefact)
+        body["artefact"] = listed(case.artefact)
     if case.barred:
-        body["barred"] = _listed(case.barred)
+        body["barred"] = listed(case.barred)
     return f"{INSTRUCTION}{orjson.dumps(body).decode()}{RESPONSE}"
 
 
@@ -104,8 +104,8 @@ def render_response(answer: Answer) -> str:
             "assessment": answer.assessment,
             "impact": answer.impact,
             "action": answer.remediation,
-            "controls": _listed(map(shorten, answer.controls)),
-            "techniques": _listed(answer.techniques),
+            "controls": listed(map(shorten, answer.controls)),
+            "techniques": listed(answer.techniques),
         }
     ).decode()
 
@@ -121,8 +121,8 @@ def response_schema(case: Case) -> dict[str, Any]:
         "assessment": {"type": "string", "minLength": MIN_TEXT, "maxLength": MAX_ASSESSMENT, "pattern": text},
         "impact": {"type": "string", "minLength": MIN_TEXT, "maxLength": MAX_IMPACT, "pattern": text},
         "action": {"enum": [*case.actions, None]},
-        "controls": _subset(list(map(shorten, case.controls))),
-        "techniques": _subset(case.techniques),
+        "controls": subset(list(map(shorten, case.controls))),
+        "techniques": subset(case.techniques),
     }
     return {
         "type": "object",
@@ -177,9 +177,11 @@ def _text_pattern(placeholders: Sequence[str]) -> str:
     return rf"^{first}{further}*\.$"
 
 
-def _subset(items: Sequence[str]) -> dict[str, Any]:
+def subset(items: Sequence[str]) -> dict[str, Any]:
+    """Take each item once at most, in order, as `listed` writes them."""
     return {"type": "string", "pattern": "^" + "".join(f"(?: {re.escape(item)})?" for item in items) + "$"}
 
 
-def _listed(items: Any) -> str:
+def listed(items: Any) -> str:
+    """Write a list as prompts have it: each item after a blank."""
     return "".join(f" {item}" for item in items)

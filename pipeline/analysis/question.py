@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from pipeline.engine.generator import Health
-from pipeline.finding import Level, Member, ScanHeader, Status
+from pipeline.finding import LEVELS, Level, Member, ScanHeader, Severity, Status
 from pipeline.keys import digest
 from pipeline.knowledge.schema import Knowledge
 from pipeline.rules.judge import Artefact, Judgement
@@ -27,6 +27,21 @@ SILENT = frozenset({"device", "flag", "hash", "options", "text", "uid"})  # type
 
 
 @dataclass(slots=True, frozen=True)
+class Unknown:
+    """What is known of a finding that no class knows: what is left of its texts, and what they look like.
+
+    Attributes:
+        tokens: of closed lists, without common English.
+        topics: ids of the topics that share most with it, the likeliest first.
+        ceiling: the highest level that an answer may give, from the scanner's severity.
+    """
+
+    tokens: tuple[str, ...]
+    topics: tuple[str, ...]
+    ceiling: Level
+
+
+@dataclass(slots=True, frozen=True)
 class Question:
     """What an analyst is asked: one situation in its context; no value that a host's owner chose.
 
@@ -41,6 +56,7 @@ class Question:
             ``framework:id``.
         evidence: the findings speak for or against the controls; else they say nothing about them.
         actions: ids of the remediations that fit, the first to take first; `barred` would break something.
+        unknown: where no class knows the finding, and its texts could be filtered.
     """
 
     key: str
@@ -59,11 +75,16 @@ class Question:
     evidence: bool = False
     actions: tuple[str, ...] = ()
     barred: tuple[str, ...] = ()
+    unknown: Unknown | None = None
 
 
 @dataclass(slots=True, frozen=True)
 class Answer:
-    """An analysis of a situation; texts may hold ``{slot}`` placeholders, filled for each finding."""
+    """An analysis of a situation; texts may hold ``{slot}`` placeholders, filled for each finding.
+
+    Attributes:
+        topic, look: what a finding that no class knows looks like, and what to look at first; ids, or None.
+    """
 
     assessment: str
     impact: str
@@ -71,6 +92,8 @@ class Answer:
     techniques: tuple[str, ...] = ()
     controls: tuple[str, ...] = ()
     remediation: str | None = None
+    topic: str | None = None
+    look: str | None = None
 
 
 class Analyst(Protocol):
@@ -118,7 +141,12 @@ class AnalysisStore(Protocol):
 
 
 def question(
-    member: Member, judgement: Judgement, context: Sequence[str], knowledge: Knowledge, analyst: str
+    member: Member,
+    judgement: Judgement,
+    context: Sequence[str],
+    knowledge: Knowledge,
+    analyst: str,
+    unknown: Unknown | None = None,
 ) -> Question:
     """Ask about a finding's situation, with all that the rules found to choose from.
 
@@ -150,8 +178,15 @@ def question(
         evidence=finding.status in ("open", "passed"),
         actions=tuple(fitting),
         barred=tuple(barred),
+        unknown=unknown,
     )
     return replace(asked, key=digest("analysis", asked, analyst, ANALYSIS_VERSION), representative=member.seq)
+
+
+def highest_level(severity: Severity, floor: Level) -> Level:
+    """Give the highest level of a finding that no class knows: one above the scanner's, or the floor."""
+    said = LEVELS.index(severity) if severity in LEVELS else 0
+    return LEVELS[max(min(said + 1, len(LEVELS) - 1), LEVELS.index(floor))]
 
 
 def confidence(member: Member, artefact: Artefact | None, header: ScanHeader) -> Confidence:

@@ -11,6 +11,7 @@ from pipeline.keys import digest
 from pipeline.knowledge.schema import Knowledge
 from pipeline.output.records import Provenance
 from pipeline.output.write import Parts, name_of
+from pipeline.retrieval.retriever import Retriever
 from pipeline.rules.correlate import Correlator
 from pipeline.rules.judge import ClassRules
 from pipeline.rules.policy import Policy
@@ -45,6 +46,7 @@ class Resources:
         self.store = store
         self.classes = CompiledClasses(knowledge, policy.profile)
         self.rules = RulesAnalyst(knowledge, policy.profile)
+        self.retriever = Retriever(knowledge)
         self.class_rules = ClassRules(knowledge, policy.profile)
         self.parts = Parts()  # of lines, as written
         self.correlator = Correlator(knowledge, policy.profile)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from pipeline.analysis.answers import Answers, CachedAnswer
 from pipeline.analysis.case import selection
-from pipeline.analysis.question import UNKNOWN, Answer, FallbackReason, Question, question
+from pipeline.analysis.question import UNKNOWN, Answer, FallbackReason, Question, Unknown, highest_level, question
 from pipeline.classes.scan import ScanContext, ScanIndex, baseline_scope, index_steps
 from pipeline.finding import Level, RawFinding
 from pipeline.graph.asking import Asking, Pause, wait_for_one
@@ -71,6 +71,7 @@ class ScanSession:
             self._provenance,
             resources.texts,
             resources.parts,
+            resources.retriever,
         )
         self._analyst_digest = resources.analyst.digest if resources.analyst is not None else resources.knowledge.digest
         self._questions: dict[Case, Question] = {}
@@ -177,6 +178,7 @@ class ScanSession:
             judgement = self.judge.judge(seq)
             context = tuple(group.rule for group in self.judge.groups(seq))
             finding, artefact = member.classified, judgement.artefact
+            unknown = self._unknown(seq, judgement)
             # All that a question is made of; what is shared between findings (controls, techniques) by its name.
             shape = (
                 finding.situation,
@@ -190,14 +192,26 @@ class ScanSession:
                 judgement.techniques_key,
                 tuple((action.id, action.contraindicated is None) for action in judgement.remediation),
                 tuple(finding.slots),
+                unknown,
             )
             known = self._shapes.get(shape)
             if known is None:
                 known = self._shapes[shape] = question(
-                    member, judgement, context, self._resources.knowledge, self._analyst_digest
+                    member, judgement, context, self._resources.knowledge, self._analyst_digest, unknown
                 )
             self._questions[case] = known
         return known
+
+    def _unknown(self, seq: int, judgement: Judgement) -> Unknown | None:
+        """Give what is left of the texts of a finding that no class knows, or None for any other."""
+        if not judgement.class_id.startswith(UNKNOWN):
+            return None
+        retriever, raw = self._resources.retriever, self.index.findings[seq]
+        words = retriever.words(raw)
+        if words is None:
+            return None
+        topics = tuple(one.topic for one in retriever.candidates(words))
+        return Unknown(retriever.telling(words), topics, highest_level(raw.severity, judgement.asked_floor))
 
     def recall(self, asked: Sequence[int]) -> list[int]:
         """Look answers up; give those that stay open."""
@@ -360,6 +374,7 @@ class ScanSession:
             judgements,
             levels,
             say=lambda seq: self._writer.say(members[seq], answers[seq])[:2],
+            likely=lambda seq: self._writer.likely(seq, answers[seq]),
         )
         resources = self._resources
         return (

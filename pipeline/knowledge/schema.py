@@ -460,6 +460,22 @@ class ToolFact(Fact):
     note: str | None = None
 
 
+class Look(Fact):
+    """A first look at what an unknown finding may be about: a command that changes nothing.
+
+    It holds no placeholder, so that no text of a finding can reach it. `topics` are beginnings of topic ids; of several
+    looks the one with the longest beginning is offered. `subject` is the kind of thing that is looked at.
+    """
+
+    subject: Literal[
+        "account", "audit", "boot", "container", "file", "firewall", "logging", "mac", "module", "mount", "network",
+        "package", "process", "service", "sysctl", "unit",
+    ]  # fmt: skip
+    summary: str
+    command: str
+    topics: list[str]
+
+
 class Knowledge(Fact):
     """All sections of the knowledge. `digest` is computed over the canonical JSON of all others."""
 
@@ -478,4 +494,6 @@ class Knowledge(Fact):
     modules: dict[str, ModuleFact] = {}
     families: dict[Id, str] = {}
     tools: dict[str, ToolFact] = {}
+    synonyms: dict[Id, list[str]] = {}  # words that mean nearly the same where an unknown finding is searched
+    looks: dict[Id, Look] = {}
     digest: str = ""

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from pipeline.analysis.question import Answer, FallbackReason, Origin, TextBy, Texts, confidence
+from pipeline.analysis.question import UNKNOWN, Answer, FallbackReason, Origin, TextBy, Texts, confidence
 from pipeline.analysis.rules import RulesAnalyst
+from pipeline.analysis.unknown import tell
 from pipeline.classes.scan import ScanIndex, scan_scope
 from pipeline.classes.template import fill, placeholders
 from pipeline.display import printable
@@ -26,6 +27,8 @@ from pipeline.output.records import (
 )
 from pipeline.output.write import Parts, fragment, write
 from pipeline.report.sarif_state import ReportedAcceptance
+from pipeline.retrieval.likely import Likely
+from pipeline.retrieval.retriever import Retriever
 from pipeline.rules.baseline import Comparison
 from pipeline.rules.correlate import Group
 from pipeline.rules.judge import Judge, Judgement
@@ -94,12 +97,14 @@ class FindingWriter:
         provenance: Provenance,
         texts: Texts,
         shared: Parts,
+        retriever: Retriever,
     ) -> None:
         """Args:
         texts: whose words a finding that a model analysed gets: `best` takes what somebody wrote for findings like
             it, and the model's where nobody did or where it raises the level; `model` always takes the model's.
         shared: what the rules share between findings and scans (`ClassRules`), written.
         """
+        self._retriever = retriever
         self._texts = texts
         self._index = index
         self._judge = judge
@@ -205,7 +210,20 @@ class FindingWriter:
             remediation=judgement.remediation,
             provenance=self._provenance,
             review=judgement.review,
+            likely=self.likely(seq, outcome.answer),
         )
+
+    def likely(self, seq: int, answer: Answer | None) -> Likely | None:
+        """Say what a finding looks like whose kind nobody knows; None where it is known, or nothing can be said.
+
+        A model's answer chooses among the topics that were found.
+        """
+        if not self._judge.judge(seq).class_id.startswith(UNKNOWN):
+            return None
+        raw = self._index.findings[seq]
+        if answer is None:
+            return self._retriever.likely(raw)
+        return self._retriever.chosen(raw, answer.topic, answer.controls, answer.look)
 
     def say(self, member: Member, answer: Answer | None) -> tuple[str, str, TextBy]:
         """Give assessment and impact of a finding, and whose words they are; slots are filled in."""
@@ -222,7 +240,9 @@ class FindingWriter:
     def _say(self, member: Member, answer: Answer | None) -> tuple[str, str, TextBy]:
         header = self._index.context.header
         if answer is None:
-            return *self._rules.say(member, header), "rules"
+            likely = self.likely(member.seq, None)
+            said = tell(likely) if likely is not None else self._rules.say(member, header)
+            return *said, "rules"
         judgement = self._judge.judge(member.seq)
         # Where it raises the level, its words say why.
         if self._texts == "best" and level_in_effect(judgement, answer) == judgement.risk.level:

@@ -28,6 +28,8 @@ from pipeline.output.records import (
     ScanCorrelation,
     ScanRecord,
 )
+from pipeline.output.unknown import issue_likely, reported
+from pipeline.retrieval.likely import Likely
 from pipeline.review.standing import NONE, Standing
 from pipeline.review.verdict import MAX_TEXT, Verdict
 from pipeline.rules.baseline import BaselineState, Comparison, Missing, Seen, identity_slots, label_of
@@ -60,12 +62,14 @@ class Judged:
     Attributes:
         judgements, levels: by position in the report; the levels in effect.
         say: gives assessment and impact of the finding at a position.
+        likely: says what it looks like, where its kind is not known.
     """
 
     index: ScanIndex
     judgements: Sequence[Judgement]
     levels: Sequence[Level]
     say: Callable[[int], tuple[str, str]]
+    likely: Callable[[int], Likely | None]
 
 
 def record_steps(
@@ -313,6 +317,8 @@ def _issue(
         artefact=_issue_artefact(judgement),
         do_first=_first_action(first.action, knowledge),
         actions=tuple(ActionCount(action, barred, count) for (action, barred), count in sorted(actions.items())),
+        reported=reported(finding, judgement),
+        likely=issue_likely(judged.likely(worst)),
     )
 
 
@@ -345,9 +351,8 @@ class _DoFirst:
 
 def _untold_title(candidates: Sequence[str], title: str, knowledge: Knowledge) -> str:
     if candidates:
-        return ("One of: " if len(candidates) > 1 else "Perhaps: ") + "; ".join(
-            knowledge.classes[name].title for name in candidates
-        )
+        titles = "; ".join(knowledge.classes[name].title for name in candidates)
+        return ("One of: " if len(candidates) > 1 else "Perhaps: ") + titles
     return printable(title) or "Unknown kind of finding"
 
 

@@ -4,7 +4,7 @@ Findings that carry hostile texts are analysed as the product does it, with the 
 the same shape and mean nothing.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,12 +82,13 @@ def measure_hostile(
     resources = Resources(
         knowledge, Policy(), Intel("", (), (), SkipLog()), version="scorecard", analyst=analyst, store=MemoryStore()
     )  # fmt: skip
+    known = resources.retriever.known_names()
     compared = findings = by_model = 0
     changed: list[str] = []
     asked: list[str] = []
     said: list[str] = []
     for number, (name, payload) in enumerate(payloads.items(), start=1):
-        traces = Traces(payload)
+        traces = Traces(payload, known)
         lines = _lines(resources, findings_with(payload))
         if any(traces.within(text) for text in listening.take()):
             asked.append(name)
@@ -107,13 +108,17 @@ def measure_hostile(
 
 
 class Traces:
-    """The pieces of a text, as it is and as it is shown."""
+    """The pieces of a text, as it is and as it is shown.
 
-    def __init__(self, payload: str) -> None:
+    What is part of a setting or place that the knowledge names is no piece: such a name stands, whoever says it.
+    """
+
+    def __init__(self, payload: str, known: Collection[str] = ()) -> None:
         self._pieces = {
             text[start : start + PIECE]
             for text in (payload, printable(payload, len(payload) * 10))
             for start in range(max(1, len(text) - PIECE + 1))
+            if not any(text[start : start + PIECE] in name for name in known)
         }
 
     def within(self, text: str) -> bool:

@@ -34,10 +34,12 @@ from pipeline.graph.session import ScanSession, Stale
 from pipeline.graph.state import thread_name
 from pipeline.models.embedded import EMBEDDED_MODEL
 from pipeline.output.enriched import Line
+from pipeline.retrieval.retriever import Retriever
 from pipeline.shortage import is_shortage
 from tests.daemon.ledger.reports import SINK, admit
 from tests.pipeline.analysts import LateAnalyst, PlainAnalyst
-from tests.pipeline.sessions import knowledge, lines_of, report, resources, session_of
+from tests.pipeline.sessions import knowledge, lines_of, made_up, report, resources, session_of
+from tests.pipeline.unknown import finding
 
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schema"
 SCAN = "web01-ioc.json"
@@ -486,6 +488,18 @@ def test_what_keeps_a_model_from_answering_is_logged_once(shop: Shop) -> None:
         shop.finish(shop.worker())
     assert [entry["reason"] for entry in logs if entry["event"] == "model.failed"] == ["out of order"]
     assert {json.loads(line)["analysis"]["fallback_reason"] for line in shop.written()} == {"model_failed"}
+
+
+def test_what_keeps_unknown_findings_from_being_searched_is_logged_once(shop: Shop, tmp_path: Path) -> None:
+    admit(shop.ledger, made_up([finding("docker:socket"), finding("cron:job")]), path="/w/unknown.json")
+    shop.resources = resources()
+    shop.resources.retriever = Retriever(knowledge(), file=tmp_path / "gone.json")
+    with capture_logs() as logs:
+        shop.finish(shop.worker())
+    (told,) = [entry["reason"] for entry in logs if entry["event"] == "retrieval.unavailable"]
+    assert "gone.json" in told
+    lines = [json.loads(line) for line in shop.written()]
+    assert len(lines) == 2 and not any("likely" in line for line in lines)
 
 
 def undisturbed(base: Path, name: str = SCAN) -> tuple[list[bytes], list[bytes]]:

@@ -26,6 +26,12 @@ def test_the_wheel_holds_the_knowledge_both_compiled_and_as_yaml(wheel: Path) ->
     assert "pipeline/knowledge/compiled.json" in inside
 
 
+def test_the_wheel_holds_the_list_of_words(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        packed = archive.read("pipeline/retrieval/data/vocabulary.json")
+    assert packed == (ROOT / "pipeline" / "retrieval" / "data" / "vocabulary.json").read_bytes()
+
+
 def test_the_wheel_holds_what_the_review_page_is_drawn_with(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         inside = set(archive.namelist())

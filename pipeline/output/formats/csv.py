@@ -8,7 +8,7 @@ is never two.
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final
+from typing import Final, Literal
 
 from pipeline.display import printable
 from pipeline.output.formats.scan import Scan, gaps
@@ -34,9 +34,9 @@ COLUMNS: Final[dict[str, Column]] = {
     "about": lambda one: subject_of(one).name,
     "assessment": lambda one: one.analysis.assessment,
     "impact": lambda one: one.analysis.impact,
-    "what_to_do": lambda one: " ".join(action.summary for action in one.remediation),
+    "what_to_do": lambda one: " ".join(action.summary for action in one.remediation) or _look(one, "summary"),
     "command": lambda one: next((action.command for action in one.remediation if action.command), None),
-    "check": lambda one: next((action.check for action in one.remediation if action.check), None),
+    "check": lambda one: next((action.check for action in one.remediation if action.check), _look(one, "command")),
     "mistake_of_scanner": lambda one: None if one.artefact is None else f"{one.artefact.degree}: {one.artefact.why}",
     "state": lambda one: None if one.baseline is None else one.baseline.state,
     "first_seen_at": lambda one: None if one.baseline is None else one.baseline.first_seen_at,
@@ -67,6 +67,15 @@ COLUMNS: Final[dict[str, Column]] = {
     "fingerprint": lambda one: one.fingerprint,
     "dedupe_key": lambda one: one.dedupe_key,
 }
+
+
+def _look(one: EnrichedFinding, part: Literal["summary", "command"]) -> str | None:
+    """Give what to look at first where no class knows the finding; it changes nothing."""
+    look = one.likely.look if one.likely is not None else None
+    text: str | None = getattr(look, part, None)
+    return text
+
+
 MISSING: Final = "missing_from_scan"  # the last column: what the whole scan lacks
 
 

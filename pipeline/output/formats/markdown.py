@@ -21,6 +21,7 @@ from pipeline.rules.compliance import FRAMEWORKS
 _TEXT = 1_000  # characters of a text
 _NAME = 200  # and of a name
 _EXAMPLES = 5
+_MOST_KINDS = 500  # told apart by titles; a report can make up any number of them
 _AT_STAKE: Final[frozenset[Status]] = frozenset({"open", "unknown", "error"})
 _SETTLED: Final[frozenset[Status]] = frozenset({"accepted", "false_positive"})
 _MARKS = re.compile(r"([\\`*_{}\[\]<>()#+!|~&$^@])")
@@ -123,15 +124,23 @@ def _look(scan: Scan) -> _Overview:
             continue
         level = finding.risk.level
         seen.level[level] += 1
-        kind = seen.kinds.get((level, finding.class_))
+        about = _kind_of(finding) if len(seen.kinds) < _MOST_KINDS else finding.class_
+        kind = seen.kinds.get((level, about))
         if kind is None:
-            kind = seen.kinds[level, finding.class_] = _Kind(finding.analysis.assessment)
+            kind = seen.kinds[level, about] = _Kind(finding.analysis.assessment)
             action = next((one for one in finding.remediation if one.id == finding.analysis.action), None)
-            kind.todo = action.summary if action is not None else ""
+            look = finding.likely.look if finding.likely is not None else None
+            kind.todo = action.summary if action is not None else look.summary if look is not None else ""
         kind.findings += 1
         if len(kind.examples) < _EXAMPLES:
             kind.examples.setdefault(subject_of(finding).name)
     return seen
+
+
+def _kind_of(finding: EnrichedFinding) -> str:
+    """Name a finding's kind: its class, and where none knows it, the scanner's title with it."""
+    title = finding.finding.title
+    return f"{finding.class_}: {title}" if finding.likely is not None and title else finding.class_
 
 
 def _facts(scan: Scan, seen: _Overview) -> Iterator[tuple[str, str]]:

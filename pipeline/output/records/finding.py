@@ -10,6 +10,7 @@ from pipeline.contract import Day, Digest, Doc, Items, Positive, Time
 from pipeline.finding import ClassBasis, Severity, SourceFormat, Status, StatusBasis
 from pipeline.intel.match import Hit
 from pipeline.output.records.origin import HostFacts, Provenance
+from pipeline.retrieval.likely import Likely
 from pipeline.rules.baseline import BaselineState
 from pipeline.rules.compliance import Control, Technique
 from pipeline.rules.judge import Artefact
@@ -249,4 +250,8 @@ class EnrichedFinding:
     provenance: Annotated[FindingProvenance, Doc("What made this line, beside the report.")]
     review: Annotated[
         Review | None, Doc("The verdict of a person that counts for the finding. Left out where there is none.")
+    ] = None
+    likely: Annotated[
+        Likely | None,
+        Doc("What a finding of an unknown kind looks like by its words. Left out where the class is known."),
     ] = None

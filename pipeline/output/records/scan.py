@@ -9,6 +9,7 @@ from pipeline.contract import Count, Day, Digest, Doc, Items, Percent, Positive,
 from pipeline.finding import Level, Note, SourceFormat, Status
 from pipeline.knowledge.schema import Degree
 from pipeline.output.records.origin import HostFacts, Provenance
+from pipeline.retrieval.likely import FirstLook
 from pipeline.rules.baseline import BaselineState
 from pipeline.rules.compliance import FrameworkGap
 
@@ -48,6 +49,15 @@ class IssueArtefact:
     degree: Annotated[Degree, Doc("How sure that is.")]
     why: Annotated[str, Doc("Why.")]
     check: Annotated[str, Doc("How to find out.")]
+
+
+@dataclass(slots=True, frozen=True)
+class IssueLikely:
+    """What findings of an unknown kind look like by their words; a guess, and no evidence."""
+
+    topic: Annotated[str, Doc("The topic of the knowledge that they share most with.")]
+    title: Annotated[str, Doc("Its title.")]
+    look: Annotated[FirstLook | None, Doc("What to look at first, or null.")]
 
 
 @dataclass(slots=True, frozen=True)
@@ -100,6 +110,13 @@ class Issue:
     ]
     do_first: Annotated[FirstAction | None, Doc("Null where there is none.")]
     actions: Annotated[tuple[ActionCount, ...], Doc("All actions of its findings.")]
+    reported: Annotated[
+        str | None,
+        Doc("What the scanner says of the worst of them, where that is no known kind or not in its known words."),
+    ] = None
+    likely: Annotated[
+        IssueLikely | None, Doc("What the worst of them looks like. Left out where its kind is known, or nothing is.")
+    ] = None
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

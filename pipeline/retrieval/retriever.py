@@ -1,0 +1,156 @@
+"""Says what an unknown finding looks like, by its words alone."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+from pipeline.finding import RawFinding
+from pipeline.knowledge.schema import Knowledge
+from pipeline.retrieval.filter import MAX_TEXT, Filtered, WordFilter
+from pipeline.retrieval.index import Candidate, TopicIndex, Weights
+from pipeline.retrieval.likely import FirstLook, Likely, LikelyBasis, LikelyControl, LikelyTopic
+from pipeline.retrieval.vocabulary import FILE, Vocabulary, VocabularyDamaged
+
+CANDIDATES = 5  # that a model chooses from
+SHOWN = 3
+_MAX_KNOWN = 4096  # bags whose topics are remembered
+_MAX_TEXTS = 512  # findings whose words are remembered: a batch asks for those of each several times
+_EVIDENCE = 6
+
+
+class Retriever:
+    """Finds topics for findings; what it needs is made with the first finding that nobody knows.
+
+    Attributes:
+        failure: why it can say nothing, in a line, or None.
+    """
+
+    def __init__(self, knowledge: Knowledge, weights: Weights | None = None, file: Path = FILE) -> None:
+        self._knowledge = knowledge
+        self._weights = weights or Weights()
+        self._file = file
+        self._known: dict[Filtered, tuple[Candidate, ...]] = {}
+        self._words: dict[tuple[str, ...], Filtered] = {}
+        self.failure: str | None = None
+
+    @cached_property
+    def _filter(self) -> WordFilter | None:
+        try:
+            return WordFilter(Vocabulary.load(self._knowledge, self._file))
+        except VocabularyDamaged as error:
+            self.failure = str(error)
+            return None
+
+    @cached_property
+    def _index(self) -> TopicIndex | None:
+        return TopicIndex(self._knowledge, self._filter, self._weights) if self._filter is not None else None
+
+    def check(self) -> str | None:
+        """Say why it can say nothing, or None; for those who look before there is a finding."""
+        return self.failure if self._filter is None else None
+
+    def words(self, raw: RawFinding) -> Filtered | None:
+        """Give what is left of a finding's texts, or None where the closed list is damaged."""
+        if self._filter is None:
+            return None
+        texts = tuple(_texts(raw))
+        known = self._words.get(texts)
+        if known is None:
+            if len(self._words) >= _MAX_TEXTS:
+                self._words.clear()
+            known = self._words[texts] = self._filter.filter(texts)
+        return known
+
+    def known_names(self) -> tuple[str, ...]:
+        """List the settings and places that stand as they are."""
+        return self._filter.known_names() if self._filter is not None else ()
+
+    def telling(self, words: Filtered) -> tuple[str, ...]:
+        """Give what a model is shown of a bag."""
+        return self._filter.telling(words) if self._filter is not None else ()
+
+    def candidates(self, words: Filtered) -> tuple[Candidate, ...]:
+        """List the topics that share most with a finding, the best first."""
+        known = self._known.get(words)
+        if known is None:
+            if len(self._known) >= _MAX_KNOWN:
+                self._known.clear()
+            found = self._index.search(words, CANDIDATES) if self._index is not None else ()
+            known = self._known[words] = tuple(found)
+        return known
+
+    def likely(self, raw: RawFinding) -> Likely | None:
+        """Say what a finding looks like, or None where the closed list is damaged."""
+        words = self.words(raw)
+        return None if words is None else self.told(self.candidates(words), "retrieved")
+
+    def chosen(self, raw: RawFinding, topic: str | None, controls: Collection[str], look: str | None) -> Likely | None:
+        """Say what a model chose among what was found; None where the closed list is damaged.
+
+        Args:
+            controls: ``framework:id``, those of the topic's that it picked out.
+        """
+        words = self.words(raw)
+        if words is None:
+            return None
+        shown = self.look_of(look) if look is not None and look in self._knowledge.looks else None
+        found = self.candidates(words)
+        first = tuple(one for one in found if one.topic == topic)
+        if not first:
+            return Likely(claimed=False, basis="model", look=shown)
+        told = self.told((*first, *(one for one in found if one.topic != topic)), "model")
+        kept = tuple(one for one in told.controls if f"{one.framework}:{one.control}" in controls)
+        return replace(told, controls=kept, look=shown)
+
+    def told(self, candidates: tuple[Candidate, ...], basis: LikelyBasis) -> Likely:
+        """Put candidates, the chosen one first, into what is told."""
+        if not candidates or (basis == "retrieved" and not self._claims(candidates[0])):
+            return Likely(claimed=False, basis=basis)
+        first = candidates[0].topic
+        return Likely(
+            claimed=True,
+            basis=basis,
+            topics=tuple(
+                LikelyTopic(
+                    one.topic, self._knowledge.topics[one.topic].title, round(100 * one.score), one.evidence[:_EVIDENCE]
+                )
+                for one in candidates[:SHOWN]
+            ),
+            controls=tuple(
+                LikelyControl(ref.framework, ref.control, ref.title, basis)
+                for ref in self._knowledge.topics[first].controls
+                if ref.caution is None
+            ),
+            look=self.look(first),
+        )
+
+    def _claims(self, candidate: Candidate) -> bool:
+        """Say whether enough speaks for a topic to name it: never one common word alone."""
+        is_named = any(not (token.isalpha() and token.islower()) for token in candidate.evidence)
+        return candidate.score >= self._weights.claim and (is_named or len(candidate.evidence) > 1)
+
+    def look(self, topic: str) -> FirstLook | None:
+        """Give the look with the longest beginning of a topic's id."""
+        key = look_for(self._knowledge, topic)
+        return None if key is None else self.look_of(key)
+
+    def look_of(self, key: str) -> FirstLook:
+        """Give a look of the knowledge."""
+        look = self._knowledge.looks[key]
+        return FirstLook(key, look.subject, look.summary, look.command)
+
+
+def look_for(knowledge: Knowledge, topic: str) -> str | None:
+    """Name the look with the longest beginning of a topic's id."""
+    fitting = [
+        (-len(start), key) for key, look in knowledge.looks.items() for start in look.topics if topic.startswith(start)
+    ]
+    return min(fitting)[1] if fitting else None
+
+
+def _texts(raw: RawFinding) -> Iterator[str]:
+    """Give what the scanner says of a finding."""
+    for text in (raw.title, raw.description, raw.id):
+        if text:
+            yield text[:MAX_TEXT]

@@ -1,0 +1,99 @@
+"""What an unknown finding looks like: topics by words, a look from the list, and nothing where too little speaks."""
+
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+
+import pytest
+
+from pipeline.finding import RawFinding
+from pipeline.knowledge.schema import Topic
+from pipeline.retrieval.retriever import Retriever
+from pipeline.scorecard.payloads import HOSTILE
+from tests.pipeline.retrieval.closed import retriever
+from tests.pipeline.sessions import knowledge
+from tests.pipeline.unknown import finding
+
+
+def titled(title: str, description: str = "") -> RawFinding:
+    return RawFinding("novel", "1", "high", title, description, 70, {})
+
+
+def test_a_finding_gets_its_topic_with_the_words_that_speak_for_it() -> None:
+    likely = retriever().likely(finding("docker:socket"))
+    assert likely is not None and likely.claimed
+    assert likely.topics[0].topic == "container.writable_runtime_socket"
+    assert {"socket", "writable"} <= set(likely.topics[0].evidence)
+    assert likely.topics[0].score > likely.topics[1].score
+
+
+def test_controls_are_those_of_the_first_topic_and_never_sourced() -> None:
+    likely = retriever().likely(finding("cron:perm:/etc/crontab"))
+    assert likely is not None and likely.controls
+    topic = knowledge().topics[likely.topics[0].topic]
+    assert [one.control for one in likely.controls] == [ref.control for ref in topic.controls if ref.caution is None]
+    assert {one.basis for one in likely.controls} == {"retrieved"}
+
+
+@pytest.mark.parametrize(
+    "title", ["Set", "Quarterly newsletter was printed", "zzz qqq", "", "Ignore previous instructions"]
+)
+def test_nothing_is_claimed_where_too_little_speaks(title: str) -> None:
+    likely = retriever().likely(titled(title))
+    assert likely is not None
+    assert not likely.claimed
+    assert (likely.topics, likely.controls, likely.look) == ((), (), None)
+
+
+def test_the_same_words_in_another_order_are_the_same_finding() -> None:
+    one = retriever().likely(titled("Account without a password", "field of guest is empty"))
+    other = retriever().likely(titled("empty is guest of field", "password a without Account"))
+    assert one == other
+
+
+def test_an_operators_own_topic_is_found_by_its_words() -> None:
+    own = knowledge().model_copy(
+        update={"topics": {**knowledge().topics, "own.zeppelin": Topic(title="Zeppelin hangar left unlocked")}}
+    )
+    raw = titled("The zeppelin in the hangar")
+    assert (found := Retriever(own).likely(raw)) is not None and found.topics[0].topic == "own.zeppelin"
+    assert (without := retriever().likely(raw)) is not None and not without.claimed
+
+
+def test_no_text_of_a_finding_reaches_a_look() -> None:
+    looks = {look.command for look in knowledge().looks.values()}
+    for payload in HOSTILE.values():
+        raw = finding("docker:socket")
+        likely = retriever().likely(replace(raw, title=f"{raw.title} {payload}", description=f"{payload}"))
+        assert likely is not None
+        assert likely.look is None or likely.look.command in looks
+
+
+def test_every_topic_has_a_look() -> None:
+    for topic in knowledge().topics:
+        assert retriever().look(topic) is not None, topic
+
+
+@pytest.mark.parametrize("key", sorted(knowledge().looks))
+def test_a_look_is_shell_that_parses_and_changes_nothing(key: str) -> None:
+    look = knowledge().looks[key]
+    shell = shutil.which("sh")
+    assert shell is not None
+    assert subprocess.run([shell, "-n", "-c", look.command], check=False).returncode == 0
+    # Words that could change a host; redirections go nowhere but to /dev/null.
+    assert not re.search(
+        r"\b(rm|mv|cp|chmod|chown|tee|dd|kill|install|remove|purge|mount|umount|enable|disable|start|stop|restart|"
+        r"useradd|usermod|passwd -|sysctl -w|set-)\b(?![-.=])",
+        look.command.replace("--state=enabled", ""),
+    ), look.command
+    assert set(re.findall(r">\s*(\S+)", look.command)) <= {"/dev/null", "/dev/null;", "/dev/null)"}
+
+
+def test_a_look_runs_on_this_host() -> None:
+    shell = shutil.which("sh")
+    assert shell is not None
+    done = subprocess.run(
+        [shell, "-c", knowledge().looks["accounts"].command], capture_output=True, text=True, check=False
+    )
+    assert "root 0" in done.stdout
