@@ -97,6 +97,7 @@ schema: $(VENV)/.installed-dev
 # The embedded model from nothing: data, training, quantisation, export, shipped answers, scorecards, card. Same versions,
 # same kind of machine, two threads: same bytes. Quiet is needed more than cores: another load halves the speed.
 RUN ?= model-run
+REAL_REPORTS = $(foreach report,$(filter-out %/index.json,$(wildcard tests/data/scans/*.*)),--report $(report))
 TRAIN = OMP_NUM_THREADS=2 OMP_WAIT_POLICY=PASSIVE GPTQMODEL_CPU_WORKERS=2 $(TRAINER)/bin/sysscan-train
 
 model: $(TRAINER)/.installed-trainer $(KNOWLEDGE)
@@ -110,7 +111,7 @@ model: $(TRAINER)/.installed-trainer $(KNOWLEDGE)
 	    $(TRAIN) quantize --base $(RUN)/$$step/model --data $(RUN)/data --output $(RUN)/gptq-$$step --threads 2 && \
 	    $(TRAIN) export --base $(RUN)/gptq-$$step/model --output $(RUN)/model-$$step --name sysscan-small \
 	        --origin 'random weights' --run $(RUN)/pretrain --run $(RUN)/$$step --run $(RUN)/gptq-$$step || exit 1; done
-	$(TRAIN) answers --model $(RUN)/model-finetune --data $(RUN)/data
+	$(TRAIN) answers --model $(RUN)/model-finetune --data $(RUN)/data $(REAL_REPORTS)
 	for form in $(RUN)/pretrain/model $(RUN)/gptq-pretrain/model $(RUN)/model-pretrain; do \
 	    $(TRAIN) evaluate --base $$form --into $(RUN)/model-finetune --before || exit 1; done
 	for form in $(RUN)/finetune/model $(RUN)/gptq-finetune/model $(RUN)/model-finetune; do \

@@ -85,7 +85,9 @@ def _read(settings: Settings) -> tuple[Knowledge, Policy, Intel]:
 
 
 def _analyst(model: Model, knowledge: Knowledge, tell: Tell) -> ModelAnalyst:
-    return ModelAnalyst(ModelProcess(model, tell=tell), knowledge, model.name, trained_classes(model.manifest))
+    return ModelAnalyst(
+        ModelProcess(model, tell=tell), knowledge, model.name, trained_classes(model.manifest), model.shipped_answer
+    )
 
 
 def open_model(settings: Settings) -> Model:

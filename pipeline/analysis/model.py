@@ -1,7 +1,8 @@
 """The analyst that asks a model: a question becomes a prompt and a grammar, the model's text an answer."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from concurrent.futures import Future
+from contextlib import suppress
 
 from pipeline.analysis.case import CaseMaker
 from pipeline.analysis.critique import critique
@@ -13,7 +14,7 @@ from pipeline.analysis.prompt import (
     render_prompt,
     response_schema,
 )
-from pipeline.analysis.question import UNKNOWN, Answer, Question
+from pipeline.analysis.question import MAX_ATTEMPTS, UNKNOWN, Answer, Question
 from pipeline.engine.errors import EngineError, ModelDamaged, TooLong, Unfinished
 from pipeline.engine.generator import DeferredGenerator, Generator, Grammar, Health, Immediate
 from pipeline.engine.manifest import Manifest
@@ -54,6 +55,7 @@ class ModelAnalyst:
         knowledge: Knowledge,
         name: str,
         classes: Collection[str] | None = None,
+        shipped: Callable[[str, Grammar], str | None] = lambda prompt, grammar: None,
     ) -> None:
         """Take a generator.
 
@@ -61,7 +63,9 @@ class ModelAnalyst:
             generator: one in this process answers while it is asked, so the answers are there at once.
             name: what the output calls the model.
             classes: that the model was trained on; None where that is not known, and it is asked about all.
+            shipped: gives what the generator would say, where that is known already.
         """
+        self._shipped = shipped
         self._source = generator
         self._classes = None if classes is None else frozenset(classes)
         self._generator = generator if isinstance(generator, DeferredGenerator) else Immediate(generator)
@@ -74,7 +78,7 @@ class ModelAnalyst:
 
     def with_knowledge(self, knowledge: Knowledge) -> "ModelAnalyst":
         """Give an analyst that asks the same generator by other knowledge."""
-        return ModelAnalyst(self._source, knowledge, self._name, self._classes)
+        return ModelAnalyst(self._source, knowledge, self._name, self._classes, self._shipped)
 
     def asks(self, generator_digest: str) -> bool:
         """Say whether it asks the generator with this name."""
@@ -111,6 +115,24 @@ class ModelAnalyst:
     def health(self) -> Health:
         """The state of the process that the model runs in."""
         return self._generator.health
+
+    def recall(self, question: Question) -> Answer | None:
+        """Give the answer that was shipped with the model, if there is one and it stands.
+
+        It is what asking would give: a second attempt counts only where the first is known and was refused.
+        """
+        if not self.takes(question):
+            return None
+        for attempt in range(MAX_ATTEMPTS):
+            case = self._maker.case(question, attempt)
+            text = self._shipped(render_prompt(case), Grammar.of(response_schema(case)))
+            if text is None:
+                return None
+            with suppress(BadResponse):
+                answer = parse_response(text, case)
+                if self.critique(question, answer) is None:
+                    return answer
+        return None
 
     def analyse(self, question: Question, attempt: int) -> "Future[Answer | None]":
         """Begin to answer, and return at once; None will be the answer where there is none."""

@@ -98,11 +98,11 @@ class Model:
     @property
     def num_shipped(self) -> int:
         """How many answers were shipped."""
-        return len(self._shipped.answers) if self._shipped is not None else 0
+        return len(self._shipped) if self._shipped is not None else 0
 
     def shipped_answer(self, prompt: str, grammar: Grammar) -> str | None:
         """Return the answer that was shipped with the model, if there is one."""
-        return self._shipped.answers.get(answer_key(prompt, grammar)) if self._shipped is not None else None
+        return self._shipped.get(answer_key(prompt, grammar)) if self._shipped is not None else None
 
 
 class Checkpoint:
