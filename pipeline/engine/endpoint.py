@@ -62,8 +62,8 @@ class Endpoint:
 
     @property
     def name(self) -> str:
-        """The name of the model at the server, and its digest."""
-        return f"{self.model}@{self.generator_digest[:12]}"
+        """The name of the model at the server without the directory that many put before it, and its digest."""
+        return f"{self.model.rstrip('/').rpartition('/')[2]}@{self.generator_digest[:12]}"
 
     @property
     def digest(self) -> str:
