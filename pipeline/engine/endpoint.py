@@ -25,7 +25,8 @@ REST_S = 60.0
 
 _MODELS, _CHAT = "/v1/models", "/v1/chat/completions"
 _SYSTEM = "You analyse security findings. Answer with one JSON object of the form that is asked for, in plain English."
-_SENT = {"temperature": 0, "top_p": 1, "seed": 1, "n": 1, "stream": False}
+# llama.cpp's server rounds otherwise where it finds a part of the prompt in its cache; others do not know the key.
+_SENT = {"temperature": 0, "top_p": 1, "seed": 1, "n": 1, "stream": False, "cache_prompt": False}
 # Of what a server says of its model; the rest are times and permissions, which change from call to call.
 _TELLING = ("id", "owned_by", "root", "max_model_len", "meta")
 _TRIAL = Grammar.of(  # what no model would say by itself
