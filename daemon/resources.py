@@ -119,7 +119,7 @@ def open_model(settings: Settings) -> "Model | Endpoint":
         from pipeline.engine.endpoint import Endpoint  # brings an HTTP client along
 
         address = parse_address(settings.model.endpoint)
-        return Endpoint(address, settings.model.endpoint_model, settings.model.endpoint_timeout_s)
+        return Endpoint(address, settings.model.endpoint_model or "", settings.model.endpoint_timeout_s)
     if settings.model.path is not None:
         return open_directory(settings.model.path, settings.model)
     entry = Registry(settings.models_dir).incumbent()

@@ -73,7 +73,7 @@ class ModelSettings(_Section):
     endpoint: str | None = (
         None  # of a model that another program on this machine runs: http://127.0.0.1:8080, unix:/PATH
     )
-    endpoint_model: str = ""  # its name there; none: the only one
+    endpoint_model: str | None = None  # its name there; none: the only one
     endpoint_timeout_s: float = Field(default=120.0, gt=0, le=3600)  # 250 tokens of a model of 8 B on few cores
     # best: what somebody wrote for findings like it, and the model's words where nobody did or it raises the level.
     texts: Literal["best", "model"] = "best"

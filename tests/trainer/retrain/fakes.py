@@ -97,7 +97,7 @@ class Steps:
     def _export(self, output: Path, arguments: Sequence[str]) -> None:
         shutil.copytree(EMBEDDED_MODEL, output)
         self._half("export")
-        (output / "answers.json.gz").unlink()
+        (output / FILE).unlink()
         (output / "README.md").unlink()
         known = read_manifest(output)
         write_manifest(
