@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from pipeline.engine.manifest import read_manifest, write_manifest
+from pipeline.engine.shipped import FILE
 from pipeline.knowledge.schema import Knowledge
 from pipeline.models.embedded import EMBEDDED_MODEL
 from pipeline.review.chain import Head
