@@ -8,15 +8,18 @@ import sys
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from daemon.inference import ModelProcess
-from pipeline.analysis.model import ModelAnalyst
+from pipeline.analysis.answers import MemoryStore
+from pipeline.analysis.model import ModelAnalyst, trained_classes
 from pipeline.analysis.prompt import PROMPT_VERSION
 from pipeline.engine.manifest import verify
 from pipeline.engine.model import Model
+from pipeline.graph.graph import build_graph
+from pipeline.graph.state import BatchState
 from pipeline.models.embedded import EMBEDDED_MODEL
 from tests.pipeline.sessions import (
     SCANS,
@@ -117,6 +120,24 @@ def test_where_all_answers_come_along_nothing_is_loaded_and_the_lines_are_the_sa
             )
         ]
     assert written[0] == written[1]
+
+
+def test_shipped_answers_are_found_again_after_a_restart_although_they_are_stored_nowhere() -> None:
+    parsed, model, store = report("db02-default.json"), Model(EMBEDDED_MODEL), MemoryStore()
+    with contextlib.closing(ModelProcess(model)) as process:
+        classes = trained_classes(model.manifest)
+        asked = resources(
+            analyst=ModelAnalyst(process, knowledge(), "embedded", classes, model.shipped_answer), store=store
+        )
+        before, after = session_of(parsed, asked), session_of(parsed, asked)
+        start: BatchState = {"scan_no": 1, "first": 0, "last": len(parsed.findings)}
+        state = cast(BatchState, build_graph({1: before}).invoke(start))
+        after.check(state)
+        written = after.take_lines(state)  # raises `Stale` if they were others
+        assert [line.line for line in written] == [line.line for line in before.take_lines(state)]
+        assert (store.rows, process.num_fresh) == ({}, 0)
+    origins = Counter(line["analysis"]["origin"] for line in documents(written))
+    assert origins["model"] > 0.9 * origins.total()
 
 
 def test_two_processes_and_the_cache_give_the_same_bytes_and_stay_small(tmp_path: Path) -> None:
