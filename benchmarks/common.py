@@ -49,8 +49,8 @@ def agent(*arguments: str, checkout: Path = ROOT) -> list[str]:
 def descendants(pid: int) -> list[int]:
     """List what a process has started, and what that has."""
     found: list[int] = []
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # it has ended meanwhile
+        for path in Path(f"/proc/{pid}/task").glob("*/children"):
             for child in map(int, path.read_text().split()):
                 found += [child, *descendants(child)]
     return found

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,15 +15,20 @@ from pipeline.errors import LedgerError
 
 
 class SharedCache:
-    """Keeps answers in the ledger until that fails (a full disk, a busy daemon), and in memory from then on."""
+    """Keeps answers in the ledger until that fails (a full disk, a busy daemon), and in memory from then on.
 
-    def __init__(self, ledger: AnalysisStore) -> None:
-        self._store = ledger
+    The ledger is opened when something is looked for or kept: most runs find all answers with the model.
+    """
+
+    def __init__(self, open_ledger: Callable[[], Ledger | None]) -> None:
+        self._open_ledger = open_ledger
+        self._ledger: Ledger | None = None
+        self._store: AnalysisStore | None = None
 
     def cached_analyses(self, keys: Sequence[str]) -> dict[str, bytes]:
         """Give those that are known."""
         try:
-            return self._store.cached_analyses(keys)
+            return self._opened().cached_analyses(keys)
         except LedgerError:
             self._store = MemoryStore()
             return {}
@@ -31,25 +36,35 @@ class SharedCache:
     def store_analyses(self, analyses: dict[str, bytes]) -> None:
         """Keep them."""
         try:
-            self._store.store_analyses(analyses)
+            self._opened().store_analyses(analyses)
         except LedgerError:
             self._store = MemoryStore()
             self._store.store_analyses(analyses)
 
+    def close(self) -> None:
+        """Close the ledger, if it was opened."""
+        if self._ledger is not None:
+            self._ledger.close()
+
+    def _opened(self) -> AnalysisStore:
+        if self._store is None:
+            self._ledger = self._open_ledger()
+            self._store = self._ledger.analyses if self._ledger is not None else MemoryStore()
+        return self._store
+
 
 @contextmanager
 def analysis_cache(state_dir: Path | None) -> Iterator[AnalysisStore]:
-    """Open the cache beside a daemon that may be running.
+    """Give the cache beside a daemon that may be running.
 
     A cache is a convenience: where the ledger cannot be opened, read or written, or there is no place for one, answers
     are kept in memory.
     """
-    ledger = _open(state_dir) if state_dir is not None and _is_ours(state_dir) else None
-    if ledger is None:
-        yield MemoryStore()
-        return
-    with ledger:
-        yield SharedCache(ledger.analyses)
+    cache = SharedCache(lambda: _open(state_dir) if state_dir is not None and _is_ours(state_dir) else None)
+    try:
+        yield cache
+    finally:
+        cache.close()
 
 
 def _open(state_dir: Path) -> Ledger | None:

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from daemon.inference import ModelProcess
 from daemon.settings import ModelSettings, Settings
+from daemon.supervisor import Patience
 from daemon.version import VERSION
 from pipeline.analysis.model import ModelAnalyst, knows_unknown, trained_classes
 from pipeline.analysis.question import AnalysisStore
+from pipeline.engine.address import parse_address
 from pipeline.engine.errors import EngineError
 from pipeline.engine.identity import choose_device
 from pipeline.engine.model import Model
@@ -22,7 +25,13 @@ from pipeline.models.registry import Registry
 from pipeline.rules.policy import Policy, load_policy
 from pipeline.shortage import is_shortage
 
+if TYPE_CHECKING:
+    from pipeline.engine.endpoint import Endpoint
+
 Tell = Callable[..., object]
+
+_MORE_S = 15.0  # than a server has for an answer: it is asked first which model it has
+_ENDPOINT_REST_S = 60.0  # before a server that could not be asked is tried again
 
 
 def open_resources(
@@ -84,23 +93,41 @@ def _read(settings: Settings) -> tuple[Knowledge, Policy, Intel]:
     return knowledge, policy, load_intel(_expand(settings.intel_files, None))
 
 
-def _analyst(model: Model, knowledge: Knowledge, tell: Tell) -> ModelAnalyst:
+def _analyst(model: "Model | Endpoint", knowledge: Knowledge, tell: Tell) -> ModelAnalyst:
+    # A server on this machine was trained on nothing of ours: it is asked about every class that is known.
+    manifest = model.manifest if isinstance(model, Model) else None
     return ModelAnalyst(
-        ModelProcess(model, tell=tell),
+        model_process(model, tell),
         knowledge,
         model.name,
-        trained_classes(model.manifest),
-        knows_unknown=knows_unknown(model.manifest),
+        None if manifest is None else trained_classes(manifest),
+        model.shipped_answer,
+        knows_unknown=manifest is not None and knows_unknown(manifest),
     )
 
 
-def open_model(settings: Settings) -> Model:
+def model_process(model: "Model | Endpoint", tell: Tell = lambda event, **details: None) -> ModelProcess:
+    """Give what asks a model. How long an answer of a server may take is set; its process is given a little more."""
+    if isinstance(model, Model):
+        return ModelProcess(model, tell=tell)
+    patience = Patience(
+        load_s=2 * model.timeout_s + _MORE_S, answer_s=model.timeout_s + _MORE_S, rest_s=_ENDPOINT_REST_S
+    )
+    return ModelProcess(model, patience, tell=tell)
+
+
+def open_model(settings: Settings) -> "Model | Endpoint":
     """Find and verify the model that is to answer; its weights are loaded when they are needed.
 
     Raises:
         EngineError: if it cannot be used.
         RegistryError: if the registry does not say which one it is.
     """
+    if settings.model.endpoint is not None:
+        from pipeline.engine.endpoint import Endpoint  # brings an HTTP client along
+
+        address = parse_address(settings.model.endpoint)
+        return Endpoint(address, settings.model.endpoint_model or "", settings.model.endpoint_timeout_s)
     if settings.model.path is not None:
         return open_directory(settings.model.path, settings.model)
     entry = Registry(settings.models_dir).incumbent()

@@ -9,11 +9,12 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_origin
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 from daemon.sinks.kafka.settings import TOPIC, KafkaSettings
 from daemon.sources.directory.settings import WatchSettings
+from pipeline.engine.address import parse_address
 from pipeline.engine.identity import DEFAULT_THREADS
 from pipeline.engine.reading import read_regular
 from pipeline.engine.runtimes import Runtime
@@ -69,8 +70,25 @@ class ModelSettings(_Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: a GPU where what is installed can use it
     threads: int = Field(default=DEFAULT_THREADS, ge=1, le=256)
     shipped: bool = True  # use the answers that a model brings along
+    endpoint: str | None = (
+        None  # of a model that another program on this machine runs: http://127.0.0.1:8080, unix:/PATH
+    )
+    endpoint_model: str | None = None  # its name there; none: the only one
+    endpoint_timeout_s: float = Field(default=120.0, gt=0, le=3600)  # 250 tokens of a model of 8 B on few cores
     # best: what somebody wrote for findings like it, and the model's words where nobody did or it raises the level.
     texts: Literal["best", "model"] = "best"
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "ModelSettings":
+        """Refuse what is no address of this machine alone, and what has no effect beside it."""
+        if self.endpoint is None:
+            if useless := sorted(self.model_fields_set & {"endpoint_model", "endpoint_timeout_s"}):
+                raise ValueError(f"{useless[0]} has no effect without endpoint")
+            return self
+        parse_address(self.endpoint)
+        if useless := sorted(self.model_fields_set & {"path", "runtime", "device", "threads", "shipped"}):
+            raise ValueError(f"{useless[0]} has no effect beside endpoint; leave one of them out")
+        return self
 
 
 class ReviewSettings(_Section):

@@ -30,7 +30,6 @@ from pipeline.engine.messages import (
     Measured,
     Message,
     Ready,
-    Start,
     Unpacker,
     pack,
 )
@@ -232,11 +231,7 @@ class Supervisor:
         self._selector.register(child.printed, selectors.EVENT_READ)
         self._loaded = False
         self._deadline = self._clock() + patience.load_s + model.weight_bytes / patience.load_bytes_per_s
-        start = Start(
-            str(model.directory.absolute()), model.checkpoint, model.runtime, model.threads, model.device,
-            model.generator_digest,
-        )  # fmt: skip
-        self._guarded(child, lambda: child.send(pack(start)))
+        self._guarded(child, lambda: child.send(pack(model.start())))
 
     def _hand_out(self) -> None:
         while (child := self._child) is not None and self._waiting and len(self._in_hand) < _IN_HAND:
@@ -286,7 +281,8 @@ class Supervisor:
         if isinstance(message, Failed) and message.id == 0 and not self._loaded:
             error = _error(message)
             self._stop_child()
-            self._give_up(error, self._patience.rest_s if isinstance(error, NotEnoughMemory) else _NEVER)
+            passes = isinstance(error, NotEnoughMemory | RuntimeFault)
+            self._give_up(error, self._patience.rest_s if passes else _NEVER)
             return
         asked = self._in_hand[0] if self._in_hand and self._loaded else None
         if asked is None or getattr(message, "id", None) != asked.request.id:

@@ -14,6 +14,7 @@ _SET = {
     "TOKENIZERS_PARALLELISM": "true",
     "BITSANDBYTES_NOWELCOME": "1",
 }
+_WORKERS = "GPTQMODEL_CPU_WORKERS"
 _TRACKERS = ("WANDB_", "MLFLOW_", "COMET_", "NEPTUNE_", "CLEARML_", "DVCLIVE_", "TRACKIO_", "SWANLAB_", "OTEL_")
 
 
@@ -27,4 +28,6 @@ def seal(environment: MutableMapping[str, str] = os.environ) -> None:
         del environment[name]
     environment.update(_SET)
     # GPTQModel starts as many workers as there are cores, each with torch's threads; with one it does not start.
-    environment.setdefault("GPTQMODEL_CPU_WORKERS", str(min(4, max(2, len(os.sched_getaffinity(0))))))
+    given = environment.get(_WORKERS, "")
+    wanted = int(given) if given.isdecimal() else min(4, len(os.sched_getaffinity(0)))
+    environment[_WORKERS] = str(max(2, wanted))

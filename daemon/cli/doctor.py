@@ -16,10 +16,9 @@ import pipeline.graph.library  # noqa: F401 - imports LangGraph as the daemon do
 from daemon.cli.checks import Check, show_checks
 from daemon.cli.exits import Exit
 from daemon.compose import kafka_client
-from daemon.inference import ModelProcess
 from daemon.ledger import Ledger
 from daemon.ledger.database import FILE_NAME
-from daemon.resources import open_model, open_resources
+from daemon.resources import model_process, open_model, open_resources
 from daemon.review.audit import open_log, verify
 from daemon.settings import KNOWLEDGE_DIR, Settings, load_settings
 from daemon.sources.bindings import Bindings
@@ -28,6 +27,7 @@ from pipeline.airgap.importing import real_because
 from pipeline.analysis.prompt import PROMPT_VERSION
 from pipeline.engine.cpu import instruction_sets
 from pipeline.engine.errors import EngineError
+from pipeline.engine.model import Model
 from pipeline.errors import AgentError, ConfigError, LedgerError, RegistryError, SinkError
 from pipeline.review.log import FILE_NAME as VERDICTS
 
@@ -145,10 +145,12 @@ def _model(settings: Settings) -> Check:
     advice = "the rules answer until this is mended"
     try:
         model = open_model(settings)
-        with contextlib.closing(ModelProcess(model)) as process:
+        with contextlib.closing(model_process(model)) as process:
             loaded_s, speed = process.load(), process.measure()
     except (EngineError, RegistryError) as error:  # what a library says may have many lines
         return Check("model", "problem", " ".join(str(error).split()), advice)
+    if not isinstance(model, Model):
+        return Check("model", "ok", f"{model.name} at {model.address.text}; it holds an answer to a schema")
     manifest = model.manifest
     detail = (
         f"{model.name} ({manifest.kind}), {settings.model.runtime} on {model.device}, "

@@ -174,11 +174,13 @@ def _warn_if_without_effect(settings: Settings) -> None:
     """Name a setting because of which the registry has no effect."""
     if not settings.model.enabled:
         sys.stderr.write("sysscan-agent: model.enabled is off, so no model answers\n")
-    elif settings.model.path is not None:
-        sys.stderr.write(
-            f"sysscan-agent: model.path is set, so {printable(str(settings.model.path), 500)} answers, whatever is "
-            "promoted; unset it for the registry to count\n"
-        )
+        return
+    for name, place in (("path", settings.model.path), ("endpoint", settings.model.endpoint)):
+        if place is not None:
+            sys.stderr.write(
+                f"sysscan-agent: model.{name} is set, so {printable(str(place), 500)} answers, whatever is promoted; "
+                "unset it for the registry to count\n"
+            )
 
 
 def _as_json(entry: Entry, incumbent: Entry) -> dict[str, Any]:

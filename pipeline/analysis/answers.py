@@ -1,12 +1,12 @@
 """Keeps a model's answers by analysis key: as drafts until they are checked, then for good."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import orjson
 
-from pipeline.analysis.question import AnalysisStore, Answer
+from pipeline.analysis.question import AnalysisStore, Answer, Question
 from pipeline.finding import LEVELS
 
 
@@ -50,6 +50,18 @@ class Answers:
     def __init__(self, store: AnalysisStore | None) -> None:
         self._store = store
         self._kept: dict[str, CachedAnswer] = {}
+        self._sought: set[str] = set()  # in vain, where `find` looks
+
+    def find(self, questions: Iterable[Question], recall: Callable[[Question], Answer | None]) -> None:
+        """Take what `recall` gives of these questions; each is looked for once, and none is stored."""
+        for question in questions:
+            if question.key in self._kept or question.key in self._sought:
+                continue
+            answer = recall(question)
+            if answer is None:
+                self._sought.add(question.key)
+            else:
+                self._kept[question.key] = CachedAnswer(answer, 0, accepted=True)
 
     def load(self, keys: Iterable[str]) -> None:
         """Fetch what the store has of these keys."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any
 
 from pipeline.analysis.case import CaseMaker
@@ -13,7 +14,7 @@ from pipeline.analysis.prompt import (
     render_prompt,
     response_schema,
 )
-from pipeline.analysis.question import UNKNOWN, Answer, Question
+from pipeline.analysis.question import MAX_ATTEMPTS, UNKNOWN, Answer, Question
 from pipeline.analysis.unknown_prompt import (
     QUESTION,
     critique_unknown,
@@ -75,6 +76,7 @@ class ModelAnalyst:
         knowledge: Knowledge,
         name: str,
         classes: Collection[str] | None = None,
+        shipped: Callable[[str, Grammar], str | None] = lambda prompt, grammar: None,
         *,
         knows_unknown: bool = False,
     ) -> None:
@@ -84,8 +86,10 @@ class ModelAnalyst:
             generator: one in this process answers while it is asked, so the answers are there at once.
             name: what the output calls the model.
             classes: that the model was trained on; None where that is not known, and it is asked about all.
+            shipped: gives what the generator would say, where that is known already.
             knows_unknown: it was trained on questions about findings that no class knows; else it is not asked them.
         """
+        self._shipped = shipped
         self._source = generator
         self._classes = None if classes is None else frozenset(classes)
         self._generator = generator if isinstance(generator, DeferredGenerator) else Immediate(generator)
@@ -105,7 +109,9 @@ class ModelAnalyst:
 
     def with_knowledge(self, knowledge: Knowledge) -> "ModelAnalyst":
         """Give an analyst that asks the same generator by other knowledge."""
-        return ModelAnalyst(self._source, knowledge, self._name, self._classes, knows_unknown=self._knows_unknown)
+        return ModelAnalyst(
+            self._source, knowledge, self._name, self._classes, self._shipped, knows_unknown=self._knows_unknown
+        )
 
     def asks(self, generator_digest: str) -> bool:
         """Say whether it asks the generator with this name."""
@@ -145,17 +151,40 @@ class ModelAnalyst:
         """The state of the process that the model runs in."""
         return self._generator.health
 
+    def recall(self, question: Question) -> Answer | None:
+        """Give the answer that was shipped with the model, if there is one and it stands.
+
+        It is what asking would give: a second attempt counts only where the first is known and was refused.
+        """
+        if not self.takes(question):
+            return None
+        for attempt in range(MAX_ATTEMPTS):
+            _, prompt, schema, parse = self._prompted(question, attempt)
+            text = self._shipped(prompt, Grammar.of(schema))
+            if text is None:
+                return None
+            with suppress(BadResponse):
+                answer = parse(text)
+                if self.critique(question, answer) is None:
+                    return answer
+        return None
+
     def analyse(self, question: Question, attempt: int) -> "Future[Answer | None]":
         """Begin to answer, and return at once; None will be the answer where there is none."""
+        return self._asked(*self._prompted(question, attempt))
+
+    def _prompted(self, question: Question, attempt: int) -> tuple[str, str, dict[str, Any], Callable[[str], Answer]]:
+        """Say what a question is about, how it is asked, and how its answer is read."""
         if question.unknown is not None:
             unknown = unknown_case(question, self._knowledge)
-            return self._asked(
-                "unknown", render_unknown(unknown), unknown_schema(unknown), lambda text: parse_unknown(text, unknown)
+            return (
+                "unknown",
+                render_unknown(unknown),
+                unknown_schema(unknown),
+                lambda text: parse_unknown(text, unknown),
             )
         case = self._maker.case(question, attempt)
-        return self._asked(
-            case.class_id, render_prompt(case), response_schema(case), lambda text: parse_response(text, case)
-        )
+        return case.class_id, render_prompt(case), response_schema(case), lambda text: parse_response(text, case)
 
     def _asked(
         self, about: str, prompt: str, schema: dict[str, Any], parse: Callable[[str], Answer]

@@ -9,7 +9,7 @@ which keeps the tokens of the last prompt computes it once.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,9 @@ _SHORT = {"nist_800_53_r5": "n53", "nist_csf_2_0": "csf", "pci_dss_4_0": "pci", 
 # Printable ASCII that stands in a JSON string as it is, without the braces of placeholders.
 _PLAIN = r"[ !#-\[\]-z|~]"
 _FIRST = "[A-Za-z0-9/]"
+_TEXT = re.compile(rf"(?:{_FIRST}|\{{[^{{}}]+\}})(?:{_PLAIN}|\{{[^{{}}]+\}})*\.")
+_NAMED = re.compile(r"\{([^{}]+)\}")
+_KEYS = ("level", "assessment", "impact", "action", "controls", "techniques")
 
 
 class BadResponse(ValueError):
@@ -127,7 +130,7 @@ def response_schema(case: Case) -> dict[str, Any]:
     return {
         "type": "object",
         "properties": properties,
-        "required": list(properties),
+        "required": list(_KEYS),
         "additionalProperties": False,
     }
 
@@ -142,19 +145,21 @@ def parse_response(text: str, case: Case) -> Answer:
         body = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise BadResponse(f"not JSON: {error}") from error
-    schema = response_schema(case)
-    if not isinstance(body, dict) or list(body) != schema["required"]:
+    if not isinstance(body, dict) or tuple(body) != _KEYS:
         raise BadResponse("not an object with the keys of an answer, in their order")
-    for name, rule in schema["properties"].items():
-        value = body[name]
-        if "enum" in rule:
-            if value not in rule["enum"]:
-                raise BadResponse(f"{name}: not one of the candidates")
-        elif not isinstance(value, str) or re.fullmatch(rule["pattern"], value) is None:
-            raise BadResponse(f"{name}: not of the form that the case allows")
-        elif not rule.get("minLength", 0) <= len(value) <= rule.get("maxLength", len(value)):
-            raise BadResponse(f"{name}: {len(value)} characters are too few or too many")
+    if body["level"] not in LEVELS[LEVELS.index(case.floor) :]:
+        raise BadResponse("level: not one of the candidates")
+    if body["action"] not in (*case.actions, None):
+        raise BadResponse("action: not one of the candidates")
     full = {shorten(control): control for control in case.controls}
+    for name, fits in (
+        ("assessment", _is_text(body["assessment"], case, MAX_ASSESSMENT)),
+        ("impact", _is_text(body["impact"], case, MAX_IMPACT)),
+        ("controls", _is_subset(body["controls"], full)),
+        ("techniques", _is_subset(body["techniques"], case.techniques)),
+    ):
+        if not fits:
+            raise BadResponse(f"{name}: not of the form that the case allows")
     return Answer(
         assessment=body["assessment"],
         impact=body["impact"],
@@ -180,6 +185,20 @@ def _text_pattern(placeholders: Sequence[str]) -> str:
 def subset(items: Sequence[str]) -> dict[str, Any]:
     """Take each item once at most, in order, as `listed` writes them."""
     return {"type": "string", "pattern": "^" + "".join(f"(?: {re.escape(item)})?" for item in items) + "$"}
+
+
+def _is_text(value: object, case: Case, most: int) -> bool:
+    """Say what the pattern of `response_schema` would, without compiling one for each case."""
+    if not isinstance(value, str) or not MIN_TEXT <= len(value) <= most or _TEXT.fullmatch(value) is None:
+        return False
+    return all(name in case.placeholders for name in _NAMED.findall(value))
+
+
+def _is_subset(value: object, items: Iterable[str]) -> bool:
+    if not isinstance(value, str):
+        return False
+    chosen = frozenset(value.split())
+    return value == listed(item for item in items if item in chosen)
 
 
 def listed(items: Any) -> str:

@@ -120,6 +120,9 @@ class Analyst(Protocol):
     def health(self) -> Health:
         """The state of the process that the model runs in."""
 
+    def recall(self, question: Question) -> Answer | None:
+        """Give the answer that is known without asking the model, if there is one and it stands."""
+
     def analyse(self, question: Question, attempt: int) -> "Future[Answer | None]":
         """Begin to answer, and return at once; None will be the answer where there is none. `attempt` counts from 0."""
 

@@ -5,6 +5,7 @@ always computed in the same chunks, of `CHUNK` tokens from its beginning. The ca
 consecutive prompts agree is bit for bit what computing it again would give, and is reused.
 """
 
+import time
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -15,7 +16,10 @@ from pipeline.engine.errors import TooLong, Unfinished, Unsupported
 from pipeline.engine.generator import Grammar
 from pipeline.engine.grammar import Constraint, Grammars
 from pipeline.engine.identity import CHUNK
+from pipeline.engine.probe import Speed, measure
 from pipeline.engine.tokens import Tokenizer
+
+_PROBED_TOKENS = 4
 
 
 class Runner(Protocol):
@@ -58,8 +62,23 @@ class Decoder:
         """Give the memory back."""
         self.runner.close()
 
-    def forget(self) -> None:
-        """Take nothing of what the runner holds for known: somebody else has used it."""
+    def probe(self) -> float:
+        """Write some tokens, and return how many a second it wrote."""
+        begin = time.perf_counter()
+        for token in range(2, 2 + _PROBED_TOKENS):
+            self.runner.append((token,))
+        self._forget()
+        return _PROBED_TOKENS / (time.perf_counter() - begin)
+
+    def measure(self, rounds: int) -> Speed:
+        """Measure the speed of prompt and answer."""
+        try:
+            return measure(self.runner, rounds=rounds)
+        finally:
+            self._forget()
+
+    def _forget(self) -> None:
+        self.runner.rewind(0)
         self._kept = []
 
     def generate(self, prompt: str, grammar: Grammar, max_tokens: int) -> str:

@@ -8,6 +8,7 @@ EngineError
     TooLong           this prompt does not fit: the rules answer this one
     Unfinished        the model did not come to an end: the rules answer this one
     RuntimeFault      what runs the model failed: the rules answer this one
+        Refusal       a server that runs it does not want this question: the same
 """
 
 
@@ -41,3 +42,7 @@ class Unfinished(EngineError):
 
 class RuntimeFault(EngineError):
     """Raised when the library that runs a model fails in the middle of an answer."""
+
+
+class Refusal(RuntimeFault):
+    """Raised when a model server understood a request and does not want to answer it."""

@@ -19,8 +19,10 @@ class Start:
     """Load a model; the first message.
 
     Attributes:
+        directory: where it lies; the address, where another program runs it.
         checkpoint: there is no manifest.
         digest: of the generator; what lies in the directory must still have it.
+        model, timeout_s: its name at that address, and how long an answer may take.
     """
 
     directory: str
@@ -29,6 +31,8 @@ class Start:
     threads: int
     device: str
     digest: str
+    model: str = ""
+    timeout_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from pipeline.engine.checkpoint import checkpoint_digest
 from pipeline.engine.generator import Grammar
 from pipeline.engine.identity import DEFAULT_THREADS, digest_of, part_of
 from pipeline.engine.manifest import Manifest, verify
+from pipeline.engine.messages import Start
 from pipeline.engine.runtimes import Device, Runtime
 from pipeline.engine.shipped import answer_key, read_answers
 
@@ -19,17 +20,10 @@ class Weights(Protocol):
     """What a process needs to know of a model in order to load it.
 
     Attributes:
-        directory: where it lies.
-        checkpoint: there is no manifest.
         weight_bytes: size of what a runtime loads.
         generator_digest: of the generator of these weights, without shipped answers.
     """
 
-    directory: Path
-    checkpoint: bool
-    runtime: Runtime
-    threads: int
-    device: Device
     weight_bytes: int
     generator_digest: str
 
@@ -40,6 +34,9 @@ class Weights(Protocol):
     @property
     def digest(self) -> str:
         """A digest of everything that answers depend on besides prompt, grammar and limit."""
+
+    def start(self) -> Start:
+        """Say what the process that runs it is to load."""
 
     def shipped_answer(self, prompt: str, grammar: Grammar) -> str | None:
         """Return the answer that was shipped with the model, if there is one."""
@@ -52,8 +49,6 @@ class Model:
         manifest: the files were verified against it.
         weights: digest of the weights in use, and of the tokenizer.
     """
-
-    checkpoint = False
 
     def __init__(
         self,
@@ -95,20 +90,24 @@ class Model:
             return self.generator_digest
         return hashlib.sha256(f"{self.generator_digest}\0{self._shipped.digest}".encode()).hexdigest()
 
+    def start(self) -> Start:
+        """Say what the process that runs it is to load."""
+        return Start(
+            str(self.directory.absolute()), False, self.runtime, self.threads, self.device, self.generator_digest
+        )
+
     @property
     def num_shipped(self) -> int:
         """How many answers were shipped."""
-        return len(self._shipped.answers) if self._shipped is not None else 0
+        return len(self._shipped) if self._shipped is not None else 0
 
     def shipped_answer(self, prompt: str, grammar: Grammar) -> str | None:
         """Return the answer that was shipped with the model, if there is one."""
-        return self._shipped.answers.get(answer_key(prompt, grammar)) if self._shipped is not None else None
+        return self._shipped.get(answer_key(prompt, grammar)) if self._shipped is not None else None
 
 
 class Checkpoint:
     """A checkpoint without a manifest, which torch reads: `Weights`."""
-
-    checkpoint = True
 
     def __init__(self, directory: Path, *, threads: int = DEFAULT_THREADS, device: Device = "cpu") -> None:
         """Look at a directory, and hash what is in it.
@@ -132,6 +131,12 @@ class Checkpoint:
     def digest(self) -> str:
         """A digest of everything that answers depend on besides prompt, grammar and limit."""
         return self.generator_digest
+
+    def start(self) -> Start:
+        """Say what the process that runs it is to load."""
+        return Start(
+            str(self.directory.absolute()), True, self.runtime, self.threads, self.device, self.generator_digest
+        )
 
     def shipped_answer(self, prompt: str, grammar: Grammar) -> str | None:
         """Return None: a checkpoint has no answers."""

@@ -6,6 +6,7 @@ from typing import Literal
 
 Runtime = Literal["onnx", "torch"]
 Device = Literal["cpu", "cuda"]
+ENDPOINT = "endpoint"  # another program runs the model (`endpoint.py`)
 
 
 @dataclass(frozen=True)

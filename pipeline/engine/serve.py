@@ -13,7 +13,7 @@ import socket
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import Protocol, cast
 
 from pipeline.engine.checkpoint import checkpoint_digest
 from pipeline.engine.errors import EngineError, ModelDamaged, NotEnoughMemory, RuntimeFault, Unsupported
@@ -21,12 +21,18 @@ from pipeline.engine.generator import Grammar
 from pipeline.engine.identity import generator_digest
 from pipeline.engine.messages import Answered, Ask, Failed, Measure, Measured, Ready, Reply, Start, pack, receive
 from pipeline.engine.parent import bind_to
-from pipeline.engine.runtimes import RUNTIMES, Device, Runtime
+from pipeline.engine.probe import Speed
+from pipeline.engine.runtimes import ENDPOINT, RUNTIMES, Device, Runtime
 
-if TYPE_CHECKING:
-    from pipeline.engine.decoder import Decoder
 
-_PROBED_TOKENS = 4
+class Served(Protocol):
+    """What answers: a `Generator` that counts its tokens and knows how fast it is."""
+
+    num_computed: int
+
+    def generate(self, prompt: str, grammar: Grammar, max_tokens: int) -> str: ...
+    def probe(self) -> float: ...
+    def measure(self, rounds: int) -> Speed: ...
 
 
 def main() -> None:
@@ -46,7 +52,7 @@ def serve(channel: socket.socket) -> None:
         return
     begin = time.perf_counter()
     try:
-        decoder = _load(start)
+        model = _load(start)
     except EngineError as error:
         channel.sendall(pack(Failed(0, type(error).__name__, _one_line(error))))
         return
@@ -55,15 +61,19 @@ def serve(channel: socket.socket) -> None:
         return
     gc.freeze()
     gc.enable()
-    channel.sendall(pack(Ready(time.perf_counter() - begin, _probe(decoder))))
+    channel.sendall(pack(Ready(time.perf_counter() - begin, model.probe())))
     for request in requests:
         if isinstance(request, Ask):
-            channel.sendall(pack(_answer(decoder, request, start)))
+            channel.sendall(pack(_answer(model, request, start)))
         elif isinstance(request, Measure):
-            channel.sendall(pack(_measure(decoder, request, start)))
+            channel.sendall(pack(_measure(model, request, start)))
 
 
-def _load(start: Start) -> "Decoder":
+def _load(start: Start) -> Served:
+    if start.runtime == ENDPOINT:
+        from pipeline.engine.endpoint import open_endpoint  # brings an HTTP client along
+
+        return open_endpoint(start)
     try:
         from pipeline.engine import load  # brings numpy and the grammar's library along
     except ImportError as error:
@@ -83,35 +93,22 @@ def _load(start: Start) -> "Decoder":
     return load.open_generator(directory, runtime, threads=start.threads, device=device)
 
 
-def _probe(decoder: "Decoder") -> float:
-    """Write some tokens, so that the parent knows from the first question on how long to wait; tokens a second."""
-    begin = time.perf_counter()
-    for token in range(2, 2 + _PROBED_TOKENS):
-        decoder.runner.append((token,))
-    decoder.runner.rewind(0)
-    return _PROBED_TOKENS / (time.perf_counter() - begin)
-
-
-def _answer(decoder: "Decoder", ask: Ask, start: Start) -> Reply:
-    begin, computed = time.perf_counter(), decoder.num_computed
+def _answer(model: Served, ask: Ask, start: Start) -> Reply:
+    begin, computed = time.perf_counter(), model.num_computed
     try:
-        text = decoder.generate(ask.prompt, Grammar(ask.schema), ask.max_tokens)
+        text = model.generate(ask.prompt, Grammar(ask.schema), ask.max_tokens)
     except EngineError as error:
         return Failed(ask.id, type(error).__name__, _one_line(error))
     except Exception as error:  # whatever the runtimes raise, a GPU without memory included
         return _fault(ask.id, start, error, "in the middle of an answer")
-    return Answered(ask.id, text, decoder.num_computed - computed, time.perf_counter() - begin)
+    return Answered(ask.id, text, model.num_computed - computed, time.perf_counter() - begin)
 
 
-def _measure(decoder: "Decoder", request: Measure, start: Start) -> Reply:
-    from pipeline.engine.probe import measure
-
+def _measure(model: Served, request: Measure, start: Start) -> Reply:
     try:
-        speed = measure(decoder.runner, rounds=request.rounds)
+        speed = model.measure(request.rounds)
     except Exception as error:
         return _fault(request.id, start, error, "while it was measured")
-    finally:
-        decoder.forget()
     return Measured(request.id, speed.prefill, speed.decode)
 
 

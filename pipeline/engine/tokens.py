@@ -15,6 +15,8 @@ from llguidance import LLTokenizer
 from pipeline.engine.errors import ModelDamaged, ModelMissing, Unsupported
 from pipeline.engine.reading import read_json
 
+_PROBE = 'Of 10,234 "blanks"  two are kept: {path}=0.5 in /größe/äöü'
+
 
 class Tokenizer:
     """Reads a ``tokenizer.json`` of a byte-pair model.
@@ -52,6 +54,7 @@ class Tokenizer:
             raise ModelDamaged(f"{path}: not a tokenizer: {error}") from error
         self._special = frozenset(added)
         self.vocab_size: int = self.constrained.vocab_size
+        self._require_faithful(path)
 
     @property
     def end(self) -> int:
@@ -71,6 +74,20 @@ class Tokenizer:
         """Decode tokens; bytes that are not UTF-8 become replacement characters."""
         written: bytes = self.constrained.decode_bytes(list(tokens))
         return written.decode(errors="replace")
+
+    def _require_faithful(self, path: Path) -> None:
+        """Refuse a tokenizer that loses or changes letters: a model would write text without blanks, for one.
+
+        A blank that is put in front, as by those of Llama 2, changes nothing that an answer holds.
+        """
+        for tokens in (self.encode(_PROBE), self.constrained.tokenize_bytes(_PROBE.encode())):
+            written = self.decode(tokens)
+            if written not in (_PROBE, f" {_PROBE}"):
+                raise Unsupported(
+                    f"{path}: its tokens do not give a text back: {_PROBE!r} became {written!r}; "
+                    "where it was converted from GGUF, put the decoder and pre-tokenizer of the original into it "
+                    '(for byte-level ones {"type": "ByteLevel"})'
+                )
 
 
 def _without_lengths(body: dict[str, Any]) -> dict[str, Any]:

@@ -215,16 +215,27 @@ class ScanSession:
 
     def recall(self, asked: Sequence[int]) -> list[int]:
         """Look answers up; give those that stay open."""
-        keys = {seq: self.question(seq).key for seq in asked}
-        self._answers.load(keys.values())
-        return [seq for seq in asked if self._answers.accepted(keys[seq]) is None]
+        self._load(asked)
+        return [seq for seq in asked if self._answers.accepted(self.question(seq).key) is None]
+
+    def _load(self, asked: Iterable[int]) -> None:
+        """Have at hand what is known of the answers: what the model brought along, else what the store keeps.
+
+        The former is not kept in the store: it is found as fast where it lies.
+        """
+        analyst = self._resources.analyst
+        if analyst is None:
+            return
+        questions = {question.key: question for question in map(self.question, asked) if analyst.takes(question)}
+        self._answers.find(questions.values(), analyst.recall)
+        self._answers.load(questions)
 
     def analyse(self, open_: Sequence[int], attempt: int) -> None:
         """Ask the model what was not asked in this attempt yet, and keep the answers as they come."""
         analyst = self._resources.analyst
         if analyst is None or self._asking is None:
             return
-        self._answers.load(self.question(seq).key for seq in open_)
+        self._load(open_)
         wanted: list[Question] = []
         for seq in open_:
             asked = self.question(seq)
@@ -239,7 +250,7 @@ class ScanSession:
     def critique(self, open_: Sequence[int]) -> tuple[list[int], list[int]]:
         """Accept or refuse the drafts; what has none is refused."""
         analyst = self._resources.analyst
-        self._answers.load(self.question(seq).key for seq in open_)
+        self._load(open_)
         accepted: list[int] = []
         refused: list[int] = []
         standing: dict[str, CachedAnswer] = {}
@@ -263,7 +274,7 @@ class ScanSession:
         analyst = self._resources.analyst
         if analyst is None:
             return {"no_model": list(open_)}
-        self._answers.load(self.question(seq).key for seq in open_)
+        self._load(open_)
         reasons: dict[str, list[int]] = {}
         for seq in open_:
             asked = self.question(seq)
@@ -332,7 +343,7 @@ class ScanSession:
             for seq in seqs
         }
         by_model = [seq for seq in asked if seq not in reasons]
-        self._answers.load(self.question(seq).key for seq in by_model)
+        self._load(by_model)
         return [self._outcome(self.question(seq), reasons.get(seq)) for seq in asked]
 
     def _outcome(self, asked: Question, reason: FallbackReason | None) -> Outcome:
@@ -362,7 +373,7 @@ class ScanSession:
         levels: list[Level] = []
         for piece in pieces(members):
             if self.has_model:
-                self._answers.load(self.question(member.seq).key for member in piece)
+                self._load(member.seq for member in piece)
             for member in piece:
                 if self.has_model:
                     answers[member.seq] = self._answer(member.seq)

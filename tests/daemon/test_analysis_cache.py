@@ -11,7 +11,6 @@ import pytest
 from daemon import analysis_cache
 from daemon.ledger import Ledger
 from daemon.ledger.database import FILE_NAME
-from pipeline.analysis.answers import MemoryStore
 
 ROWS = {"a" * 32: b"one", "b" * 32: b"two"}
 
@@ -25,6 +24,12 @@ def test_answers_are_shared_with_a_daemon_that_is_running(tmp_path: Path) -> Non
         with analysis_cache.analysis_cache(tmp_path) as cache:
             cache.store_analyses(ROWS)
         assert daemons.analyses.cached_analyses(list(ROWS)) == ROWS
+
+
+def test_a_ledger_of_which_nothing_is_wanted_is_not_opened(tmp_path: Path) -> None:
+    with analysis_cache.analysis_cache(tmp_path / "state"):
+        pass
+    assert not (tmp_path / "state").exists()
 
 
 def test_a_user_gets_a_ledger_of_his_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,7 +46,6 @@ def test_root_makes_no_ledger_that_the_service_could_not_open(tmp_path: Path, mo
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(analysis_cache, "SERVICE_STATE", tmp_path / "state")
     with analysis_cache.analysis_cache(tmp_path / "state") as cache:
-        assert isinstance(cache, MemoryStore)
         cache.store_analyses(ROWS)
         assert cache.cached_analyses(["a" * 32, "c" * 32]) == {"a" * 32: b"one"}
     assert not (tmp_path / "state").exists()
@@ -57,8 +61,8 @@ def test_the_ledger_of_another_user_is_left_alone(tmp_path: Path, monkeypatch: p
     somebody = (tmp_path / FILE_NAME).stat().st_uid + 1
     monkeypatch.setattr(os, "geteuid", lambda: somebody)
     with analysis_cache.analysis_cache(tmp_path) as cache:
-        assert isinstance(cache, MemoryStore)
         cache.store_analyses(ROWS)
+        assert cache.cached_analyses(list(ROWS)) == ROWS
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
@@ -94,7 +98,8 @@ def test_a_state_directory_below_one_that_is_closed_is_no_reason_to_stop(
 
     monkeypatch.setattr(Path, "stat", refuse)
     with analysis_cache.analysis_cache(tmp_path / "closed" / "state") as cache:
-        assert isinstance(cache, MemoryStore)
+        cache.store_analyses(ROWS)
+        assert cache.cached_analyses(list(ROWS)) == ROWS
 
 
 def test_a_ledger_of_another_schema_is_not_migrated(tmp_path: Path) -> None:

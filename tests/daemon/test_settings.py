@@ -257,6 +257,10 @@ def test_the_example_file_is_valid_and_shows_every_setting(tmp_path: Path) -> No
         for name in (values if isinstance(values, dict) else [section])
     ]
     assert sorted(named) == sorted(fields())
+    # An endpoint takes the place of a directory and all that goes with one; together they are refused.
+    with pytest.raises(ConfigError, match="has no effect beside endpoint"):
+        load(config=toml(tmp_path, shown))
+    shown = re.sub(r"^endpoint.*\n", "", shown, flags=re.M)
     defaults = load().model_dump(mode="json", by_alias=True)
     examples = {  # of Kafka, and of signing
         "sign_key",

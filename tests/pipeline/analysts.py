@@ -50,6 +50,9 @@ class PlainAnalyst:
     def takes(self, question: Question) -> bool:
         return not self._untrained(question)
 
+    def recall(self, question: Question) -> Answer | None:
+        return None
+
     def analyse(self, question: Question, attempt: int) -> "Future[Answer | None]":
         self.asked.append((question.key, attempt))
         answer: Future[Answer | None] = Future()

@@ -281,3 +281,16 @@ def test_the_form_that_reaches_brokers_opens_the_network_and_nothing_else(tmp_pa
     assert set(opened) == {
         "Wants", "After", "PrivateNetwork", "RestrictAddressFamilies", "IPAddressDeny", "IPAddressAllow",
     }  # fmt: skip
+
+
+@with_systemd
+def test_a_model_on_loopback_opens_the_network_to_loopback_alone(tmp_path: Path) -> None:
+    installed(tmp_path)
+    shutil.copy(UNIT, tmp_path)
+    plain = exposure(tmp_path / UNIT.name)
+    (tmp_path / f"{UNIT.name}.d").mkdir()
+    shutil.copy(DROP_INS / "model-endpoint.conf", tmp_path / f"{UNIT.name}.d")
+    assert plain < exposure(tmp_path / UNIT.name) <= 1.2
+    opened = settings_of((DROP_INS / "model-endpoint.conf").read_text(encoding="utf-8"))
+    assert (opened["IPAddressDeny"], opened["IPAddressAllow"]) == (["any"], ["localhost"])
+    assert set(opened) == {"PrivateNetwork", "RestrictAddressFamilies", "IPAddressDeny", "IPAddressAllow"}

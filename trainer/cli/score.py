@@ -13,21 +13,29 @@ from pipeline.engine.runtimes import Runtime
 from pipeline.errors import ConfigError
 from pipeline.features import load_features
 from pipeline.knowledge.load import load_knowledge
-from trainer.cli.arguments import Data, Model
+from trainer.cli.arguments import Model
 from trainer.offline import seal
 
 
 def answers(
     model: Model,
-    data: Data,
-    most: Annotated[int, typer.Option(min=1, help="How many questions, the most frequent first.")] = 6_000,
+    data: Annotated[
+        Path | None, typer.Option("--data", "-d", help="Data set directory, made by `synth`.", show_default=False)
+    ] = None,
+    reports: Annotated[
+        list[Path] | None,
+        typer.Option("--report", "-r", help="A report, all of whose questions are answered; may be repeated."),
+    ] = None,
+    most: Annotated[int, typer.Option(min=1, help="How many questions of --data, the most frequent first.")] = 6_000,
 ) -> None:
     """Put a model's answers to the most frequent questions into its directory; those that it has are kept."""
     seal()
     from trainer.record.answers import record_answers
 
+    if data is None and not reports:
+        raise ConfigError("nothing is asked: give --data, --report or both")
     with bars() as advance:
-        count = record_answers(model, data, load_knowledge(load_features), most, advance)
+        count = record_answers(model, data, load_knowledge(load_features), most, advance, reports or ())
     typer.echo(f"{count} answers in {model}", err=True)
 
 

@@ -1,8 +1,9 @@
 """Recipe: the answers that a model directory brings along, for the questions that the data set's hosts raise most."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pipeline.analysis.case import CaseMaker
 from pipeline.analysis.model import ModelAnalyst, trained_classes
@@ -13,7 +14,7 @@ from pipeline.engine.generator import Generator, Grammar
 from pipeline.engine.load import open_generator
 from pipeline.engine.manifest import read_manifest, relist
 from pipeline.engine.shipped import FILE, answer_key, read_answers, write_answers
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, ReportError
 from pipeline.graph.resources import Resources
 from pipeline.intel.match import load_intel
 from pipeline.knowledge.schema import Knowledge
@@ -22,6 +23,8 @@ from trainer.data.cases import questions
 from trainer.data.dataset import REPORTS, dataset_digest
 
 Progress = Callable[[str, int, int], None]
+
+_OF_DATA = ("data", "most", "questions")  # what the record says of a data set stays true when reports are added
 
 
 class Recorder:
@@ -57,37 +60,50 @@ class Recorder:
 
 
 def record_answers(
-    model: Path, data: Path, knowledge: Knowledge, most: int, progress: Progress = lambda step, done, total: None
+    model: Path,
+    data: Path | None,
+    knowledge: Knowledge,
+    most: int,
+    progress: Progress = lambda step, done, total: None,
+    reports: Sequence[Path] = (),
 ) -> int:
     """Ask an exported model what hosts are most likely to raise, and put its answers into its directory.
 
-    Answers of these weights that the directory has are kept and not asked for again, as far as the questions are still
-    among the most frequent ones; the others go.
+    Answers of these weights that the directory has are not asked for again. With a data set, those go whose questions
+    are no longer among the most frequent; without one, all stay, and those of the reports are added.
 
     Args:
         model: model directory with an ``onnx`` part.
         data: data set directory; its reports raise the questions, for an operator without wishes of his own.
-        most: how many questions, the most frequent first.
+        most: how many questions of the data set, the most frequent first.
+        reports: further reports, all of whose questions are answered.
 
     Returns:
         How many answers there are.
 
     Raises:
-        ConfigError: if the data set has no reports or is not whole, or the model cannot be used or answers nothing.
+        ConfigError: if the data set has no reports or is not whole, a report cannot be read, or the model cannot be
+            used or answers nothing.
     """
-    reports = sorted((data / REPORTS).glob("*"))
-    if not reports:
-        raise ConfigError(f"{data / REPORTS}: no reports; make a data set with `sysscan-train synth`")
-    # Not that of the training, once the knowledge has changed and the answers were made anew.
-    source = dataset_digest(data)
-    chosen = _most_frequent(reports, knowledge, most, progress)
+    made: dict[str, Any] = {}
+    chosen: list[Question] = []
+    if data is not None:
+        paths = sorted((data / REPORTS).glob("*"))
+        if not paths:
+            raise ConfigError(f"{data / REPORTS}: no reports; make a data set with `sysscan-train synth`")
+        # Not that of the training, once the knowledge has changed and the answers were made anew.
+        made = {"data": dataset_digest(data), "most": most}
+        chosen = _most_frequent(_raised(paths, knowledge, progress))[:most]
+    for _, found in _raised(reports, knowledge, progress):
+        chosen += found.values()
     try:
         manifest = read_manifest(model)
         weights = manifest.part_digest("onnx")
         classes = trained_classes(manifest)
-        known = read_answers(model, manifest, "onnx")
-        recorder = Recorder(open_generator(model), known.answers if known is not None else None)
-    except EngineError as error:
+        shipped = read_answers(model, manifest, "onnx")
+        known = dict(shipped.items()) if shipped is not None else {}
+        recorder = Recorder(open_generator(model), known)
+    except (EngineError, ValueError) as error:
         raise ConfigError(str(error)) from error
     analyst = ModelAnalyst(recorder, knowledge, "recorded", classes)
     chosen = [question for question in chosen if analyst.takes(question)]
@@ -102,27 +118,43 @@ def record_answers(
         raise ConfigError(
             f"{model}: the model answers nothing: {analyst.failure or 'it was trained on no class of these'}"
         )
+    if data is None:
+        made = {name: value for name, value in (manifest.record.get("answers") or {}).items() if name in _OF_DATA}
+        recorder.answers.update(known)
+    else:
+        made["questions"] = len(chosen)
     write_answers(model, weights, recorder.answers)
     count = len(recorder.answers)
-    made = {"file": FILE, "data": source, "most": most, "questions": len(chosen), "answers": count}
-    relist(model, {"answers": made})
+    more = {"reports": len(reports)} if reports else {}
+    relist(model, {"answers": {**made, **more, "file": FILE, "answers": count}})
     return count
 
 
-def _most_frequent(reports: Iterable[Path], knowledge: Knowledge, most: int, progress: Progress) -> list[Question]:
-    """Order the questions of reports by the number of hosts that raise them; questions with one prompt are one."""
+def _raised(
+    reports: Sequence[Path], knowledge: Knowledge, progress: Progress
+) -> Iterator[tuple[Path, dict[str, Question]]]:
+    """Yield for each report the questions that it raises, by their prompts; questions with one prompt are one.
+
+    Raises:
+        ConfigError: if one cannot be read.
+    """
     resources = Resources(knowledge, Policy(), load_intel([]), version="trainer")
     maker = CaseMaker(knowledge)
+    for number, path in enumerate(reports):
+        try:
+            raised = list(questions(path.read_bytes(), resources))
+        except (OSError, ReportError) as error:
+            raise ConfigError(f"{path}: not a report that can be read: {error}") from error
+        yield path, {render_prompt(maker.case(one.question)): one.question for one in raised}
+        progress("reports", number + 1, len(reports))
+
+
+def _most_frequent(raised: Iterable[tuple[Path, dict[str, Question]]]) -> list[Question]:
+    """Order the questions of reports by the number of hosts that raise them."""
     asked: dict[str, Question] = {}
     hosts: Counter[str] = Counter()
-    paths = list(reports)
-    for number, path in enumerate(paths):
-        found = {
-            render_prompt(maker.case(one.question)): one.question for one in questions(path.read_bytes(), resources)
-        }
+    for _, found in raised:
         for prompt, question in found.items():
             asked.setdefault(prompt, question)
         hosts.update(found.keys())
-        progress("reports", number + 1, len(paths))
-    prompts = sorted(hosts, key=lambda prompt: (-hosts[prompt], prompt))
-    return [asked[prompt] for prompt in prompts[:most]]
+    return [asked[prompt] for prompt in sorted(hosts, key=lambda prompt: (-hosts[prompt], prompt))]

@@ -5,12 +5,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import jsonschema
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeline.analysis.case import selection
 from pipeline.analysis.model import ModelAnalyst
-from pipeline.analysis.prompt import Case, shorten
-from pipeline.analysis.question import Question
+from pipeline.analysis.prompt import BadResponse, Case, parse_response, response_schema, shorten
+from pipeline.analysis.question import Answer, Question
 from pipeline.engine.errors import ModelDamaged, TooLong, Unfinished
 from pipeline.finding import LEVELS
 from tests.pipeline.scorecard.speakers import Speaker
@@ -134,3 +137,59 @@ def test_an_unknown_scanners_name_is_not_shown() -> None:
     case: Case = analyst()._maker.case(question)
     assert case.class_id == "unknown"
     assert "ignore" not in analyst().prompt(question)
+
+
+def test_a_shipped_answer_counts_as_if_the_model_gave_it() -> None:
+    """Refused by `critique` it is none, and the second attempt's counts if that is shipped, too."""
+    question = some_question()
+    prompts = [analyst().prompt(question, attempt) for attempt in (0, 1)]
+    good = plainly({}, {"level": {"enum": [question.floor]}})
+    bad = good.replace("right about this", "right about CVE-2026-1")
+
+    def recalled(*texts: str | None) -> Answer | None:
+        said = dict(zip(prompts, texts, strict=True))
+        model = ModelAnalyst(Speaker(plainly), knowledge(), "a speaker", shipped=lambda prompt, _: said.get(prompt))
+        return model.with_knowledge(knowledge()).recall(question)
+
+    answered = analyst().analyse(question, 0).result()
+    assert answered is not None
+    assert recalled(good, None) == recalled(bad, good) == answered
+    assert recalled(None, good) is recalled(bad, None) is recalled(bad, bad) is recalled("{", None) is None
+    untrained = ModelAnalyst(Speaker(plainly), knowledge(), "a speaker", ["unknown"], lambda prompt, _: good)
+    assert untrained.recall(question) is None
+
+
+@settings(max_examples=300)
+@given(data=st.data())
+def test_what_is_read_is_what_the_schema_allows(data: st.DataObject) -> None:
+    """The schema binds the model; reading holds its text to the same, without the schema."""
+    controls = ("hipaa:1", "hipaa:2")
+    case = Case("a.b", "c", "T", "open", "low", {}, placeholders=("path",), controls=controls, actions=("x",))
+    text = st.text(st.sampled_from('ab {}.\\"é/'), max_size=8) | st.sampled_from(
+        ["{path} is.", "Fine.", "x" * 250 + "."]
+    )
+    body = data.draw(
+        st.fixed_dictionaries(
+            {
+                "level": st.sampled_from(["info", "low", "critical", 3, None]),
+                "assessment": text | st.sampled_from(["{path} is one of {path}.", "{other} is."]) | st.none(),
+                "impact": text,
+                "action": st.sampled_from(["x", "y", None, ["x"]]),
+                "controls": st.sampled_from(
+                    ["", " hip:1", " hip:1 hip:2", " hip:2 hip:1", "hip:1", " hip:1 ", " hip:1 hip:1"]
+                ),
+                "techniques": st.sampled_from(["", " ", " T1"]) | st.none(),
+            }
+        )
+    )
+    try:
+        jsonschema.validate(body, response_schema(case))
+        allowed = True
+    except jsonschema.ValidationError:
+        allowed = False
+    try:
+        parse_response(json.dumps(body), case)
+        read = True
+    except BadResponse:
+        read = False
+    assert read == allowed

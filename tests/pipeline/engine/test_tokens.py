@@ -51,6 +51,31 @@ def test_bytes_that_are_no_text_are_replaced(tokenizer: Tokenizer) -> None:
     assert tokenizer.decode(tokenizer.encode("é")[:1]) == "\ufffd"
 
 
+def test_one_that_was_converted_from_gguf_and_loses_blanks_is_refused(tmp_path: Path) -> None:
+    """Such a decoder has the library of grammars take it for another kind, whose blanks are written otherwise."""
+    path = write_tokenizer(tmp_path / "tokenizer.json")
+    Tokenizer(path)
+    body = json.loads(path.read_text())
+    replace = {"type": "Replace", "pattern": {"String": "\u2581"}, "content": " "}
+    body["decoder"] = {
+        "type": "Sequence",
+        "decoders": [{"type": "ByteFallback"}, {"type": "Fuse"}, replace, body["decoder"]],
+    }
+    path.write_text(json.dumps(body))
+    with pytest.raises(Unsupported, match=r"do not give a text back.*converted from GGUF.*ByteLevel") as refused:
+        Tokenizer(path)
+    assert "\n" not in str(refused.value)
+
+
+def test_one_without_the_letters_of_a_text_is_refused(tmp_path: Path) -> None:
+    path = write_tokenizer(tmp_path / "tokenizer.json")
+    body = json.loads(path.read_text())
+    body["model"]["vocab"]["\u0120 gone"] = body["model"]["vocab"].pop("\u0120")  # the letter of the blank
+    path.write_text(json.dumps(body))
+    with pytest.raises((Unsupported, ModelDamaged)):
+        Tokenizer(path)
+
+
 def test_what_is_no_byte_pair_tokenizer_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "tokenizer.json"
     with pytest.raises(ModelMissing):

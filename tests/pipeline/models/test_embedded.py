@@ -8,21 +8,35 @@ import sys
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from daemon.inference import ModelProcess
-from pipeline.analysis.model import ModelAnalyst
+from pipeline.analysis.answers import MemoryStore
+from pipeline.analysis.model import ModelAnalyst, trained_classes
 from pipeline.analysis.prompt import PROMPT_VERSION
 from pipeline.engine.manifest import verify
 from pipeline.engine.model import Model
+from pipeline.graph.graph import build_graph
+from pipeline.graph.state import BatchState
 from pipeline.models.embedded import EMBEDDED_MODEL
-from tests.pipeline.sessions import SCANS, corpus, documents, knowledge, lines_of, reports, resources, session_of
+from tests.pipeline.sessions import (
+    SCANS,
+    corpus,
+    documents,
+    knowledge,
+    lines_of,
+    report,
+    reports,
+    resources,
+    session_of,
+)
 
 ROOT = Path(__file__).parents[3]
 MAX_BYTES = 32 << 20
 MAX_RESIDENT_KB = 300 << 10
+MORE_KB = 10 << 10  # than without the model, where it is not asked
 
 
 def analyst(*, shipped: bool = True) -> ModelAnalyst:
@@ -84,6 +98,46 @@ def test_most_of_what_real_reports_ask_comes_along_answered() -> None:
         for parsed in reports("db02-full.json.gz"):
             lines_of(session_of(parsed, asked), 4096)
         assert process.num_shipped > 10 * process.num_fresh
+
+
+@pytest.mark.parametrize("name", ["db02-full.json.gz", "web01-base-full.json.gz"])
+def test_where_all_answers_come_along_nothing_is_loaded_and_the_lines_are_the_same(name: str, tmp_path: Path) -> None:
+    first = analyze(name, tmp_path / "state")
+    peak, processes = map(int, first.stderr.split())
+    without, _ = map(int, analyze(name, tmp_path / "rules", SYSSCAN_MODEL__ENABLED="false").stderr.split())
+    assert (first.returncode, processes) == (0, 0)
+    assert not (tmp_path / "state").exists(), "no answer has to be kept"
+    assert peak - without < MORE_KB
+    lines = findings(first.stdout)
+    assert sum(line["analysis"]["origin"] == "model" for line in lines) > 0.99 * len(lines)
+    parsed, model = report(name), Model(EMBEDDED_MODEL)
+    with contextlib.closing(ModelProcess(model)) as process:
+        written = [
+            [line.line for line in lines_of(session_of(parsed, resources(analyst=one)), 4096)]
+            for one in (
+                ModelAnalyst(process, knowledge(), "embedded"),
+                ModelAnalyst(process, knowledge(), "embedded", shipped=model.shipped_answer),
+            )
+        ]
+    assert written[0] == written[1]
+
+
+def test_shipped_answers_are_found_again_after_a_restart_although_they_are_stored_nowhere() -> None:
+    parsed, model, store = report("db02-default.json"), Model(EMBEDDED_MODEL), MemoryStore()
+    with contextlib.closing(ModelProcess(model)) as process:
+        classes = trained_classes(model.manifest)
+        asked = resources(
+            analyst=ModelAnalyst(process, knowledge(), "embedded", classes, model.shipped_answer), store=store
+        )
+        before, after = session_of(parsed, asked), session_of(parsed, asked)
+        start: BatchState = {"scan_no": 1, "first": 0, "last": len(parsed.findings)}
+        state = cast(BatchState, build_graph({1: before}).invoke(start))
+        after.check(state)
+        written = after.take_lines(state)  # raises `Stale` if they were others
+        assert [line.line for line in written] == [line.line for line in before.take_lines(state)]
+        assert (store.rows, process.num_fresh) == ({}, 0)
+    origins = Counter(line["analysis"]["origin"] for line in documents(written))
+    assert origins["model"] > 0.9 * origins.total()
 
 
 def test_two_processes_and_the_cache_give_the_same_bytes_and_stay_small(tmp_path: Path) -> None:

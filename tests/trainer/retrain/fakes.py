@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from pipeline.engine.manifest import read_manifest, write_manifest
+from pipeline.engine.shipped import FILE
 from pipeline.knowledge.schema import Knowledge
 from pipeline.models.embedded import EMBEDDED_MODEL
 from pipeline.review.chain import Head
@@ -97,7 +98,7 @@ class Steps:
     def _export(self, output: Path, arguments: Sequence[str]) -> None:
         shutil.copytree(EMBEDDED_MODEL, output)
         self._half("export")
-        (output / "answers.json.gz").unlink()
+        (output / FILE).unlink()
         (output / "README.md").unlink()
         known = read_manifest(output)
         write_manifest(
