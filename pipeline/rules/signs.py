@@ -149,4 +149,9 @@ def strongest(subject: Subject, level: Level) -> tuple[SignName, Level, str] | N
 def count_patterns(rules: Iterable[str]) -> int:
     """Count the patterns of an attack among correlation rules: not settings that are weak together, nor one thing seen
     twice."""
-    return sum(rule.startswith(_ATTACKS) and not rule.endswith("_seen_twice") for rule in set(rules))
+    return sum(map(is_attack, set(rules)))
+
+
+def is_attack(rule: str) -> bool:
+    """Say whether a correlation rule is a pattern of an attack."""
+    return rule.startswith(_ATTACKS) and not rule.endswith("_seen_twice")
