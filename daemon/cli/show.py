@@ -32,11 +32,11 @@ _DEGREES: dict[Degree, str] = {
 }
 _STEPS = 5  # actions
 _SENTENCE = 1_000  # characters
-# Sentences of the story that stand among the remarks already, with what to do about them.
+# Sentences of the story that stand among the remarks or with the patterns, with what to do about them.
 _REMARKED: frozenset[SentenceName] = frozenset(
     {
-        "matters.mistakes", "unseen.incomplete", "unseen.min_severity", "unseen.notes", "unseen.rejected",
-        "unseen.unknown_class", "unseen.ambiguous_class",
+        "matters.mistakes", "together.why", "unseen.ambiguous_class", "unseen.incomplete", "unseen.min_severity",
+        "unseen.notes", "unseen.rejected", "unseen.unknown_class",
     }
 )  # fmt: skip
 _SHOWN = 12  # issues of a summary; the report has them all

@@ -25,7 +25,7 @@ TEMPLATES: Final[Mapping[SentenceName, str]] = {
     "host.services": "Its inventory has processes named like known services: {services}.",
     "host.reachable": "{count#socket waits|sockets wait} for connections on all addresses.",
     "matters.nothing": "Nothing is at stake in what this scan saw.",
-    "matters.count": "{issues#issue is|issues are} at stake, made of {findings#finding|findings}: {levels}.",
+    "matters.count": "{issues#issue is|issues are} at stake ({levels}), made of {findings#finding|findings}.",
     "matters.worst": "What matters most is {level}: {title}{about}.",
     "matters.next": "Next, {level}: {title}{about}.",
     "matters.minor": "No issue is worse than {level}.",
