@@ -245,7 +245,7 @@ class TestOracle:
 
 def max_level(one: Told, issue: dict[str, Any]) -> str:
     """The worst level of the lines of an issue's class, status and split."""
-    alike = [
+    alike: list[str] = [
         line["risk"]["level"]
         for line in one.lines
         if (line["class"], line["status"]) == (issue["class"], issue["status"])

@@ -61,7 +61,8 @@ def test_only_what_asks_for_more_than_the_level_counts_and_the_first_of_equals_i
 def test_several_patterns_give_one_level_more_where_nothing_speaks_for_a_mistake() -> None:
     several = Subject("ioc.deleted_executable", "process", {}, patterns=2)
     assert [strongest(several, level) for level in ("info", "critical")] == [None, None]
-    for level, above in (("low", "medium"), ("medium", "high"), ("high", "critical")):
+    steps: tuple[tuple[Level, Level], ...] = (("low", "medium"), ("medium", "high"), ("high", "critical"))
+    for level, above in steps:
         sign = strongest(several, level)
         assert sign is not None
         assert sign[:2] == ("several_patterns", above)
