@@ -121,7 +121,7 @@ def pattern_kind(context: FeatureContext, pattern: str | None) -> str | None:
 
 def known_tool(tools: dict[str, ToolFact], value: str) -> ToolFact | None:
     """Find a tool by path, process name or argv[0], if need be without the version in the name."""
-    base = _program(value)
+    base = program_name(value)
     found = tools.get(base)
     if found is None and base != (plain := _VERSION.sub("", base)):
         found = tools.get(plain)
@@ -188,7 +188,8 @@ def _same_program(called: str, program: str) -> bool:
     return any(called in names and program in names for names in _ALIASES)
 
 
-def _program(value: str) -> str:
+def program_name(value: str) -> str:
+    """Give the name of the program out of a path or of what a process calls itself."""
     value = value.removesuffix(DELETED)
     if not value.startswith("/"):
         # A process name or title: "-bash", "sshd: alice [priv]", "[kworker/0:1]", "(sd-pam)".

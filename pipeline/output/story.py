@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from pipeline.classes.scan import ScanContext, ScanIndex
+from pipeline.features.process import program_name
 from pipeline.finding import LEVELS, Level, Member, Note
 from pipeline.output.records import BaselineSection, Counts, FirstAction, HostFacts, Issue, ScanCorrelation
 from pipeline.output.records.story import Sentence
@@ -66,7 +67,7 @@ class Host:
         elif finding.class_id == "processes.inventory":
             self.contained += features.get("container") == "true"
             if features.get("program") == "service":
-                self.services.setdefault(_program(finding.slots.get("command", "")))
+                self.services.setdefault(program_name(finding.slots.get("command", "")))
         elif finding.class_id == "network.tcp_listen":
             self.reachable += features.get("exposure") == "wildcard"
 
@@ -278,12 +279,6 @@ def _unseen(facts: Facts) -> Iterator[Sentence]:
         yield sentence("unseen.no_baseline")
     elif not baseline.compared:
         yield sentence("unseen.cannot_show")
-
-
-def _program(command: str) -> str:
-    """Give the name of a program out of what a process calls itself."""
-    first = command.split(" ", 1)[0].rstrip(":")
-    return first.rpartition("/")[2] or first
 
 
 def _names(names: Iterable[str]) -> str:

@@ -116,7 +116,7 @@ class TestOracle:
                 part
                 for line in inventory
                 if line["features"].get("program") == "service"
-                for part in re.split(r"[ /:]", line["slots"]["command"])
+                for part in re.split(r"[ /:()\[\]]", line["slots"]["command"])
             }
             assert names_in(one.one("host.services"), "services") <= known
             waiting = [
