@@ -1,6 +1,7 @@
 """A scan record for people: what is wrong with the host, and what to do first."""
 
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -10,7 +11,17 @@ from rich.text import Text
 from pipeline.display import printable
 from pipeline.finding import LEVELS
 from pipeline.knowledge.schema import Degree
-from pipeline.output.records import BaselineSection, FirstAction, GoneFinding, Issue, ScanCorrelation, ScanRecord
+from pipeline.output.records import (
+    BaselineSection,
+    FirstAction,
+    GoneFinding,
+    Issue,
+    ScanCorrelation,
+    ScanRecord,
+    Sentence,
+)
+from pipeline.output.records.story import SentenceName
+from pipeline.output.story import first_steps
 from pipeline.rules.compliance import FRAMEWORK_NAMES, FrameworkGap, SupportedControls
 
 LEVEL_STYLES = {"critical": "bold white on red", "high": "bold red", "medium": "yellow", "low": "cyan", "info": "dim"}
@@ -19,6 +30,15 @@ _DEGREES: dict[Degree, str] = {
     "likely": "probably a mistake of the scanner",
     "cannot_tell": "the scanner may be mistaken",
 }
+_STEPS = 5  # actions
+_SENTENCE = 1_000  # characters
+# Sentences of the story that stand among the remarks or with the patterns, with what to do about them.
+_REMARKED: frozenset[SentenceName] = frozenset(
+    {
+        "matters.mistakes", "together.why", "unseen.ambiguous_class", "unseen.incomplete", "unseen.min_severity",
+        "unseen.notes", "unseen.rejected", "unseen.unknown_class",
+    }
+)  # fmt: skip
 _SHOWN = 12  # issues of a summary; the report has them all
 _KEY = 12  # hex digits of a dedupe key that a person copies
 _COMPLIANCE_WORDS = (
@@ -42,6 +62,7 @@ def show_record(console: Console, record: ScanRecord, *, limit: int | None = _SH
 def _parts(record: ScanRecord, limit: int | None, kept: bool) -> Iterable[RenderableType]:
     yield _headline(record)
     yield from _remarks(record, kept)
+    yield from _story(record.story)
     issues = record.issues
     if issues:
         yield Text("\nIssues, the worst first", style="bold")
@@ -61,7 +82,7 @@ def _parts(record: ScanRecord, limit: int | None, kept: bool) -> Iterable[Render
             yield _correlation(group)
     if issues:
         yield Text("\nWhat to do first", style="bold")
-        for number, action in enumerate(_first_steps(issues), 1):
+        for number, (_, action) in enumerate(first_steps(issues, _STEPS), 1):
             yield from _step(number, action)
     if record.baseline is not None:
         yield from _baseline(record.baseline)
@@ -133,6 +154,16 @@ def _remarks(record: ScanRecord, kept: bool) -> Iterable[Text]:
         yield Text(f"Allow-list entry for {what} ({entry.owner}) expired on {entry.expires}.", style="yellow")
 
 
+def _story(story: Sequence[Sentence]) -> Iterable[RenderableType]:
+    """Show the story, a paragraph for each part; records of older versions have none."""
+    told = [one for one in story if one.name not in _REMARKED]
+    if told:
+        yield Text("\nIn short", style="bold")
+    for _, sentences in groupby(told, key=lambda one: one.part):
+        text = " ".join(printable(one.text, _SENTENCE) for one in sentences)
+        yield Padding(Text(text), (0, 0, 0, 2))
+
+
 def _issue(issue: Issue) -> RenderableType:
     head = Text()
     head.append(f"{issue.level:>8} {issue.score:>3}  ", LEVEL_STYLES[issue.level].replace(" on red", ""))
@@ -182,23 +213,6 @@ def _correlation(group: ScanCorrelation) -> RenderableType:
     if group.first:
         text.append(f"\nFirst: {group.first}", "green")
     return Padding(text, (0, 0, 0, 2))
-
-
-def _first_steps(issues: Sequence[Issue], most: int = 5) -> list[FirstAction]:
-    """Take the worst issues that have something to be done, each action once."""
-    steps: list[FirstAction] = []
-    seen: set[str] = set()
-    for issue in issues:
-        action = issue.do_first
-        if action is None or action.contraindicated is not None or action.kind == "accept":
-            continue
-        if action.id in seen:
-            continue
-        seen.add(action.id)
-        steps.append(action)
-        if len(steps) == most:
-            break
-    return steps
 
 
 def _step(number: int, action: FirstAction) -> Iterable[RenderableType]:

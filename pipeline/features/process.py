@@ -1,6 +1,7 @@
 """Names of processes: which program runs, from where, and whether argv[0] fits the executable."""
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 
 from pipeline.features.paths import DELETED, merged, place_of
@@ -38,6 +39,10 @@ _ALIASES = (
 _RUNTIME_MEMORY = frozenset(
     {"/memfd:runc_cloned:/proc/self/exe (deleted)", "/memfd:crun_cloned:/proc/self/exe (deleted)"}
 )
+_SCANNER = "sys-scan"
+_INSTALLED = frozenset({"system_bin", "system_lib", "system_other", "usr_local", "opt"})
+_ARGUMENT_ONLY = frozenset({"temporary_path", "home_path", "unseen"})  # what matched is a path in an argument
+_HONEST_NAME = frozenset({"same", "alias", "login_shell"})
 _EARLY_UDEV = frozenset({"/usr/bin/udevadm", "/usr/sbin/udevadm", "/usr/lib/systemd/systemd-udevd", "/usr/sbin/udevd"})
 _DELETED_PLACES = {
     "memory": "memfd", "tmp": "temporary", "shm": "temporary", "run_user": "temporary", "home": "home",
@@ -116,11 +121,34 @@ def pattern_kind(context: FeatureContext, pattern: str | None) -> str | None:
 
 def known_tool(tools: dict[str, ToolFact], value: str) -> ToolFact | None:
     """Find a tool by path, process name or argv[0], if need be without the version in the name."""
-    base = _program(value)
+    base = program_name(value)
     found = tools.get(base)
     if found is None and base != (plain := _VERSION.sub("", base)):
         found = tools.get(plain)
     return found
+
+
+def is_of_scanner(slots: Mapping[str, str], features: Mapping[str, str], cmdline: str | None) -> bool:
+    """Say whether a process is the scanner itself, or a shell that started it, as far as a report tells.
+
+    A report names neither. The scanner: the executable has its name, and lies where the command line of the report has
+    it, or where programs are installed. A shell: nothing speaks against it but a path in an argument, which may be the
+    one that the scanner was told to write to.
+
+    Args:
+        cmdline: of the scanner, as its report has it; None where it has none.
+    """
+    exe = slots.get("exe", "")
+    if not exe.startswith("/"):
+        return False
+    if features.get("match") in _ARGUMENT_ONLY and features.get("program") == "shell":
+        return features.get("relation") in _HONEST_NAME
+    started_as = (cmdline or "").partition(" ")[0]
+    if "/" in started_as:
+        return merged(exe) == merged(started_as) or (
+            not started_as.startswith("/") and exe.rpartition("/")[2] == started_as.rpartition("/")[2]
+        )
+    return exe.rpartition("/")[2] == _SCANNER and place_of(exe) in _INSTALLED
 
 
 @lru_cache(maxsize=1024)
@@ -160,7 +188,8 @@ def _same_program(called: str, program: str) -> bool:
     return any(called in names and program in names for names in _ALIASES)
 
 
-def _program(value: str) -> str:
+def program_name(value: str) -> str:
+    """Give the name of the program out of a path or of what a process calls itself."""
     value = value.removesuffix(DELETED)
     if not value.startswith("/"):
         # A process name or title: "-bash", "sshd: alice [priv]", "[kworker/0:1]", "(sd-pam)".

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from pipeline.analysis.answers import Answers, CachedAnswer
-from pipeline.analysis.case import selection
+from pipeline.analysis.choice import choose
 from pipeline.analysis.question import UNKNOWN, Answer, FallbackReason, Question, Unknown, highest_level, question
 from pipeline.classes.scan import ScanContext, ScanIndex, baseline_scope, index_steps
 from pipeline.finding import Level, RawFinding
@@ -348,9 +348,8 @@ class ScanSession:
 
     def _outcome(self, asked: Question, reason: FallbackReason | None) -> Outcome:
         if reason is not None:
-            controls, techniques = selection(asked) if asked.evidence else ((), ())
-            action = asked.actions[0] if asked.actions else None
-            return Outcome(asked.key, "rules", None, None, reason, action, controls, techniques)
+            said = choose(asked, self._resources.knowledge)
+            return Outcome(asked.key, "rules", None, None, reason, said.action, said.controls, said.techniques)
         answer = self._answers.accepted(asked.key)
         if answer is None or self._resources.analyst is None:
             raise Stale("an answer that was there is gone from the cache")

@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeGuard, TypeVar
 from pipeline.classes.scan import ScanContext, ScanIndex, scan_scope
 from pipeline.classes.version import is_newer
 from pipeline.display import printable
-from pipeline.finding import LEVELS, Level, Note, RawFinding, ScanHeader, Status
+from pipeline.finding import LEVELS, Level, Note, RawFinding, Status
 from pipeline.keys import digest
 from pipeline.knowledge.schema import Knowledge
 from pipeline.output.records import (
@@ -27,7 +27,9 @@ from pipeline.output.records import (
     Provenance,
     ScanCorrelation,
     ScanRecord,
+    Sentence,
 )
+from pipeline.output.story import Facts, host_steps, shared_steps, story
 from pipeline.output.unknown import issue_likely, reported
 from pipeline.retrieval.likely import Likely
 from pipeline.review.standing import NONE, Standing
@@ -99,23 +101,27 @@ def record_steps(
     baseline = None
     if comparison is not None:
         baseline = yield from _baseline(comparison, knowledge)
+    notes = _notes(context)
+    expired = tuple(
+        ExpiredEntry(entry.owner, entry.reason, entry.expires.isoformat(), entry.class_, entry.fingerprint)
+        for entry in policy.expired(context.latest)
+    ) + tuple(_ended(verdict) for verdict in standing.expired(context.latest, context.host))
+    host = yield from host_steps(judged)
+    shared = yield from shared_steps(groups)
+    facts = Facts(
+        context, counts, issues, correlations, baseline, all_notes(context, notes), host, shared, len(expired)
+    )
     return record_of(
         context,
-        notes=_notes(context),
+        notes=notes,
         counts=counts,
         issues=issues,
         correlations=tuple(correlations),
         baseline=baseline,
         compliance=gaps.report(knowledge.frameworks, coverage(knowledge)),
-        policy=PolicySection(
-            profile=policy.profile,
-            expired=tuple(
-                ExpiredEntry(entry.owner, entry.reason, entry.expires.isoformat(), entry.class_, entry.fingerprint)
-                for entry in policy.expired(context.latest)
-            )
-            + tuple(_ended(verdict) for verdict in standing.expired(context.latest, context.host)),
-        ),
+        policy=PolicySection(profile=policy.profile, expired=expired),
         provenance=provenance,
+        story=story(facts),
     )
 
 
@@ -147,6 +153,7 @@ def record_of(
     compliance: tuple[FrameworkGap, ...],
     policy: PolicySection,
     provenance: Provenance,
+    story: tuple[Sentence, ...] = (),
 ) -> ScanRecord:
     """Put what was found in a scan under what the report says of the scan itself."""
     header = context.header
@@ -163,7 +170,7 @@ def record_of(
         as_of=context.as_of,
         complete=context.complete,
         min_severity=printable(header.min_severity) if header.min_severity is not None else None,
-        notes=tuple(sorted({*notes, *_of_scanner(header)})),
+        notes=all_notes(context, notes),
         counts=counts,
         issues=issues,
         top=tuple(issue.id for issue in issues[:_TOP]),
@@ -172,11 +179,14 @@ def record_of(
         compliance=compliance,
         policy=policy,
         provenance=provenance,
+        story=story,
     )
 
 
-def _of_scanner(header: ScanHeader) -> tuple[Note, ...]:
-    return ("newer_scanner",) if is_newer(header.tool_version) else ()
+def all_notes(context: ScanContext, notes: Iterable[Note]) -> tuple[Note, ...]:
+    """Give what was odd about a report, and about the scanner that wrote it."""
+    newer: tuple[Note, ...] = ("newer_scanner",) if is_newer(context.header.tool_version) else ()
+    return tuple(sorted({*notes, *newer}))
 
 
 def _counts(judged: Judged, issues: int) -> Steps[Counts]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, get_args
 from pipeline.classes.scan import ScanIndex
 from pipeline.contract import Doc
 from pipeline.display import printable
+from pipeline.features.process import is_of_scanner
 from pipeline.features.systemd import contraindication
 from pipeline.finding import Classified, Level, Member, Severity, Status, StatusBasis
 from pipeline.intel.match import Hit, Intel
@@ -24,6 +25,7 @@ from pipeline.rules.policy import Allow, Override, Policy
 from pipeline.rules.remediate import Action, escaped_slots, render
 from pipeline.rules.review import Acceptance, Review, Ruling, risk_with, rule, status_with
 from pipeline.rules.score import Evidence, Risk, score
+from pipeline.rules.signs import Subject, count_patterns
 from pipeline.steps import Steps, release
 
 Case = str | tuple[str, ...]
@@ -183,7 +185,7 @@ class Judge:
             risk=risk,
             review=review,
             correction=None if ruling.no_effect else correction,
-            is_level_final=ruling.level is not None and held is None,
+            is_level_final=judged.is_level_final or (ruling.level is not None and held is None),
         )
 
     def _weigh(
@@ -233,6 +235,8 @@ class Judge:
         # The floor is what the rules say, so it takes the controls that the finding has for them.
         counted = controls if evident == finding.status else self._rules.controls(topics, finding.status, disputed)[1]
         core = sum(1 for control in counted if control.core)
+        # The scanner's own process stands in its report like any other, and is part of no attack.
+        around = () if is_of_scanner(finding.slots, finding.features, context.header.cmdline) else groups
         risk = score(
             Evidence(
                 status=status,
@@ -242,11 +246,21 @@ class Judge:
                 artefact=(artefact.degree, artefact.why) if artefact is not None else None,
                 keep_medium=artefact is not None and artefact.forgeable and finding.scanner == "ioc",
                 known=() if override is not None else class_rules.raises(seen),
-                raised_by=[(g.rule, g.raises) for g in groups if g.raises is not None and member.seq in g.raised],
+                raised_by=[(g.rule, g.raises) for g in around if g.raises is not None and member.seq in g.raised],
                 intel=[printable(hit.indicator) for hit in hits],
                 core_controls=core,
                 regressed=compared is not None and compared.state == "regressed",
                 status_undecided=finding.status if status != finding.status else None,
+                signs=None
+                if override is not None
+                else Subject(
+                    class_id=finding.class_id,
+                    category=spec.category if spec is not None else "",
+                    features=finding.features,
+                    patterns=count_patterns(group.rule for group in around),
+                    has_indicator=bool(hits),
+                    is_doubtless=finding.status == "open" and artefact is None,
+                ),
             )
         )
         return Judgement(
@@ -263,6 +277,7 @@ class Judge:
             controls_key=controls_key,
             techniques_key=techniques_key,
             class_id=finding.class_id,
+            is_level_final=override is not None,
         )
 
     def _severity(self, member: Member, spec: ClassSpec | None, override: Override | None) -> tuple[Severity, str]:

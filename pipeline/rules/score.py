@@ -6,10 +6,12 @@ from typing import Annotated, Literal
 
 from pipeline.contract import Doc, Items, Percent
 from pipeline.finding import LEVELS, Level, Severity, Status
+from pipeline.rules.signs import SignName, Subject, strongest
 
 FactorName = Literal[
     "base_severity", "core_controls", "regressed", "knowledge", "correlation", "threat_intel", "scanner_artefact",
     "analysis", "scanner_error", "status_passed", "status_info", "status_accepted", "status_false_positive", "review",
+    SignName,
 ]  # fmt: skip
 
 # Middle of each level's band of twenty; a factor of 20 moves a finding by one level.
@@ -18,10 +20,10 @@ _BAND = 20
 _SCANNER_ERROR = 50
 _CORE_CONTROLS = 4
 _REGRESSED = 3
-# Findings that are no weakness, or that the operator takes responsibility for: which factor stands for that, and why.
+_MISTAKEN = frozenset({"certain", "likely"})  # degrees of an artefact
+# Findings that are in order, or that somebody takes responsibility for: which factor stands for that, and why.
 _SETTLED: dict[Status, tuple[FactorName, str]] = {
     "passed": ("status_passed", "the check found what it wants"),
-    "info": ("status_info", "an inventory entry, not a weakness"),
     "accepted": ("status_accepted", "the operator accepted this finding"),
     "false_positive": ("status_false_positive", "the operator judged this finding a false positive"),
 }
@@ -65,6 +67,7 @@ class Evidence:
         known: (reason, least level) where the knowledge holds the severity for too low.
         raised_by: (rule, least level) of correlations.
         intel: names of matching threat indicators.
+        signs: what signs that it is worse are read off; None where somebody set the severity.
         status_why: where a status that settles the finding comes from, when not from where it usually does.
         status_undecided: the status without anybody's decision, where there was one.
         core_controls: how many controls at least two independent sources state for an open finding.
@@ -82,6 +85,7 @@ class Evidence:
     regressed: bool = False
     status_why: str | None = None
     status_undecided: Status | None = None
+    signs: Subject | None = None
 
 
 def level_of(score: int) -> Level:
@@ -97,10 +101,13 @@ def points_of(level: Level) -> int:
 def score(evidence: Evidence) -> Risk:
     """Add up the factors; deterministic, and every point has a name and a reason."""
     status = evidence.status
+    if status == "info":
+        inventory = Factor("status_info", _POINTS["info"], "an inventory entry, not a weakness")
+        return _with_signs([inventory], evidence)
     if status in _SETTLED:
         name, why = _SETTLED[status]
         why = evidence.status_why or why
-        points = 0 if status in ("passed", "false_positive") else _POINTS["info"]
+        points = _POINTS["info"] if status == "accepted" else 0
         undecided = evidence.status_undecided
         floor = "info" if undecided is None else score(replace(evidence, status=undecided, status_undecided=None)).floor
         return Risk(points, "info", floor, (Factor(name, points, why),))
@@ -123,10 +130,8 @@ def score(evidence: Evidence) -> Risk:
     for indicator in evidence.intel:
         total = _raise(factors, total, "high", "threat_intel", f"matches a local indicator: {indicator}")
     if evidence.artefact is not None:
-        total = _lower(factors, total, evidence)
-    total = max(0, min(total, 100))
-    level = level_of(total)
-    return Risk(total, level, level, tuple(factors))
+        _lower(factors, total, evidence)
+    return _with_signs(factors, evidence)
 
 
 def raised_to(risk: Risk, level: Level) -> Risk:
@@ -136,6 +141,18 @@ def raised_to(risk: Risk, level: Level) -> Risk:
     factors = list(risk.factors)
     total = _raise(factors, risk.score, level, "analysis", "its analysis holds it for worse than its parts: see there")
     return Risk(total, level, risk.floor, tuple(factors))
+
+
+def _with_signs(factors: list[Factor], evidence: Evidence) -> Risk:
+    """Add the sign that says most, if any does, and name the level; a probable mistake of the scanner has no signs."""
+    total = max(0, min(sum(factor.points for factor in factors), 100))
+    is_mistaken = evidence.artefact is not None and evidence.artefact[0] in _MISTAKEN
+    sign = None if evidence.signs is None or is_mistaken else strongest(evidence.signs, level_of(total))
+    if sign is not None:
+        name, least, why = sign
+        total = _raise(factors, total, least, name, why)
+    level = level_of(total)
+    return Risk(total, level, level, tuple(factors))
 
 
 def _highest(reasons: Sequence[tuple[str, Level]]) -> Iterable[tuple[str, Level]]:
@@ -152,13 +169,12 @@ def _raise(factors: list[Factor], total: int, least: Level, name: FactorName, wh
     return total + points
 
 
-def _lower(factors: list[Factor], total: int, evidence: Evidence) -> int:
+def _lower(factors: list[Factor], total: int, evidence: Evidence) -> None:
     degree, why = evidence.artefact or ("", "")
     points = 0
-    if degree in ("certain", "likely") and not evidence.intel:
+    if degree in _MISTAKEN and not evidence.intel:
         points = -min(_BAND, total)
         least = LEVELS.index("medium") * _BAND
         if evidence.keep_medium and total + points < least:
             points = min(0, least - total)
     factors.append(Factor("scanner_artefact", points, why))
-    return total + points

@@ -4,16 +4,18 @@ import copy
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from pipeline.finding import LEVELS
 from pipeline.report.escape import unescape
 from pipeline.report.limits import Limits
 from pipeline.report.read import read_document
+from pipeline.rules.signs import SignName
 from pipeline.scorecard.payloads import HOSTILE, findings_with, harmless
 from tests.depth import examples
 from tests.pipeline.analysts import PlainAnalyst
@@ -39,11 +41,22 @@ def texts(value: Any) -> Iterator[str]:
 NAMED_BY_RULES = ("modules", "systemd_units")  # what is no name of a module or a unit is another kind of finding
 
 
+def reasons(line: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the score is made of, but for signs: a name that hides is one itself, and may stand for another."""
+    return [factor for factor in line["risk"]["factors"] if factor["name"] not in get_args(SignName)]
+
+
+def levels(name: str, without: tuple[str, ...] = ()) -> list[int]:
+    findings = [finding for finding in findings_with(name) if finding.scanner not in without]
+    lines = documents(lines_of(session_of(made_up(findings), resources(), {})))
+    return [LEVELS.index(line["risk"]["level"]) for line in lines]
+
+
 def verdicts(name: str, without: tuple[str, ...] = ()) -> list[tuple[Any, ...]]:
     findings = [finding for finding in findings_with(name) if finding.scanner not in without]
     lines = documents(lines_of(session_of(made_up(findings), resources(), {})))
     return [
-        (line["class"], line["status"], line["status_basis"], line["severity"], line["risk"], line["artefact"],
+        (line["class"], line["status"], line["status_basis"], line["severity"], reasons(line), line["artefact"],
          line["compliance"], line["attack"], [action["id"] for action in line["remediation"]],
          {key: word for key, word in line["features"].items() if key != "name"})
         for line in lines
@@ -52,8 +65,10 @@ def verdicts(name: str, without: tuple[str, ...] = ()) -> list[tuple[Any, ...]]:
 
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_a_hostile_name_is_judged_like_any_other(kind: str) -> None:
-    """What makes a name odd (shell or control characters) is a word of ours among the features, and no verdict."""
+    """What makes a name odd (shell or control characters) is a word of ours among the features, and at most a sign."""
     assert verdicts(HOSTILE[kind], NAMED_BY_RULES) == verdicts("harmless", NAMED_BY_RULES)
+    pairs = zip(levels(HOSTILE[kind], NAMED_BY_RULES), levels("harmless", NAMED_BY_RULES), strict=True)
+    assert all(one >= other for one, other in pairs)
 
 
 @pytest.mark.parametrize("kind", HOSTILE)

@@ -1,4 +1,4 @@
-"""Writes what a right answer says: curated sentences, composed for the case, by the rubric."""
+"""Writes what a right answer says: curated sentences, composed for the case, by the rules."""
 
 import random
 import re
@@ -33,7 +33,7 @@ class Teacher:
         self._material = material if material is not None else load_material()
 
     def answer(self, case: Case, question: Question, seed: int) -> Answer:
-        """Answer a case by the rubric; the wording varies with the seed, what is said does not.
+        """Answer a case by the rules; the wording varies with the seed, what is said does not.
 
         Raises:
             Unteachable: if no right answer can be composed.
@@ -88,8 +88,8 @@ class Teacher:
         if case.artefact is not None and not _DOUBTFUL.search(f"{what} {so}"):
             table = self._material.doubts if case.artefact[1] == "cannot_tell" else self._material.mistakes
             must.append(self._added(table, case.artefact[0], case, rng))
-        if ruling.raised is not None:
-            must.append(f"{_capital(case.floor)} is too low: {ruling.raised.because}.")
+        if ruling.because is not None:
+            must.append(f"{_capital(case.floor)} is too low: {ruling.because}.")
         may = [self._added(self._material.contexts, name, case, rng) for name in _foremost(case)]
         doubt_in_so = case.artefact is not None and not must and not _DOUBTFUL.search(what)
         keep_so = [so] if doubt_in_so or (case.artefact is not None and _DOUBTFUL.search(so)) else []

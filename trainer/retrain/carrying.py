@@ -28,7 +28,7 @@ def carry(trained: Iterable[Lesson], pool: Iterable[tuple[Question, Said]]) -> l
 
     Args:
         trained: lessons; nothing else is carried.
-        pool: questions of made-up hosts, each with what the rubric says, in an order that does not change.
+        pool: questions of made-up hosts, each with what the rules say, in an order that does not change.
     """
     known = sorted(trained, key=lambda one: one.seq)
     corrections = [one for one in known if one.corrects]

@@ -2,11 +2,11 @@
 
 A replay sample keeps a model from forgetting what the verdicts are not about. It says nothing where reviewers have
 spoken: cases of the same scanner, status and features as a situation that was corrected stay out of it, whatever their
-class, since a model that is shown the rubric's answer there learns that the correction is an exception. What stands
+class, since a model that is shown the rules' answer there learns that the correction is an exception. What stands
 there in its place is the correction, carried to situations of made-up hosts (`trainer.retrain.carrying`).
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
@@ -143,7 +143,6 @@ def compose(
         return [(one, case) for one, case in told if case.prompt not in unseen]
 
     carried, contrasted = worded(meant), worded(beside)
-    raised = worded(_raised(free, lessons))
     replay = [one for one in _replay(replayed, kept, lessons) if one.prompt not in unseen]
     watched = replay[: len(taught)]
     replay = replay[len(watched) :]
@@ -153,7 +152,7 @@ def compose(
         for one, _ in (*taught, *carried, *contrasted)
         for wording in range(repeats)
     ]
-    train += [*replay, *(case for _, case in raised)]
+    train += replay
     train.sort(key=lambda one: digest("order", settings.seed, one.prompt, one.response, one.wording))
     counts = {
         **found.counts(),
@@ -163,7 +162,6 @@ def compose(
         "held_out": len(measured),
         "carried": len(carried),
         "contrasted": len(contrasted),
-        "raised": len(raised),
         "repeats": repeats,
         "replayed": len(replay),
     }
@@ -203,18 +201,6 @@ def _taught(one: Lesson, maker: CaseMaker, teacher: Teacher, seed: int, wording:
 def _gold(one: Lesson, maker: CaseMaker, teacher: Teacher, seed: int) -> GoldCase:
     case, answer = case_and_answer(one, maker, teacher, seed)
     return GoldCase(case, answer, one.severity, one.situation)
-
-
-def _raised(pool: Iterable[tuple[Question, Said]], lessons: Sequence[Lesson]) -> Iterator[Lesson]:
-    """Give every situation in which the rubric raises a level, but where a reviewer has spoken.
-
-    They are one in twelve of the situations and far fewer of the replay sample, and what is rare is forgotten first: of
-    all that a model can forget, a level that it does not raise any more costs most.
-    """
-    corrected = [one for one in lessons if one.corrects]
-    for asked, said in pool:
-        if said.level != asked.floor and not any(is_like(one.question, asked) for one in corrected):
-            yield Lesson(asked, asked.floor, said, said, False, False, 0, "")
 
 
 def _all_taught(
@@ -268,7 +254,7 @@ def _cases(frozen: Holdouts) -> list[GoldCase]:
 
 
 def _pool(synthetic: Path, knowledge: Knowledge) -> Pool:
-    """Give a question for each situation of the made-up hosts, with what the rubric says."""
+    """Give a question for each situation of the made-up hosts, with what the rules say."""
     resources = Resources(knowledge, Policy(), load_intel([]), version="trainer")
     maker = CaseMaker(knowledge)
     found: dict[str, tuple[Question, Said]] = {}

@@ -13,7 +13,7 @@ from pipeline.review.verdict import Situation, Verdict
 from trainer.retrain.lessons import Lesson, TeachesNothing, lesson
 from trainer.retrain.retained import NotRetained, Retained, Said, Vocabulary, situation_name
 
-Pool = Mapping[str, tuple[Question, Said]]  # situation → a question about it, and what the rubric says
+Pool = Mapping[str, tuple[Question, Said]]  # situation → a question about it, and what the rules say
 
 
 @dataclass(slots=True, frozen=True)

@@ -19,7 +19,7 @@ from pipeline.analysis.prompt import Case
 from pipeline.analysis.question import Answer, Question
 from pipeline.finding import LEVELS, Level
 from pipeline.review.verdict import Verdict
-from trainer.data.rubric import Raise, Ruling
+from trainer.data.rubric import Ruling
 from trainer.data.teacher import Teacher, Unteachable
 from trainer.retrain.retained import Retained, Said
 
@@ -123,13 +123,11 @@ def in_words(right: Said, case: Case, teacher: Teacher, seed: int) -> Answer:
     Raises:
         TeachesNothing: if none can be composed.
     """
-    raised = None
-    if LEVELS.index(right.level) > LEVELS.index(case.floor):
-        raised = Raise("reviewed", lambda _: True, right.level, RAISED_BECAUSE)
+    is_raised = LEVELS.index(right.level) > LEVELS.index(case.floor)
     # Of a long list only so much is offered; what is not cannot be right in this case.
     ruling = Ruling(
         level=right.level,
-        raised=raised,
+        because=RAISED_BECAUSE if is_raised else None,
         action=right.action if right.action in case.actions else None,
         controls=tuple(sorted(set(right.controls) & set(case.controls))),
         techniques=tuple(sorted(set(right.techniques) & set(case.techniques))),

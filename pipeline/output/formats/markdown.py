@@ -5,8 +5,9 @@ Findings go by several times, once for each part, so that nothing is kept that g
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Final
 
 from pipeline.display import printable
@@ -15,7 +16,7 @@ from pipeline.knowledge.schema import Framework
 from pipeline.output.formats.controls import ControlEvidence, ControlsSeen, framework_title, id_key
 from pipeline.output.formats.scan import Scan, gaps
 from pipeline.output.formats.subject import subject_of
-from pipeline.output.records import EnrichedFinding, ScanRecord, VerdictsInUse
+from pipeline.output.records import EnrichedFinding, ScanRecord, Sentence, VerdictsInUse
 from pipeline.rules.compliance import FRAMEWORKS
 
 _TEXT = 1_000  # characters of a text
@@ -83,6 +84,7 @@ def _scan(scan: Scan) -> Iterator[str]:
     yield f"# Findings of {name(scan.host)}"
     yield ""
     yield from _table(("", ""), _facts(scan, seen))
+    yield from _story(record.story if record is not None else ())
     yield "## What this does not say"
     yield ""
     yield "- A scan looks at settings. It can show that a control fails somewhere; that one is met, no scan can show."
@@ -109,6 +111,16 @@ def _scan(scan: Scan) -> Iterator[str]:
     for framework in FRAMEWORKS:
         yield from _framework(framework, seen.controls.of(framework), record)
     yield from _evidence(scan)
+
+
+def _story(story: Sequence[Sentence]) -> Iterator[str]:
+    """Tell the story, a paragraph for each part; records of older versions have none."""
+    if story:
+        yield "## In short"
+        yield ""
+    for _, sentences in groupby(story, key=lambda one: one.part):
+        yield " ".join(prose(one.text) for one in sentences)
+        yield ""
 
 
 def _look(scan: Scan) -> _Overview:

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from pipeline.display import printable
 from pipeline.finding import Level
 from pipeline.output.records import EnrichedFinding, ScanRecord
+from pipeline.output.story import unseen
 
 
 @dataclass(slots=True, frozen=True)
@@ -66,32 +66,5 @@ def gaps(scan: Scan) -> tuple[Gap, ...]:
     if record is None:
         found.append(Gap("no_record", "The record of the scan is not in the input: it may have been cut off."))
         return tuple(found)
-    counts = record.counts
-    if not record.complete:
-        found.append(Gap("incomplete", "The report is not complete: nothing counts as mended because of it."))
-    if counts.rejected:
-        many = _many(counts.rejected, "finding of the report", "findings of the report")
-        found.append(Gap("rejected", f"Could not be used: {many}; the quarantine says which and why."))
-    if record.min_severity is not None:
-        least = printable(record.min_severity, 40)
-        found.append(Gap("min_severity", f"The scanner left out everything below {least}."))
-    if "internal_error" in record.notes:
-        found.append(Gap("not_analysed", "Findings were not analysed because of a fault in the agent; each says so."))
-    odd = [note for note in record.notes if note != "internal_error"]
-    if odd:
-        said = ", ".join(note.replace("_", " ") for note in odd)
-        found.append(Gap("notes", f"Odd about the report: {said}."))
-    if counts.unknown_class:
-        many = _many(counts.unknown_class, "finding", "findings")
-        found.append(Gap("unknown_class", f"Of a kind that nothing is known about: {many}."))
-    if counts.ambiguous_class:
-        many = _many(counts.ambiguous_class, "finding", "findings")
-        found.append(Gap("ambiguous_class", f"Could be one of several things: {many}."))
-    if record.baseline is not None and record.baseline.not_observed_count:
-        many = _many(record.baseline.not_observed_count, "earlier finding", "earlier findings")
-        found.append(Gap("not_observed", f"Not looked at this time: {many}, which does not show that they are gone."))
-    return tuple(found)
-
-
-def _many(count: int, one: str, more: str) -> str:
-    return f"1 {one}" if count == 1 else f"{count:,} {more}"
+    said = unseen(record.counts, record.notes, record.baseline, complete=record.complete, least=record.min_severity)
+    return (*found, *(Gap(one.name.partition(".")[2], one.text) for one in said))

@@ -26,6 +26,7 @@ from pipeline.output.records.scan import (
     ScanCorrelation,
     ScanRecord,
 )
+from pipeline.output.records.story import Sentence
 from pipeline.output.records.verdict import Corrected, ReviewedSituation, SupersededFinding, VerdictRecord
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "ReviewedSituation",
     "ScanCorrelation",
     "ScanRecord",
+    "Sentence",
     "SupersededFinding",
     "Suppression",
     "VerdictRecord",

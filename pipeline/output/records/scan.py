@@ -9,6 +9,7 @@ from pipeline.contract import Count, Day, Digest, Doc, Items, Percent, Positive,
 from pipeline.finding import Level, Note, SourceFormat, Status
 from pipeline.knowledge.schema import Degree
 from pipeline.output.records.origin import HostFacts, Provenance
+from pipeline.output.records.story import Sentence
 from pipeline.retrieval.likely import FirstLook
 from pipeline.rules.baseline import BaselineState
 from pipeline.rules.compliance import FrameworkGap
@@ -230,3 +231,7 @@ class ScanRecord:
     ]
     policy: Annotated[PolicySection, Doc("The operator's decisions.")]
     provenance: Annotated[Provenance, Doc("What made this record, beside the report.")]
+    story: Annotated[
+        tuple[Sentence, ...],
+        Doc("What the scan comes to, a sentence each. Left out where it was not analysed, and by older versions."),
+    ] = ()

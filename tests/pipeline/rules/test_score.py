@@ -192,7 +192,7 @@ def test_a_coin_miner_by_name_is_worse_than_a_word_in_a_command_line(exe: str, c
 def test_a_set_id_file_that_the_distribution_does_not_have_is_at_least_medium() -> None:
     planted = real("web01-ioc.json", "suid_sgid", "/usr/bin/sudo").but(id="/srv/sudo")
     found = judged(planted)
-    assert (found.severity, found.status, found.risk.level) == ("low", "open", "medium")
+    assert (found.severity, found.status, found.risk.level) == ("low", "open", "high")  # and nobody installs one there
     for path in ("/srv/x/helper", "/usr/local/bin/helper", "/var/tmp/helper"):
         rewritten = real("web01-ioc.json", "suid_sgid", "/usr/bin/expiry").but(id=path, severity="low")
         assert rank(judged(rewritten).risk.level) >= rank("medium"), path

@@ -1,4 +1,4 @@
-"""What the teacher says: right by the rubric, different by the seed, and never beyond the case."""
+"""What the teacher says: right by the rules, different by the seed, and never beyond the case."""
 
 import re
 from dataclasses import replace
@@ -7,22 +7,11 @@ import pytest
 
 from pipeline.analysis.case import CaseMaker, selection
 from pipeline.analysis.critique import critique
-from pipeline.analysis.prompt import Case, parse_response, render_response
-from pipeline.finding import LEVELS
+from pipeline.analysis.prompt import parse_response, render_response
 from tests.trainer.data.test_world import asked, knowledge
 from trainer.data.phrases import BadPhrase, load_material
-from trainer.data.rubric import RAISES, rule
+from trainer.data.rubric import rule
 from trainer.data.teacher import Teacher
-
-CASE = Case(
-    class_id="suid_sgid.unexpected",
-    category="privileged_file",
-    title="Setuid or setgid program beyond the scanner's list",
-    status="open",
-    floor="medium",
-    features={"owner": "none", "place": "usr_local"},
-    placeholders=("path",),
-)
 
 
 @pytest.fixture(scope="module")
@@ -93,41 +82,13 @@ def test_a_sentence_that_yaml_cut_in_two_is_refused(tmp_path: object) -> None:
         load_material(tmp_path)  # type: ignore[arg-type]
 
 
-class TestRubric:
-    def test_levels_never_fall_below_the_floor_and_rise_only_by_a_named_rule(self) -> None:
+class TestRuling:
+    def test_the_right_level_is_the_one_that_the_rules_set(self) -> None:
         maker = CaseMaker(knowledge())
-        raised = set()
         for one in asked():
             case = maker.case(one.question)
             ruling = rule(case, one.question, knowledge())
-            assert LEVELS.index(ruling.level) >= LEVELS.index(case.floor)
-            assert (ruling.level == case.floor) == (ruling.raised is None)
-            if ruling.raised is not None:
-                raised.add(ruling.raised.name)
-                assert case.artefact is None or case.artefact[1] == "cannot_tell"
-                assert case.status not in ("passed", "accepted", "false_positive")
-        # The rules of the knowledge come first: where they set the floor, nothing is left to raise.
-        assert len(raised) >= len(RAISES) / 2
-
-    @pytest.mark.parametrize(
-        ("features", "level"),
-        [
-            ({"owner": "none", "place": "usr_local"}, "medium"),
-            ({"owner": "none", "place": "home"}, "high"),
-            ({"owner": "none", "place": "usr_local", "lookalike": "near"}, "high"),
-            ({"owner": "none", "place": "usr_local", "lookalike": "homoglyph"}, "critical"),
-            ({"owner": "none", "place": "usr_local", "tool": "shell"}, "critical"),
-            ({"owner": "distribution", "place": "system_bin", "tool": "shell"}, "medium"),
-        ],
-    )
-    def test_what_a_set_id_file_deserves(self, features: dict[str, str], level: str) -> None:
-        question = replace(asked()[0].question, class_id=CASE.class_id, status="open")
-        assert rule(replace(CASE, features=features), question, knowledge()).level == level
-
-    def test_a_probable_mistake_of_the_scanner_raises_nothing(self) -> None:
-        question = replace(asked()[0].question, class_id=CASE.class_id, status="open")
-        case = replace(CASE, features={"owner": "none", "tool": "shell"}, artefact=("x", "likely"))
-        assert rule(case, question, knowledge()).level == case.floor
+            assert (ruling.level, ruling.because) == (case.floor, None)
 
     def test_controls_are_those_that_the_knowledge_maps_where_there_is_evidence(self) -> None:
         maker = CaseMaker(knowledge())

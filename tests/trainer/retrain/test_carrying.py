@@ -28,7 +28,7 @@ def lesson(right: Said, asked: Question = SERVER, shown: Said = SHOWN, seq: int 
 
 
 def said_of(lessons: list[Lesson], asked: Question = SISTER, said: Said = SISTER_SAYS) -> Said | None:
-    """Give what is taught of a sister where the rubric says `said`, or None."""
+    """Give what is taught of a sister where the rules say `said`, or None."""
     found = carry(lessons, [(asked, said)])
     return found[0].right if found else None
 
