@@ -4,52 +4,23 @@ Findings go by several times, once for each part, so that nothing is kept that g
 """
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Final
 
 from pipeline.display import printable
-from pipeline.finding import LEVELS, Level, Status
 from pipeline.knowledge.schema import Framework
-from pipeline.output.formats.controls import ControlEvidence, ControlsSeen, framework_title, id_key
+from pipeline.output.formats.controls import ControlEvidence, framework_title, id_key
+from pipeline.output.formats.overview import EXAMPLES, SETTLED, Kind, Overview, overview
 from pipeline.output.formats.scan import Scan, gaps
 from pipeline.output.formats.subject import subject_of
-from pipeline.output.records import EnrichedFinding, ScanRecord, Sentence, VerdictsInUse
+from pipeline.output.records import EnrichedFinding, ScanRecord, Sentence
 from pipeline.rules.compliance import FRAMEWORKS
 
 _TEXT = 1_000  # characters of a text
 _NAME = 200  # and of a name
-_EXAMPLES = 5
-_MOST_KINDS = 500  # told apart by titles; a report can make up any number of them
-_AT_STAKE: Final[frozenset[Status]] = frozenset({"open", "unknown", "error"})
-_SETTLED: Final[frozenset[Status]] = frozenset({"accepted", "false_positive"})
 _MARKS = re.compile(r"([\\`*_{}\[\]<>()#+!|~&$^@])")
 _LINKS = re.compile(r"(?i)\b(www)(?=\.)|\b(https?|ftp|mailto)(?=:)")  # GitHub makes links of these by themselves
 _TICKS = re.compile("`+")
-
-
-@dataclass(slots=True)
-class _Kind:
-    """Findings of one class and level that are at stake."""
-
-    title: str
-    findings: int = 0
-    examples: dict[str, None] = field(default_factory=dict)
-    todo: str = ""
-
-
-@dataclass(slots=True)
-class _Overview:
-    """What the findings of a scan are, counted."""
-
-    status: Counter[Status] = field(default_factory=Counter)
-    level: Counter[Level] = field(default_factory=Counter)
-    kinds: dict[tuple[Level, str], _Kind] = field(default_factory=dict)
-    controls: ControlsSeen = field(default_factory=ControlsSeen)
-    not_analysed: int = 0
-    verdicts: VerdictsInUse | None = None
 
 
 def markdown(scans: Iterable[Scan]) -> Iterator[bytes]:
@@ -80,7 +51,7 @@ def name(text: str, limit: int = _NAME) -> str:
 
 
 def _scan(scan: Scan) -> Iterator[str]:
-    seen, record = _look(scan), scan.record
+    seen, record = overview(scan), scan.record
     yield f"# Findings of {name(scan.host)}"
     yield ""
     yield from _table(("", ""), _facts(scan, seen))
@@ -123,39 +94,7 @@ def _story(story: Sequence[Sentence]) -> Iterator[str]:
         yield ""
 
 
-def _look(scan: Scan) -> _Overview:
-    seen = _Overview()
-    for finding in scan.findings():
-        seen.status[finding.status] += 1
-        seen.controls.add(finding)
-        seen.not_analysed += finding.analysis.fallback_reason == "internal_error"
-        used = finding.provenance.verdicts
-        if used is not None and (seen.verdicts is None or used.seq > seen.verdicts.seq):
-            seen.verdicts = used
-        if finding.status not in _AT_STAKE:
-            continue
-        level = finding.risk.level
-        seen.level[level] += 1
-        about = _kind_of(finding) if len(seen.kinds) < _MOST_KINDS else finding.class_
-        kind = seen.kinds.get((level, about))
-        if kind is None:
-            kind = seen.kinds[level, about] = _Kind(finding.analysis.assessment)
-            action = next((one for one in finding.remediation if one.id == finding.analysis.action), None)
-            look = finding.likely.look if finding.likely is not None else None
-            kind.todo = action.summary if action is not None else look.summary if look is not None else ""
-        kind.findings += 1
-        if len(kind.examples) < _EXAMPLES:
-            kind.examples.setdefault(subject_of(finding).name)
-    return seen
-
-
-def _kind_of(finding: EnrichedFinding) -> str:
-    """Name a finding's kind: its class, and where none knows it, the scanner's title with it."""
-    title = finding.finding.title
-    return f"{finding.class_}: {title}" if finding.likely is not None and title else finding.class_
-
-
-def _facts(scan: Scan, seen: _Overview) -> Iterator[tuple[str, str]]:
+def _facts(scan: Scan, seen: Overview) -> Iterator[tuple[str, str]]:
     record = scan.record
     yield "scan", name(scan.scan_id)
     if record is not None:
@@ -173,24 +112,29 @@ def _facts(scan: Scan, seen: _Overview) -> Iterator[tuple[str, str]]:
         yield "verdicts of reviewers", f"up to number {seen.verdicts.seq}, {name(seen.verdicts.head)}"
 
 
-def _kinds(seen: _Overview) -> Iterator[str]:
+def _kinds(seen: Overview) -> Iterator[str]:
     yield "### At stake"
     yield ""
     if not seen.kinds:
         yield "Nothing, in what could be seen."
         yield ""
         return
-    ordered = sorted(seen.kinds.items(), key=lambda item: (-LEVELS.index(item[0][0]), -item[1].findings, item[0][1]))
     yield from _table(
         ("level", "kind", "findings", "for example", "what it is", "what to do first"),
         (
             (
-                level, name(class_), f"{kind.findings:,}", ", ".join(map(name, kind.examples)), prose(kind.title),
-                prose(kind.todo) or "—",
+                kind.worst.risk.level, name(kind.name), f"{kind.findings:,}", ", ".join(map(name, kind.examples)),
+                prose(kind.worst.analysis.assessment), prose(_todo(kind)) or "—",
             )
-            for (level, class_), kind in ordered
+            for kind in seen.worst_first()
         ),
     )  # fmt: skip
+
+
+def _todo(kind: Kind) -> str:
+    if kind.action is not None:
+        return kind.action.summary
+    return kind.look.summary if kind.look is not None else ""
 
 
 def _accepted(scan: Scan) -> Iterator[str]:
@@ -206,7 +150,7 @@ def _accepted(scan: Scan) -> Iterator[str]:
                 prose(entry.owner), prose(entry.expires or "none given"), prose(entry.reason), _decided(finding),
             )
             for finding in scan.findings()
-            if finding.status in _SETTLED and (entry := finding.suppression) is not None
+            if finding.status in SETTLED and (entry := finding.suppression) is not None
         ),
     )  # fmt: skip
 
@@ -227,7 +171,7 @@ def _framework(framework: Framework, controls: list[ControlEvidence], record: Sc
         (
             (
                 name(one.control), prose(one.title), _said(one), one.basis, prose("; ".join(one.sources)),
-                ", ".join(dict.fromkeys(name(example.about) for example in one.examples[:_EXAMPLES])),
+                ", ".join(dict.fromkeys(name(example.about) for example in one.examples[:EXAMPLES])),
             )
             for one in controls
         ),

@@ -9,22 +9,26 @@ from pipeline.output.formats.controls import ControlsSeen
 from pipeline.output.formats.scan import Scan
 from pipeline.output.formats.subject import subject_of
 from pipeline.output.records import EnrichedFinding, VerdictsInUse
+from pipeline.retrieval.likely import FirstLook
 from pipeline.rules.remediate import Action
 
 AT_STAKE: Final[frozenset[Status]] = frozenset({"open", "unknown", "error"})
 SETTLED: Final[frozenset[Status]] = frozenset({"accepted", "false_positive"})
 EXAMPLES: Final = 5
+_MOST_KINDS = 500  # told apart by titles; a report can make up any number of them
 
 
 @dataclass(slots=True)
 class Kind:
-    """Findings of one class and level that are at stake.
+    """Findings of one class and level that are at stake; those that no class knows by the scanner's title, too.
 
     Attributes:
+        name: the class, and the title where it counts.
         worst: the first of those with the highest score.
         examples: what at most `EXAMPLES` of them are about.
     """
 
+    name: str
     worst: EnrichedFinding
     findings: int = 0
     examples: dict[str, None] = field(default_factory=dict)
@@ -34,6 +38,11 @@ class Kind:
         """What to do first about the worst of them, if anything is to be done."""
         chosen = self.worst.analysis.action
         return next((one for one in self.worst.remediation if one.id == chosen), None)
+
+    @property
+    def look(self) -> FirstLook | None:
+        """What to look at first where no class knows the finding; it changes nothing."""
+        return self.worst.likely.look if self.worst.likely is not None else None
 
 
 @dataclass(slots=True)
@@ -51,7 +60,7 @@ class Overview:
     level: Counter[Level] = field(default_factory=Counter)
     state: Counter[str] = field(default_factory=Counter)
     listed: Counter[Level] = field(default_factory=Counter)
-    kinds: dict[tuple[Level, str, str], Kind] = field(default_factory=dict)
+    kinds: dict[tuple[Level, str], Kind] = field(default_factory=dict)
     controls: ControlsSeen = field(default_factory=ControlsSeen)
     not_analysed: int = 0
     verdicts: VerdictsInUse | None = None
@@ -60,7 +69,7 @@ class Overview:
         """Give the kinds that are at stake, the worst first."""
         ordered = sorted(
             self.kinds.items(),
-            key=lambda item: (-LEVELS.index(item[0][0]), -item[1].worst.risk.score, -item[1].findings, item[0][1:]),
+            key=lambda item: (-LEVELS.index(item[0][0]), -item[1].worst.risk.score, -item[1].findings, item[0][1]),
         )
         return [kind for _, kind in ordered]
 
@@ -83,10 +92,10 @@ def overview(scan: Scan) -> Overview:
             seen.state[finding.baseline.state] += 1
         level = finding.risk.level
         seen.level[level] += 1
-        key = level, finding.class_, _apart(finding)
-        kind = seen.kinds.get(key)
+        name = _name(finding) if len(seen.kinds) < _MOST_KINDS else finding.class_
+        kind = seen.kinds.get((level, name))
         if kind is None:
-            kind = seen.kinds[key] = Kind(finding)
+            kind = seen.kinds[level, name] = Kind(name, finding)
         elif finding.risk.score > kind.worst.risk.score:
             kind.worst = finding
         kind.findings += 1
@@ -95,6 +104,6 @@ def overview(scan: Scan) -> Overview:
     return seen
 
 
-def _apart(finding: EnrichedFinding) -> str:
-    """Give what sets findings apart of which nothing is known but the scanner's words."""
-    return (finding.finding.title or "") if finding.class_.startswith("unknown.") else ""
+def _name(finding: EnrichedFinding) -> str:
+    title = finding.finding.title
+    return f"{finding.class_}: {title}" if finding.likely is not None and title else finding.class_

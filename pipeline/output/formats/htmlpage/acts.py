@@ -86,6 +86,9 @@ def stake(seen: Overview) -> Iterator[Markup]:
                 else f"A {degree} mistake of the scanner: "
             )
             parts.append(element("p", why, text(finding.artefact.why, LONG), class_="note"))
+        if action is None and kind.look is not None:
+            parts.append(element("p", element("strong", "Look first: "), text(kind.look.summary, LONG)))
+            parts.append(element("pre", element("code", text(kind.look.command, CODE))))
         if action is not None:
             parts += [
                 element("p", element("strong", "To do: "), text(action.summary, LONG)),

@@ -8,12 +8,14 @@ where they are many.
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from pipeline.finding import LEVELS, Level
 from pipeline.output.formats.htmlpage.acts import first, stake
 from pipeline.output.formats.htmlpage.audit import MOST_LISTED, about, controls_of, evidence, limits, settled
 from pipeline.output.formats.htmlpage.look import SHEET
 from pipeline.output.formats.htmlpage.parts import (
+    LONG,
     cell,
     count_cell,
     cut,
@@ -24,7 +26,7 @@ from pipeline.output.formats.htmlpage.parts import (
 from pipeline.output.formats.htmlpage.trend import SHOWN, trend
 from pipeline.output.formats.overview import Overview, overview
 from pipeline.output.formats.scan import Past, Scan
-from pipeline.output.markup import Markup, element, policy, sheet
+from pipeline.output.markup import Markup, element, policy, sheet, text
 
 _MOST_RESOLVED = 200
 
@@ -158,6 +160,10 @@ def _host(one: _Told, least: Level, *, alone: bool) -> Iterator[str]:
     links = (element("li", element("a", title, href=f"#{name}-{part}")) for part, title in sections.items())
     yield element("nav", element("ul", *links), aria_label=f"Parts about {one.name}")
     yield element("dl", *(number(level, seen.level[level]) for level in SHOWN), class_="numbers")
+    if scan.record is not None and scan.record.story:
+        yield element("h3", "In short", id=f"{name}-short")
+        for _, sentences in groupby(scan.record.story, key=lambda one: one.part):
+            yield element("p", text(" ".join(one.text for one in sentences), LONG * 4))
     for part, made in (
         ("first", first(seen)),
         ("stake", stake(seen)),
