@@ -181,24 +181,6 @@ class ReviewStore(Store):
             rows = connection.execute(f"SELECT DISTINCT {column} FROM retained ORDER BY 1").fetchall()  # noqa: S608
         return [row[0] for row in rows]
 
-    def holding(self, part: str, wanted: Filter) -> frozenset[str]:
-        """Give the situations with a finding whose line, or one of whose keys, holds a text as it is written.
-
-        It reads every line that is kept, some 5 ms a thousand.
-        """
-        where, values = wanted.conditions()
-        spelt = orjson.dumps(part)[1:-1]  # as the line has it
-        found: set[str] = set()
-        with self._database.read() as connection:
-            for situation, keys, line in connection.execute(
-                "SELECT r.situation, r.keys, l.line FROM retained_lines l"  # noqa: S608 - in the order of the file
-                f" CROSS JOIN retained r ON r.row = l.row WHERE {' AND '.join(where) or '1'}",
-                values,
-            ):
-                if spelt in line or part in keys:  # SQLite's own search takes twice as long
-                    found.add(situation)
-        return frozenset(found)
-
     def counted(self, wanted: Filter, findings: Collection[tuple[str, str]]) -> dict[tuple[str, str], int]:
         """Say how many of some findings, by (host, fingerprint), are in each situation of each host."""
         where, values = wanted.where()
