@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 import orjson
 
 from daemon.ledger.database import Database
+from daemon.ledger.given_up import STANDS, GivenUp, given_up
 from daemon.ledger.store import Clock, Store
 from pipeline.errors import LedgerError
 from pipeline.review.chain import Anchor, Head
@@ -157,15 +158,23 @@ class ReviewStore(Store):
         return True
 
     def anchors(self) -> list[Anchor]:
-        """List what the ledger has seen of the log: where it was told, and each scan that was judged with it."""
+        """List what the ledger has seen of the log: where it was told, and each scan that was judged with it.
+
+        Without what was given up.
+        """
         with self._database.read() as connection:
             scans = connection.execute(
-                "SELECT verdicts, verdicts_head, min(scan_no) FROM scans WHERE verdicts > 0"
+                f"SELECT verdicts, verdicts_head, min(scan_no) FROM scans WHERE verdicts > 0 AND {STANDS}"  # noqa: S608
                 " GROUP BY verdicts, verdicts_head ORDER BY verdicts"
             ).fetchall()
         told = self.told()
         found = [Anchor(Head(seq, head), f"scan {scan_no}") for seq, head, scan_no in scans]
         return [*found, Anchor(told, "the ledger")] if told.seq else found
+
+    def given_up(self) -> list[GivenUp]:
+        """List the verdicts that somebody said to go on without, in order of time."""
+        with self._database.read() as connection:
+            return given_up(connection)
 
     # What is kept
 
