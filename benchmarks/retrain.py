@@ -308,8 +308,9 @@ def scores(report: dict[str, Any]) -> None:
         f"{agreement['held_out']}: {agreement['incumbent']:.1%} -> {agreement['candidate']:.1%}, contradicted "
         f"{counts['contradicted']}"
     )
-    for holdout, before in report["incumbent"]["scorecard"]["holdouts"].items():
-        after = report["candidate"]["scorecard"]["holdouts"][holdout]
+    print(f"  contradicted frozen cases: {counts['decided_otherwise']} of {counts['frozen']}; without them")
+    for holdout, before in report["incumbent"]["compared"].items():
+        after = report["candidate"]["compared"][holdout]
         parts = [
             f"{label} {before_value:.3f} -> {after_value:.3f}"
             for label, before_value, after_value in (

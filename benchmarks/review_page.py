@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from html import unescape
+from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -75,7 +76,9 @@ def page_costs(state: Path, runs: int, show: Callable[[str, Callable[[], object]
         show("page: list", lambda: fresh("/"))
         show("page: filter by class", lambda: fresh("/?class=made.up_1*"))
         show("page: filter by level and scanner", lambda: fresh("/?level=high&scanner=scanner3"))
-        show("page: search every line for a text", lambda: fresh("/?q=no+such+text"))
+        texts = count()
+        show("page: search every line for a text", lambda: fresh(f"/?q=no+such+text+{next(texts)}"))
+        show("page: the same search, after a verdict", lambda: fresh("/?q=no+such+text+0"))
         show("page: the list again", lambda: browser.ask("GET", "/"))
         links = [unescape(one) for one in re.findall(r'class="open" href="([^"]*)"', str(fresh("/")))]
         show("page: a finding", lambda: fresh(links[0]))

@@ -2,18 +2,23 @@
 
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from daemon.cli.exits import Exit, die, say
+from daemon.cli.ledger import open_to_read
 from daemon.cli.review.listing import show_history
 from daemon.cli.review.opened import open_kept
 from daemon.cli.review.shown import print_json
+from daemon.ledger import Ledger
 from daemon.review.audit import exported, open_log, sign, verify
+from daemon.review.deciding import Unfit
+from daemon.review.giving_up import Refused, go_on_after
 from daemon.review.kept import HasKept
-from daemon.review.who import now
+from daemon.review.who import author, now
 from daemon.settings import Settings, load_settings
 from pipeline.display import printable
 from pipeline.review.log import FILE_NAME, VerdictLog
@@ -34,7 +39,7 @@ def verify_audit(given: Mapping[str, Any], config: Path | None, *, as_json: bool
         print_json(
             {
                 "verdicts": checked.head.seq, "head": checked.head.hash, "anchors": checked.anchors,
-                "problems": list(checked.problems),
+                "problems": list(checked.problems), "given_up": list(checked.given_up),
             }
         )  # fmt: skip
     else:
@@ -45,7 +50,35 @@ def verify_audit(given: Mapping[str, Any], config: Path | None, *, as_json: bool
                 f"{checked.head.seq:,} verdicts, all as they were written; head {checked.head.hash}; held to "
                 f"{checked.anchors:,} notes of the ledger\n"
             )
+        for sentence in checked.given_up:
+            sys.stdout.write(f"{printable(sentence, 1000)}\n")
     return Exit.LEDGER if checked.problems else Exit.DONE
+
+
+def give_up_audit(given: Mapping[str, Any], config: Path | None, after: int, *, reason: str, as_json: bool) -> Exit:
+    """Go on with a log that lacks its end, which is lost for good."""
+    settings = load_settings(os.environ, given, config)
+    if settings.kafka.consumes:
+        die(Exit.USAGE, "the log of a worker is a copy of its topic of verdicts, and comes back from there by itself")
+    with ExitStack() as stack:
+        open_to_read(settings).close()  # where there is no ledger, none is to be made
+        ledger = stack.enter_context(Ledger.open(settings.state_dir, clock=time.time))
+        log = open_log(settings.state_dir / FILE_NAME)
+        if log is not None:
+            stack.enter_context(log)
+        try:
+            gone = go_on_after(ledger, log, after, reason=reason, at=now(), author=author())
+        except Unfit as error:
+            die(Exit.USAGE, f"--{error.field}: {error}")
+        except Refused as error:
+            die(Exit.USAGE, f"{settings.state_dir / FILE_NAME}: {error}")
+    if as_json or not sys.stdout.isatty():
+        print_json(
+            {"first": gone.first, "last": gone.last, "at": gone.at, "author": gone.author, "reason": gone.reason}
+        )
+    else:
+        sys.stdout.write(f"{printable(gone.words(), 1000)}\nThe next verdict is number {gone.first}.\n")
+    return Exit.DONE
 
 
 def export_audit(given: Mapping[str, Any], config: Path | None, *, output: Path | None, key: Path | None) -> Exit:

@@ -49,3 +49,22 @@ def export(
     from daemon.cli.audit import export_audit
 
     raise typer.Exit(int(export_audit(flags(state_dir), config, output=output, key=key)))
+
+
+@audit_app.command("give-up")
+def give_up(
+    after: Annotated[
+        int,
+        typer.Option("--after", min=0, max=LARGEST, metavar="N", help="The last verdict that is left; 0: none is."),
+    ],
+    reason: Annotated[
+        str, typer.Option("--reason", metavar="TEXT", help="Why the newer copy cannot be had; stays with the ledger.")
+    ],
+    as_json: AsJson = False,
+    state_dir: StateDir = None,
+    config: Config = None,
+) -> None:
+    """Go on with a log of verdicts that lacks its end, where the newer copy is lost for good."""
+    from daemon.cli.audit import give_up_audit
+
+    raise typer.Exit(int(give_up_audit(flags(state_dir), config, after, reason=reason, as_json=as_json)))

@@ -12,7 +12,8 @@ from daemon.ledger.records import ScanInput
 from daemon.review.audit import open_log
 from pipeline.display import printable
 from pipeline.errors import LedgerError
-from pipeline.output.records import EnrichedFinding
+from pipeline.output.records import EnrichedFinding, VerdictsInUse
+from pipeline.review.chain import Head
 from pipeline.review.log import FILE_NAME
 from pipeline.review.verdict import Verdict, encode
 
@@ -59,7 +60,7 @@ def trail_of(state_dir: Path, line: EnrichedFinding) -> Trail:
         with Ledger.open(state_dir, clock=lambda: 0.0, read_only=True, exclusive=False) as ledger:
             made = ledger.records.input_of(line.scan_id)
         if line.review is not None:
-            verdict = _verdict(state_dir / FILE_NAME, line.review.seq)
+            verdict = _verdict(state_dir / FILE_NAME, line.review.seq, line.provenance.verdicts)
             if verdict is None:
                 missing = f"verdict {line.review.seq} is not in the log of {state_dir}"
     except LedgerError as error:
@@ -81,9 +82,13 @@ def trail_of(state_dir: Path, line: EnrichedFinding) -> Trail:
     )
 
 
-def _verdict(path: Path, seq: int) -> Verdict | None:
+def _verdict(path: Path, seq: int, used: VerdictsInUse | None) -> Verdict | None:
+    """Give a verdict of the log; None where it does not hold what the line was judged with."""
     log = open_log(path)
-    if log is None:
+    if log is None or used is None:
         return None
     with log:
-        return next((one for one, _ in log.verdicts(upto=seq) if one.seq == seq), None)
+        given = list(log.verdicts(upto=used.seq))
+    if not given or given[-1][1] != Head(used.seq, used.head):
+        return None
+    return next((verdict for verdict, _ in given if verdict.seq == seq), None)

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 import orjson
 
 from daemon.ledger.database import Database
+from daemon.ledger.given_up import STANDS, GivenUp, given_up
 from daemon.ledger.store import Clock, Store
 from pipeline.errors import LedgerError
 from pipeline.review.chain import Anchor, Head
@@ -157,15 +158,23 @@ class ReviewStore(Store):
         return True
 
     def anchors(self) -> list[Anchor]:
-        """List what the ledger has seen of the log: where it was told, and each scan that was judged with it."""
+        """List what the ledger has seen of the log: where it was told, and each scan that was judged with it.
+
+        Without what was given up.
+        """
         with self._database.read() as connection:
             scans = connection.execute(
-                "SELECT verdicts, verdicts_head, min(scan_no) FROM scans WHERE verdicts > 0"
+                f"SELECT verdicts, verdicts_head, min(scan_no) FROM scans WHERE verdicts > 0 AND {STANDS}"  # noqa: S608
                 " GROUP BY verdicts, verdicts_head ORDER BY verdicts"
             ).fetchall()
         told = self.told()
         found = [Anchor(Head(seq, head), f"scan {scan_no}") for seq, head, scan_no in scans]
         return [*found, Anchor(told, "the ledger")] if told.seq else found
+
+    def given_up(self) -> list[GivenUp]:
+        """List the verdicts that somebody said to go on without, in order of time."""
+        with self._database.read() as connection:
+            return given_up(connection)
 
     # What is kept
 
@@ -180,24 +189,6 @@ class ReviewStore(Store):
         with self._database.read() as connection:
             rows = connection.execute(f"SELECT DISTINCT {column} FROM retained ORDER BY 1").fetchall()  # noqa: S608
         return [row[0] for row in rows]
-
-    def holding(self, part: str, wanted: Filter) -> frozenset[str]:
-        """Give the situations with a finding whose line, or one of whose keys, holds a text as it is written.
-
-        It reads every line that is kept, some 5 ms a thousand.
-        """
-        where, values = wanted.conditions()
-        spelt = orjson.dumps(part)[1:-1]  # as the line has it
-        found: set[str] = set()
-        with self._database.read() as connection:
-            for situation, keys, line in connection.execute(
-                "SELECT r.situation, r.keys, l.line FROM retained_lines l"  # noqa: S608 - in the order of the file
-                f" CROSS JOIN retained r ON r.row = l.row WHERE {' AND '.join(where) or '1'}",
-                values,
-            ):
-                if spelt in line or part in keys:  # SQLite's own search takes twice as long
-                    found.add(situation)
-        return frozenset(found)
 
     def counted(self, wanted: Filter, findings: Collection[tuple[str, str]]) -> dict[tuple[str, str], int]:
         """Say how many of some findings, by (host, fingerprint), are in each situation of each host."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -23,11 +24,13 @@ class Checked:
     Attributes:
         problems: one line for each row that is not what was written, and for each part of the file that is not ours.
         anchors: how many notes outside of the log it was held to.
+        given_up: verdicts that are not in it and were given up, a sentence each.
     """
 
     head: Head
     anchors: int
     problems: tuple[str, ...]
+    given_up: tuple[str, ...] = ()
 
 
 def verify(log: VerdictLog | None, ledger: HasKept) -> Checked:
@@ -35,7 +38,8 @@ def verify(log: VerdictLog | None, ledger: HasKept) -> Checked:
     anchors = ledger.reviews.anchors()
     rows = log.rows() if log is not None else iter(())
     problems = (*(log.strange() if log is not None else ()), *check(rows, anchors))
-    return Checked(log.head() if log is not None else Head(), len(anchors), problems)
+    gone = tuple(one.words() for one in ledger.reviews.given_up())
+    return Checked(log.head() if log is not None else Head(), len(anchors), problems, gone)
 
 
 def lacking(path: Path, ledger: HasKept) -> str | None:
@@ -63,11 +67,14 @@ def exported(log: VerdictLog | None, ledger: HasKept, at: str) -> Iterator[bytes
         last = Head(row.seq, row.hash)
         said = {"seq": row.seq, "hash": row.hash, "body": row.body.decode("utf-8", "backslashreplace")}
         yield orjson.dumps(said, option=orjson.OPT_SORT_KEYS) + b"\n"
-    end = {
+    end: dict[str, Any] = {
         "schema": SCHEMA, "exported_at": at, "count": last.seq, "head": last.hash,
         "anchors": [{"seq": one.head.seq, "head": one.head.hash, "seen_by": one.where}
                     for one in ledger.reviews.anchors()],
     }  # fmt: skip
+    gone = ledger.reviews.given_up()
+    if gone:
+        end["given_up"] = gone
     yield orjson.dumps(end, option=orjson.OPT_SORT_KEYS) + b"\n"
 
 

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
+from daemon.ledger.given_up import GivenUp
 from daemon.ledger.reviews import Filter, Group, Retained, ReviewStore
 from pipeline.errors import LedgerError
 from pipeline.review.chain import Anchor
@@ -15,6 +16,8 @@ class Kept(Protocol):
     """What reviews read. `daemon.ledger.reviews.ReviewStore` has it of one ledger, and says what each call means."""
 
     def anchors(self) -> list[Anchor]: ...
+
+    def given_up(self) -> list[GivenUp]: ...
 
     def groups(
         self, wanted: Filter, without: Collection[tuple[str, str]] = (), among: Collection[str] | None = None
@@ -70,6 +73,10 @@ class ManyKept:
             for name, store in zip(self._names, self._stores, strict=True)
             for anchor in store.anchors()
         ]
+
+    def given_up(self) -> list[GivenUp]:
+        """List the verdicts that somebody said to go on without."""
+        return [one for store in self._stores for one in store.given_up()]
 
     def groups(
         self, wanted: Filter, without: Collection[tuple[str, str]] = (), among: Collection[str] | None = None

@@ -88,7 +88,8 @@ class ToldVerdicts:
 
     def __init__(self, records: Iterable[VerdictRecord]) -> None:
         """Raises:
-        RecordError: when they come from more than one log: their numbers then mean nothing side by side.
+        RecordError: when they come from more than one log, or from before and after one was put back to an older
+            copy: their numbers then mean nothing side by side.
         """
         by_seq: dict[int, VerdictRecord] = {}
         for record in records:
@@ -117,7 +118,7 @@ class ToldVerdicts:
         """Hold what a line was judged with to the records.
 
         Raises:
-            RecordError: when it is another log than the one that they are from.
+            RecordError: when it is another log than the one that they are from, or another state of it.
         """
         known = self._by_seq.get(used.seq)
         if known is not None and known.head != used.head:
@@ -171,8 +172,9 @@ class ToldVerdicts:
 
 def _two_logs(seq: int) -> RecordError:
     return RecordError(
-        f"verdict {seq} stands there in two ways: lines of agents with different logs of verdicts are mixed; "
-        "give those of one agent at a time"
+        f"verdict {seq} stands there in two ways: the lines are of agents with different logs of verdicts, or of one "
+        "whose ledger and log were put back to an older copy and which gave the number again; give those of one agent, "
+        "and from one side of that change, or export from its ledger, which has what counts now"
     )
 
 

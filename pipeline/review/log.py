@@ -28,7 +28,10 @@ READ_ONLY = (
     "where you may write, and look there"
 )
 MISSING = "is missing, and the ledger has seen verdicts"
-RESTORE = "Restore the newer copy of this log; `sysscan-agent audit verify` names what is missing"
+RESTORE = (
+    "Restore the newer copy of this log; `sysscan-agent audit verify` names what is missing, `audit give-up` goes on "
+    "without it"
+)
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS verdicts (seq INTEGER PRIMARY KEY, body BLOB NOT NULL, hash TEXT NOT NULL) STRICT;

@@ -1,6 +1,6 @@
 """The whole scorecard of a model: both holdouts, hostile texts, and the same answers in another process."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,12 +38,14 @@ class Evaluation:
 
     Attributes:
         generator: digest of all that its tokens depend on.
+        responses: holdout → what was said to each of its cases, in order; not a part of the JSON form.
         facts: of the holdouts, with a digest of the cases; `differences` says where they are not of what is installed.
     """
 
     target: Target
     generator: str
     holdouts: Mapping[str, Scorecard]
+    responses: Mapping[str, Sequence[Response]]
     facts: Mapping[str, Any]
     differences: str | None
     knowledge: str
@@ -90,10 +92,12 @@ def evaluate_model(
     generator = load(target)
     try:
         cards: dict[str, Scorecard] = {}
+        said: dict[str, Sequence[Response]] = {}
         sample: list[tuple[Any, Response]] = []
         for name, gold in holdouts.cases.items():
             cases = [one.case for one in gold]
             responses = respond_all(respond_with(generator), cases, _of(advance, name, len(cases)))
+            said[name] = responses
             cards[name] = scorecard(gold, responses, holdouts.nearest)
             sample += zip(cases[:ASKED_AGAIN], responses, strict=False)
         hostile = measure_hostile(generator, knowledge, HOSTILE, _of(advance, "hostile", len(HOSTILE)))
@@ -106,6 +110,7 @@ def evaluate_model(
         target=target,
         generator=generator.digest,
         holdouts=cards,
+        responses=said,
         facts={**holdouts.facts, "cases": holdouts.digest},
         differences=holdouts.differences(knowledge.digest),
         knowledge=knowledge.digest,

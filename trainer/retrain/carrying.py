@@ -23,6 +23,20 @@ from trainer.retrain.lessons import Lesson
 from trainer.retrain.retained import Said
 
 
+class Corrections:
+    """The corrections among the lessons that are trained on, and which of them another lesson speaks against."""
+
+    def __init__(self, trained: Iterable[Lesson]) -> None:
+        known = sorted(trained, key=lambda one: one.seq)
+        self._all = [one for one in known if one.corrects]
+        self._disputed = {one.seq for one in self._all if not all(_agree(one, other) for other in known)}
+
+    def meant(self, case: Case | Question) -> list[Lesson]:
+        """List those that a case is like, the oldest first; none where one of them is disputed."""
+        meant = [one for one in self._all if is_like(one.question, case)]
+        return [] if any(one.seq in self._disputed for one in meant) else meant
+
+
 def carry(trained: Iterable[Lesson], pool: Iterable[tuple[Question, Said]]) -> list[Lesson]:
     """Give a lesson for each like situation; one a situation, with all that corrections change there.
 
@@ -30,18 +44,12 @@ def carry(trained: Iterable[Lesson], pool: Iterable[tuple[Question, Said]]) -> l
         trained: lessons; nothing else is carried.
         pool: questions of made-up hosts, each with what the rules say, in an order that does not change.
     """
-    known = sorted(trained, key=lambda one: one.seq)
-    corrections = [one for one in known if one.corrects]
-    disputed = {one.seq for one in corrections if not all(_agree(one, other) for other in known)}
+    corrections = Corrections(trained)
     found = []
     for asked, said in pool:
-        meant = [one for one in corrections if is_like(one.question, asked)]
-        if not meant or any(one.seq in disputed for one in meant):
-            continue
-        right = said
-        for one in meant:
-            right = applied(one, right, asked)
-        found.append(_lesson(asked, said, right, meant[-1]))
+        meant = corrections.meant(asked)
+        if meant:
+            found.append(_lesson(asked, said, all_applied(meant, said, asked), meant[-1]))
     return found
 
 
@@ -90,6 +98,13 @@ def applied(one: Lesson, said: Said, case: Case | Question) -> Said:
         controls=_changed(said.controls, shown.controls, right.controls, case.controls),
         techniques=_changed(said.techniques, shown.techniques, right.techniques, case.techniques),
     )
+
+
+def all_applied(corrections: Iterable[Lesson], said: Said, case: Case | Question) -> Said:
+    """Change an answer as reviewers changed those of several lessons, one after the other."""
+    for one in corrections:
+        said = applied(one, said, case)
+    return said
 
 
 def _lesson(asked: Question, said: Said, right: Said, of: Lesson) -> Lesson:

@@ -35,6 +35,7 @@ from trainer.data.rubric import rule
 from trainer.data.synth import synthesise
 from trainer.data.teacher import Teacher
 from trainer.retrain.carrying import carry, contrast, is_like
+from trainer.retrain.decided import Decided, decided
 from trainer.retrain.gather import Gathered, Pool, gather
 from trainer.retrain.lessons import Lesson, TeachesNothing, case_and_answer
 from trainer.retrain.retained import Said, Vocabulary
@@ -43,6 +44,7 @@ from trainer.settings import RetrainSettings
 
 LESSONS = "lessons.jsonl"
 HELD_OUT = "held-out.jsonl.gz"
+DECIDED = "decided.json"
 FACTS = "facts.json"
 SYNTHETIC = "synthetic"
 
@@ -57,6 +59,7 @@ class Material:
         taught: lessons with their cases as the product asks them.
         carried: likewise, of corrections that were carried to situations nobody has reviewed.
         measured: held-out verdicts.
+        decided: frozen cases whose key reviewers contradict.
         train, valid: the splits that are trained on and watched; no situation of `measured` is in them.
         counts: for the report.
     """
@@ -64,6 +67,7 @@ class Material:
     taught: Sequence[tuple[Lesson, TaughtCase]]
     carried: Sequence[tuple[Lesson, TaughtCase]]
     measured: Sequence[GoldCase]
+    decided: Decided
     train: Sequence[TaughtCase]
     valid: Sequence[TaughtCase]
     counts: dict[str, Any]
@@ -94,6 +98,7 @@ def write_material(directory: Path, material: Material, facts: dict[str, Any]) -
     """Write a data set, what is taught, and the held-out verdicts into a directory that is there."""
     write_dataset(directory, [*material.train, *material.valid], {**facts, "counts": material.counts})
     write_gold(directory / HELD_OUT, material.measured)
+    (directory / DECIDED).write_bytes(orjson.dumps(material.decided, option=orjson.OPT_SORT_KEYS))
     (directory / LESSONS).write_bytes(b"".join(case.as_json() + b"\n" for _, case in material.taught))
     (directory / FACTS).write_bytes(orjson.dumps(material.counts, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
 
@@ -135,7 +140,8 @@ def compose(
     kept = {one.situation for one in _cases(frozen)} | spoken
     unseen = seen | {render_prompt(one.case) for one in _cases(frozen)}
     free = [pool[name] for name in sorted(pool) if name not in kept]
-    meant = carry([one for one, _ in taught], free)
+    trained = [one for one, _ in taught]
+    meant = carry(trained, free)
     beside = contrast(meant, lessons, free, settings.seed)
 
     def worded(found: Iterable[Lesson]) -> list[tuple[Lesson, TaughtCase]]:
@@ -154,6 +160,7 @@ def compose(
     ]
     train += replay
     train.sort(key=lambda one: digest("order", settings.seed, one.prompt, one.response, one.wording))
+    otherwise = decided(trained, lessons, frozen.cases)
     counts = {
         **found.counts(),
         "no_words": len(lessons) - len(in_words),
@@ -164,9 +171,11 @@ def compose(
         "contrasted": len(contrasted),
         "repeats": repeats,
         "replayed": len(replay),
+        "frozen": {holdout: len(cases) for holdout, cases in frozen.cases.items()},
+        "decided_otherwise": {holdout: len(places) for holdout, places in otherwise.items()},
     }
     valid = [replace(case, split="valid") for case in (*(case for _, case in taught), *watched)]
-    return Material(taught, carried, measured, train, valid, counts)
+    return Material(taught, carried, measured, otherwise, train, valid, counts)
 
 
 def read_held_out(directory: Path) -> tuple[GoldCase, ...]:
@@ -178,10 +187,10 @@ def read_held_out(directory: Path) -> tuple[GoldCase, ...]:
     return read_gold(directory / HELD_OUT, "remove it, and start the retraining anew")
 
 
-def right_of(gold: GoldCase) -> Said:
-    """Give what is right of a held-out verdict."""
-    answer = gold.answer
-    return Said(answer.level, answer.remediation, answer.controls, answer.techniques)
+def read_decided(directory: Path) -> Decided:
+    """Read which frozen cases reviewers decide otherwise, as `prepare` wrote it."""
+    body = orjson.loads((directory / DECIDED).read_bytes())
+    return {holdout: tuple(places) for holdout, places in body.items()}
 
 
 def _taught(one: Lesson, maker: CaseMaker, teacher: Teacher, seed: int, wording: int) -> TaughtCase:

@@ -1,7 +1,8 @@
 """Whether a candidate may answer in the incumbent's place: a pure decision over what both said.
 
 A candidate wins where it agrees with reviewers more often than the incumbent does, on situations that it was not
-trained on, by more than chance gives; and where no score on the frozen holdouts falls by more than a hundredth.
+trained on, by more than chance gives; and where no score on the frozen holdouts falls by more than a hundredth, cases
+left out that reviewers decide otherwise (`trainer.retrain.decided`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,12 +27,14 @@ class Measured:
     Attributes:
         agreed: situation → whether its answer is that of the reviewer.
         scorecard: its JSON form, of the frozen holdouts and hostile texts.
+        compared: holdout → its scores without the cases that reviewers decide otherwise.
     """
 
     digest: str
     name: str
     agreed: Mapping[str, bool]
     scorecard: Mapping[str, Any]
+    compared: Mapping[str, Any]
 
     @property
     def agreement(self) -> float:
@@ -104,12 +107,16 @@ def paired_gain(incumbent: Mapping[str, bool], candidate: Mapping[str, bool], se
 
 
 def fallen(incumbent: Mapping[str, Any], candidate: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
-    """List the scores on the frozen holdouts that fall by more than is allowed, as (incumbent, candidate)."""
+    """List the scores on the frozen holdouts that fall by more than is allowed, as (incumbent, candidate).
+
+    Args:
+        incumbent, candidate: holdout → scores.
+    """
     found = {}
-    for holdout, before in incumbent["holdouts"].items():
+    for holdout, before in incumbent.items():
         for measure in MEASURES:
             if measure.score:
-                old, new = _value(before, measure.path), _value(candidate["holdouts"][holdout], measure.path)
+                old, new = _value(before, measure.path), _value(candidate[holdout], measure.path)
                 if new < old * (1 - MAX_FALL):
                     found[f"{holdout}: {measure.label.strip()}"] = (old, new)
     return found
@@ -124,10 +131,11 @@ def decide(incumbent: Measured, candidate: Measured, *, least: int, seed: int) -
     Raises:
         ValueError: if the two were measured on different cases.
     """
-    if incumbent.scorecard["data"] != candidate.scorecard["data"]:
+    counts = [{name: card["cases"] for name, card in one.compared.items()} for one in (incumbent, candidate)]
+    if incumbent.scorecard["data"] != candidate.scorecard["data"] or counts[0] != counts[1]:
         raise ValueError("two models were measured on different holdouts")
     gain = paired_gain(incumbent.agreed, candidate.agreed, seed)
-    falls = fallen(incumbent.scorecard, candidate.scorecard)
+    falls = fallen(incumbent.compared, candidate.compared)
     before, after = f"{incumbent.agreement:.1%}", f"{candidate.agreement:.1%}"
     total = len(incumbent.agreed)
     went = f"agreement with {total} held-out verdicts went from {before} to {after}"

@@ -1,6 +1,6 @@
 """Asks a model what it is measured by: the frozen holdouts, hostile texts, and the held-out verdicts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +8,16 @@ from pipeline.engine.errors import EngineError
 from pipeline.errors import ConfigError
 from pipeline.knowledge.schema import Knowledge
 from pipeline.scorecard.cases import GoldCase
-from pipeline.scorecard.evaluate import Response, respond_all, respond_with
+from pipeline.scorecard.evaluate import Response, respond_all, respond_with, scorecard
 from pipeline.scorecard.evaluation import evaluate_model
 from pipeline.scorecard.holdouts import read_holdouts
 from pipeline.scorecard.model import find_target
-from trainer.retrain.data import right_of
+from trainer.retrain.decided import Decided, right_of
 from trainer.retrain.decision import Measured, agrees
 
 Progress = Callable[[str, int, int], None]
-Measure = Callable[[Path, str, Sequence[GoldCase]], Measured]  # model directory, its digest, held-out verdicts
+# Model directory, its digest, held-out verdicts, and the frozen cases that reviewers decide otherwise.
+Measure = Callable[[Path, str, Sequence[GoldCase], Decided], Measured]
 
 
 def measuring(knowledge: Knowledge, cases: int, progress: Progress) -> Measure:
@@ -26,11 +27,11 @@ def measuring(knowledge: Knowledge, cases: int, progress: Progress) -> Measure:
         cases: of each frozen holdout; 0 asks all.
     """
 
-    def measure(directory: Path, digest: str, held_out: Sequence[GoldCase]) -> Measured:
+    def measure(directory: Path, digest: str, held_out: Sequence[GoldCase], decided: Decided) -> Measured:
         try:
             target = find_target(directory)
             holdouts = read_holdouts().limited(cases or None)
-            card = evaluate_model(target, holdouts, knowledge, progress).as_json()
+            found = evaluate_model(target, holdouts, knowledge, progress)
             generator = target.open()
             try:
                 asked = [one.case for one in held_out]
@@ -40,7 +41,8 @@ def measuring(knowledge: Knowledge, cases: int, progress: Progress) -> Measure:
         except EngineError as error:
             raise ConfigError(str(error)) from error
         agreed = {one.situation: _agrees(one, given) for one, given in zip(held_out, said, strict=True)}
-        return Measured(digest, target.name, agreed, card)
+        compared = {name: _without(gold, found.responses[name], decided[name]) for name, gold in holdouts.cases.items()}
+        return Measured(digest, target.name, agreed, found.as_json(), compared)
 
     return measure
 
@@ -52,12 +54,19 @@ def as_json(measured: Measured) -> dict[str, Any]:
         "name": measured.name,
         "agreed": dict(measured.agreed),
         "scorecard": dict(measured.scorecard),
+        "compared": dict(measured.compared),
     }
 
 
 def from_json(body: dict[str, Any]) -> Measured:
     """Read what `as_json` gave."""
-    return Measured(body["digest"], body["name"], body["agreed"], body["scorecard"])
+    return Measured(body["digest"], body["name"], body["agreed"], body["scorecard"], body["compared"])
+
+
+def _without(gold: Sequence[GoldCase], said: Sequence[Response], places: Collection[int]) -> dict[str, Any]:
+    """Score a holdout without the cases at some places."""
+    left = [place for place in range(len(gold)) if place not in places]
+    return scorecard([gold[place] for place in left], [said[place] for place in left]).as_json()
 
 
 def _agrees(one: GoldCase, given: Response) -> bool:

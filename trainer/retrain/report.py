@@ -3,7 +3,7 @@
 It holds counts, scores and words of our own lists; no name of a host or a reviewer, and nothing that somebody wrote.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -41,8 +41,17 @@ def as_json(
         "promoted": decision.promote,
         "reason": decision.reason,
         "falls": {name: list(values) for name, values in decision.falls.items()},
-        "incumbent": {"digest": incumbent.digest, "name": incumbent.name, "scorecard": dict(incumbent.scorecard)},
-        "candidate": {"name": candidate.name, "scorecard": dict(candidate.scorecard)},
+        "incumbent": {
+            "digest": incumbent.digest,
+            "name": incumbent.name,
+            "scorecard": dict(incumbent.scorecard),
+            "compared": dict(incumbent.compared),
+        },
+        "candidate": {
+            "name": candidate.name,
+            "scorecard": dict(candidate.scorecard),
+            "compared": dict(candidate.compared),
+        },
     }
 
 
@@ -84,6 +93,10 @@ def _verdicts(counts: Mapping[str, Any]) -> Iterator[str]:
     yield f"- Corrections were carried to {counts['carried']} like situations of made-up hosts,"
     yield f"  beside {counts['contrasted']} of the same scanners that no correction is like; as often each."
     yield f"- {counts['held_out']} were held out, and neither trained on nor replayed."
+    for holdout, number in counts["decided_otherwise"].items():
+        if number:
+            yield f"- {number} of {counts['frozen'][holdout]} cases of the {holdout} holdout have a right answer that"
+            yield "  these verdicts contradict."
     if counts["below_the_floor"]:
         yield f"- {counts['below_the_floor']} ask for a level below the rules' floor, and were taught as the floor."
     if counts["contradicted"]:
@@ -96,14 +109,17 @@ def _verdicts(counts: Mapping[str, Any]) -> Iterator[str]:
 
 def _scores(report: Mapping[str, Any]) -> Iterator[str]:
     before, after = report["incumbent"]["scorecard"], report["candidate"]["scorecard"]
-    yield f"No score may fall by more than {MAX_FALL:.0%}; what did is bold."
+    yield f"No score may fall by more than {MAX_FALL:.0%}; what did is bold. Cases whose right answer verdicts"
+    yield "contradict are left out, for both models; the last column has the change with them."
     for holdout in before["holdouts"]:
-        old, new = before["holdouts"][holdout], after["holdouts"][holdout]
+        every = [card["holdouts"][holdout] for card in (before, after)]
+        kept = [report[one]["compared"][holdout] for one in ("incumbent", "candidate")]
         yield ""
-        yield f"| {holdout} holdout, {old['cases']} cases | incumbent | candidate | change |"
-        yield "| --- | ---: | ---: | ---: |"
+        cases = f"{kept[0]['cases']} of {every[0]['cases']} cases"
+        yield f"| {holdout} holdout, {cases} | incumbent | candidate | change | of all cases |"
+        yield "| --- | ---: | ---: | ---: | ---: |"
         for measure in MEASURES:
-            yield _row(holdout, measure, _value(old, measure), _value(new, measure), report["falls"])
+            yield _row(holdout, measure, kept, every, report["falls"])
     yield ""
     for name, card in (("incumbent", before), ("candidate", after)):
         hostile, repeated = card["hostile"], card["repeated"]
@@ -114,11 +130,24 @@ def _scores(report: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
-def _row(holdout: str, measure: Measure, old: float, new: float, falls: Mapping[str, Any]) -> str:
+def _row(
+    holdout: str, measure: Measure, kept: Sequence[Mapping[str, Any]], every: Sequence[Mapping[str, Any]],
+    falls: Mapping[str, Any],
+) -> str:  # fmt: skip
+    """Draw a line: the scores of the cases that are compared, their change, and that of all cases.
+
+    Args:
+        kept, every: scores of these and of all, each of the incumbent and of the candidate.
+    """
     label = measure.label.strip()
-    change = f"{100 * (new - old) / old:+.1f} %" if measure.score and old else ""
+    old, new = (_value(card, measure) for card in kept)
+    change, of_all = _change(measure, old, new), _change(measure, *(_value(card, measure) for card in every))
     bold = "**" if f"{holdout}: {label}" in falls else ""
-    return f"| {label} | {measure.show(old)} | {bold}{measure.show(new)}{bold} | {bold}{change}{bold} |"
+    return f"| {label} | {measure.show(old)} | {bold}{measure.show(new)}{bold} | {bold}{change}{bold} | {of_all} |"
+
+
+def _change(measure: Measure, old: float, new: float) -> str:
+    return f"{100 * (new - old) / old:+.1f} %" if measure.score and old else ""
 
 
 def _value(card: Mapping[str, Any], measure: Measure) -> float:

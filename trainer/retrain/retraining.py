@@ -20,7 +20,8 @@ from trainer.record.model_card import write_card
 from trainer.record.run_directory import code_version
 from trainer.retrain import report
 from trainer.retrain.candidate import Incumbent, Workshop, base_form
-from trainer.retrain.data import LESSONS, prepare, preview, read_held_out
+from trainer.retrain.data import LESSONS, prepare, preview, read_decided, read_held_out
+from trainer.retrain.decided import too_many
 from trainer.retrain.decision import decide
 from trainer.retrain.gather import head_of, read_log
 from trainer.retrain.measure import Measure, as_json, from_json, measuring
@@ -175,6 +176,9 @@ class Retraining:
         counts = orjson.loads((place.run / "data" / "facts.json").read_bytes())
         if not counts["trained_corrections"]:
             return self._give_up(plan, "none of the verdicts to train on corrects what was shown: nothing to learn")
+        emptied = too_many(counts["decided_otherwise"], counts["frozen"])
+        if emptied is not None:
+            return self._give_up(plan, emptied)
         self._stage("base", workshop.base)
         self._stage("train", workshop.train, resumable=True)
         self._stage("gptq", workshop.gptq)
@@ -204,9 +208,9 @@ class Retraining:
             raise OutOfTime(f"the time was over in {step}")
 
     def _measure(self, target: Path, directory: Path, digest: str) -> None:
-        held_out = read_held_out(self._place.run / "data")
+        data = self._place.run / "data"
         measure = self._world.measuring(self._world.knowledge, self._settings.cases, self._progress)
-        write_json(target, as_json(measure(directory, digest, held_out)))
+        write_json(target, as_json(measure(directory, digest, read_held_out(data), read_decided(data))))
 
     def _decide(self, target: Path, plan: Mapping[str, Any], counts: Mapping[str, Any]) -> None:
         before, after = (from_json(_json(self._place.run / f"{one}.json")) for one in ("incumbent", "candidate"))
@@ -288,7 +292,7 @@ def _too_little(new: int, counts: Mapping[str, Any], settings: RetrainSettings) 
     if new < settings.least_verdicts:
         return f"{new} verdicts since the last run, and {settings.least_verdicts} are needed (--least-verdicts)"
     if counts["trained_corrections"] or counts["unasked"]:
-        return None
+        return too_many(counts["decided_otherwise"], counts["frozen"])
     return "no verdict to train on corrects what was shown: there is nothing to learn"
 
 

@@ -15,6 +15,7 @@ from pipeline.output.latest import with_verdict
 from pipeline.output.read import read_counts, read_finding, read_scan
 from pipeline.output.records import EnrichedFinding, ScanRecord, VerdictsInUse
 from pipeline.output.superseding import OutAlready, superseded
+from pipeline.review.chain import Head
 from pipeline.review.log import FILE_NAME, read_standing
 from pipeline.review.standing import NONE
 from pipeline.review.verdict import Situation
@@ -120,8 +121,9 @@ class KeptScans:
         line = _read(read_finding, lines.get(row.row, b""), f"the line of finding {row.fingerprint}")
         head, used = self._standing.head, line.provenance.verdicts
         situation = self._situation(row.situation)
-        if situation is None or (self.lacking is None and head.seq <= (0 if used is None else used.seq)):
-            return line
+        judged = Head() if used is None else Head(used.seq, used.head)
+        if situation is None or (self.lacking is None and judged == head):
+            return line  # else with less than there is, or with what was given up
         verdict = self._standing.find(line.host, line.fingerprint, situation, line.as_of)
         if verdict is None and line.review is None:
             return line

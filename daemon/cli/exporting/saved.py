@@ -104,6 +104,7 @@ class SavedLines:
         self.table.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {_TABLES}")
         self._told = ToldVerdicts(())
         self._used: set[VerdictsInUse] = set()
+        self._judged: int | None = None  # up to which verdict the line was judged that knows the fewest
         self._takers: dict[str, Take] = {
             "sysscan.enriched/1": self._take_finding,
             "sysscan.scan/1": self._take_scan,
@@ -167,6 +168,14 @@ class SavedLines:
         self._told = ToldVerdicts(read_verdict(line) for (line,) in lines)
         for used in self._used:
             self._told.check(used)
+        numbers = [record.seq for record in self.verdicts if record.seq > (self._judged or 0)]
+        gone = numbers[-1] - (self._judged or 0) - len(numbers) if numbers else 0
+        if gone:
+            many = "1 is" if gone == 1 else f"{gone:,} are"
+            self.remarks.append(
+                f"Of the verdicts up to number {numbers[-1]:,}, {many} not in the input; what was decided there is not "
+                "known."
+            )
 
     @property
     def verdicts(self) -> Sequence[VerdictRecord]:
@@ -223,8 +232,11 @@ class SavedLines:
     def _take_finding(self, line: bytes, file: int, start: int, size: int) -> None:
         finding = read_finding(line)
         scan = self._scan_number(finding.scan_id, finding.host)
-        if finding.provenance.verdicts is not None:
-            self._used.add(finding.provenance.verdicts)
+        used = finding.provenance.verdicts
+        if used is not None:
+            self._used.add(used)
+        judged = 0 if used is None else used.seq
+        self._judged = judged if self._judged is None else min(self._judged, judged)
         self.table.execute(
             "INSERT OR IGNORE INTO findings (scan, key, file, start, size) VALUES (?, ?, ?, ?, ?)",
             (scan, finding.dedupe_key, file, start, size),

@@ -17,7 +17,7 @@ from daemon.meant import names_this_machine
 from daemon.review.queue import Ambiguous, NotFound
 from daemon.review.web import finding, listing
 from daemon.review.web.desk import Desk
-from daemon.review.web.forms import MAX_BODY, Values, parse
+from daemon.review.web.forms import MAX_BODY, Asked, Values, parse
 from daemon.review.web.pages import FILES, Page, render
 from daemon.review.web.session import COOKIE, Session, Sessions
 from daemon.review.who import user
@@ -45,7 +45,8 @@ View = Callable[[Request, Session, Values], Page]
 class Reviewing:
     """The pages over one desk.
 
-    For use from one event loop: a request is answered in one go once it has come, so that no two decide at once.
+    For use from one event loop: a request is answered in one go once it has come, so that no two decide at once. Only a
+    search for a text goes on beside others.
     """
 
     def __init__(self, desk: Desk, sessions: Sessions, author: str | None, token: str | None) -> None:
@@ -144,7 +145,7 @@ class Reviewing:
 
     def _page(self, view: View) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
-            return self._answered(request, view, _parsed(request.scope["query_string"]))
+            return await self._answered(request, view, _parsed(request.scope["query_string"]))
 
         return answer
 
@@ -158,14 +159,18 @@ class Reviewing:
                 body += part
                 if len(body) > MAX_BODY:
                     raise HTTPException(413, f"A form may have at most {MAX_BODY:,} bytes.")
-            return self._answered(request, view, _parsed(body))
+            return await self._answered(request, view, _parsed(body))
 
         return answer
 
-    def _answered(self, request: Request, view: View, values: Values) -> Response:
+    async def _answered(self, request: Request, view: View, values: Values) -> Response:
         session, name = self._session(request)
+        asked = Asked.of(values)
         try:
             self._desk.look()
+            if asked.text:
+                await self._desk.search(asked.filter, asked.text)
+                self._desk.look()  # others were answered meanwhile
             page = view(request, session, values)
         except NotFound as error:
             page = _message("Not found", str(error), 404)

@@ -1,5 +1,6 @@
 """What the page works with: ledger and log beside a daemon that may be running, and the queue as it is now."""
 
+import asyncio
 import contextlib
 import time
 from collections import OrderedDict
@@ -11,6 +12,7 @@ from typing import Any, Literal, TypeVar
 from daemon.ledger import Ledger
 from daemon.ledger.database import FILE_NAME as LEDGER_NAME
 from daemon.ledger.reviews import Filter
+from daemon.ledger.searching import holding
 from daemon.review.audit import Checked, verify
 from daemon.review.queue import Entry, Queue
 from daemon.review.who import now
@@ -53,6 +55,9 @@ class Desk:
         self._seen: tuple[object, ...] = ()
         self._lists: OrderedDict[Hashable, Any] = OrderedDict()  # as verdicts and ledger are
         self._of_ledger: OrderedDict[Hashable, Any] = OrderedDict()  # as the ledger is, whatever is decided
+        self._searching = asyncio.Lock()
+        # What was found of which text, and what `_of_ledger` was when the search began.
+        self._found: OrderedDict[tuple[Filter, str], tuple[object, frozenset[str]]] = OrderedDict()
         self._open()
 
     def close(self) -> None:
@@ -91,18 +96,35 @@ class Desk:
         said = self.queue.lacking
         return None if said is None else f"{self.log.path}: {said}. {RESTORE}"
 
+    async def search(self, wanted: Filter, text: str) -> None:
+        """Look for a text in all that is kept, so that `entries` can be narrowed to it; nothing where it is empty.
+
+        Others are answered meanwhile, and one search goes on at a time. What was found is kept until the ledger is
+        another one, whatever is decided.
+        """
+        if not text:
+            return
+        async with self._searching:
+            name, state = (wanted, text), self._of_ledger
+            if name not in self._found or self._found[name][0] is not state:
+                self._found[name] = state, await holding(self._state_dir, text, wanted)
+            self._found.move_to_end(name)
+            while len(self._found) > _KEPT:
+                self._found.popitem(last=False)
+
     def entries(self, wanted: Filter, text: str) -> list[Entry]:
         """List what nobody has reviewed, the worst first.
 
         Args:
-            text: only situations with a finding whose line holds it, as it is written; empty: all.
+            text: only situations with a finding whose line holds it, as it is written, and which was looked for with
+                `search`; empty: all.
         """
 
         def listed() -> list[Entry]:
             entries = self.queue.unreviewed(wanted)
             if not text:
                 return entries
-            found = self.ledger.reviews.holding(text, wanted)
+            found = self._found[wanted, text][1]
             return [entry for entry in entries if entry.situation in found]
 
         return _once(self._lists, ("entries", wanted, text), listed)
@@ -133,7 +155,7 @@ class Desk:
     def _renew(self, seen: tuple[object, ...]) -> None:
         self._lists.clear()
         if seen[:1] != self._seen[:1]:
-            self._of_ledger.clear()
+            self._of_ledger = OrderedDict()
         self.queue.refresh(now())
         self._seen = seen
 
@@ -147,7 +169,7 @@ class Desk:
         self.queue = Queue(self.ledger, self.log, now())
         self._files, self._seen = self._names(), ()
         self._lists.clear()
-        self._of_ledger.clear()
+        self._of_ledger = OrderedDict()
 
     def _names(self) -> tuple[object, ...]:
         return tuple(_identity(self._state_dir / name) for name in (LEDGER_NAME, FILE_NAME))

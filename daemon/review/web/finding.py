@@ -10,7 +10,7 @@ from daemon.review.web.desk import Desk
 from daemon.review.web.forms import NOTHING_TYPED, Asked, Sent, Values, link, one
 from daemon.review.web.listing import done, span
 from daemon.review.web.pages import Page
-from daemon.review.web.session import Form, Session
+from daemon.review.web.session import NOT_SHOWN, Form, Session
 from daemon.review.who import now
 from daemon.review.words import about, affected, decided
 from pipeline.keys import digest
@@ -23,7 +23,6 @@ _SHOWN = 30  # situations of many that are listed
 _TOLD = 5  # verdicts of others that are told
 MOST_AIMS = 2000  # verdicts at once
 _MARK = 12  # hex digits of what the page said
-_GONE = "This page is from before the program was started again. Nothing was stored; look again, and decide."
 _CHANGED = "What this reaches has changed since the page was drawn. Nothing was stored; look again, and decide."
 
 
@@ -187,7 +186,7 @@ def _store(
         Trouble: when it is not stored.
     """
     if form is None:
-        raise Trouble(_GONE, 409)
+        raise Trouble(NOT_SHOWN, 409)
     try:
         decision = sent.decision(kind).checked(now())
         if decision.correction is not None:

@@ -8,7 +8,7 @@ from daemon.review.queue import NotFound
 from daemon.review.web.desk import Desk
 from daemon.review.web.forms import PER_PAGE, Asked, Values, link, numbers, one, page_of
 from daemon.review.web.pages import Page
-from daemon.review.web.session import Session
+from daemon.review.web.session import NOT_SHOWN, Session
 from daemon.review.who import now
 from daemon.review.words import numbered
 from pipeline.display import printable
@@ -82,7 +82,7 @@ def undone(desk: Desk, session: Session, values: Values) -> Page:
     seqs = numbers(given)
     form = session.read(f"undo {given}", one(values, "form"))
     if form is None or not seqs:
-        return _again(desk, session, "This page is from before the program was started again. Nothing was stored.")
+        return _again(desk, session, NOT_SHOWN)
     before = session.outcome(form)
     if before is not None:
         return Page(goes_to=_back(at, before, again=True))

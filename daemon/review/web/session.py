@@ -10,6 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 COOKIE = "sysscan_review"
+# What somebody is told whose form this session was not shown.
+NOT_SHOWN = (
+    "This page was drawn for another session than the one that you have now: you have been let in again since, or the "
+    "program was started again. Nothing was stored; look again, and decide."
+)
 _IDLE_S = 12 * 3600.0
 _MOST_SESSIONS = 256  # the one that was used longest ago goes first
 _MOST_SENT = 4096  # forms of a session that are remembered as sent

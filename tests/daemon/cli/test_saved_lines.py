@@ -3,6 +3,7 @@
 import subprocess
 from pathlib import Path
 
+import orjson
 import pytest
 
 from daemon.cli.exporting.saved import SavedLines, room_explained
@@ -59,3 +60,31 @@ def test_nothing_is_no_scan(tmp_path: Path) -> None:
     with SavedLines() as saved:
         saved.read([str(empty)])
         assert (list(saved.scans()), saved.num_unusable, list(saved.verdicts)) == ([], 0, [])
+
+
+def test_verdicts_of_which_the_records_are_not_there_are_counted(enriched: Path, tmp_path: Path) -> None:
+    def record(seq: int) -> bytes:
+        said = {
+            "schema": "sysscan.verdict/1", "dedupe_key": f"{seq:032x}", "seq": seq, "head": f"{seq:064x}",
+            "verdict": "approve", "scope": "host", "author": "ada", "at": "2026-11-03T08:00:00Z", "reason": "",
+            "host": "another", "affected": 0, "lines": 0, "hosts": 0, "findings": [],
+            "situation": {"class": "mac.apparmor", "status": "open", "features": {}, "candidates": []},
+        }  # fmt: skip
+        return orjson.dumps(said) + b"\n"
+
+    def missing(*seqs: int) -> tuple[str, ...]:
+        path = tmp_path / "with.ndjson"
+        path.write_bytes(enriched.read_bytes() + b"".join(map(record, seqs)))
+        with SavedLines() as saved:
+            saved.read([str(path)])
+            assert saved.num_unusable == 0, saved.unusable
+            (scan,) = saved.scans()
+            return scan.missing
+
+    assert missing() == missing(1) == missing(1, 2, 3) == ()
+    assert missing(1, 3) == (
+        "Of the verdicts up to number 3, 1 is not in the input; what was decided there is not known.",
+    )
+    assert missing(4) == (
+        "Of the verdicts up to number 4, 3 are not in the input; what was decided there is not known.",
+    )

@@ -248,7 +248,18 @@ def test_what_is_kept_of_a_scan_from_before_is_counted_when_the_ledger_is_migrat
         counted = ledger.database.connection.execute("SELECT bytes FROM scans").fetchone()
         for column in ("bytes", "attempt", "aside", "verdicts", "verdicts_head"):
             execute(ledger, f"ALTER TABLE scans DROP COLUMN {column}")
-        for table in ("staging", "parts", "part_sets", "told", "situations", "retained", "retained_lines", "covered"):
+        later = (
+            "staging",
+            "parts",
+            "part_sets",
+            "told",
+            "situations",
+            "retained",
+            "retained_lines",
+            "covered",
+            "given_up",
+        )
+        for table in later:
             execute(ledger, f"DROP TABLE {table}")
         execute(ledger, "PRAGMA user_version = 3")
     with open_ledger(tmp_path, clock=lambda: START) as ledger:

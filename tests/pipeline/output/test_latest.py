@@ -148,7 +148,7 @@ def test_an_acceptance_that_had_ended_before_the_scan_settles_nothing() -> None:
 def test_records_of_two_logs_are_refused() -> None:
     (record,) = told(verdicts(*drafts()["accept"]))
     other = replace(record, head="f" * 64)
-    with pytest.raises(RecordError, match="verdict 1 stands there in two ways"):
+    with pytest.raises(RecordError, match=r"verdict 1 stands there in two ways: .* put back to an older copy"):
         ToldVerdicts([record, other])
     ToldVerdicts([record, record])  # delivered twice
     with pytest.raises(RecordError, match="different logs"):

@@ -20,7 +20,8 @@ from pipeline.scorecard.holdouts import read_holdouts
 from trainer.cli.app import app
 from trainer.cli.options import _value
 from trainer.data.dataset import write_dataset
-from trainer.retrain.data import FACTS, HELD_OUT, LESSONS, Progress, right_of
+from trainer.retrain.data import DECIDED, FACTS, HELD_OUT, LESSONS, Progress
+from trainer.retrain.decided import Decided, right_of
 from trainer.retrain.decision import Measured
 from trainer.settings import (
     ExportSettings,
@@ -112,20 +113,21 @@ def measuring(agreement: Callable[[str], float], die_for: str | None = None) -> 
     """Give what measures models: `agreement` gives the share of held-out verdicts that a model agrees with."""
 
     def of(knowledge: Knowledge, cases: int, progress: Progress) -> Any:
-        def measure(directory: Path, digest: str, held_out: Sequence[GoldCase]) -> Measured:
+        def measure(directory: Path, digest: str, held_out: Sequence[GoldCase], decided: Decided) -> Measured:
             if digest == die_for:
                 raise Killed
             count = round(agreement(digest) * len(held_out))
             agreed = {one.situation: number < count for number, one in enumerate(held_out)}
             assert all(right_of(one).level for one in held_out)
-            return Measured(digest, digest, agreed, copy.deepcopy(CARD))
+            card = copy.deepcopy(CARD)
+            return Measured(digest, digest, agreed, card, card["holdouts"])
 
         return measure
 
     return of
 
 
-def preparing(count: int = 24, corrections: int = 9, die: bool = False) -> Any:
+def preparing(count: int = 24, corrections: int = 9, decided: int = 1, die: bool = False) -> Any:
     """Give what prepares data: held-out verdicts taken from the frozen holdouts."""
 
     def prepare(
@@ -137,12 +139,14 @@ def preparing(count: int = 24, corrections: int = 9, die: bool = False) -> Any:
             raise Killed
         write_gold(directory / HELD_OUT, read_holdouts().cases["instance"][:count])
         write_dataset(directory, [], {})
+        (directory / DECIDED).write_bytes(b'{"class": [], "instance": [3]}')
         (directory / LESSONS).write_bytes(b'{"lesson": 1}\n')
         counts = {
             "standing": len(verdicts), "lessons": 60, "corrections": 20, "approvals": 40, "below_the_floor": 1,
             "untaught": {"acceptance": 2}, "contradicted": 3, "replaced": 1, "rebuilt": 0, "unasked": 0, "no_words": 0,
             "trained": 36, "trained_corrections": corrections, "held_out": count, "repeats": 5,
             "carried": 40, "contrasted": 40, "replayed": 900,
+            "frozen": {"class": 400, "instance": 400}, "decided_otherwise": {"class": 0, "instance": decided},
         }  # fmt: skip
         (directory / FACTS).write_text(json.dumps(counts))
 

@@ -3,6 +3,7 @@
 import copy
 import json
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,7 +19,11 @@ def agreed(right: int, total: int = 40, first: int = 0) -> dict[str, bool]:
 
 
 def measured(right: int, card: dict[str, Any] | None = None, total: int = 40) -> Measured:
-    return Measured("d", "m", agreed(right, total), card or CARD)
+    return of(agreed(right, total), card or CARD)
+
+
+def of(answers: dict[str, bool], card: dict[str, Any] = CARD) -> Measured:
+    return Measured("d", "m", answers, card, card["holdouts"])
 
 
 def changed(path: tuple[str, ...], factor: float) -> dict[str, Any]:
@@ -43,8 +48,7 @@ def test_a_gain_that_chance_can_give_is_none() -> None:
 
 
 def test_as_many_gains_as_losses_are_no_gain() -> None:
-    before, after = Measured("a", "a", agreed(20), CARD), Measured("b", "b", agreed(20, first=20), CARD)
-    decision = decide(before, after, least=8, seed=1)
+    decision = decide(of(agreed(20)), of(agreed(20, first=20)), least=8, seed=1)
     assert not decision.promote and decision.gain.mean == 0
     assert (decision.gain.better, decision.gain.worse) == (20, 20)
 
@@ -64,7 +68,14 @@ def test_a_frozen_score_may_fall_by_a_hundredth_and_no_more(path: tuple[str, ...
 def test_speed_and_length_are_no_scores() -> None:
     card = changed(("milliseconds", "p50"), 0.1)
     card["holdouts"]["class"]["characters"] = 1
-    assert fallen(CARD, card) == {}
+    assert fallen(CARD["holdouts"], card["holdouts"]) == {}
+
+
+def test_only_the_scores_of_what_nobody_decided_otherwise_count() -> None:
+    low = changed(("techniques", "f1"), 0.9)
+    assert decide(measured(20), replace(measured(34), scorecard=low), least=8, seed=1).promote
+    decision = decide(measured(20), replace(measured(34), compared=low["holdouts"]), least=8, seed=1)
+    assert not decision.promote and "instance: techniques, F1" in decision.falls
 
 
 def test_a_trace_of_a_hostile_text_keeps_a_candidate_out() -> None:
@@ -92,6 +103,9 @@ def test_models_that_were_asked_different_things_are_not_compared() -> None:
     card["data"]["cases"] = "others"
     with pytest.raises(ValueError, match="different holdouts"):
         decide(measured(1), measured(2, card), least=1, seed=1)
+    fewer = changed(("cases",), 0.5)["holdouts"]
+    with pytest.raises(ValueError, match="different holdouts"):
+        decide(measured(1), replace(measured(2), compared=fewer), least=1, seed=1)
 
 
 @pytest.mark.parametrize(("better", "worse", "total"), [(6, 1, 24), (3, 0, 20), (10, 8, 60), (0, 5, 30), (40, 0, 40)])

@@ -327,3 +327,16 @@ def test_what_was_taught_can_be_exported(state: Path, tmp_path: Path) -> None:
         house.place.export_lessons(tmp_path / "out.jsonl")
     house.run()
     assert house.place.export_lessons(tmp_path / "out.jsonl") == 1
+
+
+def test_where_verdicts_contradict_too_much_of_a_holdout_nothing_is_trained(state: Path) -> None:
+    house = House(state, preparing=preparing(decided=33))
+    outcome = house.run()
+    assert outcome.what == "given_up" and "33 of the 400 cases of the instance holdout" in outcome.reason
+    assert house.steps.ran == [] and house.registry.incumbent().digest == EMBEDDED
+
+
+def test_the_report_says_how_many_frozen_cases_were_left_out(state: Path) -> None:
+    report = House(state).run().report
+    assert report is not None
+    assert "- 1 of 400 cases of the instance holdout have a right answer that" in report.read_text()

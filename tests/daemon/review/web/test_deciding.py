@@ -184,7 +184,7 @@ def test_forms_of_somebody_else_of_another_finding_or_made_up_decide_nothing(pag
         alice.send(form, kind="approve", form=token[:-1] + ("0" if token[-1] != "0" else "1")),
     ]
     assert {answer.status for answer in tries} == {409} and page.verdicts() == []
-    assert all("from before the program was started again" in answer.words for answer in tries)
+    assert all("drawn for another session" in answer.words for answer in tries)
     assert alice.send(form, kind="approve").status == 200
 
 

@@ -111,7 +111,7 @@ def test_a_restart_stores_nothing_of_pages_from_before_and_a_socket_asks_again(s
         form = client.get(client.get("/").links("/finding/")[0]).deciding
     with served(state, where) as again:
         answer = client.send(form, kind="false_positive", reason="checked")
-        assert answer.status == 409 and "before the program was started again" in answer.words
+        assert answer.status == 409 and "drawn for another session" in answer.words
         assert again.verdicts() == [] and dict(answer.deciding.fields)["reason"] == "checked"
         assert client.send(answer.deciding, kind="false_positive").status == 200 and len(again.verdicts()) == 1
 
