@@ -4,8 +4,8 @@ With every scan that is done goes what the next one of its host is compared with
 the time it is delivered the ledger may be further. Their topic is compacted: of each key the latest counts.
 
     ["host", KEY]                      through: records of the key before this offset are delivered, and of the one
-                                       there the first bytes of its text (within); history: the latest
-                                       scans, by which a redelivery is known; pieces: how many of each profile there are
+                                       there the first bytes of its text, or reports of its document (within);
+                                       history: the latest scans, by which a redelivery is known; pieces: how many of each profile there are
     ["baseline", HOST, PROFILE, N]     a piece of the baseline, from the N-th thousand rows on
 
 Values are JSON, compressed with zlib: a client checks the size of a record before its own compression.
@@ -195,7 +195,7 @@ def _keep_baseline(connection: Connection, scan: int, position: int, host: str, 
 
 def _first_of_later(connection: Connection, key: bytes, scan_no: int, last: int) -> tuple[int, int]:
     """Give what a scan of the key needs first that is not delivered with this one or before it: the offset of a record,
-    and from which byte of its text on."""
+    and from which byte of its text, or which report of its document, on."""
     found = [(last + 1, 0)]
     found += connection.execute(
         "SELECT l.first, l.begins FROM lane_scans l JOIN scans s ON s.scan = l.scan WHERE l.key = ?"

@@ -7,7 +7,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from daemon.lane.kafka.writer import MARK_KEY
-from daemon.lane.mark import Mark, read_whole
+from daemon.lane.mark import Mark, NewerMark, read_whole
 from daemon.sinks.kafka.access import access, stop, told
 from daemon.sinks.kafka.settings import KafkaSettings
 from pipeline.errors import ConfigError, SinkError
@@ -68,6 +68,8 @@ class Reader:
             return None
         try:
             return read_whole(text.decode())
+        except NewerMark as error:
+            raise ConfigError(f"kafka {self._settings.input_topic}/{partition}: {error}") from error
         except ValueError as error:
             raise ConfigError(
                 f"kafka: {self._settings.state_topic}/{partition} has a mark that is {error}; choose another "
