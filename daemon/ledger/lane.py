@@ -136,7 +136,7 @@ class LaneStore:
             for key in self.open_streams():
                 admission.close(key, incomplete=True)
             connection.execute("DELETE FROM lane_keys")
-            connection.execute("DELETE FROM lane_notes WHERE name = 'letters'")
+            connection.execute("DELETE FROM lane_notes WHERE name IN ('letters', 'slicing')")
             connection.execute("UPDATE lane_scans SET first = ?1, last = ?1", (offset,))
             connection.execute("DELETE FROM part_sets")
             self._through = {}

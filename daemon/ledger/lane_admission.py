@@ -8,7 +8,7 @@ from sqlite3 import Connection
 
 import orjson
 
-from daemon.ledger import codec, parts
+from daemon.ledger import codec, lane_states, parts
 from daemon.ledger.documents import StagedDocument
 from daemon.ledger.inputs import InputStore
 from daemon.ledger.lane_states import LINES
@@ -166,8 +166,11 @@ class Admission:
         return own
 
     def _take_lines(self, arrival: Arrival, received: Iterable[tuple[int, StreamRecord]]) -> None:
-        if arrival.joined is not None and arrival.upto is None:
-            parts.taken(self._connection, arrival.joined.part_set)
+        if arrival.joined is not None:
+            if arrival.upto is None:
+                parts.taken(self._connection, arrival.joined.part_set)
+            else:
+                lane_states.note_slicing(self._connection, arrival.joined.part_set, arrival.offset)
         lines = self._admissible(arrival, received)
         if lines is None:
             value = arrival.letter.value or b""

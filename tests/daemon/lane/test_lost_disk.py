@@ -3,7 +3,6 @@
 None of these reports carries a time, so read again, a scan is told from news by its place in the topic alone.
 """
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,22 +10,12 @@ import pytest
 
 from daemon.lane import source, transaction
 from daemon.sources import documents
+from tests.daemon.lane.made import untimed
 from tests.daemon.lane.memory_broker import Cluster, Killed, MemoryClient
-from tests.daemon.lane.test_lanes import SCANS, abandon, run, seen
+from tests.daemon.lane.test_lanes import abandon, seen
 from tests.daemon.lane.test_large import halves, many, with_parser
 
-SARIF = (SCANS / "web01-base-default.sarif").read_bytes()
-REPORTS = 4
-
-
-def untimed(host: str, count: int) -> bytes:
-    """Give a document of so many reports, each another one."""
-    found = json.loads(SARIF)
-    made = []
-    for number in range(count):
-        found["runs"][0]["results"][0]["message"]["text"] = f"State {number}"
-        made.append(json.dumps(found).encode())
-    return b"\n".join(made)
+REPORTS = 8
 
 
 def one_document(cluster: Cluster) -> None:
@@ -48,7 +37,7 @@ def _steps(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(transaction, "ROWS", 1)  # each scan is delivered alone
     if request.param == "in steps":
         monkeypatch.setattr(source, "_STEP_BYTES", 1_000)
-        monkeypatch.setattr(source, "_STEP_LINES", 7)
+        monkeypatch.setattr(source, "_STEP_LINES", 2)
         monkeypatch.setattr(documents, "_STORED_ROWS", 6)
 
 
