@@ -36,8 +36,8 @@ def kept_elsewhere(ledgers: Mapping[int, Ledger], topic: str) -> list[str]:
         hosts, first = ledger.database.connection.execute(_UNSEEN).fetchone()
         if hosts:
             lines.append(
-                f"kafka {topic}/{number}: {hosts:,} host{'s' * (hosts > 1)} from another disk, not scanned since, such as "
-                f"{printable(str(first), 60)}; what was kept for reviews is on that disk, or lost with it"
+                f"kafka {topic}/{number}: {hosts:,} host{'s' * (hosts > 1)} from another disk, not scanned since, such "
+                f"as {printable(str(first), 60)}; what was kept for reviews is on that disk, or lost with it"
             )
     return lines
 
