@@ -22,22 +22,19 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from benchmarks.common import DB02, ROOT, machine, resident_mb
+from benchmarks.common import DB02, ROOT, machine, processor_s, resident_mb
 from tests.crash.fleet import Host
 from tests.kafka import places
 from tests.kafka.broker import Cluster
 
 HOSTS = 8
 FINDINGS = 3176 * HOSTS
-ROUNDS = 2
-SINGLES = 200  # findings that are sent one by one
+ROUNDS, SINGLES = 2, 200  # of the throughput; findings that are sent one by one
 MANY_HOSTS = 1000
-STARTS = 7
-START_PARTITIONS = 12
+STARTS, START_PARTITIONS = 7, 12
 PARTITIONS = 8
 WORKERS = (1, 2, 4)
-SCANS = 12  # of each partition, for the workers
-SCAN_S = 0.5  # that each of them waits for
+SCANS, SCAN_S = 12, 0.5  # of each partition, for the workers, and what each of them waits for
 PATIENCE_S = 300.0
 
 
@@ -276,18 +273,12 @@ def start(bench: Bench) -> None:
             began = time.monotonic()
             with bench.worker(state, environment) as process:
                 took.append(bench.wait(f"{name}-findings", 20 * partitions * (number + 1), process) - began)
-                used.append(_processor_s(process))
+                used.append(processor_s(process.pid))
         print(
             f"start with its own ledger to the first delivery, {kind}: median {statistics.median(took[1:]):.2f} s, "
             f"at most {max(took[1:]):.2f} s; {statistics.median(used[1:]):.2f} s of processor",
             flush=True,
         )
-
-
-def _processor_s(process: "subprocess.Popen[bytes]") -> float:
-    """Give the processor time of a process so far, in seconds."""
-    words = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def takeover(bench: Bench) -> None:
