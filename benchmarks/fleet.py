@@ -19,6 +19,7 @@ from pathlib import Path
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from benchmarks.common import processor_s
 from daemon.fleet.fleet import Fleet
 from daemon.fleet.keeper import Keeper
 from daemon.fleet.run import spans
@@ -65,12 +66,12 @@ def measure(cluster: Cluster, base: Path, kind: str) -> None:
         began = time.perf_counter()
         fleet.start()
         print(f"{kind}: memory without hosts: {resident(fleet):.0f} MB")
-        before = processor_s(fleet)
+        before = processor_s(fleet.pid)
         ready, at_ready = time.perf_counter(), int(fleet.metric("records_read_total"))
         while (read := int(fleet.metric("records_read_total"))) < total:
             time.sleep(0.5)
         took = time.perf_counter() - ready
-        used = (processor_s(fleet) - before) / (total - at_ready) * 1e6
+        used = (processor_s(fleet.pid) - before) / (total - at_ready) * 1e6
         print(
             f"{total:,} scan records of {HOSTS:,} hosts, {size / total / 1000:.0f} kB each: "
             f"{(read - at_ready) / took:,.0f}/s, {used:,.0f} us of "
@@ -145,16 +146,8 @@ async def fill(cluster: Cluster, kind: str) -> int:
 
 def resident(fleet: FleetProgram) -> float:
     """Give the peak of the memory of the process, in MB."""
-    assert fleet.process is not None
-    status = Path(f"/proc/{fleet.process.pid}/status").read_text()
+    status = Path(f"/proc/{fleet.pid}/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) / 1000
-
-
-def processor_s(fleet: FleetProgram) -> float:
-    """Give the processor time of the process, all of it, in seconds."""
-    assert fleet.process is not None
-    words = Path(f"/proc/{fleet.process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def page(fleet: FleetProgram) -> float:

@@ -22,20 +22,19 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from benchmarks.common import DB02, ROOT, machine, resident_mb
+from benchmarks.common import DB02, ROOT, machine, processor_s, resident_mb
 from tests.crash.fleet import Host
 from tests.kafka import places
 from tests.kafka.broker import Cluster
 
 HOSTS = 8
 FINDINGS = 3176 * HOSTS
-ROUNDS = 2
-SINGLES = 200  # findings that are sent one by one
+ROUNDS, SINGLES = 2, 200  # of the throughput; findings that are sent one by one
 MANY_HOSTS = 1000
+STARTS, START_PARTITIONS = 7, 12
 PARTITIONS = 8
 WORKERS = (1, 2, 4)
-SCANS = 12  # of each partition, for the workers
-SCAN_S = 0.5  # that each of them waits for
+SCANS, SCAN_S = 12, 0.5  # of each partition, for the workers, and what each of them waits for
 PATIENCE_S = 300.0
 
 
@@ -257,19 +256,29 @@ async def _one_by_one(bench: Bench, name: str) -> list[float]:
 
 
 def start(bench: Bench) -> None:
-    """From the start of a worker that has its ledger to the first record of what waits for it."""
-    name = bench.topics(1)
-    state, environment = bench.base / "state", bench.lane(name)
-    bench.send(f"{name}-reports", [("h01", Host("h01", 20, alike=False).report(0, None))])
-    with bench.worker(state, environment) as process:
-        bench.wait(f"{name}-findings", 20, process)
-    took = []
-    for number in range(1, 4):
-        bench.send(f"{name}-reports", [("h01", Host("h01", 20, alike=False).report(number, None))])
-        began = time.monotonic()
-        with bench.worker(state, environment) as process:
-            took.append(bench.wait(f"{name}-findings", 20 * (number + 1), process) - began)
-    print(f"start with its own ledger to the first delivery: {min(took):.2f} s, at most {max(took):.2f} s", flush=True)
+    """From the start of a worker that has its ledgers to the first record of what waits for it, in each partition."""
+    for kind, partitions, settings in (
+        ("named partitions", 1, {"SYSSCAN_KAFKA__PARTITIONS": "0"}),
+        ("a group", 1, {}),
+        ("a static member of a group", 1, {"SYSSCAN_KAFKA__INSTANCE_ID": "w1"}),
+        (f"a group, in each of {START_PARTITIONS} partitions", START_PARTITIONS, {}),
+    ):
+        name = bench.topics(partitions)
+        state, environment = bench.base / f"state-{name}", bench.lane(name) | settings
+        took, used = [], []
+        for number in range(STARTS + 1):
+            for partition in range(partitions):
+                host = Host(f"h{partition:02}", 20, alike=False)
+                bench.send(f"{name}-reports", [(host.name, host.report(number, None))], partition=partition)
+            began = time.monotonic()
+            with bench.worker(state, environment) as process:
+                took.append(bench.wait(f"{name}-findings", 20 * partitions * (number + 1), process) - began)
+                used.append(processor_s(process.pid))
+        print(
+            f"start with its own ledger to the first delivery, {kind}: median {statistics.median(took[1:]):.2f} s, "
+            f"at most {max(took[1:]):.2f} s; {statistics.median(used[1:]):.2f} s of processor",
+            flush=True,
+        )
 
 
 def takeover(bench: Bench) -> None:

@@ -7,7 +7,7 @@ both libraries are pinned, and tests on a broker would notice.
 
 import asyncio
 import types
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from functools import partial
 from typing import Any
 
@@ -91,6 +91,17 @@ class CommittedConsumer(Consumer):
             waited = (_go_on(handing, paused_at), rebalance)
         return await super().wait_first(*waited, timeout=timeout)
 
+    def on_buffer_full(self, tp: TP) -> None:
+        """Read on from the partition: there is room, or else nothing was fetched.
+
+        Faust would leave it out of the next fetch. Where only such have records that fetch waits for a second, and so
+        does a reader of whom all partitions are left out.
+        """
+
+    async def _wait_next_records(self, timeout: float) -> Any:
+        await self.transport.room()
+        return await super()._wait_next_records(timeout)
+
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Seek to where the tables may not know everything, wherever the group has committed."""
         thread: Any = self._thread
@@ -125,8 +136,10 @@ class CommittedTransport(Transport):
     Attributes:
         known: gives the topic, and how far the tables know each of its partitions.
         sought: is called with the offsets where reading begins.
+        room: waits until as many records as one fetch has may be handed on.
     """
 
     Consumer = CommittedConsumer
     known: Callable[[], tuple[str, Mapping[int, Resume]]]
     sought: Callable[[Mapping[TP, int]], None]
+    room: Callable[[], Awaitable[None]]

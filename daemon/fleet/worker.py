@@ -1,6 +1,7 @@
 """The application on Faust: the topic of scans into a table whose changelog is the topic of postures."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import deque
@@ -22,6 +23,9 @@ from daemon.sinks.kafka.access import access
 logger = get_logger(__name__)
 
 _UNCONFIRMED = 400  # rows that may be on their way, and as many may wait for their alerts; `resume` goes back further
+_FETCHED = 100  # records at once, of which each may have 100 kB
+_HANDED_ON = 2 * _FETCHED
+_LOOK_S = 0.1
 _PUBLISH_S = 60.0  # without an answer for this long, the program ends: what is not published is read again
 _TICK_S = 5.0
 _ALERT = {
@@ -44,6 +48,7 @@ class _App(faust.App):
     BootStrategy = _WithoutWeb
     known: Any
     sought: Any
+    room: Any
 
     def _create_directories(self) -> None:
         """Make none: the table is in memory."""
@@ -58,6 +63,7 @@ class _App(faust.App):
         transport = CommittedTransport(self.conf.broker_consumer, self)
         transport.known = self.known
         transport.sought = self.sought
+        transport.room = self.room
         return transport
 
 
@@ -88,11 +94,14 @@ class FleetWorker:
         self._waiting: asyncio.Queue[tuple[list[Any], int, bytes, bytes]] = asyncio.Queue(_UNCONFIRMED)
         self._taken: dict[int, int] = {}  # by partition: the offset after the last record that was taken
         self._reached: dict[Any, int] | None = None
+        self._handed_on: asyncio.Queue[Any] | None = None  # records that wait to be taken
+        self._roomy = asyncio.Event()
         self._topic = settings.kafka.scans_topic
         self.app = _App(fleet.group, **_options(settings, partitions))
         self._unconfirmed: deque[Any] = deque()  # what will be known of rows that are on their way
         self.app.known = self._known
         self.app.sought = self._sought
+        self.app.room = self._room
         raw = {"key_serializer": "raw", "value_serializer": "raw", "allow_empty": True}
         self._postures_topic = fleet.posture_topic
         postures = self.app.topic(
@@ -191,8 +200,19 @@ class FleetWorker:
         self._taken.update({place.partition: offset for place, offset in found.items()})
         self.ready = self._restored
 
+    async def _room(self) -> None:
+        """Wait until one fetch more can be handed on."""
+        waiting = self._handed_on
+        while waiting is not None and waiting.qsize() > _HANDED_ON - _FETCHED:
+            self._roomy.clear()
+            with contextlib.suppress(TimeoutError):  # the queue is emptied without a word when partitions move
+                await asyncio.wait_for(self._roomy.wait(), _LOOK_S)
+
     async def _read(self, stream: Any) -> None:
+        waiting = self._handed_on = stream.channel.queue
         async for event in stream.events():
+            if waiting.qsize() <= _HANDED_ON - _FETCHED:
+                self._roomy.set()
             message = event.message
             place = Place(message.partition, message.offset, round((message.timestamp or 0) * 1000))
             taken = self.keeper.take(message.key, message.value, place)
@@ -315,8 +335,8 @@ def _options(settings: Settings, partitions: int) -> dict[str, Any]:
         "consumer_auto_offset_reset": "earliest",
         # Scan records are large: what is read ahead is bounded by their number, and by the bytes of a partition.
         "consumer_max_fetch_size": 1 << 20,
-        "broker_max_poll_records": 100,
-        "stream_buffer_maxsize": 200,  # from four fifths of this on Faust stops reading, for up to a second
+        "broker_max_poll_records": _FETCHED,
+        "stream_buffer_maxsize": _HANDED_ON,
         "producer_acks": -1,
         "producer_compression_type": None if kafka.compression == "none" else kafka.compression,
         "producer_linger": 0.05,  # rows go out together; an alert is no later than the scan by more

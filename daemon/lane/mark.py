@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pipeline.review.chain import Head
 
+VERSION = 2  # 1 knew of no verdicts: who reads only that would pass over what it says of them, so it must refuse this
 MAX_BYTES = 4_000  # brokers take 4,096 of metadata if not told otherwise
 MAX_CUT = 16  # scans of which only the beginning is delivered; there is more than one only after a rebuild
 
@@ -56,7 +57,7 @@ class Mark:
     def metadata(self) -> str:
         """Write all but the offset."""
         said: dict[str, Any] = {
-            "v": 1, "ledger": self.ledger, "through": self.through, "last": self.last, "letters": self.letters,
+            "v": VERSION, "ledger": self.ledger, "through": self.through, "last": self.last, "letters": self.letters,
             "seen": list(self.seen), "partitions": self.partitions,
         }  # fmt: skip
         if self.cut:
@@ -73,22 +74,35 @@ class Mark:
         return json.dumps({"offset": self.offset, "mark": self.metadata()}, separators=(",", ":"))
 
 
+class NewerMark(ValueError):
+    """Raised when a mark is of a version that this one does not know; the message says which."""
+
+
 def read_mark(offset: int, metadata: str) -> Mark:
-    """Read a mark.
+    """Read a mark, of this version or an earlier one.
 
     Raises:
+        NewerMark: when a newer worker wrote it.
         ValueError: when it is none of ours.
     """
     try:
         said = json.loads(metadata)
-        if said["v"] != 1:
-            raise ValueError(f"version {said['v']}")
+        version = int(said["v"])
+        if version > VERSION and "ledger" in said:
+            raise NewerMark(
+                f"was written by a worker of a newer version (its mark is of version {version}, and this one reads up "
+                f"to {VERSION}): all workers of a group must be of one version, so upgrade this one"
+            )
+        if not 1 <= version <= VERSION:
+            raise ValueError(f"version {version}")
         return Mark(
             offset, str(said["ledger"]), int(said["through"]), str(said["last"]), int(said["letters"]),
             (int(said["seen"][0]), str(said["seen"][1])), int(said["partitions"]),
             {str(scan): Cut(int(one[0]), int(one[1]), _head(one[2:])) for scan, one in said.get("cut", {}).items()},
             _head(said.get("told", ())),
         )  # fmt: skip
+    except NewerMark:
+        raise
     except (KeyError, TypeError, IndexError, ValueError) as error:
         raise ValueError(f"no mark of ours: {error}") from error
 
@@ -101,6 +115,7 @@ def read_whole(text: str) -> Mark:
     """Read what `Mark.whole` wrote.
 
     Raises:
+        NewerMark: when a newer worker wrote it.
         ValueError: when it is none of ours.
     """
     try:

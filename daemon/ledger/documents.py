@@ -81,9 +81,10 @@ class DocumentAdmission:
         self.reject(rejects, digest, scan)
         return scan is not None
 
-    def pass_over(self, findings: int) -> None:
-        """Count findings of a redelivery that were not looked at."""
+    def pass_over(self, findings: int, scans: int = 0) -> None:
+        """Count findings of a redelivery that were not looked at, and scans that were not even compared."""
         self._old_findings += findings
+        self._old_scans += scans
 
     def reject(self, rejects: Sequence[Reject], digest: str, scan: int | None = None) -> None:
         """Put pieces into the quarantine that could not be used."""
@@ -189,8 +190,12 @@ class StagedDocument:
         host_key: str | None,
         host_option: str | None,
         as_of: str | None,
+        delivered: int,
     ) -> None:
-        """Args: `begun`: which scans this process is putting together."""
+        """Args:
+        begun: which scans this process is putting together.
+        delivered: so many of the first reports have been, by a ledger that is lost.
+        """
         self._database = database
         self._begun = begun
         self._source = source
@@ -198,6 +203,7 @@ class StagedDocument:
         self._host_key = host_key
         self._host_option = host_option
         self._as_of = as_of
+        self._delivered = delivered
         self._reports: list[_Report] = []
         self._rejects: list[Reject] = []
         self._content = hashlib.sha256()
@@ -207,7 +213,7 @@ class StagedDocument:
         """Begin the next report; returns False where it is known, and its findings need not be stored."""
         self._is_open = True
         self._content = hashlib.sha256()
-        if self._is_known(header, digest):
+        if len(self._reports) < self._delivered or self._is_known(header, digest):
             self._reports.append(_Report(header, digest, None))
             return False
         with self._database.write() as connection:
@@ -253,16 +259,20 @@ class StagedDocument:
         self.drop()  # the scans that count are noted no more; redeliveries still are
         return admitted
 
-    def count(self, connection: Connection, source: Input, digest: str) -> tuple[Admitted, list[int]]:
-        """Let all of it count in a transaction of the caller, who drops it then; returns the new scans, too."""
+    def count(self, connection: Connection, source: Input, digest: str) -> tuple[Admitted, dict[int, int]]:
+        """Let all of it count in a transaction of the caller, who drops it then; returns the new scans, too, each with
+        the number of its report in the document, from 0 on."""
         require(connection, source)
         admission = DocumentAdmission(connection, source, self._now, self._host_key, self._host_option, self._as_of)
-        scans_: list[int] = []
-        for report in self._reports:
+        scans_: dict[int, int] = {}
+        for number, report in enumerate(self._reports):
+            if number < self._delivered:
+                admission.pass_over(report.passed_over, scans=1)
+                continue
             counts = admission.take(report.header, report.digest, report.complete, report.rejects, report.stored)
             admission.pass_over(report.passed_over)
             if counts and report.stored is not None:
-                scans_.append(report.stored.scan)
+                scans_[report.stored.scan] = number
         admission.reject(self._rejects, digest)
         return admission.finish(), scans_
 

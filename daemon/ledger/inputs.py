@@ -1,7 +1,7 @@
 """The ledger's side of admission: inputs, documents and lines."""
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from sqlite3 import Connection
 
@@ -95,23 +95,47 @@ class InputStore(Store):
         host_key: str | None,
         now: str,
         as_of: str | None = None,
+        delivered: int = 0,
+        note: Callable[[int, int], None] = lambda scan, number: None,
     ) -> Admitted:
-        """Take a whole document inside a transaction of the caller; `now` is when it came in."""
+        """Take a whole document inside a transaction of the caller.
+
+        Args:
+            now: when it came in.
+            delivered: so many of its first reports have been, by a ledger that is lost.
+            note: called with each new scan, and the number of its report in the document, from 0 on.
+        """
         admission = DocumentAdmission(connection, source, now, host_key, self._host, as_of)
-        for report in reports:
+        for number, report in enumerate(reports):
+            if number < delivered:
+                admission.pass_over(len(report.findings), scans=1)
+                continue
             # Findings of a redelivery need not be stored to be deleted.
             known = admission.known(report.header, report.digest) is not None
             stored = None if known else admission.put(map(codec.encode_finding, report.findings))
-            admission.take(report.header, report.digest, report.complete, report.rejects, stored)
+            if admission.take(report.header, report.digest, report.complete, report.rejects, stored) and stored:
+                note(stored.scan, number)
             admission.pass_over(len(report.findings) if known else 0)
         admission.reject(rejects, digest)
         return admission.finish()
 
     def stage(
-        self, source: Input, host_key: str | None = None, as_of: str | None = None, now: str | None = None
+        self,
+        source: Input,
+        host_key: str | None = None,
+        as_of: str | None = None,
+        now: str | None = None,
+        delivered: int = 0,
     ) -> StagedDocument:
-        """Begin to take a large document in pieces; `now` is when it came in, if not just now."""
-        return StagedDocument(self._database, self._begun, source, now or self._now(), host_key, self._host, as_of)
+        """Begin to take a large document in pieces.
+
+        Args:
+            now: when it came in, if not just now.
+            delivered: so many of its first reports have been, by a ledger that is lost.
+        """
+        return StagedDocument(
+            self._database, self._begun, source, now or self._now(), host_key, self._host, as_of, delivered
+        )
 
     def now(self) -> str:
         """Give the time as the ledger writes it."""

@@ -17,7 +17,7 @@ import orjson
 from daemon.ledger import lane_states
 from daemon.ledger.documents import StagedDocument
 from daemon.ledger.inputs import InputStore, add_input
-from daemon.ledger.lane_admission import DOCUMENTS, Admission, ReadPosition, Taken
+from daemon.ledger.lane_admission import DOCUMENTS, Admission, ReadPosition, Taken, delivered_of
 from daemon.ledger.lane_states import LINES
 from daemon.ledger.ledger import Ledger
 from daemon.ledger.quarantine import store_reject
@@ -40,7 +40,7 @@ CREATE TABLE IF NOT EXISTS lane_scans (
   position INTEGER,                               -- of its record in the outbox, when it is done
   ready INTEGER NOT NULL DEFAULT 0,               -- its state is there, too
   context BLOB,                                   -- what its stream is read with after its end
-  begins INTEGER NOT NULL DEFAULT 0               -- where in the text of its first record it does
+  begins INTEGER NOT NULL DEFAULT 0               -- where in the text of its first record, or which report
 ) STRICT;
 CREATE INDEX IF NOT EXISTS lane_scans_key ON lane_scans (key);
 
@@ -55,7 +55,8 @@ CREATE TABLE IF NOT EXISTS lane_letters (
   detail TEXT NOT NULL
 ) STRICT;
 
--- Of a ledger that was rebuilt: records of a key before this offset are delivered, and so many bytes of the one there.
+-- Of a ledger that was rebuilt: records of a key before this offset are delivered, and so much of the one there: bytes
+-- of lines, reports of a document.
 CREATE TABLE IF NOT EXISTS lane_keys (
   key BLOB PRIMARY KEY,
   through INTEGER NOT NULL,
@@ -135,7 +136,7 @@ class LaneStore:
             for key in self.open_streams():
                 admission.close(key, incomplete=True)
             connection.execute("DELETE FROM lane_keys")
-            connection.execute("DELETE FROM lane_notes WHERE name = 'letters'")
+            connection.execute("DELETE FROM lane_notes WHERE name IN ('letters', 'slicing')")
             connection.execute("UPDATE lane_scans SET first = ?1, last = ?1", (offset,))
             connection.execute("DELETE FROM part_sets")
             self._through = {}
@@ -162,7 +163,8 @@ class LaneStore:
 
     def stage(self, source: Input, arrival: Arrival) -> StagedDocument:
         """Begin to take a large document in pieces."""
-        return self._inputs.stage(source, arrival.host, arrival.received, arrival.received)
+        delivered = delivered_of(arrival, self._through)
+        return self._inputs.stage(source, arrival.host, arrival.received, arrival.received, delivered)
 
     def count_staged(self, arrival: Arrival, staged: StagedDocument, source: Input, digest: str) -> Taken:
         """Let a document count that was staged, in one transaction with everything else that its record is for.

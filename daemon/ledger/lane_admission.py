@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import dropwhile
 from sqlite3 import Connection
 
 import orjson
 
-from daemon.ledger import codec, parts
+from daemon.ledger import codec, lane_states, parts
 from daemon.ledger.documents import StagedDocument
 from daemon.ledger.inputs import InputStore
 from daemon.ledger.lane_states import LINES
@@ -73,8 +74,8 @@ class Admission:
     ) -> None:
         """Args:
         source: gives the input of a kind for a key.
-        through: by key, the offset before which everything is delivered already, and how many bytes of the text of
-            the record there are.
+        through: by key, the offset before which everything is delivered already, and how much of the record there:
+            bytes of the text of lines, reports of a document.
         position: how far the partition was read before.
         """
         self.admitted = Admitted()
@@ -107,7 +108,8 @@ class Admission:
         if arrival.offset >= self._through.get(arrival.key, _NOTHING)[0]:
             admitted, scans = staged.count(self._connection, source, digest)
             self.admitted += admitted
-            self._note_scans(scans, arrival)
+            for scan, number in scans.items():
+                self._note_report(scan, number, arrival)
             self._refused.append(False)
         self.position = _after(arrival, self.position)
         return Taken(self.admitted, tuple(self._refused))
@@ -164,8 +166,11 @@ class Admission:
         return own
 
     def _take_lines(self, arrival: Arrival, received: Iterable[tuple[int, StreamRecord]]) -> None:
-        if arrival.joined is not None and arrival.upto is None:
-            parts.taken(self._connection, arrival.joined.part_set)
+        if arrival.joined is not None:
+            if arrival.upto is None:
+                parts.taken(self._connection, arrival.joined.part_set)
+            else:
+                lane_states.note_slicing(self._connection, arrival.joined.part_set, arrival.offset)
         lines = self._admissible(arrival, received)
         if lines is None:
             value = arrival.letter.value or b""
@@ -174,9 +179,8 @@ class Admission:
             return
         stream = self._stream(arrival.key, arrival.host, arrival.received)
         bad: Reject | None = None
-        begun = arrival.offset if arrival.joined is None else arrival.joined.first
-        through, within = self._through.get(arrival.key, _NOTHING)
-        within = within if begun == through else 0  # scans that are delivered and stand in front of one that is not
+        begun = _begun(arrival)
+        within = delivered_of(arrival, self._through)
         used = arrival.goes_on or within > 0  # whether a record is of any use is said by its beginning
         concerned: set[int] = set()
         for offset, record in lines:
@@ -221,15 +225,13 @@ class Admission:
 
     def _take_whole(self, arrival: Arrival, whole: Whole) -> None:
         connection = self._connection
-        (before,) = connection.execute("SELECT coalesce(max(scan), 0) FROM scans").fetchone()
         source = self._source(connection, DOCUMENTS, arrival.key)
         if arrival.joined is not None:
             source = replace(source, part_set=arrival.joined.part_set)
         self.admitted += self._inputs.take_document(
-            connection, source, whole.digest, whole.reports, whole.rejects, arrival.host, arrival.received
-        )
-        found = connection.execute("SELECT scan FROM scans WHERE scan > ?", (before,)).fetchall()
-        self._note_scans([scan for (scan,) in found], arrival)
+            connection, source, whole.digest, whole.reports, whole.rejects, arrival.host, arrival.received,
+            delivered=delivered_of(arrival, self._through), note=partial(self._note_report, arrival=arrival),
+        )  # fmt: skip
         if whole.reports:
             self._refused.append(False)
         else:
@@ -266,15 +268,13 @@ class Admission:
         stream.now = now
         return stream
 
-    def _note_scans(self, scans: Iterable[int], arrival: Arrival) -> None:
-        """Note the scans of a document."""
-        begun = arrival.offset if arrival.joined is None else arrival.joined.first
-        for scan in scans:
-            self._note_scan(scan, arrival, begun)
-            if arrival.host is None:
-                self._note_stranger(scan)
+    def _note_report(self, scan: int, number: int, arrival: Arrival) -> None:
+        """Note the scan of a report, and which one in its document this is."""
+        self._note_scan(scan, arrival, _begun(arrival), number)
+        if arrival.host is None:
+            self._note_stranger(scan)
 
-    def _note_scan(self, scan: int, arrival: Arrival, begun: int, begins: int = 0) -> None:
+    def _note_scan(self, scan: int, arrival: Arrival, begun: int, begins: int) -> None:
         self._connection.execute(
             "INSERT OR IGNORE INTO lane_scans (scan, key, first, last, begins) SELECT scan, ?, ?, ?, ? FROM scans"
             " WHERE scan = ?",
@@ -303,6 +303,20 @@ class Admission:
             " WHERE name = 'letters'), -1)",
             (letter.offset, letter.key, letter.value, headers, reject.reason, codec.text(reject.detail)),
         )
+
+
+def delivered_of(arrival: Arrival, through: Mapping[bytes, tuple[int, int]]) -> int:
+    """Say how much of a record is delivered that stands in front of what is not: bytes of lines, reports of a document.
+
+    Args:
+        through: by key, the offset before which everything is delivered, and so much of what begins there.
+    """
+    offset, within = through.get(arrival.key, _NOTHING)
+    return within if _begun(arrival) == offset else 0
+
+
+def _begun(arrival: Arrival) -> int:
+    return arrival.offset if arrival.joined is None else arrival.joined.first
 
 
 def _is_behind(arrival: Arrival, position: ReadPosition) -> bool:

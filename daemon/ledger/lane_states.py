@@ -4,8 +4,9 @@ With every scan that is done goes what the next one of its host is compared with
 the time it is delivered the ledger may be further. Their topic is compacted: of each key the latest counts.
 
     ["host", KEY]                      through: records of the key before this offset are delivered, and of the one
-                                       there the first bytes of its text (within); history: the latest
-                                       scans, by which a redelivery is known; pieces: how many of each profile there are
+                                       there the first bytes of its text, or reports of its document (within);
+                                       history: the latest scans, by which a redelivery is known; pieces: how many of
+                                       each profile there are
     ["baseline", HOST, PROFILE, N]     a piece of the baseline, from the N-th thousand rows on
 
 Values are JSON, compressed with zlib: a client checks the size of a record before its own compression.
@@ -48,6 +49,14 @@ CREATE TABLE IF NOT EXISTS lane_profiles (
 ) STRICT, WITHOUT ROWID;
 """
 
+# The set of parts whose report is being taken in slices, and how many bytes of it are.
+_SLICING = (
+    "SELECT json_extract(n.value, '$[0]') AS part_set, json_extract(q.position, '$.within') AS within"
+    " FROM lane_notes n, inputs q WHERE n.name = 'slicing' AND q.kind = 'kafka' AND q.position <> ''"
+    " AND json_extract(q.position, '$.within') > 0"
+    " AND json_extract(q.position, '$.next') = json_extract(n.value, '$[1]')"
+)
+
 _BASELINE = "fingerprint, class_id, status, content, first_seen_at, last_scan_no, count, label"
 
 
@@ -72,6 +81,13 @@ def keep(connection: Connection, scan: int) -> bool:
         "context": base64.b64encode(context).decode() if context and len(context) <= _CONTEXT_BYTES else None,
     })  # fmt: skip
     return True
+
+
+def note_slicing(connection: Connection, part_set: int, offset: int) -> None:
+    """Note of which set the report is that is taken in slices, in place of the record at an offset."""
+    connection.execute(
+        "INSERT OR REPLACE INTO lane_notes (name, value) VALUES ('slicing', json_array(?, ?))", (part_set, offset)
+    )
 
 
 def due(connection: Connection, after: int, through: int) -> list[State]:
@@ -195,20 +211,20 @@ def _keep_baseline(connection: Connection, scan: int, position: int, host: str, 
 
 def _first_of_later(connection: Connection, key: bytes, scan_no: int, last: int) -> tuple[int, int]:
     """Give what a scan of the key needs first that is not delivered with this one or before it: the offset of a record,
-    and from which byte of its text on."""
+    and from which byte of its text, or which report of its document, on."""
     found = [(last + 1, 0)]
     found += connection.execute(
         "SELECT l.first, l.begins FROM lane_scans l JOIN scans s ON s.scan = l.scan WHERE l.key = ?"
         " AND (s.scan_no IS NULL OR s.scan_no > ?) ORDER BY l.first, l.begins LIMIT 1",
         (key, scan_no),
     ).fetchall()
-    (of_parts,) = connection.execute(
-        "SELECT min(p.first) FROM part_sets p JOIN inputs i ON i.input_id = p.input_id"
-        " WHERE p.state = 'open' AND i.name = (SELECT source FROM scans WHERE scan_no = ?)",
+    # Parts that wait: all of them are needed, but for what is taken of a report that is whole by now.
+    found += connection.execute(
+        "SELECT p.first, iif(n.part_set IS NULL, 0, n.within) FROM part_sets p JOIN inputs i ON i.input_id = p.input_id"  # noqa: S608
+        f" LEFT JOIN ({_SLICING}) n ON n.part_set = p.part_set"
+        " WHERE p.state = 'open' AND i.name = (SELECT source FROM scans WHERE scan_no = ?) ORDER BY p.first LIMIT 1",
         (scan_no,),
-    ).fetchone()
-    if of_parts is not None:
-        found.append((int(of_parts), 0))
+    ).fetchall()
     # Of a large record only a part may be taken, and what comes of the rest has not begun.
     found += connection.execute(
         "SELECT json_extract(position, '$.next'), json_extract(position, '$.within') FROM inputs"

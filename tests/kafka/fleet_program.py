@@ -44,6 +44,11 @@ class FleetProgram:
         return f"{self.scans}-alerts"
 
     @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    @property
     def log(self) -> str:
         return self._log.read_text(encoding="utf-8")
 

@@ -7,7 +7,7 @@ the log's path, then the arguments; the answer is the pid. Only the calls at whi
 import asyncio
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import daemon.cli.run  # noqa: F401
@@ -15,6 +15,8 @@ from daemon.lane import transaction
 from daemon.lane.kafka import client, writer
 from daemon.lane.kafka.reader import Reader
 from daemon.lane.kafka.writer import Writer
+from daemon.lane.mark import Mark
+from daemon.lane.port import Outgoing
 from daemon.ledger import lane_states
 from daemon.ledger.lane import LaneStore
 from daemon.ledger.work import WorkStore
@@ -32,7 +34,8 @@ def arm(step: str, after: int) -> None:
     """Have the process die at the `after`th time that it comes to the step.
 
     Args:
-        step: with ``ROWS/`` in front, transactions take no more than so many rows.
+        step: with ``ROWS/`` in front, transactions take no more than so many rows; "delivered" is behind the commit
+            of a scan's record.
     """
     rows, _, step = step.rpartition("/")
     if rows:
@@ -70,6 +73,14 @@ def arm(step: str, after: int) -> None:
 
     vars(writer)["AIOKafkaProducer"] = dying_producer(step, after, reached, started="init")
     around(Writer, "_read_mark", None, "mark")
+    commit = Writer.commit
+
+    async def committed(self: Writer, records: Sequence[Outgoing], mark: Mark) -> None:
+        await commit(self, records, mark)
+        if any(one.topic == self._settings.scans_topic for one in records):
+            reached("delivered")
+
+    Writer.commit = committed  # type: ignore[method-assign]
     around(LaneStore, "admit", "admitting", "admit")
     around(WorkStore, "commit_batch", None, "work")
     around(WorkStore, "finish_scan", None, "finish")

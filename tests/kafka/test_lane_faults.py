@@ -244,6 +244,29 @@ def test_an_offset_of_another_program_is_not_taken_for_ours(cluster: Cluster, tm
     assert "another program commits for it" in refused(Worker(tmp_path, topics, partitions=[0]))
 
 
+def test_what_a_newer_worker_committed_is_refused_and_what_an_older_one_did_is_gone_on_with(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    topics = Topics(cluster).create()
+    worker = Worker(tmp_path, topics, partitions=[0])
+    send(topics, "a", 1)
+    run(worker)
+    ours = asyncio.run(cluster.committed(topics.group))[TopicPartition(topics.reports, 0)]
+    said = json.loads(ours.metadata)
+    send(topics, "a", 2)
+
+    def commit(version: int) -> None:
+        asyncio.run(_commit(topics, OffsetAndMetadata(ours.offset, json.dumps({**said, "v": version}))))
+
+    commit(said["v"] + 1)
+    line = refused(worker)
+    assert f"{topics.reports}/0: was written by a worker of a newer version" in line and "upgrade this one" in line
+    assert committed(topics) == ours.offset, "nothing was done over it"
+    commit(1)
+    run(worker)
+    check(topics, {"a": [1, 2]})
+
+
 def test_a_copy_of_a_ledger_that_differs_is_put_aside(cluster: Cluster, tmp_path: Path) -> None:
     topics = Topics(cluster).create()
     worker = Worker(tmp_path, topics, partitions=[0])

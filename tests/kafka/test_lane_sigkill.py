@@ -23,6 +23,7 @@ import pytest
 
 from tests.crash.launcher import PINNED
 from tests.crash.process import ROOT
+from tests.daemon.lane.made import untimed
 from tests.kafka import places
 from tests.kafka.broker import Cluster
 from tests.kafka.forks import Launcher, bare
@@ -133,3 +134,35 @@ def test_killed_at_every_step_with_disks_lost_a_reader_sees_what_a_directory_wou
         assert [one.value for one in seen if one.key.decode() == host] == expected[host], host
     assert sum(kills.values()) == KILLS
     assert kills["anywhere"] < KILLS / 3
+
+
+def test_a_disk_lost_between_two_scans_of_one_report_doubles_none(
+    cluster: Cluster, launcher: Launcher, tmp_path: Path
+) -> None:
+    """Reports that carry no times: read again, a scan is told from news by its place in the topic alone."""
+    host, count = "web01", 4
+    seen: dict[str, list[bytes]] = {}
+    for name in ("quiet", "disturbed"):
+        topics = Topics(cluster).create(message_timestamp_after_max_ms=str(1 << 62))
+        worker = Worker(tmp_path, topics, name=name, partitions=[0])
+        lines = b"".join(report("lines", number) for number in range(count))
+        parts: list[Sent] = [(b"lines", part, 0, headers) for part, headers in in_parts(lines, 3)]
+        topics.send((host.encode(), untimed(host, count), 0), *parts, timestamp_ms=round(PINNED * 1000))
+        between = 0
+        for _ in range(2 * count + 2 if name == "disturbed" else 0):
+            pid = launcher.start("delivered", 1, worker.log, worker.arguments)
+            deadline = time.monotonic() + PATIENCE_S
+            while Path(f"/proc/{pid}").exists():
+                assert time.monotonic() < deadline, worker.tail()
+                time.sleep(0.02)
+            shutil.rmtree(worker.state / "kafka")
+            done = Counter(one.key for one in places.records(cluster, topics.scans))
+            between += any(0 < scans < count for scans in done.values())
+            if done[b"lines"] == count:
+                break
+        last = worker.once()
+        assert last.returncode == 0, last.stderr.decode()
+        seen[name] = [one.value for one in places.records(cluster, topics.findings)]
+        assert between >= (2 if name == "disturbed" else 0)
+    assert len({json.loads(line)["scan_id"] for line in seen["quiet"]}) == 2 * count
+    assert seen["disturbed"] == seen["quiet"]

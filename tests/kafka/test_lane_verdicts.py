@@ -128,6 +128,28 @@ def test_a_verdict_given_on_one_worker_counts_on_all_and_is_told_of_once(cluster
         assert verified.returncode == 0 and said["verdicts"] == 3 and not said["problems"], said
 
 
+def test_what_of_the_queue_other_disks_have_is_said(cluster: Cluster, tmp_path: Path) -> None:
+    topics = Topics(cluster, partitions=2).create()
+    a, b = Worker(tmp_path, topics, "a", partitions=[0]), Worker(tmp_path, topics, "b", partitions=[0, 1])
+    topics.send(*scans(1))
+    assert a.once().returncode == 0
+    listed = a.command("review", "list", "--json")
+    assert {host for line in listed.stdout.splitlines() for host in json.loads(line)["hosts"]} == {HOSTS[0]}
+    assert "1 of 2 partitions (1) are not on this disk" in listed.stderr.decode()
+    assert "from another disk" not in listed.stderr.decode()
+    assert b.once().returncode == 0
+    moved = b.command("review", "list", "--json")
+    assert {host for line in moved.stdout.splitlines() for host in json.loads(line)["hosts"]} == {HOSTS[1]}
+    said = moved.stderr.decode()
+    assert f"{topics.reports}/0: 1 host from another disk, not scanned since, such as {HOSTS[0]}" in said
+    assert "are not on this disk" not in said
+    topics.send(*scans(2))
+    assert b.once().returncode == 0
+    whole = b.command("review", "list", "--json")
+    assert {host for line in whole.stdout.splitlines() for host in json.loads(line)["hosts"]} == set(HOSTS)
+    assert not whole.stderr, "nothing is missing any more"
+
+
 @pytest.mark.slow
 def test_killed_at_any_moment_with_disks_lost_and_partitions_moved(cluster: Cluster, tmp_path: Path) -> None:
     """The number that scans of a host are judged with never falls, and each verdict is told of once."""

@@ -30,7 +30,7 @@ def list_unreviewed(
     """Print what nobody has reviewed, the worst first, one line a situation."""
     if not all_:
         wanted = Filter(wanted.class_, wanted.host, wanted.level, wanted.scanner, AT_STAKE)
-    with open_desk(given, config) as desk:
+    with open_desk(given, config, listing=True) as desk:
         entries = desk.queue.unreviewed(wanted)
         shown = entries if limit == 0 else entries[:limit]
         lines = {row: read_finding(line) for row, line in desk.ledger.reviews.lines([e.worst for e in shown]).items()}

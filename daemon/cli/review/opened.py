@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 
 from daemon.cli.exits import Exit, die, say
 from daemon.cli.ledger import open_to_read
+from daemon.cli.review.elsewhere import kept_elsewhere
 from daemon.lane.rebuild import ledger_dirs
 from daemon.lane.shared_log import SharedLog
 from daemon.ledger import Ledger
@@ -45,11 +46,16 @@ class Desk:
 
 
 @contextmanager
-def open_desk(given: Mapping[str, Any], config: Path | None, *, to_write: bool = False) -> Iterator[Desk]:
-    """Open ledger and log beside a daemon that may be running; ends the program where a key names nothing."""
+def open_desk(
+    given: Mapping[str, Any], config: Path | None, *, to_write: bool = False, listing: bool = False
+) -> Iterator[Desk]:
+    """Open ledger and log beside a daemon that may be running; ends the program where a key names nothing.
+
+    Args: `listing`: all that is to be reviewed is wanted, so say what of it other disks have.
+    """
     settings = load_settings(os.environ, given, config)
     with ExitStack() as stack:
-        ledger = open_kept(settings, stack)
+        ledger = open_kept(settings, stack, _say if listing else None)
         path = settings.state_dir / FILE_NAME
         log: VerdictLog | None = None
         seen = ledger.reviews.anchors
@@ -74,8 +80,10 @@ def open_desk(given: Mapping[str, Any], config: Path | None, *, to_write: bool =
             die(Exit.REJECTED, str(error))
 
 
-def open_kept(settings: Settings, stack: ExitStack) -> HasKept:
+def open_kept(settings: Settings, stack: ExitStack, tell: Callable[[str], None] | None = None) -> HasKept:
     """Open what is kept for reviews: the ledger of a state directory, or those of a worker's partitions.
+
+    Args: `tell`: is told, a line each, what other disks have of it.
 
     Raises:
         LedgerError: when there is none, or one cannot be read.
@@ -86,11 +94,18 @@ def open_kept(settings: Settings, stack: ExitStack) -> HasKept:
     found = ledger_dirs(settings.state_dir, topic)
     if not found:
         raise LedgerError(f"{settings.state_dir}: has no partition of {topic}; give the state directory of a worker")
-    stores = {}
-    for number, path in found.items():
-        ledger = Ledger.open(path, clock=time.time, read_only=True, exclusive=False)
-        stores[f"{topic}/{number}"] = stack.enter_context(ledger).reviews
-    return ManyKept(stores)
+    ledgers = {
+        number: stack.enter_context(Ledger.open(path, clock=time.time, read_only=True, exclusive=False))
+        for number, path in found.items()
+    }
+    if tell is not None:
+        for line in kept_elsewhere(ledgers, topic):
+            tell(line)
+    return ManyKept({f"{topic}/{number}": ledger.reviews for number, ledger in ledgers.items()})
+
+
+def _say(line: str) -> None:
+    say(f"sysscan-agent: {line}")
 
 
 def _open_shared(settings: Settings, stack: ExitStack) -> SharedLog:

@@ -7,12 +7,15 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from daemon.lane.kafka.writer import MARK_KEY
-from daemon.lane.mark import Mark, read_whole
+from daemon.lane.mark import Mark, NewerMark, read_whole
 from daemon.sinks.kafka.access import access, stop, told
 from daemon.sinks.kafka.settings import KafkaSettings
 from pipeline.errors import ConfigError, SinkError
 
 _POLL_MS = 500
+# A broker answers one request of a connection after the other, so what is asked next would wait for a fetch that waits
+# for records: half a second for each partition that is acquired.
+_FETCH_WAIT_MS = 20
 
 
 class Reader:
@@ -32,6 +35,7 @@ class Reader:
                     consumer = await self._open()
                     async with asyncio.timeout(self._settings.timeout_s):
                         consumer.assign([place])
+                        consumer.pause(place)  # nothing is to be fetched
                         first = (await consumer.beginning_offsets([place]))[place]
                         end = (await consumer.end_offsets([place]))[place]
                         partitions = consumer.partitions_for_topic(place.topic) or set()
@@ -68,6 +72,8 @@ class Reader:
             return None
         try:
             return read_whole(text.decode())
+        except NewerMark as error:
+            raise ConfigError(f"kafka {self._settings.input_topic}/{partition}: {error}") from error
         except ValueError as error:
             raise ConfigError(
                 f"kafka: {self._settings.state_topic}/{partition} has a mark that is {error}; choose another "
@@ -84,7 +90,7 @@ class Reader:
         if self._consumer is None:
             consumer = AIOKafkaConsumer(
                 **access(self._settings), enable_auto_commit=False, auto_offset_reset="earliest",
-                isolation_level="read_committed", max_partition_fetch_bytes=4 << 20,
+                isolation_level="read_committed", max_partition_fetch_bytes=4 << 20, fetch_max_wait_ms=_FETCH_WAIT_MS,
             )  # fmt: skip
             try:
                 async with asyncio.timeout(self._settings.timeout_s):
@@ -105,10 +111,13 @@ class Reader:
                     consumer = await self._open()
                     async with asyncio.timeout(self._settings.timeout_s):
                         consumer.assign([place])
+                        consumer.pause(place)  # until there is something to fetch
                         begin = max(first, (await consumer.beginning_offsets([place]))[place])
                         last = (await consumer.end_offsets([place]))[place]
                     end = last if end is None else min(end, last)
                     consumer.seek(place, begin)
+                    if begin < end:
+                        consumer.resume(place)
                     at = -1
                     while (now := await consumer.position(place)) < end:
                         if now == at:
@@ -122,6 +131,7 @@ class Reader:
                                     for one in records:
                                         if one.offset < end:
                                             take(one)
+                    consumer.pause(place)
                 except BaseException:
                     await self.close()
                     raise

@@ -8,7 +8,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
-from daemon.lane.mark import MAX_BYTES, Mark, read_mark
+from daemon.lane.mark import MAX_BYTES, Mark, NewerMark, read_mark
 from daemon.lane.port import Outgoing
 from daemon.sinks.kafka.access import access, leave, told
 from daemon.sinks.kafka.settings import KafkaSettings
@@ -38,6 +38,7 @@ class Writer:
 
         Raises:
             SinkError: why it cannot just now.
+            ConfigError: what a person must change, as where a newer worker wrote the mark.
         """
         settings = self._settings
         with told(settings, "cannot be reached"):
@@ -143,6 +144,8 @@ class Writer:
             return None
         try:
             return read_mark(found.offset, found.metadata)
+        except NewerMark as error:
+            raise ConfigError(f"kafka {self._place.topic}/{self._partition}: {error}") from error
         except ValueError as error:
             raise ConfigError(
                 f"kafka: the group {self._settings.group!r} has a committed offset for {self._place.topic}/"

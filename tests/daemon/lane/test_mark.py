@@ -1,9 +1,25 @@
 """Marks: written and read, and what they make of a ledger."""
 
+import json
+from dataclasses import replace
+
 import pytest
 
-from daemon.lane.mark import MAX_BYTES, MAX_CUT, Cut, Held, Kind, Mark, decide, read_mark, read_whole
+from daemon.lane.mark import (
+    MAX_BYTES,
+    MAX_CUT,
+    VERSION,
+    Cut,
+    Held,
+    Kind,
+    Mark,
+    NewerMark,
+    decide,
+    read_mark,
+    read_whole,
+)
 from daemon.lane.transaction import carried
+from pipeline.review.chain import Head
 
 MARK = Mark(7, "me", 40, "key40", 6, (9, "0" * 32), 12, {"scan": Cut(3, 5)})
 
@@ -19,7 +35,18 @@ def test_the_longest_mark_fits_into_what_brokers_keep() -> None:
     assert len(mark.metadata()) <= MAX_BYTES
 
 
-@pytest.mark.parametrize("text", ["", "{}", "null", "[]", '{"v": 2}', '{"v": 1, "ledger": "a"}', "1"])
+def test_an_older_mark_is_read_and_a_newer_one_is_named() -> None:
+    assert read_mark(MARK.offset, MARK.metadata().replace(f'"v":{VERSION}', '"v":1')) == MARK
+    newer = replace(MARK, told=Head(1, "ab")).metadata().replace(f'"v":{VERSION}', f'"v":{VERSION + 1}')
+    with pytest.raises(NewerMark, match="upgrade this one"):
+        read_mark(MARK.offset, newer)
+    with pytest.raises(NewerMark, match="upgrade this one"):
+        read_whole(json.dumps({"offset": 1, "mark": newer}))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "null", "[]", '{"v": 3}', '{"v": 0, "ledger": "a"}', '{"v": 1, "ledger": "a"}', "1"]
+)
 def test_what_others_have_committed_is_no_mark(text: str) -> None:
     with pytest.raises(ValueError, match="no mark of ours"):
         read_mark(1, text)
