@@ -91,7 +91,12 @@ def test_a_hostile_name_does_nothing(chromium: Any, tmp_path: Path, payload: str
     address = written(tmp_path / "hostile.html", scan_of([hostile]))
     window = chromium.new_page()
     troubles: list[str] = []
-    window.on("dialog", lambda dialog: (troubles.append(dialog.message), dialog.dismiss()))
+
+    def interrupted(dialog: Any) -> None:
+        troubles.append(dialog.message)
+        dialog.dismiss()
+
+    window.on("dialog", interrupted)
     window.on("pageerror", lambda error: troubles.append(str(error)))
     window.on("console", lambda message: troubles.append(message.text))
     window.on("request", lambda request: troubles.append(request.url) if request.url != address else None)
