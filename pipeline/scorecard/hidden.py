@@ -111,9 +111,7 @@ def components(knowledge: Knowledge) -> list[tuple[str, ...]]:
         topics = {ref.topic for ref in spec.topics}
         if not topics:
             continue
-        merged = {class_id}
-        for other in {id(of[topic]): of[topic] for topic in sorted(topics) if topic in of}.values():
-            merged |= other
+        merged = {class_id}.union(*(of[topic] for topic in topics if topic in of))
         for name in merged:
             for ref in knowledge.classes[name].topics:
                 of[ref.topic] = merged
