@@ -1,7 +1,8 @@
 """What the ledger keeps for reviews: findings as they came out, and how far the log of verdicts has been told.
 
-The findings are kept in the transaction that puts their lines into the outbox, one row a finding of a host (its worst
-line), until they are too old or too many. The small row is what lists are made from; the line lies apart.
+The findings are kept in the transaction that puts their lines into the outbox, one row a finding of a host in
+each situation (its worst line), until they are too old or too many. The small row is what lists are made from; the line
+lies apart.
 """
 
 from collections.abc import Sequence
@@ -50,7 +51,7 @@ CREATE TABLE retained (
   bytes INTEGER NOT NULL,
   keys TEXT NOT NULL                              -- dedupe keys, with a blank between
 ) STRICT;
-CREATE UNIQUE INDEX retained_finding ON retained (host, fingerprint);
+CREATE UNIQUE INDEX retained_finding ON retained (host, fingerprint, situation);
 -- All that lists are made from, in the order in which they group it.
 CREATE INDEX retained_situation ON retained
   (situation, host, profile, scan_no, status, level, scanner, class_id, score, lines);
@@ -99,6 +100,12 @@ def migrate(connection: Connection) -> None:
     make_tables(connection)
 
 
+def tell_situations_apart(connection: Connection) -> None:
+    """Keep a row for each situation that lines of a finding are in."""
+    connection.execute("DROP INDEX IF EXISTS retained_finding")
+    connection.execute("CREATE UNIQUE INDEX retained_finding ON retained (host, fingerprint, situation)")
+
+
 def retain(connection: Connection, scan_no: int, now: str, findings: Sequence[Reviewable]) -> None:
     """Keep findings of a scan, each once; of one that is there already the worst line of the latest scan stays."""
     (host,) = connection.execute("SELECT host FROM scans WHERE scan_no = ?", (scan_no,)).fetchone()
@@ -113,7 +120,7 @@ def retain(connection: Connection, scan_no: int, now: str, findings: Sequence[Re
     lines: list[tuple[int, bytes]] = []
     for one in findings:
         count, keys = len(one.keys), " ".join(one.keys[:MAX_KEYS])
-        before = known.get(one.fingerprint)
+        before = known.get((one.fingerprint, one.situation))
         if before is None:
             row += 1
             at = row
@@ -136,20 +143,37 @@ def retain(connection: Connection, scan_no: int, now: str, findings: Sequence[Re
         kept,
     )
     connection.executemany("INSERT OR REPLACE INTO retained_lines (row, line) VALUES (?, ?)", lines)
+    _forget_earlier(connection, host, scan_no, sorted({one.fingerprint for one in findings}))
 
 
-def _known(connection: Connection, host: str, fingerprints: Sequence[str]) -> dict[str, tuple[int, int, int, int, str]]:
-    """Give row, scan, score, lines and keys of those findings of a host that are kept."""
-    found: dict[str, tuple[int, int, int, int, str]] = {}
+def _forget_earlier(connection: Connection, host: str, scan_no: int, fingerprints: Sequence[str]) -> None:
+    """Delete what an earlier scan saw of findings that this one sees in other situations."""
     for start in range(0, len(fingerprints), _VARIABLES):
         chunk = fingerprints[start : start + _VARIABLES]
         marks = ",".join("?" * len(chunk))
-        for name, *rest in connection.execute(
-            "SELECT fingerprint, row, scan_no, score, lines, keys FROM retained"  # noqa: S608 - marks only
+        where = f"host = ? AND fingerprint IN ({marks}) AND scan_no < ?"
+        values = (host, *chunk, scan_no)
+        connection.execute(
+            f"DELETE FROM retained_lines WHERE row IN (SELECT row FROM retained WHERE {where})",  # noqa: S608
+            values,
+        )
+        connection.execute(f"DELETE FROM retained WHERE {where}", values)  # noqa: S608 - marks only
+
+
+def _known(
+    connection: Connection, host: str, fingerprints: Sequence[str]
+) -> dict[tuple[str, str], tuple[int, int, int, int, str]]:
+    """Give row, scan, score, lines and keys of those findings of a host that are kept, by fingerprint and situation."""
+    found: dict[tuple[str, str], tuple[int, int, int, int, str]] = {}
+    for start in range(0, len(fingerprints), _VARIABLES):
+        chunk = fingerprints[start : start + _VARIABLES]
+        marks = ",".join("?" * len(chunk))
+        for name, situation, *rest in connection.execute(
+            "SELECT fingerprint, situation, row, scan_no, score, lines, keys FROM retained"  # noqa: S608 - marks only
             f" WHERE host = ? AND fingerprint IN ({marks})",
             (host, *chunk),
         ):
-            found[name] = (rest[0], rest[1], rest[2], rest[3], rest[4])
+            found[name, situation] = (rest[0], rest[1], rest[2], rest[3], rest[4])
     return found
 
 

@@ -190,20 +190,21 @@ class ReviewStore(Store):
             rows = connection.execute(f"SELECT DISTINCT {column} FROM retained ORDER BY 1").fetchall()  # noqa: S608
         return [row[0] for row in rows]
 
-    def counted(self, wanted: Filter, findings: Collection[tuple[str, str]]) -> dict[tuple[str, str], int]:
+    def counted(self, wanted: Filter, findings: Collection[tuple[str, str, str]]) -> dict[tuple[str, str], int]:
         """Say how many of some findings, by (host, fingerprint), are in each situation of each host."""
         where, values = wanted.where()
         with self._database.read() as connection:
             _fill_left_out(connection, findings)
             rows = connection.execute(
                 "SELECT r.situation, r.host, count(*) FROM temp.left_out o CROSS JOIN retained r"  # noqa: S608
-                f" ON r.host = o.host AND r.fingerprint = o.fingerprint WHERE {where} GROUP BY 1, 2",
+                f" ON r.host = o.host AND r.fingerprint = o.fingerprint AND r.situation = o.situation"
+                f" WHERE {where} GROUP BY 1, 2",
                 values,
             ).fetchall()
         return {(situation, host): count for situation, host, count in rows}
 
     def groups(
-        self, wanted: Filter, without: Collection[tuple[str, str]] = (), among: Collection[str] | None = None
+        self, wanted: Filter, without: Collection[tuple[str, str, str]] = (), among: Collection[str] | None = None
     ) -> list[Group]:
         """Group what is kept by situation and host.
 
@@ -225,7 +226,7 @@ class ReviewStore(Store):
                 row[0]
                 for row in connection.execute(
                     "SELECT DISTINCT r.situation FROM temp.left_out o CROSS JOIN retained r"
-                    " ON r.host = o.host AND r.fingerprint = o.fingerprint"
+                    " ON r.host = o.host AND r.fingerprint = o.fingerprint AND r.situation = o.situation"
                 )
             ]
             touched = set(some)
@@ -387,13 +388,14 @@ class ReviewStore(Store):
             return [Retained(*(*row[:-1], tuple(row[-1].split()))) for row in rows]
 
 
-def _fill_left_out(connection: Connection, findings: Collection[tuple[str, str]]) -> None:
+def _fill_left_out(connection: Connection, findings: Collection[tuple[str, str, str]]) -> None:
     connection.execute(
-        "CREATE TEMP TABLE IF NOT EXISTS left_out (host TEXT, fingerprint TEXT, PRIMARY KEY (host, fingerprint))"
+        "CREATE TEMP TABLE IF NOT EXISTS left_out (host TEXT, fingerprint TEXT, situation TEXT,"
+        " PRIMARY KEY (host, fingerprint, situation))"
         " WITHOUT ROWID"
     )
     connection.execute("DELETE FROM temp.left_out")
-    connection.executemany("INSERT OR IGNORE INTO temp.left_out VALUES (?, ?)", findings)
+    connection.executemany("INSERT OR IGNORE INTO temp.left_out VALUES (?, ?, ?)", findings)
 
 
 def _grouped(connection: Connection, wanted: Filter, situations: Sequence[str] | None = None) -> list[Group]:
@@ -403,7 +405,8 @@ def _grouped(connection: Connection, wanted: Filter, situations: Sequence[str] |
         where.append(f"r.situation IN ({','.join('?' * len(situations))})")
         values += situations
         where.append(
-            "NOT EXISTS (SELECT 1 FROM temp.left_out o WHERE o.host = r.host AND o.fingerprint = r.fingerprint)"
+            "NOT EXISTS (SELECT 1 FROM temp.left_out o WHERE o.host = r.host AND o.fingerprint = r.fingerprint"
+            " AND o.situation = r.situation)"
         )
     covered = {
         (host, profile): scan_no

@@ -178,7 +178,13 @@ CREATE TABLE counters (
 ) STRICT, WITHOUT ROWID;
 """
 
+
 # From the version in the key to the next one; each runs inside the transaction that raises the version.
+def _to_8(connection: Connection) -> None:
+    given_up.make_table(connection)
+    reviewing.tell_situations_apart(connection)
+
+
 MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {
     1: settling.make_tables,
     2: migrations.to_3,
@@ -186,7 +192,7 @@ MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {
     4: staging.make_table,
     5: part_sets.make_tables,
     6: reviewing.migrate,
-    7: given_up.make_table,
+    7: _to_8,
 }
 
 

@@ -10,7 +10,7 @@ from pipeline.display import printable
 from pipeline.errors import AgentError
 from pipeline.knowledge.schema import Knowledge
 from pipeline.review.log import LogMoved, VerdictLog
-from pipeline.review.standing import situation_covered, undone_by
+from pipeline.review.standing import is_of_line, situation_covered, undone_by
 from pipeline.review.verdict import MAX_TEXT, Correction, Draft, Kind, Verdict
 from pipeline.rules.review import SETTLES
 
@@ -225,13 +225,14 @@ def _meant(queue: Queue, aims: Sequence[Aim]) -> Callable[[Verdict], bool]:
         for ours in targets:
             if theirs.fingerprint is not None and ours.fingerprint is not None:
                 same = (theirs.host, theirs.fingerprint) == (ours.host, ours.fingerprint)
+                same = same and (ours.situation is None or is_of_line(verdict, ours.situation))
             elif theirs.fingerprint is not None:
-                found = queue.in_situation(theirs.host or "", theirs.fingerprint)
-                same = found is not None and ours.situation is not None and ours.situation.covers(found)
+                found = queue.in_situations(theirs.host or "", theirs.fingerprint)
+                same = ours.situation is not None and any(ours.situation.covers(one) for one in found)
                 same = same and ours.host in (None, theirs.host)
             elif ours.fingerprint is not None:
-                found = queue.in_situation(ours.host or "", ours.fingerprint)
-                same = found is not None and situation_covered(verdict, ours.host or "", found)
+                found = queue.in_situations(ours.host or "", ours.fingerprint)
+                same = any(situation_covered(verdict, ours.host or "", one) for one in found)
             else:
                 one, other = theirs.situation, ours.situation
                 same = one is not None and other is not None and (one.covers(other) or other.covers(one))

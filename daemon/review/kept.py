@@ -20,10 +20,10 @@ class Kept(Protocol):
     def given_up(self) -> list[GivenUp]: ...
 
     def groups(
-        self, wanted: Filter, without: Collection[tuple[str, str]] = (), among: Collection[str] | None = None
+        self, wanted: Filter, without: Collection[tuple[str, str, str]] = (), among: Collection[str] | None = None
     ) -> list[Group]: ...
 
-    def counted(self, wanted: Filter, findings: Collection[tuple[str, str]]) -> dict[tuple[str, str], int]: ...
+    def counted(self, wanted: Filter, findings: Collection[tuple[str, str, str]]) -> dict[tuple[str, str], int]: ...
 
     def situations(self, class_id: str | None = None) -> dict[str, Situation]: ...
 
@@ -79,7 +79,7 @@ class ManyKept:
         return [one for store in self._stores for one in store.given_up()]
 
     def groups(
-        self, wanted: Filter, without: Collection[tuple[str, str]] = (), among: Collection[str] | None = None
+        self, wanted: Filter, without: Collection[tuple[str, str, str]] = (), among: Collection[str] | None = None
     ) -> list[Group]:
         """Group what is kept by situation and host."""
         return [
@@ -88,7 +88,7 @@ class ManyKept:
             for group in store.groups(wanted, without, among)
         ]
 
-    def counted(self, wanted: Filter, findings: Collection[tuple[str, str]]) -> dict[tuple[str, str], int]:
+    def counted(self, wanted: Filter, findings: Collection[tuple[str, str, str]]) -> dict[tuple[str, str], int]:
         """Say how many of some findings are in each situation of each host."""
         found: Counter[tuple[str, str]] = Counter()
         for store in self._stores:

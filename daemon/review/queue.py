@@ -11,7 +11,7 @@ from pipeline.output.case import case_of
 from pipeline.output.read import read_finding
 from pipeline.output.records import EnrichedFinding
 from pipeline.review.log import VerdictLog
-from pipeline.review.standing import NONE, Standing, situation_covered
+from pipeline.review.standing import NONE, Standing, is_of_line, situation_covered
 from pipeline.review.verdict import Scope, Situation, Target, Verdict
 from pipeline.rules.score import level_of
 
@@ -74,7 +74,7 @@ class Wish:
 
     Attributes:
         keys: beginnings of fingerprints, dedupe keys or situations.
-        among: without keys: only these situations, by digest; None is all that fit.
+        among: only these situations, by digest; None is all that fit.
     """
 
     keys: Sequence[str] = ()
@@ -169,16 +169,18 @@ class Queue:
             findings += open_
         return len(left), findings
 
-    def _decided_alone(self) -> list[tuple[str, str]]:
-        """Give host and fingerprint of the findings with a verdict of their own that counts."""
-        standing = self.standing
-        return [
-            (verdict.target.host, verdict.target.fingerprint)
-            for verdict in standing.counting
-            if verdict.target.fingerprint is not None
-            and verdict.target.host is not None
-            and standing.find(verdict.target.host, verdict.target.fingerprint, _NOWHERE, self._today) is not None
-        ]
+    def _decided_alone(self) -> list[tuple[str, str, str]]:
+        """Give host, fingerprint and situation of the findings with a verdict of their own that counts."""
+        found: set[tuple[str, str, str]] = set()
+        for verdict in self.standing.counting:
+            host, fingerprint = verdict.target.host, verdict.target.fingerprint
+            if host is None or fingerprint is None:
+                continue
+            for row in self._store.exact(host, fingerprint):
+                counts = self.verdict_on(row)
+                if counts is not None and counts.target.fingerprint is not None:
+                    found.add((host, fingerprint, row.situation))
+        return sorted(found)
 
     def _groups(self, wanted: Filter, among: Collection[str] | None = None) -> Iterator[Group]:
         standing = self.standing
@@ -214,14 +216,14 @@ class Queue:
         return [
             one
             for one in self.verdicts
-            if one.target.fingerprint == finding.fingerprint
+            if (one.target.fingerprint == finding.fingerprint and is_of_line(one, situation))
             or (situation is not None and situation_covered(one, finding.host, situation))
         ]
 
-    def in_situation(self, host: str, fingerprint: str) -> Situation | None:
-        """Give the situation that a finding is in; None where it is not kept."""
+    def in_situations(self, host: str, fingerprint: str) -> list[Situation]:
+        """Give the situations that lines of a finding are in; none where it is not kept."""
         rows = self._store.exact(host, fingerprint)
-        return self.situation(rows[0].situation) if rows else None
+        return [found for row in rows if (found := self.situation(row.situation)) is not None]
 
     # What somebody means
 
@@ -279,8 +281,13 @@ class Queue:
         found = self._store.find(key)
         if found:
             rows = [row for row in found if wish.wanted.host in (None, row.host)]
+            if wish.among is not None:
+                rows = [row for row in rows if row.situation in wish.among]
             if len({(row.host, row.fingerprint) for row in rows}) > 1:
                 raise Ambiguous(f"{key}: begins the keys of {len(rows)} findings; give more digits")
+            if len(rows) > 1 and not wish.situation and not wish.everywhere:
+                keys = ", ".join(row.keys[0][:12] for row in rows if row.keys)
+                raise Ambiguous(f"{key}: lines of it differ ({len(rows)} situations); give the key of a line: {keys}")
             if not rows:
                 raise NotFound(f"no finding {key} on {wish.wanted.host}")
             if not wish.situation and not wish.everywhere:
@@ -318,7 +325,8 @@ class Queue:
         return Aim(Target(host, None, situation), findings, lines, hosts, worst)
 
     def _on_finding(self, row: Retained) -> Aim:
-        return Aim(Target(row.host, row.fingerprint), 1, row.lines, frozenset((row.host,)), row.row)
+        target = Target(row.host, row.fingerprint, self.situation(row.situation))
+        return Aim(target, 1, row.lines, frozenset((row.host,)), row.row)
 
     def counting(self, aim: Aim) -> Verdict | None:
         """Give the verdict that counts for what an aim is about, in its own scope or a wider one."""
@@ -341,7 +349,6 @@ class Queue:
         return case_of(line, situation)
 
 
-_NOWHERE = Situation("", "open")
 _AT_STAKE = Filter(statuses=AT_STAKE)
 
 

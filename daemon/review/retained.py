@@ -15,14 +15,19 @@ from pipeline.rules.score import points_of, raised_to
 
 
 def reviewables(session: ScanSession, first: int, lines: Sequence[Line]) -> list[Reviewable]:
-    """Give one for each fingerprint among the lines that begin at the position `first`: its worst line."""
+    """Give one for each fingerprint and situation among the lines that begin at the position `first`: its worst line.
+
+    Lines of one thing may be in several situations, such as three processes of one program: somebody who decides about
+    one of them has not seen the others.
+    """
     profile = scan_scope(session.index.context.header) or ""
     members = session.index.members
-    worst: dict[str, tuple[int, int]] = {}
+    worst: dict[tuple[str, str], tuple[int, int]] = {}
     judge = session.judge
-    keys: dict[str, list[str]] = {}
+    keys: dict[tuple[str, str], list[str]] = {}
     for seq, line in enumerate(lines, first):
-        name = members[seq].classified.fingerprint
+        classified = members[seq].classified
+        name = classified.fingerprint, classified.situation
         score = _without(judge.judge(seq), line.level)[2]
         if name not in worst or score > worst[name][0]:
             worst[name] = score, seq
@@ -37,7 +42,7 @@ def reviewables(session: ScanSession, first: int, lines: Sequence[Line]) -> list
             said = spelt[finding.situation] = canonical(encode_situation(situation_of(finding)))
         found.append(
             Reviewable(
-                fingerprint=name,
+                fingerprint=name[0],
                 situation=finding.situation,
                 said=said,
                 class_id=finding.class_id,

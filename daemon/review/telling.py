@@ -103,7 +103,8 @@ class Telling:
             known = store.situations(target.situation.class_id)
             covered = {name: None for name, one in known.items() if target.situation.covers(one)}
         if target.fingerprint is not None:
-            rows = store.exact(target.host or "", target.fingerprint)
+            same = store.exact(target.host or "", target.fingerprint)
+            rows = [row for row in same if target.situation is None or row.situation in covered]
         else:
             rows = store.findings(Filter(host=target.host), covered, MOST)
         if target.fingerprint is not None:

@@ -160,13 +160,14 @@ class ToldVerdicts:
         return Situation(line.class_, without_review(line)[0], line.features, line.class_candidates)
 
     def _is_about(self, record: VerdictRecord, line: EnrichedFinding, situation: Situation) -> bool:
+        target = _verdict(record).target.situation
+        is_in = target is None or target.covers(situation)
         if (record.seq, line.host, line.fingerprint) in self._named:
-            return True
+            return is_in
         if record.host not in (None, line.host):
             return False
         if record.fingerprint is not None:
-            return record.fingerprint == line.fingerprint
-        target = _verdict(record).target.situation
+            return record.fingerprint == line.fingerprint and is_in
         return line.analysis.situation in record.situations or (target is not None and target.covers(situation))
 
 

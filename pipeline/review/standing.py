@@ -2,6 +2,8 @@
 
 - Of verdicts on the same thing the latest counts; it replaces those before it for good, so that an acceptance that has
   ended does not bring an older one back.
+- A verdict on a finding holds as long as the finding is in the situation that was decided on: a program that has a
+  harmless name today and a miner's tomorrow has the same fingerprint. Older verdicts do not say which that was.
 - A verdict on the finding comes before one on its situation on this host, and that before one on the situation
   everywhere. Of two on different situations that both cover a finding, the later counts.
 - An approval says that what is shown is right, and fixes nothing: a correction that held when it was given goes on
@@ -78,7 +80,7 @@ class Standing:
     ) -> Verdict | None:
         """Give the one that counts of those before a number."""
         for verdict in self._of_finding.get(fingerprint, ()):
-            if verdict.seq < before:
+            if verdict.seq < before and is_of_line(verdict, situation):
                 if not has_ended(verdict, latest):
                     return verdict
                 break  # it has replaced the earlier ones of this reach
@@ -143,10 +145,23 @@ def _counting(given: Sequence[Verdict]) -> tuple[list[Verdict], dict[int, Verdic
 
 
 def _name(target: Target) -> tuple[object, ...]:
-    if target.fingerprint is not None or target.situation is None:
-        return ("finding", target.fingerprint)
     said = target.situation
-    return (target.host, said.class_id, said.status, said.candidates, tuple(sorted(said.features.items())))
+    if said is None:
+        return ("finding", target.fingerprint)
+    return (
+        target.host,
+        target.fingerprint,
+        said.class_id,
+        said.status,
+        said.candidates,
+        tuple(sorted(said.features.items())),
+    )
+
+
+def is_of_line(verdict: Verdict, situation: Situation | None) -> bool:
+    """Say whether a verdict on a finding is about those lines of it that are in a situation."""
+    decided = verdict.target.situation
+    return decided is None or situation is None or decided.covers(situation)
 
 
 def situation_covered(verdict: Verdict, host: str, situation: Situation) -> bool:

@@ -163,7 +163,9 @@ class Round:
         line = queue.line(entry.worst)
         situation = queue.situation(entry.situation)
         alone = self._scope == 2 or (situation is not None and not situation.is_known)
-        wish = Wish((line.fingerprint,), Filter(host=line.host), not alone, self._scope == 1 and not alone)
+        wish = Wish(
+            (line.fingerprint,), Filter(host=line.host), not alone, self._scope == 1 and not alone, {entry.situation}
+        )
         try:
             (aim,) = queue.aims(wish)
         except (NotFound, Ambiguous) as error:

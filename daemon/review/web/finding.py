@@ -34,7 +34,7 @@ def finding(
     Raises:
         NotFound: when there is no such finding.
     """
-    row = _row(desk, key, one(query, "of"))
+    row = _row(desk, key, query)
     line = desk.queue.line(row.row)
     asked = Asked.of(query)
     entries = desk.entries(asked.filter, asked.text)
@@ -45,9 +45,7 @@ def finding(
     aims = _aims(desk, row)
     spec = knowledge.classes.get(line.class_)
     others = [
-        other
-        for other in desk.ledger.reviews.findings(Filter(), [row.situation], _OTHERS + 1)
-        if (other.host, other.fingerprint) != (row.host, row.fingerprint)
+        other for other in desk.ledger.reviews.findings(Filter(), [row.situation], _OTHERS + 1) if other.row != row.row
     ]
     labels = desk.ledger.reviews.lines([other.row for other in others])
     values: dict[str, Any] = {
@@ -75,7 +73,7 @@ def finding(
 
 def decide(desk: Desk, session: Session, key: str, values: Values) -> Page:
     """Take the form of a finding: store what it decides once, or say why not and show it again."""
-    row = _row(desk, key, one(values, "of"))
+    row = _row(desk, key, values)
     sent = Sent.of(values)
     form = session.read(_name_of(row), sent.form)
     if form is not None:
@@ -276,8 +274,10 @@ def _aims(desk: Desk, row: Retained) -> dict[Scope, Aim]:
     return found
 
 
-def _row(desk: Desk, key: str, host: str) -> Retained:
+def _row(desk: Desk, key: str, query: Values) -> Retained:
+    host, situation = one(query, "of"), one(query, "in")
     rows = desk.ledger.reviews.exact(host, key) if host else []
+    rows = [row for row in rows if row.situation == situation] or rows
     found = rows[0] if rows else desk.queue.finding(key.lower()) if len(key) >= 6 and key.isalnum() else None
     if found is None:
         raise NotFound("no finding of this name is kept any more")
@@ -292,7 +292,7 @@ def _beside(desk: Desk, asked: Asked, entries: Sequence[Any], at: int | None) ->
 
 def _address(desk: Desk, row: int, fields: Sequence[tuple[str, str]]) -> str:
     line = desk.queue.line(row)
-    return link(f"/finding/{line.fingerprint}", [("of", line.host)], fields)
+    return link(f"/finding/{line.fingerprint}", [("of", line.host), ("in", line.analysis.situation)], fields)
 
 
 def _on(desk: Desk, values: Values, row: Retained, outcome: str, *, again: bool = False) -> Page:
@@ -329,7 +329,7 @@ def _keys(values: Values) -> list[str]:
 
 
 def _name_of(row: Retained) -> str:
-    return f"finding {row.fingerprint} {row.host}"
+    return f"finding {row.fingerprint} {row.situation} {row.host}"
 
 
 def _name_of_many(values: Values) -> str:

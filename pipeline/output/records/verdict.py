@@ -65,7 +65,10 @@ class VerdictRecord:
     reason: Annotated[str, Doc("Why, in the reviewer's words.")]
     host: Annotated[str | None, Doc("The host that it is about. Left out where it is about all.")] = None
     fingerprint: Annotated[Digest | None, Doc("The finding that it is about.")] = None
-    situation: Annotated[ReviewedSituation | None, Doc("The situation that it is about.")] = None
+    situation: Annotated[
+        ReviewedSituation | None,
+        Doc("The situation that it is about; with `fingerprint`, the one that the finding has to be in."),
+    ] = None
     situations: Annotated[
         tuple[Digest, ...],
         Items(most=100),

@@ -86,6 +86,44 @@ def test_a_verdict_supersedes_lines_at_once_and_the_next_scan_is_judged_with_it(
     assert len(told(house)) == 1
 
 
+def test_a_verdict_on_a_harmless_process_settles_no_miner_of_the_same_program(tmp_path: Path) -> None:
+    """A finding about a process is known by its program, and three processes of one program may be three things."""
+    house = House(tmp_path)
+    report = json.loads((SCANS / "web01-ioc.json").read_text())
+
+    async def script(house: House) -> None:
+        # At first only the harmless one is there.
+        first = json.loads(json.dumps(report))
+        for result in first["results"]:
+            result["findings"] = [one for one in result["findings"] if one["id"].split(":")[-1] not in ("512", "513")]
+            result["finding_count"] = len(result["findings"])
+        (house.root / "first.json").write_text(json.dumps(first))
+        await house.until(lambda: house.output.exists() and bool(house.findings()), "the first scan")
+        await house.quiet()
+        before = house.findings()
+        (harmless,) = [one for one in before if "chatbot" in json.dumps(one["finding"])]
+        target = Target(harmless["host"], harmless["fingerprint"], situation(harmless))
+        decide(house.state, Draft("false_positive", "our chat bot", target))
+        await house.until(lambda: len(told(house)) == 1, "told")
+        (superseded,) = told(house)[0]["findings"]
+        assert superseded["dedupe_keys"] == [harmless["dedupe_key"]] and superseded["status"] == "false_positive"
+        report["summary"]["finished_at"] = "2026-11-30T00:00:00Z"
+        (house.root / "again.json").write_text(json.dumps(report))
+        await house.until(lambda: len(house.findings()) > len(before), "the second scan")
+        await house.quiet()
+        same = [one for one in house.findings()[len(before) :] if one["fingerprint"] == harmless["fingerprint"]]
+        assert {one["analysis"]["situation"]: one["status"] for one in same if one["status"] != "open"} == {
+            harmless["analysis"]["situation"]: "false_positive"
+        }
+        assert max(one["risk"]["score"] for one in same if one["status"] == "open") >= 60
+        assert len(house.ledger.reviews.exact(harmless["host"], harmless["fingerprint"])) == len(
+            {one["analysis"]["situation"] for one in same}
+        )
+        assert house.ledger.fsck() == []
+
+    house.run(script)
+
+
 def test_what_a_record_says_of_a_finding_is_what_its_next_scan_says(tmp_path: Path) -> None:
     """Of every kind of verdict, on findings and situations, undone too: the prediction and the outcome agree."""
     house = House(tmp_path)
@@ -199,7 +237,7 @@ def test_a_finding_that_is_kept_is_bounded_in_age_and_bytes(tmp_path: Path) -> N
         await house.quiet()
         store = house.ledger.reviews
         count = house.ledger.status()["findings_for_review"]
-        assert count == len({line["fingerprint"] for line in house.findings()})
+        assert count == len({(line["fingerprint"], line["analysis"]["situation"]) for line in house.findings()})
         assert sum(one.lines for one in store.findings(Filter())) == len(house.findings())
         store.keep(90, 40_000)
         while store.prune(5):
