@@ -333,3 +333,10 @@ def test_directories_and_a_topic_are_not_read_by_one_agent(cluster: Cluster, tmp
     worker.config.write_text(worker.config.read_text() + f'[watch]\nroots = ["{tmp_path}"]\n')
     assert "start an agent for each" in refused(worker)
     assert bare()
+
+
+def test_a_topic_of_reports_that_is_not_there_is_named(cluster: Cluster, tmp_path: Path) -> None:
+    worker = Worker(tmp_path, Topics(cluster))  # a member of a group; nobody has made any
+    said = refused(worker)
+    assert "is not there, or this agent may not DESCRIBE it" in said and "kafka topics --create" in said
+    assert bare()

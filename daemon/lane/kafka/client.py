@@ -233,11 +233,17 @@ class KafkaClient:
         try:
             async with asyncio.timeout(self._settings.timeout_s):
                 await consumer.start()
+                there = await consumer.topics()
+            topic = self._settings.input_topic
+            if topic not in there and not self._settings.partitions:  # of a group that shares nothing, nobody hears
+                raise SinkError(
+                    f"kafka {topic}: is not there, or {self._settings.username or 'this agent'} may not DESCRIBE it; "
+                    "`sysscan-agent kafka topics --create` makes it"
+                )
         except BaseException:
             await stop(consumer)
             raise
         self._consumer = consumer
-        topic = self._settings.input_topic
         if self._settings.partitions:
             consumer.assign([TopicPartition(topic, partition) for partition in self._settings.partitions])
             self._take(frozenset(self._settings.partitions))

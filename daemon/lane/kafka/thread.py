@@ -1,6 +1,7 @@
 """A thread with an event loop of its own, for a library that must never be kept waiting."""
 
 import asyncio
+import sys
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future
@@ -53,4 +54,6 @@ class LoopThread:
 
 def _overheard(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """Keep what the library leaves behind of a connection that has failed out of the log: the fault was told."""
+    if sys.is_finalizing():  # nothing can be imported any more, which the log would do
+        return
     logger.debug("kafka.left_behind", message=str(context.get("message")), error=repr(context.get("exception")))

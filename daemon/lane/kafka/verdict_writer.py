@@ -70,7 +70,8 @@ class VerdictWriter:
     async def _append(self, make: Callable[[Head], Sequence[Row]]) -> list[Row]:
         tried: Sequence[Row] = ()
         failed: SinkError | None = None
-        faults = 0
+        faults, fenced = 0, False
+        unknown = "it is not known whether the verdict was stored: see `review history` before you repeat it"
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 if self._producer is None:
@@ -81,7 +82,6 @@ class VerdictWriter:
                         tried = ()
             except SinkError as error:
                 await self._close()
-                unknown = "it is not known whether the verdict was stored: see `review history` before you repeat it"
                 raise SinkError(f"{error}; {unknown if tried else 'nothing was decided'}") from error
             tried = rows = list(make(self._chain.head))
             if not rows:
@@ -100,7 +100,8 @@ class VerdictWriter:
             self._rows += rows
             self._chain.head = Head(rows[-1].seq, rows[-1].hash)
             return self._rows
-        raise SinkError(f"{failed}; nothing was decided")
+        # What another one fenced off was given up by the brokers; of anything else the answer may have been lost.
+        raise SinkError(f"{failed}; {'nothing was decided' if fenced else unknown}")
 
     async def _commit(self, rows: Sequence[Row]) -> None:
         producer, topic = self._producer, self._settings.verdicts_topic

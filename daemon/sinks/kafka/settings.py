@@ -91,6 +91,13 @@ class KafkaSettings(BaseModel):
             raise ValueError("kafka.instance_id is of a member of a group, and kafka.partitions are read by nobody's")
         if len(set(self.partitions)) != len(self.partitions):
             raise ValueError("kafka.partitions names one twice")
+        if self.consumes:
+            roles = ("input_topic", "state_topic", "dlq_topic", "verdicts_topic", "topic", "scans_topic")
+            for number, role in enumerate(roles):
+                for other in roles[:number]:
+                    same = getattr(self, role) == getattr(self, other)
+                    if same and (other, role) != ("topic", "scans_topic"):
+                        raise ValueError(f"kafka.{other} and kafka.{role} name one topic, {getattr(self, role)!r}")
         if self.sasl != "none" and (self.username is None or self.password_file is None):
             raise ValueError(f"kafka.sasl = {self.sasl!r} needs kafka.username and kafka.password_file")
         if self.sasl == "none" and (self.username is not None or self.password_file is not None):

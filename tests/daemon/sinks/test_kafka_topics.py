@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
+from pydantic import ValidationError
 
 from daemon.sinks.kafka.settings import KafkaSettings
 from daemon.sinks.kafka.topics import Found, flaws, wanted_topics
@@ -109,3 +110,13 @@ def test_one_broker_alone_is_a_warning() -> None:
 
 def test_settings_of_a_newer_kafka_do_not_matter() -> None:
     assert said(found("sysscan.reports", config={"something.new": "x", "retention.bytes": "soon"})) == []
+
+
+@pytest.mark.parametrize("role", ["state_topic", "dlq_topic", "verdicts_topic", "topic", "scans_topic"])
+def test_no_topic_has_two_roles_of_a_worker(role: str) -> None:
+    with pytest.raises(ValidationError, match=f"kafka.input_topic and kafka.{role} name one topic"):
+        KafkaSettings.model_validate({"brokers": ("b:1",), "consume": True, "input_topic": "here", role: "here"})
+
+
+def test_findings_and_scans_may_share_a_topic() -> None:
+    assert KafkaSettings(brokers=("b:1",), consume=True, topic="out", scans_topic="out").consumes
