@@ -29,7 +29,7 @@ class Pattern:
         many = self.group.findings
         count = "1 finding is part of it" if many == 1 else f"{many:,} findings are part of it"
         if not self.names:
-            return f"{count}, none of them at hand here."
+            return f"{count}, but they are not at hand here."
         return f"{count}: {', '.join(self.names)}{f', and {self.more:,} more' if self.more > 0 else ''}."
 
 

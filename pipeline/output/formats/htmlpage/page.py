@@ -22,6 +22,7 @@ from pipeline.output.formats.htmlpage.parts import (
     head_cell,
     number,
     table,
+    words_of,
 )
 from pipeline.output.formats.htmlpage.trend import SHOWN, trend
 from pipeline.output.formats.overview import OLDER_STORY, Overview, is_story_older, overview
@@ -146,7 +147,10 @@ def _side_by_side(told: Sequence[_Told]) -> Markup:
         for level in SHOWN:
             yield count_cell(level.capitalize(), one.seen.level[level], level)
         yield cell("Scan", element("time", record.as_of) if record is not None else "not known")
-        yield cell("Look at first", "nothing at stake" if worst is None else worst.worst.analysis.assessment)
+        if worst is None:
+            yield cell("Look at first", "nothing at stake")
+        else:
+            yield cell("Look at first", worst.worst.analysis.assessment, *words_of(worst))
 
     return element(
         "section",
