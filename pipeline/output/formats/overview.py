@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from pipeline.analysis.question import UNKNOWN
+from pipeline.display import printable
 from pipeline.finding import LEVELS, Level, Status
 from pipeline.output.formats.controls import ControlsSeen
 from pipeline.output.formats.scan import Scan
@@ -17,6 +18,7 @@ AT_STAKE: Final[frozenset[Status]] = frozenset({"open", "unknown", "error"})
 SETTLED: Final[frozenset[Status]] = frozenset({"accepted", "false_positive"})
 EXAMPLES: Final = 5
 _MOST_KINDS = 500  # a report can make up any number of titles and situations
+_TITLE, _DESCRIPTION = 200, 600  # characters of the scanner's words
 OLDER_STORY: Final = "As the scan saw it; verdicts since then are not in these sentences."
 
 _Alike = tuple[str, ...]
@@ -151,12 +153,13 @@ def says_little(finding: EnrichedFinding) -> bool:
 def words_of_scanner(finding: EnrichedFinding) -> str:
     """Give the scanner's title and description where the kind is not known, or not by its known words; else nothing.
 
-    They may hold anything, and are of any length.
+    They are cut and act on nothing, but anybody may have chosen them.
     """
     if not (says_little(finding) or finding.class_candidates or finding.class_basis not in ("exact", "review")):
         return ""
-    reported = finding.finding
-    return ": ".join(dict.fromkeys(text for text in (reported.title, reported.description) if text))
+    title, description = finding.finding.title, finding.finding.description
+    shown = printable(title or "", _TITLE), printable(description or "", _DESCRIPTION)
+    return ": ".join(dict.fromkeys(filter(None, shown)))
 
 
 def _alike(finding: EnrichedFinding) -> _Alike:

@@ -1,15 +1,19 @@
 """What to do: the first things, and then all that is at stake."""
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
+from pipeline.finding import Level
 from pipeline.output.formats.htmlpage.parts import CODE, LONG, examples_of, level_of, many, words_of
-from pipeline.output.formats.overview import EXAMPLES, Kind, Overview
+from pipeline.output.formats.overview import EXAMPLES, Kind, Overview, says_little
 from pipeline.output.formats.patterns import patterns
 from pipeline.output.markup import Markup, element, text
 from pipeline.output.records import ScanRecord
 from pipeline.rules.remediate import Action
 
 _MOST_FIRST = 3
+_URGENT: Final[frozenset[Level]] = frozenset({"high", "critical"})
+_READ = "Read what the scanner says: nothing here knows this kind of finding."
 _NOTHING = ": "  # the shell's way to say that there is nothing to do
 
 
@@ -30,6 +34,8 @@ def first(seen: Overview) -> Iterator[Markup]:
         elif look is not None:
             parts = [element("p", element("strong", "Look first: ", text(look.summary, LONG))), *_why(kind)]
             parts.append(element("pre", element("code", text(look.command, CODE))))
+        else:
+            parts = [element("p", element("strong", _READ)), *_why(kind)]
         if others:
             parts.append(element("p", "The same for: ", text(_named(others), LONG), class_="small"))
         yield element("div", *parts, class_="first")
@@ -41,7 +47,9 @@ def _step(kind: Kind) -> str | None:
     if kind.worst.risk.level == "info":
         return None
     if action is None:
-        return f"look {kind.look.id}" if kind.look is not None else None
+        if kind.look is not None:
+            return f"look {kind.look.id}"
+        return _READ if says_little(kind.worst) and kind.worst.risk.level in _URGENT else None
     return None if action.contraindicated is not None or _changes_nothing(action) else action.id
 
 

@@ -157,6 +157,21 @@ def test_where_there_is_no_action_a_first_look_is_the_first_thing() -> None:
     assert str(raw.title) in todo and "Nothing that can be named." not in todo
 
 
+@pytest.mark.parametrize(("severity", "read"), [("critical", True), ("high", True), ("low", False)])
+def test_what_is_urgent_and_has_not_even_a_look_is_to_be_read(severity: str, read: bool) -> None:
+    scan = scan_with(RawFinding("sock", "sock:1", severity, "Zzyzx", "qwpo"))
+    (line,) = scan.findings()
+    assert line.likely is None or line.likely.look is None
+    todo = section(page(scan), "What to do first")
+    assert ("Read what the scanner says" in todo and "<q>Zzyzx: qwpo</q>" in todo) is read
+    assert ("Nothing that can be named." in todo) is not read
+
+
+def test_a_long_title_hides_no_description() -> None:
+    made = page(scan_with(RawFinding("sock", "sock:1", "critical", "t" * 5_000, "all may write")))
+    assert re.search("<q>t{150,199}…: all may write</q>", made)
+
+
 def test_one_thing_to_do_is_told_once_with_all_that_it_is_for() -> None:
     todo = section(page(real_scan("web01-ioc.json")), "What to do first")
     assert todo.count("Keep evidence of the process") == 1
