@@ -8,7 +8,7 @@ from html import escape, unescape
 import pytest
 
 from pipeline.display import printable
-from pipeline.finding import RawFinding
+from pipeline.finding import RawFinding, Severity
 from pipeline.output.formats import overview as counted
 from pipeline.output.formats.htmlpage.page import html
 from pipeline.output.formats.markdown import markdown, name, prose
@@ -158,7 +158,7 @@ def test_where_there_is_no_action_a_first_look_is_the_first_thing() -> None:
 
 
 @pytest.mark.parametrize(("severity", "read"), [("critical", True), ("high", True), ("low", False)])
-def test_what_is_urgent_and_has_not_even_a_look_is_to_be_read(severity: str, read: bool) -> None:
+def test_what_is_urgent_and_has_not_even_a_look_is_to_be_read(severity: Severity, read: bool) -> None:
     scan = scan_with(RawFinding("sock", "sock:1", severity, "Zzyzx", "qwpo"))
     (line,) = scan.findings()
     assert line.likely is None or line.likely.look is None
