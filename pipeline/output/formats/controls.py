@@ -17,6 +17,7 @@ _TITLES: dict[Framework, tuple[str, str]] = {
 }
 _ORDER: tuple[Evidence, ...] = ("failing", "supporting", "disputed", "none")  # what says the most first
 _SOURCES = 5  # that are named of a control
+_MOST_SOURCES = 50  # that are told apart
 
 
 @dataclass(slots=True, frozen=True)
@@ -40,9 +41,9 @@ class ControlEvidence:
         counts: findings by what they say.
         accepted: of the failing ones, those that somebody answers for.
         basis: the strongest of those findings that say the most.
-        sources: who says that these findings are about the control.
+        sources: who says so of those of this basis.
         level: the worst of the failing findings.
-        examples: at most ten, those that say the most first.
+        examples: at most ten, those that say the most first, and of these those of the strongest basis.
     """
 
     framework: Framework
@@ -59,6 +60,17 @@ class ControlEvidence:
     def evidence(self) -> Evidence:
         """What they say together: one that speaks against the control outweighs the others."""
         return next((one for one in _ORDER if self.counts.get(one)), "none")
+
+    @property
+    def sources_named(self) -> str:
+        """Name some of the sources, each once."""
+        more = len(self.sources) - _SOURCES
+        return "; ".join((*list(self.sources)[:_SOURCES], *([f"{more} more"] if more > 0 else ())))
+
+    def named(self, most: int) -> tuple[str, ...]:
+        """Name what findings are about that say what all of them say together, each once."""
+        names = dict.fromkeys(one.about for one in self.examples if one.evidence == self.evidence)
+        return tuple(names)[:most]
 
 
 class ControlsSeen:
@@ -82,13 +94,15 @@ class ControlsSeen:
             if first or rank < _ORDER.index(before):
                 seen.basis, seen.sources = control.basis, {}
             if rank == _ORDER.index(seen.evidence):
-                seen.basis = min(seen.basis, control.basis, key=BASES.index)
-                if len(seen.sources) < _SOURCES:
-                    seen.sources.setdefault(control.source)
+                if BASES.index(control.basis) < BASES.index(seen.basis):
+                    seen.basis, seen.sources = control.basis, {}
+                if control.basis == seen.basis and len(seen.sources) < _MOST_SOURCES:
+                    seen.sources.update(dict.fromkeys(control.source.split("; ")))
             if control.evidence == "failing":
                 seen.accepted += finding.status == "accepted"
                 seen.level = max(seen.level, finding.risk.level, key=LEVELS.index)
-            if len(seen.examples) < MAX_SAMPLE or rank < _ORDER.index(seen.examples[-1].evidence):
+            weight = rank, BASES.index(control.basis)
+            if len(seen.examples) < MAX_SAMPLE or weight < _weight(seen.examples[-1]):
                 example = Example(
                     finding.dedupe_key, finding.class_, subject_of(finding).name, control.evidence,
                     finding.risk.level, control.basis, control.source,
@@ -101,8 +115,8 @@ class ControlsSeen:
         return sorted(found, key=lambda seen: id_key(seen.control))
 
 
-def _weight(example: Example) -> int:
-    return _ORDER.index(example.evidence)
+def _weight(example: Example) -> tuple[int, int]:
+    return _ORDER.index(example.evidence), BASES.index(example.basis)
 
 
 def id_key(control: str) -> tuple[tuple[int, str], ...]:
@@ -131,3 +145,9 @@ def framework_title(framework: Framework, record: ScanRecord | None) -> tuple[st
         if gap.framework == framework:
             return gap.title, gap.version
     return _TITLES[framework]
+
+
+def edition_beside(title: str, edition: str) -> str:
+    """Give what an edition adds to a title that may end with it."""
+    first, _, rest = edition.partition(", ")
+    return rest if title.endswith(f" {first}") else edition

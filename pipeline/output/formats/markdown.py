@@ -4,16 +4,26 @@ Findings go by several times, once for each part, so that nothing is kept that g
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 from pipeline.display import printable
 from pipeline.knowledge.schema import Framework
-from pipeline.output.formats.controls import ControlEvidence, framework_title, id_key
-from pipeline.output.formats.overview import EXAMPLES, SETTLED, Kind, Overview, overview
+from pipeline.output.formats.controls import ControlEvidence, edition_beside, framework_title, id_key
+from pipeline.output.formats.overview import (
+    EXAMPLES,
+    OLDER_STORY,
+    SETTLED,
+    Kind,
+    Overview,
+    is_story_older,
+    overview,
+    words_of_scanner,
+)
+from pipeline.output.formats.patterns import Pattern, patterns
 from pipeline.output.formats.scan import Scan, gaps
 from pipeline.output.formats.subject import subject_of
-from pipeline.output.records import EnrichedFinding, ScanRecord, Sentence
+from pipeline.output.records import EnrichedFinding, ScanRecord
 from pipeline.rules.compliance import FRAMEWORKS
 
 _TEXT = 1_000  # characters of a text
@@ -55,7 +65,10 @@ def _scan(scan: Scan) -> Iterator[str]:
     yield f"# Findings of {name(scan.host)}"
     yield ""
     yield from _table(("", ""), _facts(scan, seen))
-    yield from _story(record.story if record is not None else ())
+    for said in scan.missing:
+        yield prose(said)
+        yield ""
+    yield from _story(seen, record)
     yield "## What this does not say"
     yield ""
     yield "- A scan looks at settings. It can show that a control fails somewhere; that one is met, no scan can show."
@@ -68,6 +81,7 @@ def _scan(scan: Scan) -> Iterator[str]:
     yield ""
     yield from _table(("status", "findings"), ((one, f"{count:,}") for one, count in sorted(seen.status.items())))
     yield from _kinds(seen)
+    yield from _together(seen, record)
     yield from _accepted(scan)
     if record is not None and record.policy.expired:
         yield "### Acceptances that have ended"
@@ -84,10 +98,14 @@ def _scan(scan: Scan) -> Iterator[str]:
     yield from _evidence(scan)
 
 
-def _story(story: Sequence[Sentence]) -> Iterator[str]:
+def _story(seen: Overview, record: ScanRecord | None) -> Iterator[str]:
     """Tell the story, a paragraph for each part; records of older versions have none."""
+    story = record.story if record is not None else ()
     if story:
         yield "## In short"
+        yield ""
+    if record is not None and story and is_story_older(seen, record):
+        yield OLDER_STORY
         yield ""
     for _, sentences in groupby(story, key=lambda one: one.part):
         yield " ".join(prose(one.text) for one in sentences)
@@ -123,12 +141,53 @@ def _kinds(seen: Overview) -> Iterator[str]:
         ("level", "kind", "findings", "for example", "what it is", "what to do first"),
         (
             (
-                kind.worst.risk.level, name(kind.name), f"{kind.findings:,}", ", ".join(map(name, kind.examples)),
-                prose(kind.worst.analysis.assessment), prose(_todo(kind)) or "—",
+                kind.worst.risk.level, name(kind.worst.class_), f"{kind.findings:,}", _about(kind), _said_of(kind),
+                prose(_todo(kind)) or "—",
             )
             for kind in seen.worst_first()
         ),
     )  # fmt: skip
+
+
+def _about(kind: Kind) -> str:
+    return ", ".join(map(name, kind.examples)) + (f", and {kind.more:,} more" if kind.more > 0 else "")
+
+
+def _said_of(kind: Kind) -> str:
+    """Say what a kind is; the scanner's words stand as code, since anybody may have chosen them."""
+    said, words = prose(kind.worst.analysis.assessment), words_of_scanner(kind.worst)
+    if words:
+        said += (
+            f" The scanner says{f' of {name(kind.examples[0])}' if kind.findings > 1 else ''}: {name(words, _TEXT)}."
+        )
+    if kind.mixed:
+        said += f" (Too many kinds to tell apart: these differ, and this is said of {name(kind.examples[0])}.)"
+    return said
+
+
+def _together(seen: Overview, record: ScanRecord | None) -> Iterator[str]:
+    yield "## What belongs together"
+    yield ""
+    told, more = patterns(seen, record)
+    yield from _table(
+        ("level", "pattern", "findings", "what they mean together", "what to do first"),
+        (
+            (
+                one.group.level, prose(one.group.title), _members(one), prose(one.group.why),
+                prose(one.group.first) or "—",
+            )
+            for one in told
+        ),
+    )  # fmt: skip
+    if more:
+        yield f"And {more:,} more, none of a higher level."
+        yield ""
+
+
+def _members(pattern: Pattern) -> str:
+    listed = ", ".join(map(name, pattern.names)) or "not at hand here"
+    more = f", and {pattern.more:,} more" if pattern.names and pattern.more > 0 else ""
+    return f"{pattern.group.findings:,}: {listed}{more}"
 
 
 def _todo(kind: Kind) -> str:
@@ -164,14 +223,15 @@ def _framework(framework: Framework, controls: list[ControlEvidence], record: Sc
     title, edition = framework_title(framework, record)
     yield f"## {prose(title)}"
     yield ""
-    yield f"Edition: {prose(edition)}."
-    yield ""
+    if edition_beside(title, edition):
+        yield f"Edition: {prose(edition)}."
+        yield ""
     yield from _table(
         ("control", "title", "evidence", "basis", "source", "for example"),
         (
             (
-                name(one.control), prose(one.title), _said(one), one.basis, prose("; ".join(one.sources)),
-                ", ".join(dict.fromkeys(name(example.about) for example in one.examples[:EXAMPLES])),
+                name(one.control), prose(one.title), _said(one), one.basis, prose(one.sources_named),
+                ", ".join(map(name, one.named(EXAMPLES))),
             )
             for one in controls
         ),

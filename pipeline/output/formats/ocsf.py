@@ -322,7 +322,7 @@ def _compliance(scan: Scan, control: ControlEvidence) -> dict[str, Any]:
     uid = digest("ocsf", "control", scan.host, control.framework, control.control)
     status, status_name = _EVIDENCE[control.evidence]
     counts = ", ".join(f"{count} {evidence}" for evidence, count in control.counts.items())
-    said = f"{counts}; basis {control.basis} ({'; '.join(control.sources)})"
+    said = f"{counts}; basis {control.basis} ({control.sources_named})"
     is_failing = control.evidence == "failing"
     made: dict[str, Any] = {
         "compliance": {

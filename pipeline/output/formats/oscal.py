@@ -194,7 +194,7 @@ def _finding(scan: Scan, control: ControlEvidence) -> dict[str, Any]:
     """Say that evidence speaks against a control."""
     title, edition = framework_title(control.framework, scan.record)
     counts = ", ".join(f"{evidence} {count:,}" for evidence, count in control.counts.items())
-    said = f"{title} ({edition}), {control.control}: {counts}; basis {control.basis}, {'; '.join(control.sources)}."
+    said = f"{title} ({edition}), {control.control}: {counts}; basis {control.basis}, {control.sources_named}."
     related = dict.fromkeys(one.dedupe_key for one in control.examples if one.evidence == "failing")
     return {
         "uuid": _uuid("finding", scan.scan_id, control.framework, control.control),

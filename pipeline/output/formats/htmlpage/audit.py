@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from pipeline.finding import LEVELS, Level
 from pipeline.knowledge.schema import Framework
-from pipeline.output.formats.controls import ControlEvidence, framework_title, id_key
+from pipeline.output.formats.controls import ControlEvidence, edition_beside, framework_title, id_key
 from pipeline.output.formats.htmlpage.parts import (
     CODE,
     LONG,
@@ -75,14 +75,15 @@ def controls_of(seen: Overview, record: ScanRecord | None) -> Iterator[Markup]:
 
 def _framework(framework: Framework, controls: list[ControlEvidence], record: ScanRecord | None) -> Iterator[Markup]:
     title, edition = framework_title(framework, record)
-    yield element("h4", f"{title} {edition}")
+    beside = edition_beside(title, edition)
+    yield element("h4", f"{title}, {beside}" if beside else title)
     yield table(
         ("Control", "Name", "Evidence", "Basis", "Source", "For example"),
         (
             (
                 head_cell(one.control), cell("Name", one.title), _said(one), cell("Basis", one.basis),
-                cell("Source", text("; ".join(one.sources), LONG)),
-                cell("For example", ", ".join(dict.fromkeys(each.about for each in one.examples[:EXAMPLES]))),
+                cell("Source", text(one.sources_named, LONG)),
+                cell("For example", text(", ".join(one.named(EXAMPLES)), LONG)),
             )
             for one in controls
         ),

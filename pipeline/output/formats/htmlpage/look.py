@@ -24,6 +24,7 @@ dl.numbers{display:grid;grid-template-columns:repeat(auto-fit,minmax(7.5rem,1fr)
 dl.numbers div{background:var(--card);border-radius:.4rem;padding:.5rem .75rem}
 dl.numbers dt{color:var(--dim);font-size:.875rem}
 dl.numbers dd{font-size:1.5rem;font-weight:600;font-variant-numeric:tabular-nums}
+q{background:var(--card);padding:0 .2rem;font-style:italic}
 .note{border-left:.25rem solid var(--high);background:var(--card);padding:.35rem .75rem;margin:.75rem 0}
 article{border-top:1px solid var(--line);padding:.75rem 0}
 .level{white-space:nowrap;font-weight:700}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from pipeline.finding import LEVELS, Level
-from pipeline.output.formats.htmlpage.acts import first, stake
+from pipeline.output.formats.htmlpage.acts import first, stake, together
 from pipeline.output.formats.htmlpage.audit import MOST_LISTED, about, controls_of, evidence, limits, settled
 from pipeline.output.formats.htmlpage.look import SHEET
 from pipeline.output.formats.htmlpage.parts import (
@@ -22,9 +22,10 @@ from pipeline.output.formats.htmlpage.parts import (
     head_cell,
     number,
     table,
+    words_of,
 )
 from pipeline.output.formats.htmlpage.trend import SHOWN, trend
-from pipeline.output.formats.overview import Overview, overview
+from pipeline.output.formats.overview import OLDER_STORY, Overview, is_story_older, overview
 from pipeline.output.formats.scan import Past, Scan
 from pipeline.output.markup import Markup, element, policy, sheet, text
 
@@ -109,7 +110,9 @@ def _page(told: Sequence[_Told], least: Level) -> Iterator[str]:
     yield f'<!doctype html>\n<html lang="en">\n{head}\n<body>'
     yield element("a", "Skip to the findings", href="#findings", class_="skip")
     yield element("header", element("h1", title), element("p", _verdict(told), class_="verdict"))
-    if len(told) > 1:
+    if len(told) == 1:
+        yield from _missing(told[0].scan)
+    else:
         yield _side_by_side(told)
     yield '<main id="findings">'
     for one in told:
@@ -130,6 +133,12 @@ def _verdict(told: Sequence[_Told]) -> str:
     return f"Nothing critical or high was seen; {every} {noun}."
 
 
+def _missing(scan: Scan) -> Iterator[Markup]:
+    """Say what the input lacks where it is read first: it is why counts differ from those of the scan itself."""
+    for said in scan.missing:
+        yield element("p", text(said, LONG), class_="note")
+
+
 def _side_by_side(told: Sequence[_Told]) -> Markup:
     def row(one: _Told) -> Iterator[Markup]:
         record = one.scan.record
@@ -138,7 +147,10 @@ def _side_by_side(told: Sequence[_Told]) -> Markup:
         for level in SHOWN:
             yield count_cell(level.capitalize(), one.seen.level[level], level)
         yield cell("Scan", element("time", record.as_of) if record is not None else "not known")
-        yield cell("Look at first", "nothing at stake" if worst is None else worst.worst.analysis.assessment)
+        if worst is None:
+            yield cell("Look at first", "nothing at stake")
+        else:
+            yield cell("Look at first", worst.worst.analysis.assessment, *words_of(worst))
 
     return element(
         "section",
@@ -150,23 +162,28 @@ def _side_by_side(told: Sequence[_Told]) -> Markup:
 def _host(one: _Told, least: Level, *, alone: bool) -> Iterator[str]:
     scan, seen, name = one.scan, one.seen, one.anchor
     sections = {
-        "first": "What to do first", "stake": "At stake", "changed": "What changed", "settled": "Accepted risks",
-        "controls": "Compliance", "evidence": "Evidence", "limits": "What this does not say", "about": "About the scan",
+        "first": "What to do first", "stake": "At stake", "together": "What belongs together",
+        "changed": "What changed", "settled": "Accepted risks", "controls": "Compliance", "evidence": "Evidence",
+        "limits": "What this does not say", "about": "About the scan",
     }  # fmt: skip
     yield f'<section class="host" id="{name}">'
     if not alone:
         yield element("h2", one.name)
         yield element("p", _verdict([one]), class_="verdict")
+        yield from _missing(scan)
     links = (element("li", element("a", title, href=f"#{name}-{part}")) for part, title in sections.items())
     yield element("nav", element("ul", *links), aria_label=f"Parts about {one.name}")
     yield element("dl", *(number(level, seen.level[level]) for level in SHOWN), class_="numbers")
     if scan.record is not None and scan.record.story:
         yield element("h3", "In short", id=f"{name}-short")
+        if is_story_older(seen, scan.record):
+            yield element("p", OLDER_STORY, class_="note")
         for _, sentences in groupby(scan.record.story, key=lambda one: one.part):
             yield element("p", text(" ".join(one.text for one in sentences), LONG * 4))
     for part, made in (
         ("first", first(seen)),
         ("stake", stake(seen)),
+        ("together", together(seen, scan.record)),
         ("changed", _changed(one)),
         ("settled", settled(scan)),
         ("controls", controls_of(seen, scan.record)),

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from pipeline.finding import Level
-from pipeline.output.formats.overview import Kind
-from pipeline.output.markup import Content, Markup, element
+from pipeline.output.formats.overview import Kind, words_of_scanner
+from pipeline.output.markup import Content, Markup, element, text
 from pipeline.output.records import EnrichedFinding
 
 LONG: Final = 2_000  # characters of a text; a command is never cut: half of one may do another thing
@@ -19,8 +19,17 @@ def level_of(finding: EnrichedFinding) -> Markup:
 
 def examples_of(kind: Kind) -> str:
     """Say how many findings a kind has, and what some of them are about."""
-    names, more = ", ".join(kind.examples), kind.findings - len(kind.examples)
-    return f"{many(kind.findings, 'finding')}: {names}{f', and {more:,} more' if more > 0 else ''}"
+    more = f", and {kind.more:,} more" if kind.more > 0 else ""
+    return f"{many(kind.findings, 'finding')}: {', '.join(kind.examples)}{more}"
+
+
+def words_of(kind: Kind) -> list[Markup]:
+    """Give the scanner's own words where the kind is not known: set apart, since anybody may have chosen them."""
+    words = words_of_scanner(kind.worst)
+    if not words:
+        return []
+    said = "The scanner says: " if kind.findings == 1 else f"The scanner says of {kind.examples[0]}: "
+    return [element("p", said, element("q", text(words, LONG)))]
 
 
 def number(level: Level, count: int) -> Markup:

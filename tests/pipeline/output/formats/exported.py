@@ -8,10 +8,11 @@ from typing import Any
 import orjson
 from hypothesis import HealthCheck, Phase, settings
 
+from pipeline.finding import RawFinding
 from pipeline.output.formats.scan import Scan
 from pipeline.output.read import read_finding, read_scan
 from pipeline.output.records import EnrichedFinding, ScanRecord, Suppression
-from tests.pipeline.sessions import everything, resources
+from tests.pipeline.sessions import everything, lines_of, made_up, record_of, resources, session_of
 
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
 # Making up a record takes long, whatever Hypothesis thinks of that, and to find a small one that fails takes minutes.
@@ -34,6 +35,12 @@ def scan_of(findings: Iterable[EnrichedFinding], record: ScanRecord | None = Non
     """A scan made up of findings."""
     held = tuple(findings)
     return Scan(held[0].scan_id, held[0].host, record, lambda: iter(held), missing)
+
+
+def scan_with(*findings: RawFinding) -> Scan:
+    """A scan that reports these findings, analysed."""
+    session = session_of(made_up(findings), resources(), {})
+    return _scan("", tuple(line.line for line in lines_of(session)), record_of(session))[1]
 
 
 def some(name: str = "web01-ioc.json") -> EnrichedFinding:

@@ -20,7 +20,7 @@ from tests.pipeline.output.formats.exported import ANY_RECORD, accepted, real_sc
 VOID = {"meta", "br", "hr", "rect"}
 ALLOWED = {
     "html", "head", "meta", "title", "style", "body", "a", "header", "h1", "h2", "h3", "h4", "p", "section", "nav",
-    "ul", "li", "dl", "div", "dt", "dd", "main", "article", "span", "strong", "pre", "code", "details", "summary",
+    "ul", "li", "dl", "div", "dt", "dd", "main", "article", "span", "strong", "pre", "code", "details", "summary", "q",
     "table", "caption", "thead", "tbody", "tr", "th", "td", "time", "svg", "rect",
 }  # fmt: skip
 ADDRESSES = {"href", "src", "action", "srcset", "data", "poster", "background"}
