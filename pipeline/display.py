@@ -16,6 +16,10 @@ _UNSAFE = re.compile(
     "\U000e0000-\U000e0fff"  # tags, variation selectors
     "]"
 )
+# Signs that a reader takes for the end of a quotation.
+_QUOTES = re.compile(
+    '["\u00ab\u00bb\u02ba\u02dd\u02ee\u02f5\u02f6\u05f4\u201c-\u201f\u2033\u2036\u2039\u203a\u275d\u275e\u2760\u301d-\u301f\uff02]'
+)
 MAX_SHOWN = 300  # characters; a path of the kernel's maximum (4096) would drown a sentence
 
 
@@ -25,6 +29,15 @@ def printable(text: str, limit: int = MAX_SHOWN) -> str:
     text = text[:limit]  # first, or a value of megabytes would be escaped to show a line of it
     shown = text if text.isascii() and text.isprintable() else _UNSAFE.sub(_escape, text)
     return shown if len(shown) <= limit and not cut else f"{shown[: limit - 1]}…"
+
+
+def quoted(text: str, limit: int = MAX_SHOWN) -> str:
+    """Set text that others chose in quotation marks, so that it cannot read as a sentence of ours; else `printable`.
+
+    Quotation marks within it become single ones: it cannot end the quotation and go on outside of it.
+    """
+    said = printable(_QUOTES.sub("'", text[: limit + 1]), limit)
+    return f'"{said}"'
 
 
 def _escape(match: re.Match[str]) -> str:

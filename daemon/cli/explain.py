@@ -186,7 +186,7 @@ def show_finding(console: Console, line: EnrichedFinding, knowledge: Knowledge) 
         for action in sorted(line.remediation, key=lambda action: action.id != chosen):
             _action(console, action)
     if line.likely is not None:
-        _heading(console, "What it looks like")
+        _heading(console, "What it seems to be about")
         for said in _likely(line.likely):
             _item(console, said)
     if line.compliance or line.attack:
@@ -247,7 +247,7 @@ def _action(console: Console, action: Action) -> None:
 
 
 def _likely(likely: Likely) -> Iterator[str]:
-    """Say what an unknown finding looks like, and that this is no mapping."""
+    """Say what an unknown finding seems to be about, and that this is no mapping."""
     if not likely.topics:
         yield "too little in its words: nothing is claimed"
     for topic in likely.topics:

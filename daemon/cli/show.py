@@ -8,12 +8,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.display import printable
+from pipeline.display import printable, quoted
 from pipeline.finding import LEVELS
 from pipeline.knowledge.schema import Degree
 from pipeline.output.records import (
     BaselineSection,
-    FirstAction,
     GoneFinding,
     Issue,
     ScanCorrelation,
@@ -21,7 +20,7 @@ from pipeline.output.records import (
     Sentence,
 )
 from pipeline.output.records.story import SentenceName
-from pipeline.output.story import first_steps
+from pipeline.output.todo import Step, called, first_steps
 from pipeline.rules.compliance import FRAMEWORK_NAMES, FrameworkGap, SupportedControls
 
 LEVEL_STYLES = {"critical": "bold white on red", "high": "bold red", "medium": "yellow", "low": "cyan", "info": "dim"}
@@ -35,8 +34,8 @@ _SENTENCE = 1_000  # characters
 # Sentences of the story that stand among the remarks or with the patterns, with what to do about them.
 _REMARKED: frozenset[SentenceName] = frozenset(
     {
-        "matters.mistakes", "together.why", "unseen.ambiguous_class", "unseen.incomplete", "unseen.min_severity",
-        "unseen.notes", "unseen.rejected", "unseen.unknown_class",
+        "together.why", "unseen.ambiguous_class", "unseen.incomplete", "unseen.min_severity", "unseen.notes",
+        "unseen.rejected", "unseen.unknown_class",
     }
 )  # fmt: skip
 _SHOWN = 12  # issues of a summary; the report has them all
@@ -80,10 +79,11 @@ def _parts(record: ScanRecord, limit: int | None, kept: bool) -> Iterable[Render
         yield Text("\nFindings that mean more together", style="bold")
         for group in record.correlations:
             yield _correlation(group)
-    if issues:
+    steps = first_steps(issues, _STEPS)
+    if steps:
         yield Text("\nWhat to do first", style="bold")
-        for number, (_, action) in enumerate(first_steps(issues, _STEPS), 1):
-            yield from _step(number, action)
+        for number, step in enumerate(steps, 1):
+            yield from _step(number, step)
     if record.baseline is not None:
         yield from _baseline(record.baseline)
     yield Text("\nCompliance: controls with evidence in this scan", style="bold")
@@ -118,7 +118,8 @@ def _remarks(record: ScanRecord, kept: bool) -> Iterable[Text]:
     if not record.complete:
         yield Text("The report is not complete: nothing counts as mended because of it.", style="yellow")
     if record.min_severity:
-        yield Text(f"The scanner left out everything below {record.min_severity}.", style="yellow")
+        least = record.min_severity if record.min_severity in LEVELS else quoted(record.min_severity, 80)
+        yield Text(f"The scanner left out everything below {least}.", style="yellow")
     if "newer_scanner" in record.notes:
         yield Text(
             "The scanner is newer than those known here: kinds of findings may be new to the knowledge, or recognised "
@@ -133,7 +134,7 @@ def _remarks(record: ScanRecord, kept: bool) -> Iterable[Text]:
         where = "`sysscan-agent ledger quarantine list`" if kept else "standard error"
         how_many = _number(counts.rejected, "finding")
         yield Text(f"Could not be used: {how_many}; {where} says which and why.", style="yellow")
-    if counts.probable_artefacts:
+    if counts.probable_artefacts and all(one.name != "matters.mistakes" for one in record.story):
         how_many = _number(counts.probable_artefacts, "line")
         yield Text(f"Probably mistakes of the scanner: {how_many}; each says why.", style="dim")
     if counts.unknown_class:
@@ -167,7 +168,7 @@ def _story(story: Sequence[Sentence]) -> Iterable[RenderableType]:
 def _issue(issue: Issue) -> RenderableType:
     head = Text()
     head.append(f"{issue.level:>8} {issue.score:>3}  ", LEVEL_STYLES[issue.level].replace(" on red", ""))
-    title = Text(printable(issue.title), "bold")
+    title = Text(printable(called(issue)), "bold")
     if issue.distinct > 1:
         title.append(f"  ×{issue.distinct:,}")
     about = [f"{name.replace('_', ' ')}: {value.replace('_', ' ')}" for name, value in issue.split.items()]
@@ -215,16 +216,16 @@ def _correlation(group: ScanCorrelation) -> RenderableType:
     return Padding(text, (0, 0, 0, 2))
 
 
-def _step(number: int, action: FirstAction) -> Iterable[RenderableType]:
+def _step(number: int, step: Step) -> Iterable[RenderableType]:
     grid = Table.grid()
     grid.add_column(width=5, no_wrap=True)
     grid.add_column()
-    grid.add_row(f"  {number}.", Text(printable(action.summary, 400)))
+    grid.add_row(f"  {number}.", Text(printable(step.summary, 600)))
     yield grid
-    if action.command:
-        yield _command(action.command, 5)
-    elif action.check:
-        yield Text(f"     check: {printable(action.check, 4000)}", "dim", no_wrap=True, overflow="ignore")
+    if step.command:
+        yield _command(step.command, 5)
+    elif step.check:
+        yield Text(f"     check: {printable(step.check, 4000)}", "dim", no_wrap=True, overflow="ignore")
 
 
 def _baseline(baseline: BaselineSection) -> Iterable[RenderableType]:

@@ -29,7 +29,7 @@ from pipeline.output.records import (
     ScanRecord,
     Sentence,
 )
-from pipeline.output.story import Facts, host_steps, shared_steps, story
+from pipeline.output.story import Facts, host_steps, pattern_steps, story
 from pipeline.output.unknown import issue_likely, reported
 from pipeline.retrieval.likely import Likely
 from pipeline.review.standing import NONE, Standing
@@ -92,7 +92,7 @@ def record_steps(
             judgement = judged.judgements[member.seq]
             gaps.add(judgement.controls_key, judgement.controls, member.dedupe_key, member.classified.fingerprint)
         yield
-    counts = yield from _counts(judged, len(issues))
+    counts, mistakes = yield from _counts(judged, len(issues))
     correlations: list[ScanCorrelation] = []
     for group in groups:
         correlations.append(_correlation(group, judged))
@@ -107,9 +107,18 @@ def record_steps(
         for entry in policy.expired(context.latest)
     ) + tuple(_ended(verdict) for verdict in standing.expired(context.latest, context.host))
     host = yield from host_steps(judged)
-    shared = yield from shared_steps(groups)
+    patterns = yield from pattern_steps(groups, judged.index.members)
     facts = Facts(
-        context, counts, issues, correlations, baseline, all_notes(context, notes), host, shared, len(expired)
+        context,
+        counts,
+        issues,
+        correlations,
+        baseline,
+        all_notes(context, notes),
+        host,
+        mistakes,
+        patterns,
+        len(expired),
     )
     return record_of(
         context,
@@ -189,24 +198,27 @@ def all_notes(context: ScanContext, notes: Iterable[Note]) -> tuple[Note, ...]:
     return tuple(sorted({*notes, *newer}))
 
 
-def _counts(judged: Judged, issues: int) -> Steps[Counts]:
+def _counts(judged: Judged, issues: int) -> Steps[tuple[Counts, int]]:
+    """Count, and beside that the different findings at stake that are probably mistakes of the scanner."""
     first_of: dict[str, int] = {}  # people count findings; twins are one
     statuses: Counter[Status] = Counter()
     at_stake: Counter[Level] = Counter()
-    unknown = ambiguous = artefacts = stay_open = 0
+    unknown = ambiguous = artefacts = stay_open = mistakes = 0
     for piece in pieces(judged.index.members, 8 * PIECE):
         for member in piece:
             finding, judgement = member.classified, judged.judgements[member.seq]
             unknown += finding.class_id.startswith("unknown.")
             ambiguous += bool(finding.candidates)
-            artefacts += judgement.artefact is not None and judgement.artefact.degree != "cannot_tell"
+            is_mistake = judgement.artefact is not None and judgement.artefact.degree != "cannot_tell"
+            artefacts += is_mistake
             if first_of.setdefault(finding.content, member.seq) == member.seq:
                 statuses[judgement.status] += 1
                 if _at_stake(judgement.status):
                     at_stake[judged.levels[member.seq]] += 1
+                    mistakes += is_mistake
                     stay_open += any(action.acceptance is not None for action in judgement.remediation)
         yield
-    return Counts(
+    counts = Counts(
         lines=len(judged.index.members),
         distinct=len(first_of),
         rejected=judged.index.context.rejected,
@@ -218,6 +230,7 @@ def _counts(judged: Judged, issues: int) -> Steps[Counts]:
         probable_artefacts=artefacts,
         stay_open=stay_open,
     )
+    return counts, mistakes
 
 
 def _at_stake(status: Status) -> TypeGuard[AtStake]:

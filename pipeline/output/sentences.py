@@ -5,6 +5,9 @@ A sentence is a template and its slots. A slot is a number or a text; what may f
     {name}               the text of the slot
     {count#issue|issues} the number and the word for so many
     {count?is|are}       the word for so many, without the number
+
+Text of the report stands in quotation marks within its slot (`pipeline.display.quoted`): whoever names a host, a file
+or a finding cannot make it read as a sentence of ours.
 """
 
 import re
@@ -26,21 +29,25 @@ TEMPLATES: Final[Mapping[SentenceName, str]] = {
     "host.reachable": "{count#socket waits|sockets wait} for connections on all addresses.",
     "matters.nothing": "Nothing is at stake in what this scan saw.",
     "matters.count": "{issues#issue is|issues are} at stake ({levels}), made of {findings#finding|findings}.",
-    "matters.worst": "What matters most is {level}: {title}{about}.",
-    "matters.next": "Next, {level}: {title}{about}.",
+    "matters.worst": "What matters most is {level}: {title}{about}{doubt}.",
+    "matters.next": "Next, {level}: {title}{about}{doubt}.",
     "matters.minor": "No issue is worse than {level}.",
-    "matters.mistakes": "{count#line is|lines are} certainly or probably {count?a mistake|mistakes} of the scanner.",
+    "matters.mistakes": "Of the findings at stake, {count#is|are} certainly or probably {count?a mistake|mistakes} of "
+    "the scanner.",
     "matters.settled": "{count#finding is|findings are} accepted or judged {count?a false positive|false positives}, "
     "and not counted here.",
-    "together.pattern": "{count#line belongs|lines belong} together: {title}.",
+    "together.pattern": "{count#finding belongs|findings belong} together: {title}.",
     "together.why": "{why}",
-    "together.shared": "{count#line is|lines are} part of more than one pattern of an attack: treat them as one "
+    "together.more": "{count#more pattern|more patterns} of findings that belong together {count?is|are} not told "
+    "here.",
+    "together.shared": "{count#finding is|findings are} part of more than one pattern of an attack: treat them as one "
     "incident.",
-    "changed.all_new": "All of it is new: nothing that this scan reports was seen in an earlier one of its kind.",
+    "changed.all_new": "Nothing is said of change: none of these findings was known before this scan.",
     "changed.nothing": "Nothing has changed since earlier scans of this kind.",
     "changed.counts": "Since earlier scans of this kind: {states}.",
-    "changed.where": "The worst issue with something new in it is {level}: {title}.",
+    "changed.where": "The worst issue with something new in it is {level}: {title}{about}{doubt}.",
     "todo.first": "Before anything else: {first}",
+    "todo.now": "Now: {summary}",
     "todo.act": "This week: {summary}",
     "todo.later": "When there is time: {summary}",
     "todo.no_hurry": "No issue is high or critical, so nothing has to be done this week.",
@@ -50,9 +57,9 @@ TEMPLATES: Final[Mapping[SentenceName, str]] = {
     "unseen.min_severity": "The scanner left out everything below {severity}.",
     "unseen.not_analysed": "Findings were not analysed because of a fault in the agent; each says so.",
     "unseen.notes": "Odd about the report: {notes}.",
-    "unseen.unknown_class": "Of a kind that nothing is known about: {count#line|lines}.",
-    "unseen.ambiguous_class": "Could be one of several things: {count#line|lines}.",
-    "unseen.not_observed": "Not looked at this time: {count#earlier finding|earlier findings}, which does not show "
+    "unseen.unknown_class": "Of a kind that nothing is known about: {count#line|lines} of the report.",
+    "unseen.ambiguous_class": "Could be one of several things: {count#line|lines} of the report.",
+    "unseen.not_observed": "Not reported this time: {count#earlier finding|earlier findings}, which does not show "
     "that {count?it is|they are} gone.",
     "unseen.errors": "{count#part of the host was|parts of the host were} not looked at because a scanner failed.",
     "unseen.undecided": "This report cannot tell whether {count#finding is|findings are} so.",
@@ -74,8 +81,14 @@ def sentence(name: SentenceName, **slots: str | int) -> Sentence:
     Raises:
         BadSentence: if it has other slots, or a number of it is none.
     """
-    given = {key: str(value) if isinstance(value, int) else printable(value, MAX_TEXT) for key, value in slots.items()}
+    given = {key: str(value) if isinstance(value, int) else _cut(value) for key, value in slots.items()}
     return Sentence(cast(Part, name.partition(".")[0]), name, given, render(name, given))
+
+
+def _cut(text: str) -> str:
+    shown = printable(text, MAX_TEXT)
+    # What was cut off may have been the end of a quotation.
+    return f'{shown}"' if len(text) > MAX_TEXT and shown.count('"') % 2 else shown
 
 
 def render(name: SentenceName, slots: Mapping[str, str]) -> str:

@@ -5,16 +5,19 @@ ones these are is decided by rules; the words stand in `pipeline.output.sentence
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from pipeline.classes.scan import ScanContext, ScanIndex
+from pipeline.display import quoted
 from pipeline.features.process import program_name
 from pipeline.finding import LEVELS, Level, Member, Note
-from pipeline.output.records import BaselineSection, Counts, FirstAction, HostFacts, Issue, ScanCorrelation
+from pipeline.knowledge.schema import Degree
+from pipeline.output.records import BaselineSection, Counts, HostFacts, Issue, ScanCorrelation
 from pipeline.output.records.story import Sentence
 from pipeline.output.sentences import sentence
+from pipeline.output.todo import LABEL, about, called, first_steps, labels
 from pipeline.rules.baseline import BaselineState
 from pipeline.rules.correlate import Group
 from pipeline.rules.judge import Judgement
@@ -26,11 +29,39 @@ _WORST = 3  # issues that are named
 _PATTERNS = 3  # patterns that are named
 _ACTIONS = 3
 _LATER = 2
-_LABEL = 80  # characters of what a host calls something
-_TITLE = 160
+_SYSTEM = 240  # characters of what a host says of its system
 _CHANGES: tuple[BaselineState, ...] = ("new", "changed", "regressed")
 _URGENT: frozenset[Level] = frozenset({"high", "critical"})
 _MINOR: frozenset[Level] = frozenset({"info", "low"})
+# Units of daemons that ask others, or serve this host alone: hosts of every kind have them.
+_ASK = frozenset(
+    {
+        "avahi-daemon", "chrony", "chrony-dnssrv", "chrony-wait", "chronyd", "cups-browsed",
+        "dbus-org.freedesktop.resolve1", "dbus-org.freedesktop.timesync1", "haveged", "nfs-idmapd", "nfsdcld", "nscd",
+        "nslcd", "ntp", "ntpd", "ntpsec", "nullmailer", "openntpd", "ptp4l", "realmd", "rpc-gssd", "rpc-statd",
+        "rpc-statd-notify", "sssd", "sssd-kcm", "systemd-resolved", "systemd-timesyncd", "winbind",
+    }
+)  # fmt: skip
+# Processes that hosts of every kind have; what tells more of a host is named before them.
+_EVERYWHERE = frozenset(
+    {
+        "(sd-pam)", "accounts-daemon", "acpid", "agetty", "anacron", "atd", "auditd", "chronyd", "cron", "crond",
+        "dbus-broker", "dbus-broker-launch", "dbus-daemon", "getty", "haveged", "init", "irqbalance", "ntpd", "polkitd",
+        "rngd", "rsyslogd", "sd-pam", "ssh-agent", "syslog-ng", "udevadm", "udisksd",
+    }
+)  # fmt: skip
+# Classes whose titles name a setting or a report and not what is wrong with it; the assessment says that.
+_STATELESS = (
+    "integrity.summary", "kernel_hardening.ima_policy", "kernel_hardening.sysctl_", "kernel_params.", "mac.apparmor",
+    "mac.dual", "mac.selinux", "modules.summary",
+)  # fmt: skip
+_ASSESSMENT = 280
+_UNTOLD = ", if it is so, which this report cannot tell"
+_DOUBTS: dict[Degree, str] = {
+    "certain": ", which is a mistake of the scanner",
+    "likely": ", which is probably a mistake of the scanner",
+    "cannot_tell": ", if the scanner is right",
+}
 
 
 class Findings(Protocol):
@@ -47,7 +78,7 @@ class Host:
     """What the findings show of a host's kind, whatever their status; names in the order of the report.
 
     Attributes:
-        units: systemd units of server programs.
+        units: systemd units of programs that serve others.
         services: processes named like services of the list of tools.
         contained: processes in containers.
         reachable: sockets that wait for connections on all addresses.
@@ -63,7 +94,9 @@ class Host:
         finding = member.classified
         features = finding.features
         if finding.class_id.startswith("systemd_units.") and features.get("role") == "server":
-            self.units.setdefault(finding.slots.get("unit", ""))
+            unit = finding.slots.get("unit", "")
+            if unit.removesuffix(".service").partition("@")[0] not in _ASK:
+                self.units.setdefault(unit)
         elif finding.class_id == "processes.inventory":
             self.contained += features.get("container") == "true"
             if features.get("program") == "service":
@@ -77,7 +110,8 @@ class Facts:
     """What a story is made of.
 
     Attributes:
-        shared: lines that are part of more than one pattern of an attack.
+        mistakes: different findings at stake that are certainly or likely mistakes of the scanner.
+        patterns: what belongs together, counted.
         ended: acceptances that no longer hold.
     """
 
@@ -88,7 +122,8 @@ class Facts:
     baseline: BaselineSection | None
     notes: Iterable[Note]
     host: Host
-    shared: int
+    mistakes: int
+    patterns: "Patterns"
     ended: int
 
 
@@ -102,46 +137,48 @@ def host_steps(findings: Findings) -> Steps[Host]:
     return host
 
 
-def shared_steps(groups: Sequence[Group]) -> Steps[int]:
-    """Count the lines that are part of more than one pattern of an attack, in steps."""
-    rules: dict[int, set[str]] = {}
+@dataclass(slots=True, frozen=True)
+class Patterns:
+    """Different findings of the patterns; exact twins count once.
+
+    Attributes:
+        findings: by name of the group.
+        shared: those that are part of more than one pattern of an attack.
+    """
+
+    findings: Mapping[str, int]
+    shared: int
+
+
+def pattern_steps(groups: Sequence[Group], members: Sequence[Member]) -> Steps[Patterns]:
+    """Count the findings of the patterns, in steps."""
+    counts: dict[str, int] = {}
+    rules: dict[str, set[str]] = {}
     for number, group in enumerate(groups):
+        contents: set[str] = set()
+        for piece in pieces(group.members, 8 * PIECE):
+            contents.update(members[seq].classified.content for seq in piece)
+            if len(piece) > PIECE:
+                yield
+        counts[group.group] = len(contents)
         if is_attack(group.rule):
-            for piece in pieces(group.members, 8 * PIECE):
-                for seq in piece:
-                    rules.setdefault(seq, set()).add(group.rule)
-                if len(piece) > PIECE:
-                    yield
+            for content in contents:
+                rules.setdefault(content, set()).add(group.rule)
         if not number % PIECE:
             yield
-    return sum(len(names) > 1 for names in rules.values())
+    return Patterns(counts, sum(len(names) > 1 for names in rules.values()))
 
 
 def story(facts: Facts) -> tuple[Sentence, ...]:
     """Choose the sentences, in the order in which they are read."""
     return (
         *_kind(facts.context, facts.host),
-        *_matters(facts.counts, facts.issues),
-        *_together(facts.correlations, facts.shared),
+        *_matters(facts.counts, facts.issues, facts.mistakes),
+        *_together(facts.correlations, facts.patterns),
         *_changed(facts.baseline, facts.issues),
-        *_todo(facts.issues, facts.correlations, facts.ended),
+        *_todo(facts),
         *_unseen(facts),
     )
-
-
-def first_steps(issues: Iterable[Issue], most: int) -> list[tuple[Level, FirstAction]]:
-    """Take the worst issues that have something to be done, each action once, with the level of the issue."""
-    steps: list[tuple[Level, FirstAction]] = []
-    seen: set[str] = set()
-    for issue in issues:
-        action = issue.do_first
-        if action is None or action.contraindicated is not None or action.kind == "accept" or action.id in seen:
-            continue
-        seen.add(action.id)
-        steps.append((issue.level, action))
-        if len(steps) == most:
-            break
-    return steps
 
 
 def unseen(
@@ -157,7 +194,7 @@ def unseen(
     if counts.rejected:
         yield sentence("unseen.rejected", count=counts.rejected)
     if least is not None:
-        yield sentence("unseen.min_severity", severity=least[:40])
+        yield sentence("unseen.min_severity", severity=least if least in LEVELS else quoted(least, LABEL))
     notes = sorted(set(notes))
     if "internal_error" in notes:
         yield sentence("unseen.not_analysed")
@@ -176,18 +213,18 @@ def _kind(context: ScanContext, host: Host) -> Iterator[Sentence]:
     facts = HostFacts.of(context.header)
     system = ", ".join(fact for fact in (facts.os, facts.kernel, facts.arch) if fact)
     if system and context.host_source != "unknown":
-        yield sentence("host.system", host=context.host[:_LABEL], system=system)
+        yield sentence("host.system", host=quoted(context.host, LABEL), system=quoted(system, _SYSTEM))
     if host.contained:
         yield sentence("host.containers", count=host.contained)
     if host.units:
         yield sentence("host.servers", count=len(host.units), units=_names(host.units))
     if host.services:
-        yield sentence("host.services", services=_names(host.services))
+        yield sentence("host.services", services=_names(host.services, _is_everywhere))
     if host.reachable:
         yield sentence("host.reachable", count=host.reachable)
 
 
-def _matters(counts: Counts, issues: Sequence[Issue]) -> Iterator[Sentence]:
+def _matters(counts: Counts, issues: Sequence[Issue], mistakes: int) -> Iterator[Sentence]:
     if not issues:
         yield sentence("matters.nothing")
     else:
@@ -198,36 +235,49 @@ def _matters(counts: Counts, issues: Sequence[Issue]) -> Iterator[Sentence]:
         for number, issue in enumerate(worst):
             yield sentence(
                 "matters.next" if number else "matters.worst",
-                level=issue.level, title=issue.title[:_TITLE], about=_about(issue),
+                level=issue.level, title=called(issue), about=_about(issue), doubt=_doubt(issue),
             )  # fmt: skip
         if not worst:
             yield sentence("matters.minor", level=max((issue.level for issue in issues), key=LEVELS.index))
-    if counts.probable_artefacts:
-        yield sentence("matters.mistakes", count=counts.probable_artefacts)
+    if mistakes:
+        yield sentence("matters.mistakes", count=mistakes)
     settled = counts.status.get("accepted", 0) + counts.status.get("false_positive", 0)
     if settled:
         yield sentence("matters.settled", count=settled)
 
 
 def _about(issue: Issue) -> str:
-    labels = [label[:_LABEL] for label in issue.labels if label][:_NAMED]
-    if not labels:
+    things = labels(issue)
+    return _state(issue) or (f" ({things})" if things else "")
+
+
+def _state(issue: Issue) -> str:
+    """Give the first sentence of the assessment where the title says no state; it may be a model's or hold values."""
+    if not issue.class_.startswith(_STATELESS) or not issue.assessment:
         return ""
-    more = issue.distinct - len(labels)
-    return f" ({', '.join(labels)}{f' and {more:,} more' if more > 0 else ''})"
+    return f": {quoted(issue.assessment.partition('. ')[0].removesuffix('.'), _ASSESSMENT)}"
 
 
-def _together(correlations: Sequence[ScanCorrelation], shared: int) -> Iterator[Sentence]:
+def _doubt(issue: Issue) -> str:
+    if issue.status == "unknown":
+        return "" if _state(issue) else _UNTOLD
+    return _DOUBTS[issue.artefact.degree] if issue.artefact is not None else ""
+
+
+def _together(correlations: Sequence[ScanCorrelation], patterns: Patterns) -> Iterator[Sentence]:
     by_level = sorted(correlations, key=lambda group: -LEVELS.index(group.level))
-    told: dict[str, ScanCorrelation] = {}
+    kinds: dict[str, ScanCorrelation] = {}
     for group in by_level:
-        told.setdefault(group.rule, group)
-    for number, group in enumerate(list(told.values())[:_PATTERNS]):
-        yield sentence("together.pattern", count=group.findings, title=group.title)
+        kinds.setdefault(group.rule, group)
+    told = list(kinds.values())[:_PATTERNS]
+    for number, group in enumerate(told):
+        yield sentence("together.pattern", count=patterns.findings[group.group], title=group.title)
         if not number:
             yield sentence("together.why", why=group.why)
-    if shared > 1:
-        yield sentence("together.shared", count=shared)
+    if more := len(correlations) - len(told):
+        yield sentence("together.more", count=more)
+    if patterns.shared > 1:
+        yield sentence("together.shared", count=patterns.shared)
 
 
 def _changed(baseline: BaselineSection | None, issues: Sequence[Issue]) -> Iterator[Sentence]:
@@ -247,23 +297,42 @@ def _changed(baseline: BaselineSection | None, issues: Sequence[Issue]) -> Itera
     yield sentence("changed.counts", states=", ".join(said))
     fresh = next((issue for issue in issues if "new" in issue.baseline), None)
     if fresh is not None:
-        yield sentence("changed.where", level=fresh.level, title=fresh.title[:_TITLE])
+        yield sentence(
+            "changed.where", level=fresh.level, title=called(fresh), about=_state(fresh), doubt=_doubt(fresh)
+        )
 
 
-def _todo(issues: Sequence[Issue], correlations: Sequence[ScanCorrelation], ended: int) -> Iterator[Sentence]:
+def _todo(facts: Facts) -> Iterator[Sentence]:
+    issues = facts.issues
     urgent = [issue for issue in issues if issue.level in _URGENT]
-    pattern = next((group for group in correlations if group.level in _URGENT and is_attack(group.rule)), None)
-    if pattern is not None and urgent:
-        yield sentence("todo.first", first=pattern.first)
-    acts = first_steps(urgent, _ACTIONS)
-    for _, action in acts:
-        yield sentence("todo.act", summary=_ended(action.summary))
-    if issues and not urgent:
-        yield sentence("todo.no_hurry")
-        for _, action in first_steps(issues, _LATER):
-            yield sentence("todo.later", summary=_ended(action.summary))
-    if ended:
-        yield sentence("todo.expired", count=ended)
+    if urgent:
+        worst = max((issue.level for issue in urgent), key=LEVELS.index)
+        # Before all else only what is about the worst.
+        attacks = (group for group in facts.correlations if is_attack(group.rule) and group.level == worst)
+        pattern = next(attacks, None)
+        if pattern is not None:
+            yield sentence("todo.first", first=about(pattern.first, _things(pattern, issues)))
+        for step in first_steps(urgent, _ACTIONS):
+            yield sentence("todo.now" if step.level == "critical" else "todo.act", summary=step.summary)
+    elif issues:
+        if _is_whole(facts):
+            yield sentence("todo.no_hurry")
+        for step in first_steps(issues, _LATER):
+            yield sentence("todo.later", summary=step.summary)
+    if facts.ended:
+        yield sentence("todo.expired", count=facts.ended)
+
+
+def _things(pattern: ScanCorrelation, issues: Sequence[Issue]) -> str:
+    """Name what a pattern is about: what its members share, else those of them that an issue names."""
+    names = {key: label for issue in issues for key, label in zip(issue.examples, issue.labels, strict=True)}
+    members = [names[key] for key in pattern.members if names.get(key)]
+    return _names([pattern.about] if pattern.about else dict.fromkeys(members))
+
+
+def _is_whole(facts: Facts) -> bool:
+    """Say whether the scan saw what it was made to see; else what is urgent may be what it did not see."""
+    return facts.context.complete and not facts.counts.status.get("error") and facts.context.header.euid in (None, "0")
 
 
 def _unseen(facts: Facts) -> Iterator[Sentence]:
@@ -281,11 +350,12 @@ def _unseen(facts: Facts) -> Iterator[Sentence]:
         yield sentence("unseen.cannot_show")
 
 
-def _names(names: Iterable[str]) -> str:
-    shown = sorted(name[:_LABEL] for name in names if name)
+def _names(names: Iterable[str], last: Callable[[str], bool] = lambda _: False) -> str:
+    """List names by alphabet, those that are to come last after the others."""
+    shown = [quoted(name, LABEL) for name in sorted(filter(None, names), key=lambda name: (last(name), name))]
     more = len(shown) - _NAMED
     return ", ".join(shown[:_NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
-def _ended(text: str) -> str:
-    return text if text.endswith((".", "…", "!", "?")) else f"{text}."
+def _is_everywhere(name: str) -> bool:
+    return name in _EVERYWHERE or name.startswith("systemd")

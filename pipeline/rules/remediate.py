@@ -18,7 +18,7 @@ from functools import lru_cache
 from typing import Annotated
 
 from pipeline.contract import Doc
-from pipeline.display import printable
+from pipeline.display import printable, quoted
 from pipeline.knowledge.predicates import preferred_value
 from pipeline.knowledge.schema import Expected, Remediation, RemediationRef, SlotSpec
 from pipeline.report.escape import unescape
@@ -28,6 +28,8 @@ MAX_VALUE = 4096  # bytes; PATH_MAX: anything longer names no file and drowns th
 
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 _TEMPLATE = re.compile(r"\{(expected:[A-Za-z0-9_.@:/+-]+|[A-Za-z0-9_]+)\}")
+_QUOTED = 160  # characters of a value that is shown in quotation marks; two fit a sentence
+_ONE_WORD = re.compile(r"[A-Za-z0-9@%+=:,./_~*\\-]+(?: \(deleted\))?")
 _PLAIN = re.compile(rb"[A-Za-z0-9@%+=:,./_-]+")
 
 # What a parameter of this name may look like; one that is not listed may be anything.
@@ -206,7 +208,7 @@ def _value(
             shown.append(f"({name} not reported)")
             reason = reason or f"the report does not say {name}"
         else:
-            shown.append(printable(text))
+            shown.append(_shown(text))
             try:
                 raw += unescape(text) if name in escaped else text.encode()
             except UnicodeEncodeError:
@@ -240,6 +242,11 @@ def _parts(template: str) -> tuple[str, ...]:
 def _template_parts(template: str) -> tuple[str, ...]:
     """Split into literal text and names of slots or expected values, in turn."""
     return tuple(_TEMPLATE.split(template))
+
+
+def _shown(text: str) -> str:
+    """Show a value in a sentence: in quotation marks where it has more than one word and could read as the sentence."""
+    return printable(text) if _ONE_WORD.fullmatch(text) else quoted(text, _QUOTED)
 
 
 def _show(template: str, shown: Mapping[str, str]) -> str:

@@ -253,5 +253,5 @@ class EnrichedFinding:
     ] = None
     likely: Annotated[
         Likely | None,
-        Doc("What a finding of an unknown kind looks like by its words. Left out where the class is known."),
+        Doc("What a finding of an unknown kind seems to be about, by its words. Left out where the class is known."),
     ] = None

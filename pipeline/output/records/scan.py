@@ -116,7 +116,8 @@ class Issue:
         Doc("What the scanner says of the worst of them, where that is no known kind or not in its known words."),
     ] = None
     likely: Annotated[
-        IssueLikely | None, Doc("What the worst of them looks like. Left out where its kind is known, or nothing is.")
+        IssueLikely | None,
+        Doc("What the worst of them seems to be about. Left out where its kind is known, or nothing is."),
     ] = None
 
 

@@ -11,10 +11,10 @@ SentenceName = Literal[
     "changed.all_new", "changed.counts", "changed.nothing", "changed.where", "host.containers", "host.reachable",
     "host.servers", "host.services", "host.system", "matters.count", "matters.minor", "matters.mistakes",
     "matters.next", "matters.nothing", "matters.settled", "matters.worst", "todo.act", "todo.expired", "todo.first",
-    "todo.later", "todo.no_hurry", "together.pattern", "together.shared", "together.why", "unseen.ambiguous_class",
-    "unseen.cannot_show", "unseen.errors", "unseen.incomplete", "unseen.min_severity", "unseen.no_baseline",
-    "unseen.not_analysed", "unseen.not_observed", "unseen.notes", "unseen.rejected", "unseen.undecided",
-    "unseen.unknown_class", "unseen.unprivileged",
+    "todo.later", "todo.no_hurry", "todo.now", "together.more", "together.pattern", "together.shared", "together.why",
+    "unseen.ambiguous_class", "unseen.cannot_show", "unseen.errors", "unseen.incomplete", "unseen.min_severity",
+    "unseen.no_baseline", "unseen.not_analysed", "unseen.not_observed", "unseen.notes", "unseen.rejected",
+    "unseen.undecided", "unseen.unknown_class", "unseen.unprivileged",
 ]  # fmt: skip
 
 

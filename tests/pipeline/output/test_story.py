@@ -18,6 +18,11 @@ from pipeline.output.write import write
 from pipeline.rules.policy import Allow, Policy
 from tests.pipeline.sessions import Baseline, corpus, documents, lines_of, made_up, record_of, reports, resources
 
+# Daemons that every kind of host has, to ask others for the time, names or accounts.
+ASKING = re.compile(
+    r"(?:chrony|ntp|openntpd|ptp4l|systemd-(?:timesyncd|resolved)|dbus-org|haveged|nscd|nslcd|sssd|realmd|nullmailer|rpc-|"
+    r"nfs-idmapd|nfsdcld|winbind|avahi|cups-browsed)"
+)
 AT_STAKE = ("open", "unknown", "error")
 ATTACKS = ("files.", "kernel.rootkit", "process.")
 # Two scans of a host in the order in which they were made, and an allow-list of which one entry has ended.
@@ -83,6 +88,10 @@ def made_up_scans() -> Iterator[Told]:
         )
         for port, address in (("80", "0.0.0.0"), ("443", "0.0.0.0"), ("25", "127.0.0.1"))
     ]  # fmt: skip
+    served = {"expected": "yes", "key": "PrivateTmp", "unit": "nginx.service"}
+    units += [
+        replace(units[1], id="systemd:PrivateTmp:nginx.service", title="nginx.service PrivateTmp", metadata=served)
+    ]
     first, later = made_up([*listeners, *units]), made_up([unknown, *listeners, *units])
     faulty = replace(later, complete=False, header=replace(later.header, notes=("log_lines",)))
     for number, (parsed, rejected) in enumerate(((first, 0), (first, 0), (later, 0), (faulty, 3)), 1):
@@ -99,7 +108,7 @@ class TestOracle:
             claims = [fact for fact in (one.header.os_pretty, one.header.kernel, one.header.arch) if fact]
             assert (said is not None) == bool(claims and one.header.host), one.name
             if said is not None:
-                assert said == {"host": one.header.host, "system": ", ".join(claims)}
+                assert said == {"host": f'"{one.header.host}"', "system": f'"{", ".join(claims)}"'}
 
     def test_what_the_host_is_like_is_counted_from_its_findings(self) -> None:
         for one in told():
@@ -108,7 +117,9 @@ class TestOracle:
             units = {
                 line["slots"]["unit"]
                 for line in one.lines
-                if line["finding"]["scanner"] == "systemd_units" and line["features"].get("role") == "server"
+                if line["finding"]["scanner"] == "systemd_units"
+                and line["features"].get("role") == "server"
+                and not ASKING.match(line["slots"]["unit"])
             }
             assert one.count("host.servers") == len(units)
             assert names_in(one.one("host.servers"), "units") <= units
@@ -147,16 +158,44 @@ class TestOracle:
                 assert named[0]["level"] == worst
                 assert not one.of("matters.minor")
             for issue, slots in zip(issues, named, strict=False):
-                assert slots["title"] == issue["title"]
+                assert slots["title"] == title_of(issue)
                 assert slots["level"] == max_level(one, issue)
-                assert all(label[:60] in slots["about"] for label in issue["labels"][:4] if len(label) < 80)
+                assert bool(slots["doubt"]) == is_doubtful(issue, slots["about"])
+                if slots["about"].startswith(": "):
+                    assert slots["about"][3:].removesuffix('"') in issue["assessment"].replace('"', "'")
+                    continue
+                assert all(f'"{label}"' in slots["about"] for label in issue["labels"][:4] if len(label) < 80)
                 more = re.search(r" and ([0-9,]+) more\)$", slots["about"])
                 shown = min(4, len([label for label in issue["labels"] if label]))
                 assert (int(more[1].replace(",", "")) if more else 0) == (issue["distinct"] - shown if shown else 0)
 
+    def test_what_may_be_a_mistake_is_not_told_as_a_fact(self) -> None:
+        told_so = set()
+        for one in told():
+            for slots in [*one.of("matters.worst"), *one.of("matters.next"), *one.of("changed.where")]:
+                alike = [issue for issue in one.record["issues"] if title_of(issue) == slots["title"]]
+                if all(issue["artefact"] is not None and issue["status"] != "unknown" for issue in alike):
+                    told_so |= {issue["artefact"]["degree"] for issue in alike}
+                    assert slots["doubt"], slots
+        assert "cannot_tell" in told_so
+
+    def test_the_state_of_access_control_is_told(self) -> None:
+        named = [
+            slots
+            for one in told()
+            for slots in [*one.of("matters.worst"), *one.of("matters.next")]
+            if slots["title"] in ("AppArmor", "SELinux")
+        ]
+        assert named
+        for slots in named:
+            assert re.match(r": \".*(?:\b(?:is|are|run|say|says)\b)", slots["about"]), slots
+
     def test_mistakes_and_what_is_settled_are_counted(self) -> None:
         for one in told():
-            mistakes = [line for line in one.lines if (line["artefact"] or {}).get("degree") in ("certain", "likely")]
+            mistakes = [
+                line for line in one.distinct
+                if line["status"] in AT_STAKE and (line["artefact"] or {}).get("degree") in ("certain", "likely")
+            ]  # fmt: skip
             assert one.count("matters.mistakes") == len(mistakes)
             settled = [line for line in one.distinct if line["status"] in ("accepted", "false_positive")]
             assert one.count("matters.settled") == len(settled)
@@ -168,15 +207,16 @@ class TestOracle:
             assert len(patterns) == min(3, len({group["rule"] for group in groups.values()}))
             for said in patterns:
                 sizes = [
-                    sum(name in [group["group"] for group in line["correlations"]] for line in one.lines)
+                    sum(name in [group["group"] for group in line["correlations"]] for line in one.distinct)
                     for name, group in groups.items()
                     if group["title"] == said["title"]
                 ]
                 assert int(said["count"]) in sizes
+            assert one.count("together.more") == len(groups) - len(patterns)
             reasons = {group["why"] for group in groups.values()}
             assert all(said["why"] in reasons for said in one.of("together.why"))
             shared = [
-                line for line in one.lines
+                line for line in one.distinct
                 if len({
                     group["rule"] for group in line["correlations"]
                     if group["rule"].startswith(ATTACKS) and not group["rule"].endswith("_seen_twice")
@@ -197,6 +237,7 @@ class TestOracle:
                 assert said is None or (name in states) == (wanted in said["states"].split(", ")), one.name
             if said is not None:
                 assert (f"{len(gone)} resolved" in said["states"].split(", ")) == bool(gone)
+            assert "earlier" not in " ".join(each["text"] for each in one.story if each["name"] == "changed.all_new")
             if one.of("changed.all_new"):
                 assert set(states) == {"new"}
                 assert not gone
@@ -205,26 +246,61 @@ class TestOracle:
                 assert not gone
             for slots in one.of("changed.where"):
                 fresh = {line["class"] for line in one.lines if (line["baseline"] or {}).get("state") == "new"}
-                titles = {issue["title"]: issue for issue in one.record["issues"] if "new" in issue["baseline"]}
+                titles = {title_of(issue): issue for issue in one.record["issues"] if "new" in issue["baseline"]}
                 assert titles[slots["title"]]["class"] in fresh
 
     def test_what_is_to_be_done_is_offered_and_harmless(self) -> None:
         for one in told():
             offered = {
-                action["summary"]: line["risk"]["level"]
-                for line in sorted(one.lines, key=lambda line: LEVELS.index(line["risk"]["level"]))
+                action["summary"].removesuffix(".")
+                for line in one.lines
                 for action in line["remediation"]
                 if action["contraindicated"] is None and line["status"] in AT_STAKE
             }
-            urgent = [issue for issue in one.record["issues"] if issue["level"] in ("high", "critical")]
-            for slots in [*one.of("todo.act"), *one.of("todo.later")]:
-                assert slots["summary"].removesuffix(".") in {text.removesuffix(".") for text in offered}
+            looks = {line["likely"]["look"]["summary"] for line in one.lines if (line.get("likely") or {}).get("look")}
+            issues = one.record["issues"]
+            urgent = [issue for issue in issues if issue["level"] in ("high", "critical")]
+            said = [*one.of("todo.now"), *one.of("todo.act"), *one.of("todo.later")]
+            for slots in said:
+                if ", look first: " in slots["summary"]:
+                    assert slots["summary"].rpartition(", look first: ")[2] in looks, slots
+                else:
+                    plain = re.sub(r' \("[^()]*\)\.$', "", slots["summary"]).removesuffix(".")
+                    assert {plain, slots["summary"].removesuffix(".")} & offered, slots
             assert not (one.of("todo.act") and not urgent)
-            assert bool(one.of("todo.no_hurry")) == bool(one.record["issues"] and not urgent)
             assert not (one.of("todo.later") and urgent)
-            firsts = {group["first"] for group in one.record["correlations"] if group["level"] in ("high", "critical")}
-            assert {slots["first"] for slots in one.of("todo.first")} <= firsts
+            firsts = {group["first"].removesuffix(".") for group in one.record["correlations"]}
+            assert all(slots["first"].partition(' ("')[0].removesuffix(".") in firsts for slots in one.of("todo.first"))
             assert one.count("todo.expired") == len(one.record["policy"]["expired"])
+
+    def test_what_is_to_be_done_follows_the_issues_and_a_critical_thing_is_for_now(self) -> None:
+        for one in told():
+            issues = one.record["issues"]
+            urgent = [issue for issue in issues if issue["level"] in ("high", "critical")]
+            said = [slots["summary"] for slots in one.of("todo.now") + one.of("todo.act")]
+            wanted = [(issue["level"], text) for issue in urgent if (text := what_to_do(issue)) is not None]
+            wanted = [each for number, each in enumerate(wanted) if each not in wanted[:number]][:3]
+            assert len(said) == len(wanted), one.name
+            assert all(text in summary for summary, (_, text) in zip(said, wanted, strict=True)), one.name
+            assert len(one.of("todo.now")) == sum(level == "critical" for level, _ in wanted)
+            if one.of("todo.first"):
+                (first,) = one.of("todo.first")
+                levels = [
+                    group["level"]
+                    for group in one.record["correlations"]
+                    if first["first"].startswith(group["first"].removesuffix("."))
+                ]
+                assert issues[0]["level"] in levels
+
+    def test_nothing_is_put_off_where_the_scan_did_not_see_all(self) -> None:
+        seen = set()
+        for one in told():
+            urgent = [issue for issue in one.record["issues"] if issue["level"] in ("high", "critical")]
+            statuses = {line["status"] for line in one.lines}
+            is_whole = one.record["complete"] and "error" not in statuses and one.header.euid in (None, "0")
+            assert bool(one.of("todo.no_hurry")) == bool(one.record["issues"] and not urgent and is_whole), one.name
+            seen.add((bool(urgent), is_whole))
+        assert len(seen) == 4
 
     def test_what_could_not_be_seen_is_what_the_report_lacks(self) -> None:
         for one in told():
@@ -243,6 +319,32 @@ class TestOracle:
                 assert bool(one.of("unseen.no_baseline")) == (one.lines[0]["baseline"] is None)
 
 
+def title_of(issue: dict[str, Any]) -> str:
+    """A title as a sentence has it: in quotation marks where the scanner's own words stand for a kind."""
+    if not issue["class"].startswith("unknown.") or issue["candidates"]:
+        title: str = issue["title"]
+        return title
+    return f'"{issue["title"]}"'
+
+
+def is_doubtful(issue: dict[str, Any], about: str) -> bool:
+    """Whether the report or the scanner leaves open that it is so; an assessment that is told says the first itself."""
+    if issue["status"] == "unknown":
+        return not about.startswith(": ")
+    return issue["artefact"] is not None
+
+
+def what_to_do(issue: dict[str, Any]) -> str | None:
+    """What an issue says of itself that is to be done first, without the full stop."""
+    action, likely = issue["do_first"], issue.get("likely")
+    if action is not None:
+        text: str = action["summary"].removesuffix(".")
+        return text if action["contraindicated"] is None and action["kind"] != "accept" else None
+    if likely is None or likely["look"] is None:
+        return None
+    return f"For {title_of(issue)}"
+
+
 def max_level(one: Told, issue: dict[str, Any]) -> str:
     """The worst level of the lines of an issue's class, status and split."""
     alike: list[str] = [
@@ -256,9 +358,7 @@ def max_level(one: Told, issue: dict[str, Any]) -> str:
 
 
 def names_in(slots: dict[str, str] | None, name: str) -> set[str]:
-    if slots is None:
-        return set()
-    return set(re.sub(r" and [0-9,]+ more$", "", slots[name]).split(", "))
+    return set() if slots is None else set(re.findall(r'"([^"]*)"', slots[name]))
 
 
 def test_every_story_is_in_order_and_each_sentence_is_its_template_filled_in() -> None:
@@ -305,6 +405,74 @@ def test_what_does_not_fit_a_sentence_is_refused() -> None:
             render("matters.settled", slots)
     with pytest.raises(BadSentence):
         sentence("host.system", host="h")
+
+
+# What somebody on the host may put wherever the report has room for text, to be read as the tool's own words.
+LIE = "evil. Nothing is at stake in what this scan saw. All is well"
+BREAKS_OUT = f'x". Nothing is at stake\u201d. Nothing is at stake\u00bb. {LIE}\x1b[2J'
+
+
+def hostile(text: str) -> Iterator[Told]:
+    """Scans of a new and of a known host in which every text is `text`, with findings of known and unknown kinds."""
+    unknown = RawFinding("new", text, "critical", text, text, metadata={"pid": text})
+    words = RawFinding(
+        "sock", f"{text}:2", "critical", f"World writable container engine socket {text}", f"docker socket {text}"
+    )
+    path = f"/usr/local/bin/{text}"
+    files = [
+        RawFinding("world_writable", path, "medium", "World-writable file", path),
+        RawFinding("suid_sgid", path, "high", "SUID/SGID program", path),
+    ]
+    processes = [RawFinding("processes", "77", "info", f"Process 77 {text}", f"cmd={text}", metadata={"cmd": text})]
+    header = {"host": text, "os_pretty": text, "kernel": text, "arch": text, "min_severity": text}
+    baseline, on = Baseline(), resources()
+    scans = ([unknown], [unknown, words], [unknown, words, *files, *processes])
+    for number, findings in enumerate(scans, 1):
+        parsed = made_up(findings, **header)
+        yield Told(f"hostile {number}", parsed, baseline.session(parsed, on, number))
+
+
+@pytest.mark.parametrize("text", [LIE, BREAKS_OUT, "y" * 5000 + LIE, f"{LIE} " * 200])
+def test_text_of_the_report_never_reads_as_a_sentence_of_ours(text: str) -> None:
+    held = set()
+    for one in hostile(text):
+        for each in one.story:
+            outside = re.sub(r'"[^"]*"', "", each["text"])
+            assert '"' not in outside
+            assert "evil" not in outside
+            assert "yyy" not in outside
+            assert "Nothing is at stake" not in outside
+            assert not re.search("[\x00-\x1f\u201c\u201d\u00ab\u00bb]", each["text"])
+            for inside in re.findall(r'"([^"]*)"', each["text"]):
+                assert len(inside) <= 300
+                if ("evil" in inside or "yyy" in inside) and not inside.endswith(text[-4:]):
+                    held.add("cut")
+            if outside != each["text"]:
+                held.add(each["name"])
+    assert {"host.system", "matters.worst", "changed.where", "todo.now", "unseen.min_severity"} <= held
+
+
+def test_a_text_that_is_cut_says_so() -> None:
+    title = "A title that goes on and on " * 20
+    parsed = made_up([RawFinding("new", "p" * 300, "critical", title, "x")], host="h" * 200, os_pretty="o" * 500)
+    one = Told("long", parsed, Baseline().session(parsed, resources(), 1))
+    for name, slots in (("host.system", ("host", "system")), ("matters.worst", ("title", "about"))):
+        said = one.one(name)
+        assert said is not None
+        for slot in slots:
+            assert re.search('…"', said[slot]), said
+
+
+def test_an_unknown_finding_has_its_first_look_as_what_is_to_be_done() -> None:
+    parsed = made_up(
+        [RawFinding("sock", "docker.sock", "critical", "World writable container engine socket", "docker socket open")]
+    )
+    one = Told("look", parsed, Baseline().session(parsed, resources(), 1))
+    (line,) = one.lines
+    (slots,) = one.of("todo.now")
+    assert slots["summary"] == (
+        'For "World writable container engine socket" ("docker.sock"), look first: ' + line["likely"]["look"]["summary"]
+    )
 
 
 def test_what_a_host_calls_something_cannot_act_on_a_reader() -> None:

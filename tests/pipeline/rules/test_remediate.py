@@ -139,7 +139,20 @@ def test_a_value_is_filled_in_once_whatever_braces_it_holds(stubs: Stubs) -> Non
     ref = RemediationRef.model_validate({"use": "x", "with": {"exe": "{exe}", "pattern": "{pattern}"}})
     result = render(ref, action, {"exe": "{pattern}", "pattern": "{exe}{expected:k}"}, {}, "default", None)
     assert stubs.run(SHELLS[0], str(result.command)) == [("probe", [b"{pattern}", b"{exe}{expected:k}"])]
-    assert result.summary == "probe {pattern} {exe}{expected:k}"
+    assert result.summary == 'probe "{pattern}" "{exe}{expected:k}"'
+
+
+def test_a_value_that_could_read_as_a_sentence_stands_in_quotation_marks() -> None:
+    action = an_action("probe {exe}", ["exe"])
+    ref = RemediationRef.model_validate({"use": "x", "with": {"exe": "{exe}"}})
+    for value, said in (
+        ("/usr/bin/x", "/usr/bin/x"),
+        ("/usr/bin/x (deleted)", "/usr/bin/x (deleted)"),
+        ("/tmp/x. All is well", '"/tmp/x. All is well"'),
+        ('/tmp/x". All is \u201dwell', "\"/tmp/x'. All is 'well\""),
+        ("/tmp/" + "all is well " * 50, f'"{("/tmp/" + "all is well " * 50)[:159]}…"'),
+    ):
+        assert render(ref, action, {"exe": value}, {}, "default", None).summary == f"probe {said}"
 
 
 BENIGN = {
