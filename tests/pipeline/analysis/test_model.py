@@ -182,8 +182,10 @@ def test_what_is_read_is_what_the_schema_allows(data: st.DataObject) -> None:
             }
         )
     )
+    schema = response_schema(case)
+    body = {name: body[name] for name in schema["properties"]}  # in their order, which is drawn, too
     try:
-        jsonschema.validate(body, response_schema(case))
+        jsonschema.validate(body, schema)
         allowed = True
     except jsonschema.ValidationError:
         allowed = False
