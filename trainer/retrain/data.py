@@ -6,7 +6,7 @@ class, since a model that is shown the rules' answer there learns that the corre
 there in its place is the correction, carried to situations of made-up hosts (`trainer.retrain.carrying`).
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
@@ -18,6 +18,7 @@ import orjson
 from pipeline.analysis.case import CaseMaker
 from pipeline.analysis.prompt import Case, render_prompt, render_response
 from pipeline.analysis.question import Question
+from pipeline.finding import LEVELS
 from pipeline.graph.resources import Resources
 from pipeline.intel.match import load_intel
 from pipeline.keys import digest
@@ -25,6 +26,7 @@ from pipeline.knowledge.schema import Knowledge
 from pipeline.review.chain import Head
 from pipeline.review.verdict import Verdict
 from pipeline.rules.policy import Policy
+from pipeline.rules.signs import Subject, strongest
 from pipeline.scorecard.cases import GoldCase, read_gold, write_gold
 from pipeline.scorecard.holdouts import Holdouts, read_holdouts
 from trainer.data.cases import questions
@@ -149,6 +151,7 @@ def compose(
         return [(one, case) for one, case in told if case.prompt not in unseen]
 
     carried, contrasted = worded(meant), worded(beside)
+    raised = worded(_raised(free, lessons, knowledge))
     replay = [one for one in _replay(replayed, kept, lessons) if one.prompt not in unseen]
     watched = replay[: len(taught)]
     replay = replay[len(watched) :]
@@ -158,7 +161,7 @@ def compose(
         for one, _ in (*taught, *carried, *contrasted)
         for wording in range(repeats)
     ]
-    train += replay
+    train += [*replay, *(case for _, case in raised)]
     train.sort(key=lambda one: digest("order", settings.seed, one.prompt, one.response, one.wording))
     otherwise = decided(trained, lessons, frozen.cases)
     counts = {
@@ -169,6 +172,7 @@ def compose(
         "held_out": len(measured),
         "carried": len(carried),
         "contrasted": len(contrasted),
+        "raised": len(raised),
         "repeats": repeats,
         "replayed": len(replay),
         "frozen": {holdout: len(cases) for holdout, cases in frozen.cases.items()},
@@ -210,6 +214,24 @@ def _taught(one: Lesson, maker: CaseMaker, teacher: Teacher, seed: int, wording:
 def _gold(one: Lesson, maker: CaseMaker, teacher: Teacher, seed: int) -> GoldCase:
     case, answer = case_and_answer(one, maker, teacher, seed)
     return GoldCase(case, answer, one.severity, one.situation)
+
+
+def _raised(pool: Iterable[tuple[Question, Said]], lessons: Sequence[Lesson], knowledge: Knowledge) -> Iterator[Lesson]:
+    """Give situations that a sign raises as if it were not counted yet, with the level that it asks for.
+
+    The rules count signs themselves, so no question shows a level that is to be raised, and a model that is never shown
+    one forgets how: then a reviewer who raises levels speaks against all that is replayed.
+    """
+    corrected = [one for one in lessons if one.corrects]
+    for asked, said in pool:
+        spec = knowledge.classes.get(asked.class_id)
+        below = LEVELS.index(asked.floor) - 1
+        if spec is None or below < 0 or any(is_like(one.question, asked) for one in corrected):
+            continue
+        subject = Subject(asked.class_id, spec.category, asked.features, is_doubtless=False)
+        sign = strongest(subject, LEVELS[below])
+        if sign is not None and sign[1] == asked.floor == said.level:
+            yield Lesson(replace(asked, floor=LEVELS[below]), LEVELS[below], said, said, False, False, 0, "")
 
 
 def _all_taught(
