@@ -30,7 +30,7 @@ class CaseMaker:
         self._mapped = {name: _mapped(knowledge, name) for name in sorted(knowledge.classes)}
         self._controls = sorted({one for mapped, _ in self._mapped.values() for one in mapped})
         self._techniques = sorted({one for _, mapped in self._mapped.values() for one in mapped})
-        self._distractors: dict[tuple[str, str], tuple[tuple[str, ...], tuple[str, ...]]] = {}
+        self._distractors: dict[tuple[tuple[str, ...], str], tuple[tuple[str, ...], tuple[str, ...]]] = {}
 
     def case(self, question: Question, attempt: int = 0, salt: str = "") -> Case:
         """Make the case of a question.
@@ -67,10 +67,10 @@ class CaseMaker:
         return "unknown" if question.class_id.startswith("unknown.") else question.class_id
 
     def _distracting(self, question: Question, salt: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        key = question.class_id, salt
+        classes = question.candidates or (question.class_id,)
+        key = classes, salt  # all ambiguous findings are of one class, and of other candidates
         known = self._distractors.get(key)
         if known is None:
-            classes = question.candidates or (question.class_id,)
             controls: set[str] = set()
             techniques: set[str] = set()
             for name in classes:
