@@ -195,3 +195,16 @@ def test_what_is_read_is_what_the_schema_allows(data: st.DataObject) -> None:
     except BadResponse:
         read = False
     assert read == allowed
+
+
+def test_what_one_ambiguous_finding_is_asked_does_not_depend_on_another_that_came_before() -> None:
+    one, other = (
+        replace(some_question(), class_id="ambiguous", candidates=candidates, controls=(), techniques=())
+        for candidates in (
+            ("world_writable.file", "world_writable.path_dir"),
+            ("suid_sgid.unexpected", "suid_sgid.file_capability"),
+        )
+    )
+    alone = analyst().prompt(other)
+    after = analyst()
+    assert after.prompt(one) != after.prompt(other) == alone
