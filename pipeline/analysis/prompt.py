@@ -135,18 +135,28 @@ def response_schema(case: Case) -> dict[str, Any]:
     }
 
 
+def read_answer(text: str, keys: Sequence[str]) -> dict[str, Any]:
+    """Read the object of an answer.
+
+    Raises:
+        BadResponse: if it is not JSON, or has not these keys in this order.
+    """
+    try:
+        body = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise BadResponse(f"not JSON: {error}") from error
+    if not isinstance(body, dict) or tuple(body) != tuple(keys):
+        raise BadResponse("not an object with the keys of an answer, in their order")
+    return body
+
+
 def parse_response(text: str, case: Case) -> Answer:
     """Read a model's answer, and hold it to the case again; the grammar is no proof.
 
     Raises:
         BadResponse: if it is not an answer to this case.
     """
-    try:
-        body = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise BadResponse(f"not JSON: {error}") from error
-    if not isinstance(body, dict) or tuple(body) != _KEYS:
-        raise BadResponse("not an object with the keys of an answer, in their order")
+    body = read_answer(text, _KEYS)
     if body["level"] not in LEVELS[LEVELS.index(case.floor) :]:
         raise BadResponse("level: not one of the candidates")
     if body["action"] not in (*case.actions, None):

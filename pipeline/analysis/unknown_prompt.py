@@ -21,6 +21,7 @@ from pipeline.analysis.prompt import (
     RESPONSE,
     BadResponse,
     listed,
+    read_answer,
     shorten,
     subset,
 )
@@ -139,13 +140,8 @@ def parse_unknown(text: str, case: UnknownCase) -> Answer:
     Raises:
         BadResponse: if it is not an answer to this case.
     """
-    try:
-        body = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise BadResponse(f"not JSON: {error}") from error
     schema = unknown_schema(case)
-    if not isinstance(body, dict) or list(body) != schema["required"]:
-        raise BadResponse("not an object with the keys of an answer, in their order")
+    body = read_answer(text, schema["required"])
     for name, rule in schema["properties"].items():
         value = body[name]
         if "enum" in rule:
