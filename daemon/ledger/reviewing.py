@@ -143,21 +143,11 @@ def retain(connection: Connection, scan_no: int, now: str, findings: Sequence[Re
         kept,
     )
     connection.executemany("INSERT OR REPLACE INTO retained_lines (row, line) VALUES (?, ?)", lines)
-    _forget_earlier(connection, host, scan_no, sorted({one.fingerprint for one in findings}))
-
-
-def _forget_earlier(connection: Connection, host: str, scan_no: int, fingerprints: Sequence[str]) -> None:
-    """Delete what an earlier scan saw of findings that this one sees in other situations."""
-    for start in range(0, len(fingerprints), _VARIABLES):
-        chunk = fingerprints[start : start + _VARIABLES]
-        marks = ",".join("?" * len(chunk))
-        where = f"host = ? AND fingerprint IN ({marks}) AND scan_no < ?"
-        values = (host, *chunk, scan_no)
-        connection.execute(
-            f"DELETE FROM retained_lines WHERE row IN (SELECT row FROM retained WHERE {where})",  # noqa: S608
-            values,
-        )
-        connection.execute(f"DELETE FROM retained WHERE {where}", values)  # noqa: S608 - marks only
+    # What an earlier scan saw of these findings in situations that this one does not see them in.
+    seen = {(one.fingerprint, one.situation) for one in findings}
+    gone = [(before[0],) for name, before in known.items() if name not in seen and before[1] < scan_no]
+    connection.executemany("DELETE FROM retained_lines WHERE row = ?", gone)
+    connection.executemany("DELETE FROM retained WHERE row = ?", gone)
 
 
 def _known(
