@@ -19,8 +19,6 @@ PYTHON = os.environ.get("ENDPOINT_PYTHON")
 SCAN = SCANS / "micro-sockets.json"
 PATIENT_S = 600.0  # nothing takes as long but on a machine that is very busy
 
-pytestmark = pytest.mark.skipif(PYTHON is None, reason="needs `make endpoint`")
-
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
