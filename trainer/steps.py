@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -69,7 +68,7 @@ class ChildSteps:
                 stderr=output,
                 env=self._environment,
                 pass_fds=() if self._holding is None else (self._holding,),
-                preexec_fn=partial(_end_with, os.getpid()),
+                preexec_fn=_end_with_parent,
             )
         try:
             code = process.wait(max(0.0, self._deadline - time.monotonic()))
@@ -93,8 +92,5 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
         process.wait()
 
 
-def _end_with(parent: int) -> None:
-    """End with the parent, which may have ended since the fork, before its end counts."""
+def _end_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
