@@ -2,17 +2,22 @@
 
 import difflib
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
+from daemon.sinks.http.settings import HttpSettings
 from daemon.sinks.kafka.settings import TOPIC, KafkaSettings
+from daemon.sinks.network.settings import HttpAccess, NetworkSettings
+from daemon.sinks.opensearch.settings import OpenSearchSettings
+from daemon.sinks.syslog.settings import SyslogSettings
 from daemon.sources.directory.settings import WatchSettings
 from pipeline.engine.address import parse_address
 from pipeline.engine.identity import DEFAULT_THREADS
@@ -26,6 +31,9 @@ CONFIG_FILE = Path("/etc/sysscan-agent/config.toml")
 KNOWLEDGE_DIR = Path("/etc/sysscan-agent/knowledge.d")
 SERVICE_STATE = Path("/var/lib/sysscan-agent")
 _PREFIX = "SYSSCAN_"
+_SECRET = re.compile(
+    "password|secret|token|api_key"
+)  # settings where somebody may write the secret instead of its file
 
 
 class _Section(BaseModel):
@@ -51,6 +59,35 @@ class OutputSettings(_Section):
     keep_segments: int = Field(default=8, ge=1)
     emit: Literal["all", "changes"] = "all"
     min_level: Level = "info"
+
+
+class SinkSettings(_Section):
+    """Where records go besides; any number of each kind, each with a name of its own."""
+
+    http: tuple[HttpSettings, ...] = ()
+    opensearch: tuple[OpenSearchSettings, ...] = ()
+    syslog: tuple[SyslogSettings, ...] = ()
+
+    @property
+    def every(self) -> tuple[NetworkSettings, ...]:
+        """List them all."""
+        return (*self.http, *self.opensearch, *self.syslog)
+
+    @property
+    def dead_letters(self) -> tuple[Path, ...]:
+        """List the files that records go to which nobody takes."""
+        return tuple(one.dead_letter for one in self.every if isinstance(one, HttpAccess) and one.dead_letter)
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> "SinkSettings":
+        for kind in ("http", "opensearch", "syslog"):
+            names = [one.name for one in getattr(self, kind)]
+            if len(set(names)) < len(names):
+                twice = next(name for name in names if names.count(name) > 1)
+                raise ValueError(f"two of sinks.{kind} are named {twice!r}; the mark of a sink is kept under its name")
+        if len(set(self.dead_letters)) < len(self.dead_letters):
+            raise ValueError("two sinks have one dead_letter; give each a file of its own")
+        return self
 
 
 class AnalysisSettings(_Section):
@@ -152,6 +189,7 @@ class Settings(_Section):
     limits: Limits = Limits()
     output: OutputSettings = OutputSettings()
     kafka: KafkaSettings = KafkaSettings()
+    sinks: SinkSettings = SinkSettings()
     fleet: FleetSettings = FleetSettings()
     analysis: AnalysisSettings = AnalysisSettings()
     model: ModelSettings = ModelSettings()
@@ -211,7 +249,8 @@ def load_settings(
         first = error.errors(include_url=False)[0]
         name = ".".join(str(part) for part in first["loc"])
         whence = next((where for where, content in reversed(places) if _has(content, first["loc"])), "the defaults")
-        given = f"it is {first['input']!r}, " if isinstance(first["input"], str | int | float) else ""
+        told = isinstance(first["input"], str | int | float) and not _SECRET.search(name)
+        given = f"it is {first['input']!r}, " if told else ""
         if first["type"] == "model_type":
             first["msg"] = "must be a table of settings"
         reason = (
@@ -295,6 +334,8 @@ def _typed(parts: Sequence[str], text: str, where: str) -> Any:
         section = _section(kind)
         field = _fields(section).get(part) if section is not None else None
         kind = field.annotation if field is not None else None
+    if _tables(kind) is not None:
+        raise ConfigError(f"{where}: is a list of tables, which only a settings file can hold")
     if get_origin(kind) is tuple:
         separator = "," if parts[0] == "kafka" else os.pathsep  # HOST:PORT has the separator of paths in it
         return [item for item in text.split(separator) if item]
@@ -316,6 +357,11 @@ def _check_names(content: Mapping[str, Any], model: type[BaseModel], where: str,
         section = _section(field.annotation)
         if section is not None and isinstance(value, Mapping):
             _check_names(value, section, where, f"{prefix}{name}.")
+        tables = _tables(field.annotation)
+        if tables is not None and isinstance(value, list):
+            for table in value:
+                if isinstance(table, Mapping):
+                    _check_names(table, tables, where, f"{prefix}{name}.")
 
 
 def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
@@ -326,6 +372,11 @@ def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
 def _section(kind: Any) -> type[BaseModel] | None:
     """Return the type of a field if it is a section, which has settings of its own."""
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def _tables(kind: Any) -> type[BaseModel] | None:
+    """Return the type of the tables that a field is a list of, if it is one."""
+    return _section(get_args(kind)[0]) if get_origin(kind) is tuple else None
 
 
 def _has(content: Any, loc: Sequence[int | str]) -> bool:
