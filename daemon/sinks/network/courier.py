@@ -41,6 +41,7 @@ class NetworkSink:
         self._changed = threading.Condition()  # for what follows
         self._batches: deque[tuple[int, list[Item]]] = deque()
         self._offered = 0
+        self._returned = 0  # what was last called durable, from where on rows are offered again after a fault
         self._durable = 0
         self._fault: SinkError | None = None
         self._stopping = False
@@ -52,7 +53,7 @@ class NetworkSink:
     def recover(self, delivered: int, pending: Pending) -> int:
         """Go on after the mark."""
         with self._changed:
-            self._durable = self._offered = delivered
+            self._durable = self._offered = self._returned = delivered
         return delivered
 
     def write(self, rows: Sequence[OutboxRow]) -> int:
@@ -65,6 +66,7 @@ class NetworkSink:
             fault, self._fault = self._fault, None
             if fault is not None:
                 self._batches.clear()
+                self._offered = self._returned
                 raise fault
             if rows:
                 # After a fault rows come again of which more were taken than could be told.
@@ -73,7 +75,8 @@ class NetworkSink:
                 self._batches.append((self._offered, items))
                 self._begin()
                 self._changed.notify()
-            return min(self._durable, self._offered)
+            self._returned = min(self._durable, self._offered)
+            return self._returned
 
     def close(self) -> None:
         """End the thread; what is under way is given some seconds, and sent again by the next process if need be."""

@@ -55,7 +55,7 @@ class Receiving:
                 return
             try:
                 self._take(channel)
-            except OSError:
+            except (OSError, ValueError):  # broken off, or no frame
                 channel.close()
 
     def _take(self, channel: socket.socket) -> None:

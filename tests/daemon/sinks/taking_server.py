@@ -196,9 +196,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.owner.gone.wait()
             return
         body = said if answer.body is None else answer.body
-        self.send_response(answer.status)
+        self.send_response_only(answer.status)
         for name, value in answer.headers.items():
-            self.send_header(name, value)
+            if value:
+                self.send_header(name, value)
         self.send_header("Content-Length", str(len(body) + (100 if answer.how in ("cut", "slow") else 0)))
         self.end_headers()
         self.wfile.write(body)
