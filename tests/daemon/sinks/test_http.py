@@ -77,6 +77,22 @@ def test_a_request_is_signed_so_that_a_receiver_can_check_it_and_its_time(tmp_pa
     assert SECRET not in json.dumps(asked.headers)
 
 
+def test_the_check_in_the_handbook_takes_what_is_ours_and_nothing_else(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "sinks.md").read_text(encoding="utf-8")
+    known: dict[str, Any] = {}
+    exec(text.partition("```python\n")[2].partition("```")[0], known)
+    is_ours = known["is_ours"]
+    with TakingServer() as server:
+        settings = HttpSettings(name="one", url=server.url, secret_file=secret(tmp_path))
+        Waited(open_http(settings, wall_clock=lambda: 1000.0)).write([row(1)])
+        (asked,) = server.requests
+    assert is_ours(asked.headers, asked.body, SECRET.encode(), 1010.0)
+    assert not is_ours(asked.headers, asked.body + b" ", SECRET.encode(), 1010.0)
+    assert not is_ours(asked.headers, asked.body, b"another", 1010.0)
+    assert not is_ours(asked.headers, asked.body, SECRET.encode(), 2000.0)
+    assert not is_ours({**asked.headers, "Sysscan-Timestamp": "1001"}, asked.body, SECRET.encode(), 1010.0)
+
+
 def test_the_same_records_sent_again_together_have_the_same_name() -> None:
     with TakingServer() as server:
         for _ in range(2):
