@@ -260,6 +260,8 @@ def load_settings(
             .replace("a valid tuple", "a list")
         )
         raise ConfigError(f"setting {name}: {reason} ({given}from {whence})") from error
+    if settings.output.path is not None and settings.output.path in settings.sinks.dead_letters:
+        raise ConfigError("setting sinks: a dead_letter is output.path; give it a file of its own")
     for directory in settings.knowledge_dirs:
         if not _is_there(directory, stat.S_ISDIR):  # a misspelt one would be the same as none at all
             raise ConfigError(f"setting knowledge_dirs: {directory}: no such directory")

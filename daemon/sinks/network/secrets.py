@@ -1,5 +1,6 @@
 """Secrets, read from files each time they are needed, and kept out of everything that is shown."""
 
+import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -58,7 +59,8 @@ def read_secret(setting: str, place: str) -> str:
 def shown(text: str, secrets: Iterable[str] = ()) -> str:
     """Make what another side said one harmless line, without the secrets that it may have repeated."""
     text = " ".join(text.split())
-    for secret in sorted(secrets, key=len, reverse=True):
+    spelled = {form for secret in secrets for form in (secret, json.dumps(secret)[1:-1])}
+    for secret in sorted(spelled, key=len, reverse=True):
         if len(secret) >= _LEAST_CHARS:
             text = text.replace(secret, "***")
     return printable(text, _SHOWN_CHARS)

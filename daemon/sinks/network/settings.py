@@ -80,6 +80,8 @@ class HttpAccess(NetworkSettings):
     def _reachable(self) -> "HttpAccess":
         # Here and not in a validator of the field: an error of that would print the value, with a password in it.
         parts = split_url(self.url)
+        if self.dead_letter is not None and not self.dead_letter.is_absolute():
+            raise ValueError("dead_letter must be an absolute path")
         if (self.username is None) != (self.password_file is None):
             raise ValueError("username and password_file belong together")
         if self.username is not None and ":" in self.username:

@@ -78,9 +78,10 @@ class Bulk:
                 continue
             if status == 429 or status >= 500:
                 raise SinkError(f"{self._name}: cannot take all records now ({status}: {reason}); they wait")
-            if status in (401, 403):
+            if status in (401, 403, 404):  # about who sends, or an index that is not made by itself
                 raise SinkError(
-                    f"{self._name}: refuses to write ({status}: {reason}); see what the credentials are allowed to",
+                    f"{self._name}: refuses to write ({status}: {reason}); see that the index is there or may be made, "
+                    "and what the credentials are allowed to",
                     wait_s=30.0,
                 )
             refusals.append(Refusal(item, f"{status}: {reason}"))

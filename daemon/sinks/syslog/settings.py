@@ -56,6 +56,8 @@ class SyslogSettings(NetworkSettings):
         if receiver.transport != "tls" and (self.ca_file or self.cert_file):
             raise ValueError("ca_file, cert_file and key_file have an effect with tls:// alone")
         meant = receiver.transport in ("tls", "unix") or receiver.host in ("127.0.0.1", "::1", "localhost")
+        if receiver.transport in ("tls", "unix") and self.plaintext:
+            raise ValueError("plaintext has an effect with udp:// and tcp:// alone; leave it out")
         if not meant and not self.plaintext:
             raise ValueError("udp and tcp send findings readable; use tls://, or set plaintext = true")
         if receiver.transport in ("udp", "unix") and self.most > 65_000:

@@ -26,8 +26,9 @@ class Answer:
     """Attributes:
     status: that it answers with.
     takes: whether it takes the records before it answers.
-    how: it answers; ``cut``: half of the answer; ``drop``: the connection ends while the request is read; ``slow``: a
-        letter now and then, and no end; ``silent``: no answer, and no end.
+    how: it answers; ``cut``: half of the answer; ``chunks``, ``cut chunks``: the same in pieces of no known number;
+        ``drop``: the connection ends while the request is read; ``slow``: a letter now and then, and no end;
+        ``silent``: no answer, and no end.
     """
 
     status: int = 200
@@ -196,6 +197,17 @@ class _Handler(BaseHTTPRequestHandler):
             self.owner.gone.wait()
             return
         body = said if answer.body is None else answer.body
+        if answer.how in ("chunks", "cut chunks"):
+            self.send_response_only(answer.status)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            for at in range(0, len(body), 7):
+                piece = body[at : at + 7]
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+            if answer.how == "chunks":
+                self.wfile.write(b"0\r\n\r\n")
+            self.close_connection = True
+            return
         self.send_response_only(answer.status)
         for name, value in answer.headers.items():
             if value:

@@ -128,6 +128,7 @@ FAULTS = {
     "429": failing(429, Retry_After="7"),
     "a cut request": Answer(how="drop"),
     "a cut answer": Answer(how="cut"),
+    "a cut answer in chunks": Answer(how="cut chunks"),
     "a cut answer to what was not taken": Answer(how="cut", takes=False),
 }
 

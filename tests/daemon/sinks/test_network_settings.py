@@ -40,6 +40,8 @@ def test_there_may_be_any_number_of_each_kind(tmp_path: Path) -> None:
         (HTTP + 'cert_file = "/c.pem"', "cert_file and key_file belong together"),
         (HTTP + 'username = "me"\npassword_file = "/p"\ntoken_file = "/t"', "two ways to say who sends"),
         (HTTP + "kinds = []", "kinds is empty"),
+        (HTTP + 'dead_letter = "here"', "dead_letter must be an absolute path"),
+        (SYSLOG + "plaintext = true", "plaintext has an effect with udp:// and tcp:// alone"),
         (HTTP + 'min_level = "severe"', "sinks.http.0.min_level: must be"),
         (HTTP.replace("/hook", "/hook#here"), "must not have a fragment"),
         (HTTP.replace("siem.example.org", ":0"), "url names no host, or port 0"),
@@ -67,6 +69,11 @@ def test_a_mistake_is_named_in_a_line(tmp_path: Path, text: str, said: str) -> N
         load(tmp_path, text)
     assert said in str(caught.value) and "config.toml" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_dead_letters_are_no_output(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^setting sinks: a dead_letter is output\.path; give it a file of its own$"):
+        load(tmp_path, HTTP + 'dead_letter = "/d"\n[output]\npath = "/d"')
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,23 @@ def test_a_document_that_the_mapping_refuses_holds_the_sink_and_is_named() -> No
     assert max(server.times.values()) == 1
 
 
+def test_an_answer_in_chunks_is_read_whole() -> None:
+    rows = [row(number) for number in range(1, 60)]
+    with TakingServer(bulk=True) as server:
+        server.answers = [Answer(how="chunks")]
+        assert deliver(sink(server), rows).faults == 0
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_what_is_not_about_the_record_holds_the_sink_and_makes_no_dead_letter(tmp_path: Path, status: int) -> None:
+    letters = tmp_path / "letters.ndjson"
+    with TakingServer(bulk=True) as server:
+        server.judge = lambda line: (status, "no such index [x]")
+        with pytest.raises(SinkError, match="see that the index is there or may be made") as caught:
+            sink(server, dead_letter=letters).write([row(1)])
+    assert caught.value.wait_s == 30.0 and not letters.exists()
+
+
 def test_a_record_that_finds_no_room_is_sent_again() -> None:
     rows = [row(number) for number in range(1, 6)]
     full = iter([True, True])
