@@ -34,7 +34,7 @@ def command_text(command: str, indent: int, width: int, mark: str = "$") -> Text
 def _words(command: str) -> list[str]:
     """Split at single blanks that stand outside of all quotation marks."""
     words, start = [], 0
-    open_: list[str] = []  # what we are in: a quotation mark, or a parenthesis within one
+    open_: list[str] = []  # by what ends it: quotation marks, ${...}, calculations, and parentheses within these
     at = 0
     while at < len(command):
         char = command[at]
@@ -44,21 +44,22 @@ def _words(command: str) -> list[str]:
                 open_.pop()
         elif char == "\\":
             at += 1
+        elif char == inside:
+            open_.pop()
+        elif command.startswith("${", at):  # whose pattern may begin with a blank
+            open_.append("}")
+            at += 1
+        elif command.startswith("$((", at):  # blanks of a calculation are kept as they are, too
+            open_ += [")", ")"]
+            at += 2
         elif inside == '"':
-            if char == '"':
-                open_.pop()
-            elif command.startswith("$(", at):
-                open_.append("(")
+            if command.startswith("$(", at):
+                open_.append(")")
                 at += 1
         elif char in "'\"":
             open_.append(char)
-        elif command.startswith("$((", at):  # blanks of a calculation are kept as they are, too
-            open_ += ["(", "("]
-            at += 2
         elif char == "(" and open_:
-            open_.append("(")
-        elif char == ")" and open_:
-            open_.pop()
+            open_.append(")")
         elif char == " " and not open_ and command[at - 1 : at] not in ("", " ") and command[at + 1 : at + 2] != " ":
             words.append(command[start:at])
             start = at + 1
