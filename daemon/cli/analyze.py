@@ -112,11 +112,15 @@ def analyze_reports(
             if not to_terminal:
                 lines.write(b"".join([line.line + b"\n" for line in made]))
 
+        shown_before = False
         for source in reports:
             for analysed in run.analyse(source, emit, partial(advance, f"findings of {printable(source, 40)}")):
                 if not to_terminal:
                     lines.write(write(analysed.record) + b"\n")
                 if to_terminal or (output is not None and sys.stderr.isatty()):
+                    if shown_before:
+                        console.print()
+                    shown_before = True
                     limit = None if all_issues or detail else _SHOWN
                     shown = Shown(source, limit, wanted, tuple(accepted))
                     show_record(console, analysed.record, shown, detail=detail)

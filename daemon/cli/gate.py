@@ -6,6 +6,7 @@ from daemon.cli.exits import Exit, say
 from pipeline.finding import LEVELS, Level
 from pipeline.output.formats.scan import Scan
 from pipeline.output.formats.wanted import Wanted, count_from
+from pipeline.output.issues import issues_of
 from pipeline.output.records import EnrichedFinding, Issue, ScanRecord
 
 
@@ -56,7 +57,7 @@ class Gate:
     def _too_bad(self, record: ScanRecord) -> Iterator[Issue]:
         if self._level is not None:
             least = LEVELS.index(self._level)
-            for issue in record.issues:
+            for issue in issues_of(record):
                 if LEVELS.index(issue.level) >= least and self._wanted.takes_issue(issue):
                     yield issue
 

@@ -14,6 +14,7 @@ from daemon.cli.summary import KEY, LEVEL_STYLES, Shown, show_summary
 from pipeline.display import printable, quoted
 from pipeline.finding import LEVELS
 from pipeline.knowledge.schema import Degree
+from pipeline.output.issues import issues_of
 from pipeline.output.records import (
     BaselineSection,
     GoneFinding,
@@ -53,7 +54,7 @@ def show_record(console: Console, record: ScanRecord, shown: Shown, *, detail: b
     """Print what a scan comes to; `detail`: and all that its record says."""
     show_summary(console, record, shown)
     if detail:
-        issues = [issue for issue in record.issues if shown.wanted.takes_issue(issue)]
+        issues = [issue for issue in issues_of(record) if shown.wanted.takes_issue(issue)]
         console.print(Group(*_parts(record, issues, console.width, kept=shown.source is None)), crop=False)
 
 

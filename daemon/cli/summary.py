@@ -15,6 +15,7 @@ from daemon.cli.phrases import in_words
 from pipeline.display import printable, quoted
 from pipeline.finding import LEVELS, Level, Status
 from pipeline.output.formats.wanted import Wanted
+from pipeline.output.issues import issues_of
 from pipeline.output.records import EnrichedFinding, Issue, ScanRecord
 from pipeline.output.todo import called, first_steps
 from pipeline.rules.compliance import FRAMEWORK_NAMES, FrameworkGap
@@ -73,7 +74,7 @@ def show_summary(console: Console, record: ScanRecord, shown: Shown) -> None:
 
 
 def _parts(record: ScanRecord, shown: Shown, width: int) -> Iterator[RenderableType]:
-    issues = [issue for issue in record.issues if shown.wanted.takes_issue(issue)]
+    issues = [issue for issue in issues_of(record) if shown.wanted.takes_issue(issue)]
     yield _verdict(record)
     yield from _counts(record)
     # What the scanner is probably mistaken about comes after what is as bad and surely so.
@@ -86,15 +87,15 @@ def _parts(record: ScanRecord, shown: Shown, width: int) -> Iterator[RenderableT
             yield _command(step.command or step.check, step.key, shown, width)
     if issues:
         yield from _issues(issues, record, shown, width)
-    elif shown.wanted and record.issues:
+    elif shown.wanted and issues_of(record):
         yield Text(
-            f"\nNo issue is of {shown.wanted.words()}; without that there are {_number(len(record.issues), 'issue')}."
+            f"\nNo issue is of {shown.wanted.words()}; without that there are {_number(len(issues_of(record)), 'issue')}."
         )
     yield from _more(record, shown, width)
 
 
 def _verdict(record: ScanRecord) -> Text:
-    levels = Counter(issue.level for issue in record.issues)
+    levels = Counter(issue.level for issue in issues_of(record))
     line = Text(f"{printable(record.host)}: ", "bold")
     if not levels:
         seen = " in what could be read" if not record.complete else ""
@@ -104,7 +105,7 @@ def _verdict(record: ScanRecord) -> Text:
         line.append(", " if number else "", "default")
         line.append(f"{levels[level]:,} {level}", LEVEL_STYLES[level])
     worst = max(levels, key=LEVELS.index)
-    sure = [one for one in record.issues if one.level == worst and not _is_doubtful(one)]
+    sure = [one for one in issues_of(record) if one.level == worst and not _is_doubtful(one)]
     doubt = "" if sure else ", if the scanner is right"
     return line.append(f". {_URGENCY[worst]}{doubt}.", "bold")
 
@@ -115,13 +116,13 @@ def _counts(record: ScanRecord) -> Iterator[Text]:
     scanned = f"scanned {record.started_at}" if record.started_at else "scanned at an unknown time"
     yield Text(f"{about}; {scanned}" if about else scanned.capitalize(), "dim")
     at_stake = sum(counts.level.values())
-    said = [f"{at_stake:,} at stake in {_number(len(record.issues), 'issue')}"] if at_stake else []
+    said = [f"{at_stake:,} at stake in {_number(len(issues_of(record)), 'issue')}"] if at_stake else []
     said += [f"{count:,} {words}" for state, words in _STATES.items() if (count := counts.status.get(state))]
     twins = counts.lines - counts.distinct
     again = f", and {twins:,} that repeat one of them" if twins else ""
     total = f"{_number(counts.distinct, 'finding')}{again}"
     yield Text(f"{total}: {', '.join(said)}." if said else f"{total}.", "dim")
-    mistakes = sum(1 for issue in record.issues if _is_doubtful(issue))
+    mistakes = sum(1 for issue in issues_of(record) if _is_doubtful(issue))
     if mistakes:
         yield Text(f"Probably mistakes of the scanner: {_number(mistakes, 'issue')}, marked ?.", "dim")
     for told in record.story:
@@ -159,7 +160,7 @@ def _issues(issues: Sequence[Issue], record: ScanRecord, shown: Shown, width: in
     findings = sum(issue.lines for issue in issues)
     of = f" of {shown.wanted.words()}" if shown.wanted else ""
     yield Text(f"\n{_number(len(issues), 'issue')}{of}, {_number(findings, 'finding')}, the worst first", style="bold")
-    titles = Counter(issue.title for issue in record.issues)
+    titles = Counter(issue.title for issue in issues_of(record))
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", show_edge=False, width=width)
     for heading, justify in (("level", "right"), ("", "right"), ("", "left")):
         table.add_column(heading, justify="right" if justify == "right" else "left", no_wrap=True)
@@ -187,9 +188,9 @@ def _issues(issues: Sequence[Issue], record: ScanRecord, shown: Shown, width: in
         rest = issues[len(listed) :]
         many = _number(sum(issue.lines for issue in rest), "finding")
         yield Text(f"… and {_number(len(rest), 'more issue')} ({many}), none of them worse: --all", "dim")
-    left = len(record.issues) - len(issues)
+    left = len(issues_of(record)) - len(issues)
     if left:
-        many = _number(sum(one.lines for one in record.issues) - findings, "finding")
+        many = _number(sum(one.lines for one in issues_of(record)) - findings, "finding")
         yield Text(f"Left out{of.replace(' of', ', not of', 1)}: {_number(left, 'issue')} ({many}).", "dim")
 
 
@@ -248,7 +249,7 @@ def _more(record: ScanRecord, shown: Shown, width: int) -> Iterator[RenderableTy
         (command, "what each issue is, the whole story, compliance"),
         (f"show KEY{shown.where}", "one finding, with its commands"),
         (f"remediate{made} --format bash", "a script that checks, applies and takes back"),
-    )[: 3 if record.issues else 1]:
+    )[: 3 if issues_of(record) else 1]:
         yield command_text(f"sysscan-agent {text}", 2, width)
         yield Text(f"    {what}", "dim")
 

@@ -112,7 +112,7 @@ class _Making:
         if action.id in LOOK_FIRST and action.id not in self._included:
             return "look_first", LOOK_FIRST[action.id]
         if action.rollback.startswith(_NOTHING) or _NOTE.search(action.command) is None:
-            return "by_hand", "its command changes nothing"
+            return "by_hand", "its command writes nothing down that could be taken back"
         return None, ""
 
     def steps(self) -> tuple[Step, ...]:
