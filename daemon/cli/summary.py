@@ -88,9 +88,8 @@ def _parts(record: ScanRecord, shown: Shown, width: int) -> Iterator[RenderableT
     if issues:
         yield from _issues(issues, record, shown, width)
     elif shown.wanted and issues_of(record):
-        yield Text(
-            f"\nNo issue is of {shown.wanted.words()}; without that there are {_number(len(issues_of(record)), 'issue')}."
-        )
+        every = _number(len(issues_of(record)), "issue")
+        yield Text(f"\nNo issue is of {shown.wanted.words()}; without that there are {every}.")
     yield from _more(record, shown, width)
 
 
