@@ -35,10 +35,8 @@ class Gate:
             if self._level is not None:
                 keys: set[str] = set()
                 self.count(_keyed(scan.findings(), keys))
-                if scan.missing and scan.record is not None:
-                    self._unseen += sum(
-                        issue.lines for issue in self._too_bad(scan.record) if not keys & {*issue.examples}
-                    )
+                if scan.is_part and scan.record is not None:
+                    self._unseen += sum(len({*issue.examples} - keys) for issue in self._too_bad(scan.record))
             yield scan
 
     def ended(self, code: Exit) -> Exit:

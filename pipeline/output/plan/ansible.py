@@ -115,6 +115,7 @@ def _apply(plan: Plan) -> list[dict[str, Any]]:
             "name": _name(f"Step {step.number}: {step.summary}"),
             "tags": [f"step_{step.number}"],
             "vars": {
+                **({"sysscan_mind": _Unsafe(step.caution)} if step.caution else {}),  # for who reads it
                 "sysscan_check": _Unsafe(step.check),
                 "sysscan_apply": _Unsafe(f"{_WAIT if step.unit is not None else ''}{step.command}"),
             },

@@ -48,7 +48,7 @@ def _step(step: Step) -> Iterator[str]:
     yield f"### {step.number}. {prose(step.summary)}"
     yield ""
     yield f"- For {_what(step.findings, step.labels)} ({step.level}; {', '.join(map(name, step.keys))})."
-    yield f"- May break: {prose(step.caution)}" if step.caution else "- May break: nothing that is known."
+    yield f"- What to mind: {prose(step.caution)}" if step.caution else "- What to mind: nothing that is known."
     if step.reboots:
         yield "- Takes effect at the next boot."
     for entry in step.acceptances[:3]:

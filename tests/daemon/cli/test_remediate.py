@@ -68,7 +68,19 @@ def test_a_playbook_is_yaml_in_which_no_value_is_a_template(cli: Cli) -> None:
     first, back = yaml.load(cli("remediate", "--format", "ansible", HARDENING).out, Loader)
     assert [play["hosts"] for play in (first, back)] == ["{{ sysscan_target | default('web01') }}"] * 2
     assert len(first["tasks"]) == len(back["tasks"]) > 5
+    assert all(task["vars"]["sysscan_mind"] for task in first["tasks"][1:])
     assert all("never" in task["tags"] for task in back["tasks"][1:])
+
+
+def test_a_document_has_for_each_step_what_one_agrees_to(cli: Cli) -> None:
+    text = cli("remediate", "--format", "markdown", HARDENING).out
+    steps = text.count("\n### ")
+    assert steps > 5
+    for part in ("- What to mind: ", "Check:\n", "Command:\n", "Way back:\n"):
+        assert text.count(f"\n{part}") == steps
+    asked = text.partition("## What a person has to do or decide")[2]
+    assert "A person has to look before this is done" in asked
+    assert "The scanner is probably mistaken" in asked
 
 
 @pytest.mark.parametrize(
