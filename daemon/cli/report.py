@@ -50,8 +50,8 @@ def show_report(
     if not as_text or list_:
         for chosen, flag in ((detail, "--detail"), (show_accepted, "--show-accepted"), (wanted, wanted.words())):
             if chosen:
-                why = "beside --list" if list_ else "on the record, which is about the whole scan; add --format text"
-                die(Exit.USAGE, f"{flag}: has no effect {why}, or leave it out")
+                on = "beside --list" if list_ else "on the record, which is about the whole scan"
+                die(Exit.USAGE, f"{flag}: has no effect {on}; {'' if list_ else 'add --format text, or '}leave it out")
     if list_ and fail_on is not None:
         die(Exit.USAGE, "--fail-on: has no effect beside --list; leave it out")
     gate = Gate(fail_on, wanted)
