@@ -21,6 +21,7 @@ LOOK_FIRST: Final[Mapping[str, str]] = {
     "apparmor.enforce_profiles": "what the profiles would have denied until now, the check lists",
     "kernel.lockdown": "modules without a trusted signature (ZFS, NVIDIA) no longer load after the reboot",
     "logging.install_rsyslog": "where journald with persistent storage is the chosen logging, nothing is missing",
+    "module.block": "Docker and Podman need overlay, snap squashfs, the EFI partition vfat",
     "mount.tmp_noexec": "package scripts and Java or Python libraries may run programs from there",
     "package.reinstall": "a changed program is evidence; look at it before it is replaced",
     "package.reinstall_owner": "a changed program is evidence; look at it before it is replaced",

@@ -57,6 +57,7 @@ check() {
     if run check "$n"; then say "$n" 'in effect'; else say "$n" 'to be done' && open=$((open + 1)); fi
   done
   printf 'plan: %s of %s steps to be done; nothing was changed\n' "$open" "${#chosen[@]}"
+  ((open == 0)) || echo 'plan: --list says of each what it does and may break; --apply takes them'
   ((open == 0))
 }
 

@@ -78,6 +78,8 @@ def test_a_plan_is_checked_applied_and_taken_back(root: ThrowAwayRoot) -> None:
     rc, said = ran(root, text, "--check")
     assert (rc, differences(before, now())) == (1, []), said
     assert said.count("to be done") == len(findings) + 1
+    listed = ran(root, text, "--list")[1]
+    assert all(step.summary in listed and str(step.caution)[:40] in listed for step in plan.steps)
     rc, said = ran(root, text, "--apply")
     assert rc == 0, said
     assert "9 done, 0 in effect before, 0 failed" in said

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.output.formats.wanted import Wanted
-from pipeline.output.plan.order import LOOK_FIRST, place
+from pipeline.output.plan.order import LATE, LOOK_FIRST, place
 from pipeline.output.plan.steps import WHY_TEXTS
 from tests.pipeline.output.formats.exported import accepted, real_scans
 from tests.pipeline.output.plan.planned import finding_with, kinds, knowledge, plan_for, plan_of
@@ -37,6 +37,8 @@ def test_the_order_holds_for_all_actions() -> None:
     assert rank["service.disable"] < rank["systemd.dropin"]
     assert max(rank[name] for name in rank if kinds()[name] not in ("manual", "accept")) == rank["apparmor.enable"]
     assert LOOK_FIRST.keys() <= knowledge().remediations.keys()
+    changing = {kind for kind in kinds().values() if kind not in ("manual", "accept")}
+    assert [kind for kind in sorted(changing) if place("any.action", kind) == LATE] == []
 
 
 def test_what_would_break_something_has_its_reason_and_no_command() -> None:
