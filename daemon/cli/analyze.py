@@ -28,6 +28,7 @@ from pipeline.display import printable
 from pipeline.graph.resources import Resources
 from pipeline.intel.stix_bundle import utc
 from pipeline.output.enriched import Line
+from pipeline.output.lines import finding_line, scan_lines
 from pipeline.output.write import write
 from pipeline.review.log import read_standing
 from pipeline.review.standing import NONE
@@ -80,14 +81,18 @@ def analyze_reports(
 
         advance = stack.enter_context(bars())
 
+        as_lines = lines is file  # other forms are made of whole records
+
         def emit(made: Sequence[Line]) -> None:
             if not to_terminal:
-                lines.write(b"".join([line.line + b"\n" for line in made]))
+                whole = [line.line for line in made]
+                lines.write(b"".join([line + b"\n" for line in (map(finding_line, whole) if as_lines else whole)]))
 
         for source in reports:
             for analysed in run.analyse(source, emit, partial(advance, f"findings of {printable(source, 40)}")):
                 if not to_terminal:
-                    lines.write(write(analysed.record) + b"\n")
+                    made = scan_lines(analysed.record) if as_lines else [write(analysed.record)]
+                    lines.write(b"".join([line + b"\n" for line in made]))
                 if to_terminal or (output is not None and sys.stderr.isatty()):
                     show_record(console, analysed.record, limit=None if all_issues else 12)
         if form not in (None, "ndjson"):

@@ -22,6 +22,7 @@ from pipeline.features import load_features
 from pipeline.finding import ClassBasis
 from pipeline.knowledge.load import load_knowledge
 from pipeline.knowledge.schema import Knowledge
+from pipeline.output.ecs import plain_line
 from pipeline.output.read import read_finding
 from pipeline.output.records import EnrichedFinding
 from pipeline.output.write import write
@@ -97,7 +98,7 @@ def _find(path: Path, prefix: bytes) -> bytes | None:
     segments = sorted(path.parent.glob(f"{path.stem}.*{path.suffix}"), reverse=True)
     for file in (path, *segments):
         found: bytes | None = None
-        for line in _lines(file):
+        for line in map(plain_line, _lines(file)):
             # Cheap first: both keys are plain hex, so their text cannot occur escaped.
             keyed = b'"dedupe_key":"' + prefix in line or b'"fingerprint":"' + prefix in line
             if keyed and _is_of(line, prefix.decode()):
@@ -108,10 +109,12 @@ def _find(path: Path, prefix: bytes) -> bytes | None:
 
 
 def _is_of(line: bytes, prefix: str) -> bool:
-    """Say whether a line is of a finding with this key; the text may stand in a scan record, too."""
+    """Say whether a line is of a finding with this key; the text may stand in other records, too."""
     try:
         candidate = orjson.loads(line)
     except orjson.JSONDecodeError:  # still being written, or no line of ours
+        return False
+    if not str(candidate.get("schema", "")).startswith("sysscan.enriched/"):
         return False
     return any(str(candidate.get(name, "")).startswith(prefix) for name in ("dedupe_key", "fingerprint"))
 
@@ -189,6 +192,13 @@ def show_finding(console: Console, line: EnrichedFinding, knowledge: Knowledge) 
         _heading(console, "What it seems to be about")
         for said in _likely(line.likely):
             _item(console, said)
+    if line.cut is not None:
+        _heading(console, "Not in this line, which would be too long")
+        for part in line.cut.parts:
+            _item(console, f"{printable(part.what)}: {part.kept:,} of {part.of:,} {part.unit} are here")
+        if line.cut.others:
+            _item(console, f"and {line.cut.others:,} more keys")
+        _item(console, f"all of it: {printable(line.cut.whole)}")
     if line.compliance or line.attack:
         _heading(console, "Mapped to")
         for text in _mappings(line):

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from pipeline.output.formats.scan import Scan, gaps
+from pipeline.output.lines import line_of, scan_lines
 from pipeline.output.records import VerdictRecord
 from pipeline.output.write import write
 
@@ -11,18 +12,19 @@ SCHEMA: Final = "sysscan.export/1"
 
 
 def ndjson(scans: Iterable[Scan], verdicts: Sequence[VerdictRecord] = ()) -> Iterator[bytes]:
-    """Write scans as the daemon writes them: findings, then the record of their scan, a line each.
+    """Write scans as the daemon writes them: findings, then issues, then the scan, a line each, none of them too long.
 
     Args:
         verdicts: come behind; the findings are judged with them, and say so, so nobody applies them twice.
     """
     for scan in scans:
         for finding in scan.findings():
-            yield write(finding) + b"\n"
+            yield line_of(finding) + b"\n"
         if scan.record is not None:
-            yield write(scan.record) + b"\n"
+            for line in scan_lines(scan.record):
+                yield line + b"\n"
     for record in verdicts:
-        yield write(record) + b"\n"
+        yield line_of(record) + b"\n"
 
 
 def json(scans: Iterable[Scan], verdicts: Sequence[VerdictRecord] = ()) -> Iterator[bytes]:

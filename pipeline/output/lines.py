@@ -1,0 +1,121 @@
+"""What comes out as lines: none is longer than a shipper of logs takes.
+
+Fluent Bit gives a file up at a line of more than 32 KB, Vector passes over one of more than 100 KiB. The ledger and
+Kafka hold records whole; a file and a pipe get these lines.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import fields, replace
+from typing import Final, TypeVar, get_args
+
+from pipeline.keys import digest
+from pipeline.knowledge.schema import Basis
+from pipeline.output.cut import shortened
+from pipeline.output.read import read_finding
+from pipeline.output.records import (
+    EnrichedFinding,
+    Issue,
+    IssueRecord,
+    ListedIssue,
+    ScanLine,
+    ScanRecord,
+    ScanSummary,
+    VerdictRecord,
+)
+from pipeline.output.write import write
+from pipeline.rules.compliance import FailingControls, FrameworkGap, SupportedControls
+
+LONGEST: Final = 30 << 10  # bytes of a line, with its end; Fluent Bit's buffer has 32 KB if nobody enlarges it
+SCAN: Final = "sysscan.scan/2"
+ISSUE: Final = "sysscan.issue/1"
+_TOP = 10
+
+LineRecord = EnrichedFinding | IssueRecord | ScanLine | VerdictRecord
+Controls = TypeVar("Controls", FailingControls, SupportedControls)
+
+_ISSUE_FIELDS: Final = tuple(field.name for field in fields(Issue))
+_SUMMARY_FIELDS: Final = tuple(field.name for field in fields(ScanSummary))
+
+
+def fitted(record: LineRecord, most: int = LONGEST - 1) -> LineRecord:
+    """Give a record whose line has at most `most` bytes, without its end; the same object where it has anyway."""
+    if isinstance(record, EnrichedFinding):
+        return shortened(record, most, f"sysscan-agent export --scan {record.scan_id} --format json")
+    if isinstance(record, VerdictRecord):
+        return shortened(record, most, "sysscan-agent audit show --limit 0 --json")
+    if isinstance(record, IssueRecord):
+        return shortened(record, most, _report(record.scan_id))
+    return shortened(record, most, _report(record.scan_id))
+
+
+def line_of(record: LineRecord) -> bytes:
+    """Write the line of a record, without its end, cut where it would be too long."""
+    return write(fitted(record))
+
+
+def finding_line(line: bytes) -> bytes:
+    """Give the line of a finding, without its end, cut where it is too long."""
+    return line if len(line) < LONGEST else line_of(read_finding(line))
+
+
+def scan_lines(record: ScanRecord) -> list[bytes]:
+    """Write the lines of a scan, without their ends: one for each issue, the worst first, then one for the scan."""
+    return [line_of(one) for one in scan_records(record)]
+
+
+def scan_records(record: ScanRecord) -> Iterator[IssueRecord | ScanLine]:
+    """Give the records that the lines of a scan are made of, nothing cut yet."""
+    for rank, issue in enumerate(record.issues, 1):
+        yield IssueRecord(
+            schema=ISSUE,
+            dedupe_key=digest(ISSUE, record.scan_id, issue.id),
+            scan_id=record.scan_id,
+            host=record.host,
+            host_source=record.host_source,
+            profile=record.profile,
+            observed_at=record.started_at,
+            as_of=record.as_of,
+            rank=rank,
+            provenance=record.provenance,
+            **{name: getattr(issue, name) for name in _ISSUE_FIELDS},
+        )
+    listed = tuple(ListedIssue(issue.id, issue.title, issue.level, issue.lines) for issue in record.issues)
+    summary = {name: getattr(record, name) for name in _SUMMARY_FIELDS}
+    summary["compliance"] = tuple(map(_with_one_sample, record.compliance))
+    yield ScanLine(schema=SCAN, dedupe_key=digest(SCAN, record.scan_id), issues=listed, **summary)
+
+
+def whole_record(line: ScanLine, issues: Iterable[IssueRecord]) -> ScanRecord:
+    """Put a scan record together again from its lines, as far as they have it.
+
+    Args:
+        issues: those of the scan that are there.
+    """
+    found = tuple(
+        Issue(**{name: getattr(one, name) for name in _ISSUE_FIELDS})
+        for one in sorted(issues, key=lambda one: one.rank)
+    )
+    return ScanRecord(
+        schema="sysscan.scan/1",
+        issues=found,
+        top=tuple(issue.id for issue in found[:_TOP]),
+        **{name: getattr(line, name) for name in _SUMMARY_FIELDS},
+    )
+
+
+def _report(scan_id: str) -> str:
+    return f"sysscan-agent report {scan_id} --format json"
+
+
+def _with_one_sample(gap: FrameworkGap) -> FrameworkGap:
+    """Leave one finding of those that a control names: the lines of all others name the control."""
+    made = {name: _by_basis(getattr(gap, name)) for name in ("failing", "supporting_only", "disputed_only")}
+    return replace(gap, **made)
+
+
+def _by_basis(controls: Controls) -> Controls:
+    made = {
+        basis: tuple(replace(one, sample=one.sample[:1]) for one in getattr(controls, basis))
+        for basis in get_args(Basis)
+    }
+    return replace(controls, **made)
