@@ -16,7 +16,7 @@ from daemon.cli.exits import Exit, die, say
 from daemon.cli.export import convert_lines
 from daemon.cli.options import Form
 from daemon.cli.show import show_record
-from daemon.cli.target import explained, finish_target, open_target
+from daemon.cli.target import explained, open_target
 from daemon.cli.terminal import terminal
 from daemon.ledger import Ledger
 from daemon.one_shot import OneShot, Refused
@@ -74,7 +74,7 @@ def analyze_reports(
         stack.callback(resources.close)
         startup.loaded()
         stack.enter_context(explained(output))  # outside of what is closed after it, inside of ledger and model
-        file = stack.enter_context(open_target(output, reports, "report"))
+        file = stack.enter_context(open_target(output, reports, "report", settings))
         # Other forms are made of whole scans: their lines wait in a file of no name.
         lines = stack.enter_context(TemporaryFile()) if form not in (None, "ndjson") else file
         run = OneShot(resources, settings.limits, settings.analysis.batch_size, settings.host, as_of, ledger, standing)
@@ -97,7 +97,6 @@ def analyze_reports(
                     show_record(console, analysed.record, limit=None if all_issues else 12)
         if form not in (None, "ndjson"):
             convert_lines(lines, form, file, len(run.refused))
-        finish_target(file, output)
     if (notice := _notice(resources)) is not None:
         say(f"sysscan-agent: {printable(notice, 1000)}; see `sysscan-agent doctor`")
     for refused in run.refused:

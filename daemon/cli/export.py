@@ -12,10 +12,10 @@ from daemon.cli.exporting.kept import KeptScans
 from daemon.cli.exporting.saved import MOST_SHOWN, SavedLines, Unreadable, room_explained
 from daemon.cli.ledger import open_to_read
 from daemon.cli.options import Form
-from daemon.cli.target import explained, finish_target, open_target
+from daemon.cli.target import explained, open_target
 from daemon.settings import Settings, load_settings
 from pipeline.display import printable
-from pipeline.errors import RecordError
+from pipeline.errors import ConfigError, RecordError
 from pipeline.output.formats.scan import Scan
 from pipeline.output.records import VerdictRecord
 
@@ -55,7 +55,7 @@ def export_scans(
         if scans is None:
             _name(saved)
             die(Exit.NOT_FOUND, f"{_what(scan, host)} in {', '.join(map(printable, sources))}")
-        _write(form, scans, options, output, sources, saved.verdicts)
+        _write(form, scans, options, output, sources, _daemon_settings(given, config), saved.verdicts)
     return _name(saved)
 
 
@@ -90,7 +90,7 @@ def export_kept(
             scans = _some(kept.latest(host))
         if scans is None:
             die(Exit.NOT_FOUND, f"{_what(scan, host)} in {settings.state_dir}; `report --list` shows those there are")
-        _write(form, scans, options or Options(), output, ())
+        _write(form, scans, options or Options(), output, (), settings)
         if kept.lacking is not None:
             say(f"sysscan-agent: no verdict counts: {printable(kept.lacking)}")
     return Exit.DONE if kept.lacking is None else Exit.REJECTED
@@ -118,11 +118,21 @@ def _write(
     options: Options,
     output: Path | None,
     sources: Sequence[str],
+    settings: Settings | None,
     verdicts: Sequence[VerdictRecord] = (),
 ) -> None:
-    with explained(output), open_target(output, sources, "file") as file:
+    with explained(output), open_target(output, sources, "file", settings) as file:
         write_form(form, scans, options, file, verdicts)
-        finish_target(file, output)
+
+
+def _daemon_settings(given: Mapping[str, Any], config: Path | None) -> Settings | None:
+    """Give the daemon's settings, to leave alone what it writes; without any that can be read there is no daemon."""
+    try:
+        return load_settings(os.environ, given, config)
+    except ConfigError:
+        if config is not None:
+            raise
+        return None
 
 
 def _some(scans: Iterator[Scan]) -> Iterator[Scan] | None:

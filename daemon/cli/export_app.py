@@ -22,13 +22,24 @@ def report(
         ),
     ] = None,
     list_: Annotated[bool, typer.Option("--list", help="List the scans that can be reported on.")] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="With --format: write it here, not to standard output."),
+    ] = None,
     state_dir: StateDir = None,
     config: Config = None,
 ) -> None:
     """Show what a scan found: risks, correlations, what changed, and compliance evidence."""
     from daemon.cli.report import show_report
 
-    raise typer.Exit(int(show_report(flags(state_dir), config, scan=scan, host=host, format_=format_, list_=list_)))
+    raise typer.Exit(
+        int(
+            show_report(
+                flags(state_dir), config, scan=scan, host=host, format_=format_, list_=list_,
+                output=None if output is None or str(output) == "-" else output,
+            )
+        )
+    )  # fmt: skip
 
 
 def export(

@@ -14,6 +14,7 @@ from daemon.cli.export import export_kept
 from daemon.cli.ledger import open_to_read
 from daemon.cli.options import ReportForm
 from daemon.cli.show import show_record
+from daemon.cli.target import explained, open_target
 from daemon.cli.terminal import terminal
 from daemon.ledger import ScanEntry
 from daemon.settings import load_settings
@@ -30,13 +31,16 @@ def show_report(
     host: str | None,
     format_: ReportForm | None,
     list_: bool,
+    output: Path | None = None,
 ) -> Exit:
     """Show one scan record, with its findings where a form has them, or list those there are."""
     settings = load_settings(os.environ, given, config)
     if format_ is not None and format_ != "text" and format_ != "json":
         if list_:
             die(Exit.USAGE, f"--list: has no form {format_}, only text and json")
-        return export_kept(settings, format_, scan=scan, host=host, only=True)
+        return export_kept(settings, format_, output=output, scan=scan, host=host, only=True)
+    if output is not None and (list_ or format_ != "json"):
+        die(Exit.USAGE, f"--output {output}: needs --format, and not text or --list")
     as_text = format_ == "text" or (format_ is None and sys.stdout.isatty())
     with open_to_read(settings) as ledger:
         if list_:
@@ -53,7 +57,8 @@ def show_report(
             die(Exit.LEDGER, f"the record of scan {entry.scan_id} in {settings.state_dir} cannot be read: {error}")
         show_record(terminal(), record, limit=None, kept=True)
     else:
-        sys.stdout.buffer.write(entry.record + b"\n")
+        with explained(output), open_target(output, (), "file", settings) as file:
+            file.write(entry.record + b"\n")
     return Exit.DONE
 
 

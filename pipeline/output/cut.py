@@ -28,7 +28,8 @@ from pipeline.output.write import write
 from pipeline.retrieval.likely import FirstLook
 from pipeline.rules.remediate import Action
 
-Record = TypeVar("Record", EnrichedFinding, IssueRecord, ScanLine, VerdictRecord)
+LineRecord = EnrichedFinding | IssueRecord | ScanLine | VerdictRecord
+Record = TypeVar("Record", bound=LineRecord)
 
 
 class _Stage(NamedTuple):
@@ -88,18 +89,21 @@ class _Cutter:
             way: dotted name of where it stands, empty for the line itself.
         """
         kind: type = type(record)
-        made = {}
+        made = self._shell(record, way) if isinstance(record, Action | FirstAction) else {}
         for field in record_fields(kind):
+            if field.name in made:
+                continue
             below = f"{way}.{field.key}" if way else field.key
             made[field.name] = self._value(field.hint, getattr(record, field.name), below)
-        if isinstance(record, Action | FirstAction):
-            shell = {name: getattr(record, name) for name in _SHELL if hasattr(record, name)}
-            too_long = {name: text for name, text in shell.items() if text and _size(text) > self._stage.command}
-            for name, text in too_long.items():
-                self._note(f"{way}.{name}", "bytes", 0, _size(text))
-            # A way back without its command, or a command without its check, is of no use.
-            made |= dict.fromkeys(shell, None) if too_long else shell
         return kind(**made)
+
+    def _shell(self, record: Action | FirstAction, way: str) -> dict[str, Any]:
+        """Keep what is for a shell, or none of it: a command without its check, or a way back alone, is of no use."""
+        shell = {name: getattr(record, name) for name in _SHELL if hasattr(record, name)}
+        too_long = {name: text for name, text in shell.items() if text and _size(text) > self._stage.command}
+        for name, text in too_long.items():
+            self._note(f"{way}.{name}", "bytes", 0, _size(text))
+        return dict.fromkeys(shell, None) if too_long else shell
 
     def _value(self, hint: Any, value: Any, way: str) -> Any:
         origin, arguments = get_origin(hint), get_args(hint)

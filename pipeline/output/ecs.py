@@ -10,7 +10,8 @@ import orjson
 
 from pipeline.display import printable
 from pipeline.finding import Level
-from pipeline.output.lines import LONGEST, LineRecord, fitted
+from pipeline.output.cut import LineRecord
+from pipeline.output.lines import LONGEST, fitted
 from pipeline.output.records import EnrichedFinding, HostFacts, IssueRecord, ScanLine
 from pipeline.output.write import write
 
@@ -35,7 +36,7 @@ def plain_line(line: bytes) -> bytes:
     if not line.startswith(b'{"@timestamp":'):
         return line
     _, between, record = line.rstrip().partition(_TAIL)
-    return record[:-1] if between and record.endswith(b"}") else line
+    return record[:-1] if between and record.endswith(b"}}") else line
 
 
 def _fields(record: LineRecord) -> Fields:

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import fields, replace
 from typing import Final, TypeVar, get_args
 
+from pipeline.display import printable
 from pipeline.keys import digest
 from pipeline.knowledge.schema import Basis
-from pipeline.output.cut import shortened
+from pipeline.output.cut import LineRecord, Record, shortened
 from pipeline.output.read import read_finding
 from pipeline.output.records import (
     EnrichedFinding,
@@ -29,23 +30,17 @@ LONGEST: Final = 30 << 10  # bytes of a line, with its end; Fluent Bit's buffer 
 SCAN: Final = "sysscan.scan/2"
 ISSUE: Final = "sysscan.issue/1"
 _TOP = 10
+_SCAN_ID: Final = 32  # characters of a scan id: a digest; its beginning names the scan, too
 
-LineRecord = EnrichedFinding | IssueRecord | ScanLine | VerdictRecord
 Controls = TypeVar("Controls", FailingControls, SupportedControls)
 
 _ISSUE_FIELDS: Final = tuple(field.name for field in fields(Issue))
 _SUMMARY_FIELDS: Final = tuple(field.name for field in fields(ScanSummary))
 
 
-def fitted(record: LineRecord, most: int = LONGEST - 1) -> LineRecord:
+def fitted(record: Record, most: int = LONGEST - 1) -> Record:
     """Give a record whose line has at most `most` bytes, without its end; the same object where it has anyway."""
-    if isinstance(record, EnrichedFinding):
-        return shortened(record, most, f"sysscan-agent export --scan {record.scan_id} --format json")
-    if isinstance(record, VerdictRecord):
-        return shortened(record, most, "sysscan-agent audit show --limit 0 --json")
-    if isinstance(record, IssueRecord):
-        return shortened(record, most, _report(record.scan_id))
-    return shortened(record, most, _report(record.scan_id))
+    return shortened(record, most, _whole(record))
 
 
 def line_of(record: LineRecord) -> bytes:
@@ -81,7 +76,7 @@ def scan_records(record: ScanRecord) -> Iterator[IssueRecord | ScanLine]:
         )
     listed = tuple(ListedIssue(issue.id, issue.title, issue.level, issue.lines) for issue in record.issues)
     summary = {name: getattr(record, name) for name in _SUMMARY_FIELDS}
-    summary["compliance"] = tuple(map(_with_one_sample, record.compliance))
+    summary["compliance"] = without_samples(record).compliance
     yield ScanLine(schema=SCAN, dedupe_key=digest(SCAN, record.scan_id), issues=listed, **summary)
 
 
@@ -103,19 +98,25 @@ def whole_record(line: ScanLine, issues: Iterable[IssueRecord]) -> ScanRecord:
     )
 
 
-def _report(scan_id: str) -> str:
-    return f"sysscan-agent report {scan_id} --format json"
+def without_samples(record: ScanRecord) -> ScanRecord:
+    """Leave out the findings that controls name: their lines name the controls."""
+    return replace(record, compliance=tuple(map(_without_samples, record.compliance)))
 
 
-def _with_one_sample(gap: FrameworkGap) -> FrameworkGap:
-    """Leave one finding of those that a control names: the lines of all others name the control."""
+def _whole(record: LineRecord) -> str:
+    """Give the command that shows all of a record."""
+    if isinstance(record, EnrichedFinding):
+        return f"sysscan-agent export --scan {printable(record.scan_id, _SCAN_ID)} --format json"
+    if isinstance(record, VerdictRecord):
+        return "sysscan-agent audit show --limit 0 --json"
+    return f"sysscan-agent report {printable(record.scan_id, _SCAN_ID)} --format json"
+
+
+def _without_samples(gap: FrameworkGap) -> FrameworkGap:
     made = {name: _by_basis(getattr(gap, name)) for name in ("failing", "supporting_only", "disputed_only")}
     return replace(gap, **made)
 
 
 def _by_basis(controls: Controls) -> Controls:
-    made = {
-        basis: tuple(replace(one, sample=one.sample[:1]) for one in getattr(controls, basis))
-        for basis in get_args(Basis)
-    }
+    made = {basis: tuple(replace(one, sample=()) for one in getattr(controls, basis)) for basis in get_args(Basis)}
     return replace(controls, **made)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from pipeline.output.formats.scan import Scan, gaps
-from pipeline.output.lines import line_of, scan_lines
+from pipeline.output.lines import line_of, scan_lines, without_samples
 from pipeline.output.records import VerdictRecord
 from pipeline.output.write import write
 
@@ -34,10 +34,11 @@ def json(scans: Iterable[Scan], verdicts: Sequence[VerdictRecord] = ()) -> Itera
         yield b',{"findings":[' if number else b'{"findings":['
         for place, finding in enumerate(scan.findings()):
             yield (b"," if place else b"") + write(finding)
+        record = None if scan.record is None else without_samples(scan.record)  # `findings` have them
         missing = [{"id": gap.id, "text": gap.text} for gap in gaps(scan)]
-        rest = {"host": scan.host, "missing": missing, "record": scan.record, "scan_id": scan.scan_id}
+        rest = {"host": scan.host, "missing": missing, "record": record, "scan_id": scan.scan_id}
         yield b"]," + write(rest)[1:]
     yield b'],"schema":"' + SCHEMA.encode() + b'","verdicts":['
-    for number, record in enumerate(verdicts):
-        yield (b"," if number else b"") + write(record)
+    for number, verdict in enumerate(verdicts):
+        yield (b"," if number else b"") + write(verdict)
     yield b"]}\n"

@@ -51,8 +51,8 @@ class ListedIssue:
 class ScanLine(ScanSummary):
     """What is wrong with a host, in a line of bounded length; the last line of a scan.
 
-    It is the whole record (`sysscan.scan/1`) with its issues listed only, without `top`, and with one dedupe key in
-    each `sample` of `compliance`.
+    It is the whole record (`sysscan.scan/1`) with its issues listed only, without `top`, and with nothing in the
+    `sample`s of `compliance`: the lines of the findings name their controls.
     """
 
     schema: Annotated[Literal["sysscan.scan/2"], Doc("Name and version of this format.")]

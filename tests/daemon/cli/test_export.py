@@ -33,6 +33,10 @@ def lines(path: Path) -> list[bytes]:
     return path.read_bytes().splitlines(keepends=True)
 
 
+def findings(path: Path) -> list[dict[str, Any]]:
+    return [one for one in map(json.loads, lines(path)) if one["schema"] == "sysscan.enriched/1"]
+
+
 def written(path: Path, content: Sequence[bytes]) -> Path:
     path.write_bytes(b"".join(content))
     return path
@@ -47,7 +51,7 @@ def own_state(state: Path, tmp_path: Path) -> Path:
 def test_saved_lines_are_exported_whole_and_in_order(cli: Cli, enriched: Path) -> None:
     ended = cli("export", enriched, "--format", "sarif", "--all")
     assert (ended.code, ended.err) == (0, "")
-    saved = [json.loads(line) for line in lines(enriched)[:-1]]
+    saved = findings(enriched)
     assert [one["dedupe_key"] for one in results(ended.out)] == [one["dedupe_key"] for one in saved]
     assert cli("export", enriched, "--format", "sarif", "--all").out == ended.out
 
@@ -80,7 +84,7 @@ def test_an_analysis_says_in_the_form_what_it_could_not_use(cli: Cli, tmp_path: 
 def test_the_ledger_gives_the_latest_scan_of_each_host(cli: Cli, state: Path, enriched: Path) -> None:
     ended = cli("export", "--state-dir", state, "--format", "sarif", "--all")
     assert (ended.code, ended.err) == (0, "")
-    saved = {one["fingerprint"]: one for one in map(json.loads, lines(enriched)[:-1])}
+    saved = {one["fingerprint"]: one for one in findings(enriched)}
     found = results(ended.out)
     assert {one["fingerprint"] for one in found} == saved.keys()
     assert all(one["status"] == saved[one["fingerprint"]]["status"] for one in found)
@@ -91,7 +95,7 @@ def test_the_ledger_gives_the_latest_scan_of_each_host(cli: Cli, state: Path, en
 def test_a_host_or_a_scan_can_be_chosen(cli: Cli, tmp_path: Path) -> None:
     both = tmp_path / "both.ndjson"
     cli("analyze", REPORT, SCANS / "db02-default.json", "--output", both)
-    hosts = [json.loads(line)["host"] for line in lines(both) if b'"schema":"sysscan.scan/1"' in line]
+    hosts = [json.loads(line)["host"] for line in lines(both) if b'"schema":"sysscan.scan/2"' in line]
     assert hosts == ["web01", "db02"]
     for options in (["--host", "db02"], ["--scan", json.loads(lines(both)[-1])["scan_id"][:8]]):
         ended = cli("export", both, "--format", "sarif", *options)
@@ -130,10 +134,12 @@ def test_a_file_that_was_cut_off_is_exported_and_says_so(cli: Cli, enriched: Pat
 
 def test_lines_that_are_missing_are_counted(cli: Cli, enriched: Path, tmp_path: Path) -> None:
     whole = lines(enriched)
-    lacking = written(tmp_path / "lacking.ndjson", [*whole[:3], whole[-1]])
+    lacking = written(tmp_path / "lacking.ndjson", [*whole[:3], *whole[-3:]])
     ended = cli("export", lacking, "--format", "sarif")
     assert ended.code == 0
-    assert f"Of the {len(whole) - 1} findings of the scan, 3 are in the input." in notices(ended.out)
+    assert f"Of the {len(findings(enriched))} findings of the scan, 3 are in the input." in notices(ended.out)
+    issues = len(json.loads(whole[-1])["issues"])
+    assert f"Of the {issues} issues of the scan, 2 are in the input." in notices(ended.out)
 
 
 @pytest.mark.parametrize(
@@ -144,6 +150,8 @@ def test_lines_that_are_missing_are_counted(cli: Cli, enriched: Path, tmp_path: 
         (b'{"schema":"sysscan.enriched/2"}\n', "'sysscan.enriched/2' is not known; did a newer version write it?"),
         (b'{"schema":"sysscan.enriched/1"}\n', "line 1 cannot be used: dedupe_key: is missing"),
         (b'{"schema":"sysscan.scan/1"}\n', "line 1 cannot be used: "),
+        (b'{"schema":"sysscan.scan/2"}\n', "line 1 cannot be used: "),
+        (b'{"schema":"sysscan.issue/1"}\n', "line 1 cannot be used: "),
         (b"\xff\xfe\n", "line 1 cannot be used: not JSON"),
     ],
 )
@@ -331,3 +339,59 @@ def test_lines_with_verdicts_applied_are_not_changed_again(cli: Cli, own_state: 
     assert json.loads(once.splitlines()[-1])["schema"] == "sysscan.verdict/1"
     again = written(tmp_path / "again.ndjson", [once.encode()])
     assert cli("export", again, "--format", "ndjson").out == once
+
+
+@pytest.mark.parametrize("form", [*FORMS])
+def test_a_report_goes_to_a_file_as_to_a_pipe(cli: Cli, state: Path, tmp_path: Path, form: str) -> None:
+    target = tmp_path / "out"
+    ended = cli("report", "--state-dir", state, "--format", form, "--output", target)
+    assert (ended.code, ended.out, ended.err) == (0, "", "")
+    assert target.read_text(encoding="utf-8") == cli("report", "--state-dir", state, "--format", form).out
+    assert target.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("arguments", [[], ["--format", "text"], ["--list"]])
+def test_what_a_report_cannot_write_to_a_file_is_refused(
+    cli: Cli, state: Path, tmp_path: Path, arguments: list[str]
+) -> None:
+    ended = cli("report", "--state-dir", state, "--output", tmp_path / "out", *arguments)
+    assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_that_is_there_stays_whole_until_the_new_one_is(cli: Cli, enriched: Path, tmp_path: Path) -> None:
+    target, link = tmp_path / "out.sarif", tmp_path / "link"
+    target.write_bytes(b"old")
+    link.symlink_to(target)
+    held = target.open("rb")
+    assert cli("export", enriched, "--format", "sarif", "--output", link).code == 0
+    assert held.read() == b"old"  # whoever reads it reads on
+    held.close()
+    assert link.is_symlink() and results(target.read_text(encoding="utf-8"))
+    bad = written(tmp_path / "bad.ndjson", [b"x\n"])
+    before = target.read_bytes()
+    assert cli("export", bad, "--format", "sarif", "--output", target).code == 4
+    assert target.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.ndjson", "link", "out.sarif"]
+
+
+def test_a_pipe_or_a_device_is_written_to_as_it_is(cli: Cli, enriched: Path) -> None:
+    assert cli("export", enriched, "--format", "csv", "--output", "/dev/null").code == 0
+    assert not Path("/dev/null").is_file()
+
+
+@pytest.mark.parametrize("name", ["findings.ndjson", "findings.000001.ndjson", "ledger.db"])
+def test_what_the_daemon_writes_is_not_overwritten(cli: Cli, own_state: Path, enriched: Path, name: str) -> None:
+    target = own_state / name
+    if not target.exists():
+        target.write_bytes(b"kept\n")
+    before = target.read_bytes()
+    for command in (
+        ("export", "--format", "csv", "--state-dir", own_state),
+        ("report", "--format", "csv", "--state-dir", own_state),
+        ("analyze", REPORT, "--state-dir", own_state),
+    ):
+        ended = cli(*command, "--output", target)
+        assert (ended.code, ended.err.count("\n")) == (2, 1), ended.err
+        assert "is what the daemon writes" in ended.err
+    assert target.read_bytes() == before
