@@ -14,7 +14,7 @@ KAFKA := build/kafka/$(KAFKA_VERSION)
 KNOWLEDGE := pipeline/knowledge/compiled.json
 
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-retrain test browser endpoint kafka kafka-broker test-trainer lint bench knowledge schema model wheel clean output-digests vocabulary
+.PHONY: help demo demo-retrain test browser endpoint shippers kafka kafka-broker test-trainer lint bench knowledge schema model wheel clean output-digests vocabulary
 
 help:
 	@echo 'make demo       analyse real scans of two hosts and show what is wrong with them (output in demo-output/)'
@@ -22,6 +22,7 @@ help:
 	@echo 'make test       run the tests, on all cores (JOBS=1: on one)'
 	@echo 'make browser    run the tests of the review page in a browser (needs Chromium)'
 	@echo 'make endpoint   run the tests of a model behind a server, with llama.cpp (130 MB to fetch)'
+	@echo 'make shippers   run the tests of log shippers with rsyslog (needs Debian 12; 1 MB to fetch)'
 	@echo 'make kafka      run the tests of Kafka on a real broker (needs Java 17 and Maven)'
 	@echo 'make kafka-broker  run a broker for trying things out at 127.0.0.1:9092'
 	@echo 'make test-trainer  run the tests that need torch, too (sets up .venv-trainer: 6 GB)'
@@ -68,6 +69,17 @@ $(ENDPOINT)/.installed: constraints-endpoint.txt
 	@touch $@
 
 # Apache Kafka itself, fetched by Maven from wherever Maven is told to fetch. The tests start it and stop it.
+SHIPPERS := build/shippers
+
+# Debian's packages of the log shippers that it has, unpacked and not installed.
+shippers: $(VENV)/.installed-dev $(SHIPPERS)/.complete $(KNOWLEDGE)
+	SHIPPERS='$(CURDIR)/$(SHIPPERS)' $(BIN)/pytest --skips=none tests/shippers
+
+$(SHIPPERS)/.complete:
+	@mkdir -p $(SHIPPERS)
+	@cd $(SHIPPERS) && apt-get -qq download rsyslog libestr0 libfastjson4 && for one in *.deb; do dpkg -x $$one .; done
+	@touch $@
+
 kafka: $(VENV)/.installed-dev $(VENV)/.installed-kafka $(KNOWLEDGE) $(KAFKA)/.complete
 	KAFKA_LIBS='$(CURDIR)/$(KAFKA)' $(BIN)/pytest --skips=none $(or $(KAFKA_TESTS),tests/kafka)
 

@@ -21,6 +21,7 @@ from pipeline.output.records import (
     ScanRecord,
     VerdictRecord,
 )
+from pipeline.output.records.export import ExportDocument
 from pipeline.output.records.fleet import AlertRecord, PostureRecord
 from pipeline.rules.remediate import Action
 
@@ -28,7 +29,7 @@ Schema = dict[str, Any]
 
 PUBLISHED: Mapping[str, type] = {
     "enriched-1": EnrichedFinding, "issue-1": IssueRecord, "scan-2": ScanLine, "scan-1": ScanRecord,
-    "verdict-1": VerdictRecord, "posture-1": PostureRecord, "alert-1": AlertRecord,
+    "verdict-1": VerdictRecord, "export-1": ExportDocument, "posture-1": PostureRecord, "alert-1": AlertRecord,
 }  # fmt: skip
 _PLACE = "https://sysscan-agent.invalid/schema/"
 

@@ -346,7 +346,7 @@ def test_a_report_goes_to_a_file_as_to_a_pipe(cli: Cli, state: Path, tmp_path: P
     target = tmp_path / "out"
     ended = cli("report", "--state-dir", state, "--format", form, "--output", target)
     assert (ended.code, ended.out, ended.err) == (0, "", "")
-    assert target.read_text(encoding="utf-8") == cli("report", "--state-dir", state, "--format", form).out
+    assert target.read_bytes().decode() == cli("report", "--state-dir", state, "--format", form).out
     assert target.stat().st_mode & 0o777 == 0o600
 
 

@@ -40,6 +40,7 @@ def test_a_document_holds_the_same_records() -> None:
     record: VerdictRecord = full(VerdictRecord)
     document = standard.loads(b"".join(json(scans, [record])))
     assert (document["schema"], len(document["verdicts"])) == ("sysscan.export/1", 1)
+    contract("export-1").whole.validate(document)
     for scan, held in zip(scans, document["scans"], strict=True):
         assert (held["scan_id"], held["host"], held["missing"]) == (scan.scan_id, scan.host, [])
         assert [read_finding(standard.dumps(one).encode()) for one in held["findings"]] == list(scan.findings())
@@ -52,6 +53,7 @@ def test_a_document_holds_the_same_records() -> None:
 
 def test_a_document_says_what_is_missing() -> None:
     document = standard.loads(b"".join(json([scan_of([some()], None, "Of 5 findings, 1 is here.")])))
+    contract("export-1").whole.validate(document)
     (scan,) = document["scans"]
     assert scan["record"] is None
     assert [one["id"] for one in scan["missing"]] == ["input", "no_record"]
