@@ -31,9 +31,9 @@ def rsyslog(place: Path, watched: Path, port: int) -> Iterator[None]:
         assert text.count(documented) == 1, documented
         text = text.replace(documented, here)
     (place / "rsyslog.conf").write_text(text, encoding="utf-8")
-    command = [HERE / "usr" / "sbin" / "rsyslogd", "-n", "-C", "-f", place / "rsyslog.conf", "-i", place / "pid"]
+    program, modules = f"{HERE}/usr/sbin/rsyslogd", f"{LIBRARIES}/rsyslog"
     process = subprocess.Popen(
-        [*command, "-M", LIBRARIES / "rsyslog"],
+        [program, "-n", "-C", "-M", modules, "-f", f"{place}/rsyslog.conf", "-i", f"{place}/pid"],
         env={**os.environ, "LD_LIBRARY_PATH": str(LIBRARIES)},
         stderr=(place / "errors").open("wb"),
     )
@@ -67,7 +67,7 @@ def received(connection: socket.socket, least: int) -> bytes:
 
 def test_every_line_arrives_as_it_is_written_also_after_a_rotation(tmp_path: Path) -> None:
     def written(name: str) -> bytes:
-        command = [*COMMAND, "analyze", SCANS / name]
+        command = [*COMMAND, "analyze", str(SCANS / name)]
         environment = {**os.environ, "SYSSCAN_MODEL__ENABLED": "false"}
         return subprocess.run(command, capture_output=True, check=True, cwd=ROOT, env=environment).stdout
 

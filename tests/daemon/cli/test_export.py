@@ -4,12 +4,18 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
 from daemon.cli.options import Form
+from pipeline.output.cut import LineRecord
+from pipeline.output.ecs import ecs_line
+from pipeline.output.lines import line_of, whole_record
+from pipeline.output.read import read_finding, read_issue, read_scan_line
+from pipeline.output.write import write
 from tests.daemon.cli.invoke import COMMAND, REPORT, ROOT, SCANS, Ended, in_a_process
 
 Cli = Callable[..., Ended]
@@ -395,3 +401,49 @@ def test_what_the_daemon_writes_is_not_overwritten(cli: Cli, own_state: Path, en
         assert (ended.code, ended.err.count("\n")) == (2, 1), ended.err
         assert "is what the daemon writes" in ended.err
     assert target.read_bytes() == before
+
+
+def whole_scan(path: Path) -> bytes:
+    """The record of the one scan in a file, as earlier versions wrote it: in one line, with its issues in it."""
+    *issues, last = [line for line in lines(path) if b'"schema":"sysscan.enriched/1"' not in line]
+    return write(whole_record(read_scan_line(last), map(read_issue, issues))) + b"\n"
+
+
+def test_a_file_of_an_earlier_version_gives_the_same_and_so_do_both_together(
+    cli: Cli, enriched: Path, tmp_path: Path
+) -> None:
+    of_findings = [line for line in lines(enriched) if b'"schema":"sysscan.enriched/1"' in line]
+    old = written(tmp_path / "old.ndjson", [*of_findings, whole_scan(enriched)])
+    for form in ("sarif", "json", "ndjson"):
+        ended = cli("export", old, "--format", form)
+        assert (ended.code, ended.err) == (0, "")
+        assert (
+            ended.out
+            == cli("export", enriched, "--format", form).out
+            == cli("export", enriched, old, "--format", form).out
+        )
+
+
+def test_lines_for_ecs_give_the_same_and_explain_finds_them(cli: Cli, enriched: Path, tmp_path: Path) -> None:
+    readers: dict[str, Callable[[bytes], LineRecord]]
+    readers = {"sysscan.enriched/1": read_finding, "sysscan.issue/1": read_issue, "sysscan.scan/2": read_scan_line}
+    mapped = [ecs_line(readers[json.loads(line)["schema"]](line)) + b"\n" for line in lines(enriched)]
+    file = written(tmp_path / "ecs.ndjson", mapped)
+    assert cli("export", file, "--format", "ndjson").out.encode() == enriched.read_bytes()
+    key = findings(enriched)[0]["dedupe_key"]
+    assert cli("explain", key, "--from", file).out == cli("explain", key, "--from", enriched).out
+
+
+def test_lines_that_were_cut_are_counted(cli: Cli, enriched: Path, tmp_path: Path) -> None:
+    first, *rest = lines(enriched)
+    long = read_finding(first)
+    long = replace(long, finding=replace(long.finding, extra={"made_up": "x" * 100_000}))
+    cut = written(tmp_path / "cut.ndjson", [line_of(long) + b"\n", *rest])
+    assert "Cut in the input, because a line would have been too long: 1 line" in notices(
+        cli("export", cut, "--format", "sarif").out
+    )
+    told = cli("explain", long.dedupe_key, "--from", cut, "--format", "text").out
+    assert f"sysscan-agent export --scan {long.scan_id} --format json" in told
+    assert "finding.extra: " in told
+    # Handed on, it is cut as it was.
+    assert cli("export", cut, "--format", "ndjson").out.splitlines()[0].encode() == line_of(long)

@@ -1,7 +1,7 @@
 """Lines for the Elastic Common Schema: its fields have its types, and the record in them is whole."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -73,6 +73,17 @@ REQUIRED = {"@timestamp", "ecs.version", "event.kind", "event.dataset", "event.i
 _DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z")
 
 
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+FITS: dict[str, Callable[[object], bool]] = {
+    "date": lambda value: isinstance(value, str) and _DATE.fullmatch(value) is not None,
+    "long": lambda value: type(value) is int,
+    "float": lambda value: type(value) is float,
+}
+
+
 def fields(document: dict[str, Any], way: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in document.items():
         if isinstance(value, dict):
@@ -92,12 +103,7 @@ def check(line: bytes) -> dict[str, Any]:
         values = value if kind.endswith("array") else [value]
         assert isinstance(values, list) and values, name
         for one in values:
-            fits = {
-                "date": lambda one: isinstance(one, str) and _DATE.fullmatch(one) is not None,
-                "long": lambda one: type(one) is int,
-                "float": lambda one: type(one) is float,
-            }.get(kind.split()[0], lambda one: isinstance(one, str))
-            assert fits(one), (name, one)
+            assert FITS.get(kind.split()[0], _is_text)(one), (name, one)
             assert one in ALLOWED.get(name, {one}), (name, one)
     return document
 
