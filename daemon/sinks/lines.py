@@ -9,7 +9,7 @@ from pipeline.errors import RecordError
 from pipeline.finding import LEVELS, Level
 from pipeline.output.ecs import ecs_line
 from pipeline.output.lines import LONGEST, line_of, scan_records
-from pipeline.output.read import read_finding, read_scan, read_verdict
+from pipeline.output.read import read_finding, read_verdict
 from pipeline.output.records import IssueRecord
 
 logger = get_logger(__name__)
@@ -37,7 +37,7 @@ def line_maker(mapping: Mapping = "plain", *, changes_only: bool = False, min_le
             return [row.line]
         try:
             if row.kind == "scan":
-                records = scan_records(read_scan(row.line))
+                records = scan_records(row.line)
                 return [made(one) for one in records if not isinstance(one, IssueRecord) or wants(one)]
             return [made(read_finding(row.line) if row.kind == "finding" else read_verdict(row.line))]
         except RecordError as error:  # only a fault of ours; the line as it is is better than none

@@ -55,15 +55,22 @@ _SHELL: Final = ("command", "check", "rollback", "acceptance")
 def shortened(record: Record, most: int, whole: str) -> Record:
     """Give a record whose line has at most `most` bytes; the same object where it has anyway.
 
+    Of a list that says in `cut` that it was longer, that is what it is said to have been.
+
     Args:
         most: without the line end; any record fits 24 KiB.
         whole: the command that gives the whole of it.
     """
+    before = record.cut
+    if before is not None and not before.whole:
+        before = replace(before, whole=whole)
+        record = replace(record, cut=before)
     if len(write(record)) <= most:
         return record
+    record = replace(record, cut=None)
     for stage in _STAGES:
         cutter = _Cutter(stage)
-        made: Record = replace(cutter.record(record, ""), cut=cutter.mark(whole))
+        made: Record = replace(cutter.record(record, ""), cut=cutter.mark(whole, before))
         if len(write(made)) <= most:
             break
     return made
@@ -76,11 +83,19 @@ class _Cutter:
         self._stage = stage
         self._parts: dict[tuple[str, Literal["items", "bytes"]], tuple[int, int]] = {}
 
-    def mark(self, whole: str) -> Cut:
-        """Say what was cut, lists first and of these the longest, because they tell most."""
+    def mark(self, whole: str, before: Cut | None) -> Cut:
+        """Say what was cut, lists first and of these the longest, because they tell most.
+
+        Args:
+            before: what was cut already.
+        """
+        for part in before.parts if before is not None else ():
+            kept, _ = self._parts.get((part.what, part.unit), (part.kept, 0))
+            self._parts[part.what, part.unit] = kept, part.of
         parts = [CutPart(what, unit, kept, of) for (what, unit), (kept, of) in self._parts.items()]
         parts.sort(key=lambda part: (part.unit == "bytes", part.kept - part.of, part.what))
-        return Cut(tuple(parts[:MOST_PARTS]), whole, max(0, len(parts) - MOST_PARTS))
+        others = max(0, len(parts) - MOST_PARTS) + (before.others if before is not None else 0)
+        return Cut(tuple(parts[:MOST_PARTS]), whole, others)
 
     def record(self, record: Any, way: str) -> Any:
         """Cut the fields of a record.

@@ -12,8 +12,10 @@ from pipeline.display import printable
 from pipeline.keys import digest
 from pipeline.knowledge.schema import Basis
 from pipeline.output.cut import LineRecord, Record, shortened
-from pipeline.output.read import read_finding
+from pipeline.output.read import read_finding, read_scan
 from pipeline.output.records import (
+    Cut,
+    CutPart,
     EnrichedFinding,
     Issue,
     IssueRecord,
@@ -29,7 +31,13 @@ from pipeline.rules.compliance import FailingControls, FrameworkGap, SupportedCo
 LONGEST: Final = 30 << 10  # bytes of a line, with its end; Fluent Bit's buffer has 32 KB if nobody enlarges it
 SCAN: Final = "sysscan.scan/2"
 ISSUE: Final = "sysscan.issue/1"
+MOST: Final = 1000  # issues of a scan that have a line; real scans have 75
 _TOP = 10
+# Lists that a report can make long: name, how they begin, how an item begins, and what comes behind them.
+_LISTS: Final = (
+    ("issues", b'"issues":[', b'{"actions":', b'],"min_severity":'),
+    ("baseline.resolved", b'"resolved":[', b'{"class":', b'],"states":'),
+)
 _SCAN_ID: Final = 32  # characters of a scan id: a digest; its beginning names the scan, too
 
 Controls = TypeVar("Controls", FailingControls, SupportedControls)
@@ -55,11 +63,20 @@ def finding_line(line: bytes) -> bytes:
 
 def scan_lines(record: ScanRecord) -> list[bytes]:
     """Write the lines of a scan, without their ends: one for each issue, the worst first, then one for the scan."""
-    return [line_of(one) for one in scan_records(record)]
+    return [line_of(one) for one in scan_records(write(record))]
 
 
-def scan_records(record: ScanRecord) -> Iterator[IssueRecord | ScanLine]:
-    """Give the records that the lines of a scan are made of, nothing cut yet."""
+def scan_records(whole: bytes) -> Iterator[IssueRecord | ScanLine]:
+    """Give the records that the lines of a scan are made of; what each of them holds is not cut yet.
+
+    Args:
+        whole: its record, as it is written. A report can make up a hundred thousand issues, of which most are not read.
+
+    Raises:
+        RecordError: if it is none.
+    """
+    line, totals = _first_items(whole)
+    record = read_scan(line)
     for rank, issue in enumerate(record.issues, 1):
         yield IssueRecord(
             schema=ISSUE,
@@ -77,7 +94,32 @@ def scan_records(record: ScanRecord) -> Iterator[IssueRecord | ScanLine]:
     listed = tuple(ListedIssue(issue.id, issue.title, issue.level, issue.lines) for issue in record.issues)
     summary = {name: getattr(record, name) for name in _SUMMARY_FIELDS}
     summary["compliance"] = without_samples(record).compliance
-    yield ScanLine(schema=SCAN, dedupe_key=digest(SCAN, record.scan_id), issues=listed, **summary)
+    cut = Cut(tuple(CutPart(what, "items", MOST, of) for what, of in totals), "") if totals else None
+    yield ScanLine(schema=SCAN, dedupe_key=digest(SCAN, record.scan_id), issues=listed, cut=cut, **summary)
+
+
+def _first_items(whole: bytes) -> tuple[bytes, list[tuple[str, int]]]:
+    """Leave of a record's long lists the first `MOST` items, before anything is read; gives how many those had.
+
+    The record is as `write` wrote it: keys are sorted, and a quote within a text is escaped, so that what is searched
+    for stands nowhere else. A list that is not found so is left whole.
+    """
+    totals = []
+    for what, opening, first, closing in _LISTS:
+        begin = whole.find(opening + first)
+        end = whole.find(closing, begin)
+        if begin < 0 or end < 0:
+            continue
+        between = b"}," + first
+        at = begin
+        for _ in range(MOST):
+            at = whole.find(between, at + 1, end)
+            if at < 0:
+                break
+        else:
+            totals.append((what, whole.count(between, begin, end) + 1))
+            whole = whole[: at + 1] + whole[end:]
+    return whole, totals
 
 
 def whole_record(line: ScanLine, issues: Iterable[IssueRecord]) -> ScanRecord:

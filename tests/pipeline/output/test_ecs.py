@@ -112,7 +112,7 @@ def records() -> Iterator[LineRecord]:
     scan = real_scan("web01-ioc.json")
     yield from scan.findings()
     assert scan.record is not None
-    yield from scan_records(scan.record)
+    yield from scan_records(write(scan.record))
 
 
 def test_every_field_has_the_type_of_the_schema_and_the_record_comes_back() -> None:

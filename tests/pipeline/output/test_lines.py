@@ -14,11 +14,21 @@ from hypothesis import strategies as st
 from pipeline.contract import Items, Pattern, record_fields
 from pipeline.finding import RawFinding
 from pipeline.output.cut import shortened
-from pipeline.output.lines import LONGEST, fitted, line_of, scan_lines, whole_record, without_samples
+from pipeline.output.lines import (
+    LONGEST,
+    MOST,
+    fitted,
+    line_of,
+    scan_lines,
+    scan_records,
+    whole_record,
+    without_samples,
+)
 from pipeline.output.read import read_finding, read_issue, read_scan, read_scan_line, read_verdict
 from pipeline.output.records import (
     Analysis,
     Cut,
+    CutPart,
     EnrichedFinding,
     FirstAction,
     IssueRecord,
@@ -157,6 +167,12 @@ def test_the_mark_counts_what_is_there_and_what_there_was() -> None:
     assert (of_text.unit, of_text.kept, of_text.of) == ("bytes", len(short.finding.description.encode()), 120_000)
 
 
+def test_what_was_cut_before_is_handed_on_as_it_is() -> None:
+    short = fitted(made(EnrichedFinding, 3, 1.0))
+    assert short.cut is not None and short.cut.others
+    assert fitted(short) is short
+
+
 def test_what_fits_is_the_same_object_and_says_nothing_of_a_cut() -> None:
     record = replace(full(EnrichedFinding), cut=None)
     size = len(write(record))
@@ -184,12 +200,13 @@ def test_no_line_of_a_real_scan_is_too_long_or_cut_and_the_record_comes_back_fro
     assert LONGEST // 2 < longest < LONGEST
 
 
-def test_five_thousand_issues_are_a_line_each_and_the_scan_says_how_many_it_lists() -> None:
+def test_of_five_thousand_issues_the_worst_are_a_line_each_and_the_scan_says_how_many_it_lists() -> None:
     titles = ("".join(chr(97 + int(digit)) for digit in f"{number:04}") for number in range(5_000))
     raws = [RawFinding("new_scanner", f"id {title}", "high", title=f"Strange {title}") for title in titles]
     record = _record(*raws)
     *issues, last = scan_lines(record)
-    assert len(issues) == len(record.issues) == 5_000
+    assert len(record.issues) == 5_000
+    assert [read_issue(one).id for one in issues] == [one.id for one in record.issues[:MOST]]
     assert all(len(one) < LONGEST for one in (*issues, last))
     line = read_scan_line(last)
     assert line.cut is not None
@@ -240,3 +257,42 @@ def test_a_record_with_its_issues_in_it_reads_as_before() -> None:
     (record,) = (scan.record for name, scan in real_scans() if name == "web01-ioc.json")
     assert record is not None
     assert read_scan(write(record)) == record
+
+
+@pytest.mark.parametrize("title", ['x"issues":[{"actions":', '},{"actions":', '],"min_severity":', "plain"])
+@pytest.mark.parametrize("many", [1, MOST, MOST + 1, MOST + 7])
+def test_a_long_list_ends_at_its_most_and_says_how_long_it_was(title: str, many: int) -> None:
+    record = replace(full(ScanRecord), story=())
+    issue, section = replace(record.issues[0], title=title), record.baseline
+    assert section is not None
+    gone = replace(section.resolved[0], label=title)
+    record = replace(
+        record,
+        issues=tuple(replace(issue, id=f"{number:032x}") for number in range(many)),
+        baseline=replace(section, resolved=(gone,) * (many + 1)),
+    )
+    *issues, last = scan_records(write(record))
+    assert isinstance(last, ScanLine) and last.baseline is not None
+    assert [one.id for one in issues if isinstance(one, IssueRecord)] == [one.id for one in record.issues[:MOST]]
+    assert all(one.title == title for one in last.issues)
+    assert len(last.baseline.resolved) == min(many + 1, MOST)
+    parts = () if last.cut is None else last.cut.parts
+    wanted = {"issues": many, "baseline.resolved": many + 1}
+    assert {part.what: part.of for part in parts} == {what: of for what, of in wanted.items() if of > MOST}
+    short = fitted(last)
+    said = {part.what: (part.kept, part.of) for part in (short.cut.parts if short.cut is not None else ())}
+    for what, of in wanted.items():
+        if of > MOST:
+            assert short.baseline is not None
+            here = len(short.issues) if what == "issues" else len(short.baseline.resolved)
+            assert said[what] == (here, of)
+
+
+def test_a_record_that_fits_although_a_list_of_it_was_long_says_so() -> None:
+    line = replace(full(ScanLine), cut=Cut((CutPart("issues", "items", 1, 5),), ""))
+    short = fitted(line)
+    assert short.cut is not None
+    assert (short.cut.parts, short.cut.whole) == (
+        line.cut and line.cut.parts,
+        "sysscan-agent report text --format json",
+    )
