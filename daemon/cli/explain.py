@@ -160,7 +160,8 @@ def show_finding(console: Console, line: EnrichedFinding, knowledge: Knowledge) 
             _item(console, f"{printable(part.what)}: {part.kept:,} of {part.of:,} {part.unit} are here")
         if line.cut.others:
             _item(console, f"and {line.cut.others:,} more keys")
-        _item(console, f"all of it: {printable(line.cut.whole)}")
+        # Not wrapped, so that it can be copied.
+        console.print(Text(f"    all of it: {printable(line.cut.whole, 1000)}", "dim"), soft_wrap=True)
     if line.compliance or line.attack:
         _heading(console, "Mapped to")
         for text in _mappings(line):
