@@ -208,6 +208,10 @@ class Database:
         missing, reserve = self._missing(self._refused)
         return missing + reserve // 8 > 0
 
+    def has_room(self, more: int) -> bool:
+        """Say whether a transaction that adds so many bytes, about, would not be refused for want of room."""
+        return self._missing(more)[0] <= 0
+
     def _require_room(self, more: int) -> None:
         """See that the disk will have room left to fold the log of SQLite into the file, and for small transactions.
 

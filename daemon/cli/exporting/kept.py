@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
 from daemon.ledger import Ledger, ScanEntry
-from daemon.ledger.reviews import Retained
+from daemon.ledger.retained import Retained
 from daemon.review.audit import lacking
 from daemon.settings import Settings
 from pipeline.errors import LedgerError, RecordError

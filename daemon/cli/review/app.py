@@ -102,7 +102,7 @@ def list_(
 ) -> None:
     """List what nobody has reviewed, grouped by situation, the worst first."""
     from daemon.cli.review.listing import list_unreviewed
-    from daemon.ledger.reviews import Filter
+    from daemon.ledger.retained import Filter
 
     wanted = Filter(class_, host, level, scanner)
     raise typer.Exit(int(list_unreviewed(flags(state_dir), config, wanted, limit=limit, as_json=as_json, all_=all_)))
@@ -139,7 +139,7 @@ def approve(
 ) -> None:
     """Say that what is said of findings is right."""
     from daemon.cli.review.deciding import decide
-    from daemon.ledger.reviews import Filter
+    from daemon.ledger.retained import Filter
     from daemon.review.deciding import Decision
     from daemon.review.queue import Wish
 
@@ -180,7 +180,7 @@ def correct(
 ) -> None:
     """Say what is right instead. Only a verdict lowers a level; the score names it."""
     from daemon.cli.review.deciding import decide
-    from daemon.ledger.reviews import Filter
+    from daemon.ledger.retained import Filter
     from daemon.review.deciding import Decision
     from daemon.review.queue import Wish
     from pipeline.review.verdict import Correction
@@ -223,7 +223,7 @@ def accept(
 ) -> None:
     """Accept a risk, until a day. It stays evidence for compliance."""
     from daemon.cli.review.deciding import decide
-    from daemon.ledger.reviews import Filter
+    from daemon.ledger.retained import Filter
     from daemon.review.deciding import Decision
     from daemon.review.queue import Wish
 
@@ -249,7 +249,7 @@ def false_positive(
 ) -> None:
     """Say that the scanner is wrong: no weakness, and no evidence of one."""
     from daemon.cli.review.deciding import decide
-    from daemon.ledger.reviews import Filter
+    from daemon.ledger.retained import Filter
     from daemon.review.deciding import Decision
     from daemon.review.queue import Wish
 

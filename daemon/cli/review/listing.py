@@ -14,7 +14,7 @@ from daemon.cli.review.opened import open_desk
 from daemon.cli.review.shown import entry_json, finding_json, print_json, verdict_json
 from daemon.cli.show import LEVEL_STYLES
 from daemon.cli.terminal import terminal
-from daemon.ledger.reviews import Filter
+from daemon.ledger.retained import Filter
 from daemon.review.queue import AT_STAKE
 from daemon.review.who import now
 from daemon.review.words import about, decided, label_of, states, title_of
