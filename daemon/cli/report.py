@@ -11,9 +11,11 @@ from rich.table import Table
 
 from daemon.cli.exits import Exit, die
 from daemon.cli.export import export_kept
+from daemon.cli.exporting.kept import KeptScans
 from daemon.cli.ledger import open_to_read
 from daemon.cli.options import ReportForm
 from daemon.cli.show import show_record
+from daemon.cli.since import Since, show_since
 from daemon.cli.terminal import terminal
 from daemon.ledger import ScanEntry
 from daemon.settings import load_settings
@@ -38,22 +40,24 @@ def show_report(
             die(Exit.USAGE, f"--list: has no form {format_}, only text and json")
         return export_kept(settings, format_, scan=scan, host=host, only=True)
     as_text = format_ == "text" or (format_ is None and sys.stdout.isatty())
-    with open_to_read(settings) as ledger:
+    with open_to_read(settings) as ledger, ledger.database.snapshot():
         if list_:
             _list(ledger.records.rows(host=host), as_text)
             return Exit.DONE
         entry = ledger.records.find(scan_id=scan, host=host)
-    if entry is None or entry.record is None:
-        what = f"scan {scan}" if scan else f"finished scan of host {host}" if host else "finished scan"
-        die(Exit.NOT_FOUND, f"no {what} in {settings.state_dir}; `report --list` shows those there are")
-    if as_text:
+        if entry is None or entry.record is None:
+            what = f"scan {scan}" if scan else f"finished scan of host {host}" if host else "finished scan"
+            die(Exit.NOT_FOUND, f"no {what} in {settings.state_dir}; `report --list` shows those there are")
+        if not as_text:
+            sys.stdout.buffer.write(entry.record + b"\n")
+            return Exit.DONE
         try:
             record = read_scan(entry.record)
         except RecordError as error:
             die(Exit.LEDGER, f"the record of scan {entry.scan_id} in {settings.state_dir} cannot be read: {error}")
-        show_record(terminal(), record, limit=None, kept=True)
-    else:
-        sys.stdout.buffer.write(entry.record + b"\n")
+        since = Since.of(KeptScans(ledger, settings), entry, record)
+    show_since(terminal(), since)
+    show_record(terminal(), record, limit=None, kept=True)
     return Exit.DONE
 
 

@@ -94,6 +94,12 @@ def list_(
     host: OfHost = None,
     level: AtLeast = None,
     scanner: Scanner = None,
+    text: Annotated[
+        str,
+        typer.Option(
+            "--text", metavar="TEXT", help="Only situations with a finding whose line holds this, as it is written."
+        ),
+    ] = "",
     all_: Annotated[bool, typer.Option("--all", help="Also what passed, and what is no weakness.")] = False,
     limit: Limit = 50,
     as_json: AsJson = False,
@@ -105,7 +111,8 @@ def list_(
     from daemon.ledger.retained import Filter
 
     wanted = Filter(class_, host, level, scanner)
-    raise typer.Exit(int(list_unreviewed(flags(state_dir), config, wanted, limit=limit, as_json=as_json, all_=all_)))
+    given = flags(state_dir)
+    raise typer.Exit(int(list_unreviewed(given, config, wanted, text, limit=limit, as_json=as_json, all_=all_)))
 
 
 @review_app.command()
