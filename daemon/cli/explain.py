@@ -13,6 +13,7 @@ from rich.text import Text
 
 from daemon.cli.exits import Exit, die
 from daemon.cli.show import LEVEL_STYLES
+from daemon.cli.superseded import Now, now_of
 from daemon.cli.terminal import terminal
 from daemon.cli.trail import Trail, trail_of
 from daemon.settings import load_settings
@@ -49,6 +50,7 @@ class Explained:
     meaning: str | None
     topics: Mapping[str, str]
     trail: Trail
+    now: Now | None = None  # where a verdict came after the line
 
 
 def explain_finding(
@@ -74,6 +76,10 @@ def explain_finding(
         die(Exit.USAGE, f"{path}: the line of {finding} cannot be read: {printable(str(error))}")
     knowledge = load_knowledge(load_features, settings.knowledge_dirs)
     trail = trail_of(settings.state_dir, line)
+    try:
+        now = now_of(line, (one for file in _segments(path) for one in _lines(file)))
+    except RecordError as error:
+        die(Exit.USAGE, f"{path}: {error}")
     if format_ == "json" or (format_ is None and not sys.stdout.isatty()):
         spec = knowledge.classes.get(line.class_)
         topics = {ref.topic for ref in spec.topics} if spec is not None else set()
@@ -82,10 +88,13 @@ def explain_finding(
             meaning=spec.meaning if spec is not None else None,
             topics={key: knowledge.topics[key].title for key in sorted(topics)},
             trail=trail,
+            now=now,
         )
         sys.stdout.buffer.write(b'{"explained":%s,"finding":%s}\n' % (write(explained), found.strip()))
         return Exit.DONE
     console = terminal()
+    if now is not None:
+        console.print(now.told(), style="bold")
     show_finding(console, line, knowledge)
     for text in trail.told():
         _item(console, text, style="dim")
@@ -94,8 +103,7 @@ def explain_finding(
 
 def _find(path: Path, prefix: bytes) -> bytes | None:
     """Search the file and its closed segments for a finding, the newest line first."""
-    segments = sorted(path.parent.glob(f"{path.stem}.*{path.suffix}"), reverse=True)
-    for file in (path, *segments):
+    for file in _segments(path):
         found: bytes | None = None
         for line in _lines(file):
             # Cheap first: both keys are plain hex, so their text cannot occur escaped.
@@ -105,6 +113,11 @@ def _find(path: Path, prefix: bytes) -> bytes | None:
         if found is not None:
             return found
     return None
+
+
+def _segments(path: Path) -> list[Path]:
+    """List the file and its closed segments, the newest first."""
+    return [path, *sorted(path.parent.glob(f"{path.stem}.*{path.suffix}"), reverse=True)]
 
 
 def _is_of(line: bytes, prefix: str) -> bool:

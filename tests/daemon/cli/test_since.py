@@ -94,3 +94,27 @@ def test_a_text_narrows_the_list(place: Place) -> None:
     assert all("/tmp/.cache-helper" in json.dumps(entry) for entry in some)
     assert place.json("review", "list", "--json", "--text", "no such text") == []
     assert place.json("review", "list", "--json", "--text", "/tmp/.cache-helper", "--host", "other") == []
+
+
+def test_explain_says_what_came_after_the_line(place: Place) -> None:
+    output = str(place.state / "findings.ndjson")
+    (worst,) = place.json("review", "list", "--json", "--limit", "1")
+    key = worst["worst"]["fingerprint"]
+    before = place.run("explain", key, "--from", output, "--format", "text").out
+    place.json("review", "false-positive", worst["situation"], "--reason", "ours", "--yes", "--json")
+    assert place.run("explain", key, "--from", output, "--format", "text").out == before  # nothing has told of it yet
+    place.scan()
+    after = place.run("explain", key, "--from", output, "--format", "text").out
+    said, _, rest = after.partition("\n")
+    assert said.startswith("Since this line verdict 1 was given by ") and said.endswith(
+        ": it is false positive, info now."
+    )
+    assert rest == before
+    (told,) = place.json("explain", key, "--from", output, "--format", "json")
+    assert (told["explained"]["now"]["status"], told["explained"]["now"]["verdict"]) == ("false_positive", 1)
+    place.json("review", "undo", "1", "--yes", "--json")
+    place.scan()
+    assert place.run("explain", key, "--from", output, "--format", "text").out == before
+    place.scan_again()
+    (told,) = place.json("explain", key, "--from", output, "--format", "json")
+    assert "now" not in told["explained"]
