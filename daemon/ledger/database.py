@@ -9,7 +9,7 @@ from pathlib import Path
 from daemon.ledger import schema
 from daemon.ledger.lock import setting_up
 from pipeline.errors import LedgerError, UnknownSchema
-from pipeline.review.log import READ_ONLY, is_read_only, uri_to_read
+from pipeline.review.file import READ_ONLY, is_read_only, uri_to_read
 from pipeline.shortage import is_shortage
 
 FILE_NAME = "ledger.db"
