@@ -29,6 +29,9 @@ def silence() -> None:
 class LlamaCppRunner:
     """One model, one sequence."""
 
+    slots = 1
+    burst = _BATCH
+
     def __init__(self, path: Path, *, context_length: int, threads: int) -> None:
         """Load a GGUF file."""
         self.context_length = context_length
@@ -47,7 +50,16 @@ class LlamaCppRunner:
         self._memory = llama_cpp.llama_get_memory(self._context)
         self._vocab_size = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(self._model))
 
-    def append(self, tokens: Sequence[int]) -> NDArray[np.float32]:
+    def step(self, entries: Sequence[tuple[int, Sequence[int]]]) -> list[NDArray[np.float32]]:
+        """See tokens of the only sequence; gives the logits ``[V]`` of what follows."""
+        ((slot, tokens),) = entries
+        return [self.append(slot, tokens)]
+
+    def copy(self, source: int, target: int, length: int) -> int:
+        """Find nothing to copy from: there is one sequence."""
+        raise NotImplementedError
+
+    def append(self, slot: int, tokens: Sequence[int]) -> NDArray[np.float32]:
         """See tokens, at most 512; gives the logits ``[V]`` of what follows the last."""
         ids = (llama_cpp.llama_token * len(tokens))(*tokens)
         status = llama_cpp.llama_decode(self._context, llama_cpp.llama_batch_get_one(ids, len(tokens)))
@@ -56,7 +68,7 @@ class LlamaCppRunner:
         logits = llama_cpp.llama_get_logits_ith(self._context, -1)
         return np.ctypeslib.as_array(logits, shape=(self._vocab_size,)).copy()
 
-    def rewind(self, length: int) -> None:
+    def rewind(self, slot: int, length: int) -> None:
         """Forget all but the first `length` tokens."""
         if not llama_cpp.llama_memory_seq_rm(self._memory, 0, length, -1):
             raise RuntimeError(f"llama.cpp cannot go back to {length} tokens")

@@ -126,26 +126,26 @@ def _measure(runner: Runner) -> Round:
     prefill = _timed(runner, prompt, CHUNK)
     begin, count = time.perf_counter(), 0
     while count < ANSWER_TOKENS and time.perf_counter() - begin < _LONGEST_S:
-        runner.append((prompt[count],))
+        runner.step([(0, (prompt[count],))])
         count += 1
     return Round(count / (time.perf_counter() - begin), prefill, whole)
 
 
 def _timed(runner: Runner, prompt: Sequence[int], piece: int) -> float:
-    runner.rewind(0)
+    runner.rewind(0, 0)
     begin = time.perf_counter()
     for start in range(0, len(prompt), piece):
-        runner.append(prompt[start : start + piece])
+        runner.append(0, prompt[start : start + piece])
     return len(prompt) / (time.perf_counter() - begin)
 
 
 def _follow(runner: Runner, text: Text) -> list[int]:
     """Give the tokens that a runner would choose at each place of a response that is given."""
     prompt, response = text
-    runner.rewind(0)
+    runner.rewind(0, 0)
     for start in range(0, len(prompt), CHUNK):
-        logits = runner.append(prompt[start : start + CHUNK])
-    return [int(logits.argmax()), *(int(runner.append((token,)).argmax()) for token in response)]
+        logits = runner.append(0, prompt[start : start + CHUNK])
+    return [int(logits.argmax()), *(int(runner.step([(0, (token,))])[0].argmax()) for token in response)]
 
 
 def main() -> None:
@@ -160,7 +160,7 @@ def main() -> None:
     arguments = parser.parse_args()
     tokenizer = Tokenizer(arguments.directory / "tokenizer.json")
     texts = _texts(arguments.texts, tokenizer, arguments.follow) if arguments.texts else []
-    wanted: list[tuple[str, Kind, Path]] = [("ONNX Runtime GenAI, GPTQ int4 (ours)", "onnx", arguments.directory)]
+    wanted: list[tuple[str, Kind, Path]] = [("ONNX Runtime, GPTQ int4 (ours)", "onnx", arguments.directory)]
     if "gptq" in read_manifest(arguments.directory).parts:
         wanted.append(("transformers + GPTQModel, GPTQ int4", "torch", arguments.directory))
     with TemporaryDirectory() as temporary:

@@ -1,8 +1,9 @@
 """The thread that owns the model's process.
 
 It starts the process for the first question, sends questions in the order in which they came, and ends it when an
-answer does not come. The question in its hands is asked again of the next one, which gives the same answer, since no
-answer depends on what was asked before it.
+answer does not come. The questions in its hands are asked again of the next one, which gives the same answers, since
+no answer depends on what is asked before it or beside it. Each of them is then asked alone, so that it shows which of
+them a process dies of.
 """
 
 import os
@@ -37,7 +38,7 @@ from pipeline.engine.model import Weights
 from pipeline.engine.probe import Speed
 from pipeline.shortage import is_shortage
 
-_IN_HAND = 3  # questions that the process has: the next one lies there when an answer goes out
+_AHEAD = 2  # questions that the process has beyond those that it answers: they lie there when an answer goes out
 _REFUSED = 1000  # questions that are remembered because the process died of them
 _ENOUGH_TOKENS = 16  # for a speed that means something
 _HAND_OVER_S = 0.0002
@@ -62,7 +63,7 @@ class Patience:
     answer_s: float = 10.0
     factor: float = 5.0
     back_off_s: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0, 4.0)
-    deaths: int = 7  # two questions that kill it, one after the other, are not its end
+    deaths: int = 8  # two questions that kill it, together and then one after the other, are not its end
     rest_s: float = 600.0
     deaths_of_one: int = 3
 
@@ -92,6 +93,8 @@ class Supervisor:
         self._in_hand: deque[Asked] = deque()
         self._child: Child[Message] | None = None
         self._loaded = False
+        self._at_once = 1  # questions that the process answers at a time
+        self._alone = 0  # questions to be asked alone, since a process had them when it died
         self._speed = 0.0  # tokens a second, the lowest of this process
         self._deadline = _NEVER
         self._start_at = 0.0
@@ -234,12 +237,16 @@ class Supervisor:
         self._guarded(child, lambda: child.send(pack(model.start())))
 
     def _hand_out(self) -> None:
-        while (child := self._child) is not None and self._waiting and len(self._in_hand) < _IN_HAND:
+        while (child := self._child) is not None and self._waiting and len(self._in_hand) < self._room():
             asked = self._waiting.popleft()
             self._in_hand.append(asked)
             if self._loaded and len(self._in_hand) == 1:
                 self._set_deadline()
             self._guarded(child, lambda child=child, asked=asked: child.send(asked.packed))  # type: ignore[misc]
+
+    def _room(self) -> int:
+        """Return how many questions the process may have."""
+        return 1 if self._alone else self._at_once + _AHEAD
 
     def _attend(self, child: Child[Message], ready: set[int]) -> None:
         if child.printed in ready and not child.listen():
@@ -276,6 +283,7 @@ class Supervisor:
     def _understand(self, message: Message) -> None:
         if isinstance(message, Ready) and not self._loaded and message.tokens_per_s > 0:
             self._loaded, self._speed, self.load_s = True, message.tokens_per_s, message.seconds
+            self._at_once = max(1, message.at_once)
             self._set_deadline()
             return
         if isinstance(message, Failed) and message.id == 0 and not self._loaded:
@@ -299,6 +307,7 @@ class Supervisor:
         else:
             raise BadMessage(f"{type(message).__name__} to another question")
         self._in_hand.popleft()
+        self._alone = max(0, self._alone - 1)
         self._in_a_row = 0
         self._set_deadline()
 
@@ -327,12 +336,15 @@ class Supervisor:
         patience = self._patience
         self._deaths += 1
         self._in_a_row += 1
-        asked = self._in_hand[0] if self._in_hand and self._loaded else None
-        if asked is not None:
+        if self._loaded and len(self._in_hand) == 1:
+            (asked,) = self._in_hand
             asked.deaths += 1
             if asked.deaths >= patience.deaths_of_one:
                 self._in_hand.popleft()
+                self._alone = max(0, self._alone - 1)
                 self._refuse(asked, why)
+        if self._loaded:
+            self._alone = max(self._alone, len(self._in_hand))
         self._waiting.extendleft(reversed(self._in_hand))
         self._in_hand.clear()
         self._loaded = False
@@ -362,6 +374,7 @@ class Supervisor:
     def _fail_all(self, error: EngineError | OSError) -> None:
         for asked in (*self._in_hand, *self._waiting):
             asked.fail(error)
+        self._alone = 0
         self._in_hand.clear()
         self._waiting.clear()
 

@@ -13,6 +13,7 @@ from daemon.cli.ledger import open_to_read
 from daemon.cli.review.listing import show_history
 from daemon.cli.review.opened import open_kept
 from daemon.cli.review.shown import print_json
+from daemon.cli.terminal import wants_json
 from daemon.ledger import Ledger
 from daemon.review.audit import exported, open_log, sign, verify
 from daemon.review.deciding import Unfit
@@ -35,7 +36,7 @@ def verify_audit(given: Mapping[str, Any], config: Path | None, *, as_json: bool
     """Say which rows of the log are not what was written."""
     with _opened(given, config) as (_, ledger, log):
         checked = verify(log, ledger)
-    if as_json or not sys.stdout.isatty():
+    if wants_json(as_json):
         print_json(
             {
                 "verdicts": checked.head.seq, "head": checked.head.hash, "anchors": checked.anchors,
@@ -72,7 +73,7 @@ def give_up_audit(given: Mapping[str, Any], config: Path | None, after: int, *, 
             die(Exit.USAGE, f"--{error.field}: {error}")
         except Refused as error:
             die(Exit.USAGE, f"{settings.state_dir / FILE_NAME}: {error}")
-    if as_json or not sys.stdout.isatty():
+    if wants_json(as_json):
         print_json(
             {"first": gone.first, "last": gone.last, "at": gone.at, "author": gone.author, "reason": gone.reason}
         )

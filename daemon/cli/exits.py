@@ -19,6 +19,7 @@ class Exit(IntEnum):
     USAGE = 2  # a person must change a flag, a setting or a file first
     LEDGER = 3  # the ledger cannot keep its promise, or is in use
     NOT_FOUND = 4  # what was asked for is not there
+    GATE = 5  # done, and something is as bad as `--fail-on` says
     FORCED = 130  # left at the second signal
 
 

@@ -14,6 +14,7 @@ import orjson
 from daemon.cli import startup
 from daemon.cli.checks import Check, show_checks
 from daemon.cli.exits import Exit, die, say
+from daemon.cli.terminal import wants_json
 from daemon.compose import kafka_adoption, kafka_part
 from daemon.settings import Settings, load_settings
 from daemon.sinks.kafka.cluster import Brokers, GroupState, PartitionState
@@ -47,7 +48,7 @@ def adopt(given: Mapping[str, Any], config: Path | None, *, force: bool, as_json
     if adoption is None:
         die(Exit.NOT_FOUND, f"kafka {kafka.input_topic}: nothing was ever delivered, so there is nothing to adopt")
     said = {"partitions": len(adoption.marks), "hosts": adoption.hosts, "moved": adoption.moved}
-    if as_json or not sys.stdout.isatty():
+    if wants_json(as_json):
         sys.stdout.buffer.write(orjson.dumps(said) + b"\n")
     else:
         sys.stdout.write(

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from daemon.cli.exits import Exit, die, say
 from daemon.cli.kafka import kafka_settings, members, missing
-from daemon.cli.terminal import terminal
+from daemon.cli.terminal import terminal, wants_json
 from daemon.compose import kafka_part
 from daemon.lane.rebuild import ledger_dir
 from daemon.ledger import Ledger
@@ -60,7 +60,7 @@ def show_status(given: Mapping[str, Any], config: Path | None, *, as_json: bool)
     for state in states:
         held = None if state_dir is None else _held(ledger_dir(state_dir, kafka.input_topic, state.partition))
         rows.append(_row(kafka.input_topic, state, owners.get(state.partition), held))
-    if as_json or not sys.stdout.isatty():
+    if wants_json(as_json):
         for row in rows:
             sys.stdout.buffer.write(orjson.dumps(row) + b"\n")
     else:

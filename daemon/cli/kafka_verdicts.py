@@ -9,6 +9,7 @@ import orjson
 
 from daemon.cli.exits import Exit, die
 from daemon.cli.kafka import counted, kafka_settings
+from daemon.cli.terminal import wants_json
 from daemon.compose import open_verdict_writer
 from daemon.review.audit import open_log
 from pipeline.errors import LedgerError, SinkError
@@ -42,7 +43,7 @@ def look_after_verdicts(given: Mapping[str, Any], config: Path | None, *, restor
         "topic": settings.kafka.verdicts_topic, "verdicts": len(there), "head": there[-1].hash if there else None,
         "here": len(here), "restored": len(there) - before,
     }  # fmt: skip
-    if as_json or not sys.stdout.isatty():
+    if wants_json(as_json):
         sys.stdout.buffer.write(orjson.dumps(said) + b"\n")
     else:
         restored = f", {said['restored']:,} of them restored now" if restore else ""

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from daemon.cli.exporting.kept import KeptScans
-from daemon.cli.show import LEVEL_STYLES
+from daemon.cli.summary import LEVEL_STYLES
 from daemon.ledger import ScanEntry
 from daemon.review.queue import AT_STAKE
 from daemon.review.words import label_of, title_of

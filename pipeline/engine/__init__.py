@@ -1,8 +1,8 @@
 """Runs local language models; imports nothing else of this project.
 
-Importing this package silences the runtimes below it, before any of them is loaded. ONNX Runtime from 1.29 on and
-ONNX Runtime GenAI upload usage data from Linux as well, with an identifier that they keep on disk; they decide once
-for the life of the process, and `disable_telemetry_events()` comes after the first event. The hub client of
+Importing this package silences the runtimes below it, before any of them is loaded. ONNX Runtime from 1.29 on uploads
+usage data from Linux as well, with an identifier that it keeps on disk; it decides once for the life of the process,
+and `disable_telemetry_events()` comes after the first event. The hub client of
 transformers asks the network for files that are here.
 """
 

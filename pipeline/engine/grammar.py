@@ -1,6 +1,7 @@
 """Constrained decoding: which tokens a grammar allows next, and which it forces."""
 
 import json
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
@@ -70,12 +71,16 @@ class Constraint:
 
 
 class Grammars:
-    """Compiles grammars for a tokenizer, and caches the last ones; each takes half a megabyte and a millisecond."""
+    """Compiles grammars for a tokenizer, and caches the last ones; each takes half a megabyte and a millisecond.
+
+    Any thread may begin an answer.
+    """
 
     def __init__(self, tokenizer: Tokenizer, capacity: int = 16) -> None:
         self._tokenizer = tokenizer
         self._capacity = capacity
         self._compiled: OrderedDict[str, LLMatcher] = OrderedDict()
+        self._lock = threading.Lock()
 
     def start(self, grammar: Grammar) -> Constraint:
         """Begin an answer.
@@ -83,15 +88,16 @@ class Grammars:
         Raises:
             Unsupported: if it is not a JSON schema, or uses what cannot be enforced.
         """
-        compiled = self._compiled.get(grammar.digest)
-        if compiled is None:
-            compiled = self._compile(grammar)
-            if len(self._compiled) >= self._capacity:
-                self._compiled.popitem(last=False)
-            self._compiled[grammar.digest] = compiled
-        else:
-            self._compiled.move_to_end(grammar.digest)
-        return Constraint(compiled.deep_copy(), self._tokenizer)
+        with self._lock:
+            compiled = self._compiled.get(grammar.digest)
+            if compiled is None:
+                compiled = self._compile(grammar)
+                if len(self._compiled) >= self._capacity:
+                    self._compiled.popitem(last=False)
+                self._compiled[grammar.digest] = compiled
+            else:
+                self._compiled.move_to_end(grammar.digest)
+            return Constraint(compiled.deep_copy(), self._tokenizer)
 
     def _compile(self, grammar: Grammar) -> LLMatcher:
         try:

@@ -7,8 +7,9 @@ from types import ModuleType
 from pipeline.engine.checkpoint import checkpoint_digest, read_config
 from pipeline.engine.decoder import Decoder
 from pipeline.engine.errors import Unsupported
+from pipeline.engine.grammar import Grammars
 from pipeline.engine.identity import DEFAULT_THREADS, digest_of, part_of
-from pipeline.engine.manifest import TOKENIZER, Manifest, verify
+from pipeline.engine.manifest import TOKENIZER, verify
 from pipeline.engine.runtimes import RUNTIMES, Device, Runtime
 from pipeline.engine.tokens import Tokenizer
 
@@ -16,29 +17,33 @@ from pipeline.engine.tokens import Tokenizer
 def open_generator(
     directory: Path, runtime: Runtime = "onnx", *, threads: int = DEFAULT_THREADS, device: Device = "cpu"
 ) -> Decoder:
-    """Verify a model directory and load it.
+    """Verify a model directory and load it, for one thread to ask.
 
     Raises:
         EngineError: saying what is missing, damaged or not supported, and what to do.
     """
-    return open_verified(directory, verify(directory), runtime, threads=threads, device=device)
+    first, *_ = open_lanes(directory, runtime, threads=threads, device=device)
+    return first
 
 
-def open_verified(directory: Path, manifest: Manifest, runtime: Runtime, *, threads: int, device: Device) -> Decoder:
-    """Load a model directory whose files were verified against this manifest.
+def open_lanes(directory: Path, runtime: Runtime, *, threads: int, device: Device) -> list[Decoder]:
+    """Verify a model directory and load it, for as many threads to ask as `open_runners` gives lanes.
+
+    All lanes give the same answers.
 
     Raises:
-        EngineError: saying what is missing or not supported, and what to do.
+        EngineError: saying what is missing, damaged or not supported, and what to do.
     """
+    manifest = verify(directory)
     digest = digest_of(manifest, runtime, threads, device)
     part = part_of(manifest, runtime, device)
     tokenizer = Tokenizer(directory / TOKENIZER)
     where = directory / manifest.parts[part]
     spec = RUNTIMES[runtime]
-    make = getattr(_import(spec.module, spec.install), spec.runner)
-    return Decoder(
-        make(where, context_length=manifest.context_length, threads=threads, device=device), tokenizer, digest
-    )
+    module = _import(spec.module, spec.install)
+    runners = module.open_runners(where, context_length=manifest.context_length, threads=threads, device=device)
+    grammars = Grammars(tokenizer)
+    return [Decoder(runner, tokenizer, digest, grammars) for runner in runners]
 
 
 def open_checkpoint(checkpoint: Path, *, threads: int = DEFAULT_THREADS, device: Device = "cpu") -> Decoder:

@@ -55,10 +55,15 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The model is loaded, which took so many seconds, and writes about as many tokens a second."""
+    """The model is loaded, which took so many seconds, and writes about as many tokens a second.
+
+    Attributes:
+        at_once: how many questions it answers at a time.
+    """
 
     seconds: float
     tokens_per_s: float
+    at_once: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +113,11 @@ def pack(message: Message) -> bytes:
     if len(body) > MAX_BYTES:
         raise BadMessage(f"a message of {len(body)} bytes, more than {MAX_BYTES}")
     return len(body).to_bytes(_LENGTH_BYTES, "big") + body
+
+
+def one_line(error: BaseException) -> str:
+    """Write what was raised as one line for a message."""
+    return " ".join(str(error).split())[:1000] or type(error).__name__
 
 
 class Unpacker:

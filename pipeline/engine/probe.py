@@ -26,13 +26,13 @@ def measure(runner: "Runner", *, prompt_tokens: int = 8 * CHUNK, answer_tokens: 
     prompt = [2 + index % 97 for index in range(prompt_tokens)]
     prefill = decode = float("inf")
     for _ in range(rounds):
-        runner.rewind(0)
+        runner.rewind(0, 0)
         begin = time.perf_counter()
         for start in range(0, prompt_tokens, CHUNK):
-            runner.append(prompt[start : start + CHUNK])
+            runner.append(0, prompt[start : start + CHUNK])
         middle = time.perf_counter()
         for token in prompt[:answer_tokens]:
-            runner.append((token,))
+            runner.step([(0, (token,))])
         prefill, decode = min(prefill, middle - begin), min(decode, time.perf_counter() - middle)
-    runner.rewind(0)
+    runner.rewind(0, 0)
     return Speed(prefill=prompt_tokens / prefill, decode=answer_tokens / decode)

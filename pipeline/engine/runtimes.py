@@ -14,7 +14,8 @@ class RuntimeSpec:
     """One runtime.
 
     Attributes:
-        module, runner: file in this room and class in it, a `Runner` (`decoder.py`); imported when a model is loaded.
+        module: file in this room with `open_runners`, which gives `Runner`s (`decoder.py`), one for each thread that is
+            to answer; imported when a model is loaded.
         install: what to install where that fails.
         parts: the forms of the weights that it reads, the first that a model has.
         packages: what its tokens depend on, and what must be installed for it.
@@ -22,7 +23,6 @@ class RuntimeSpec:
     """
 
     module: str
-    runner: str
     install: str
     parts: Mapping[Device, tuple[str, ...]]
     packages: Mapping[Device, tuple[str, ...]]
@@ -31,12 +31,12 @@ class RuntimeSpec:
 
 RUNTIMES: Mapping[Runtime, RuntimeSpec] = {
     "onnx": RuntimeSpec(
-        "onnx_runtime", "OnnxRunner", "sysscan-agent",
+        "onnx_runtime", "sysscan-agent",
         {"cpu": ("onnx",), "cuda": ("onnx-cuda",)},  # the kernels need different forms
-        {"cpu": ("onnxruntime", "onnxruntime-genai"), "cuda": ("onnxruntime-gpu", "onnxruntime-genai-cuda")},
+        {"cpu": ("onnxruntime",), "cuda": ("onnxruntime-gpu",)},
     ),
     "torch": RuntimeSpec(
-        "torch_runtime", "TorchRunner", "sysscan-agent[cuda]",
+        "torch_runtime", "sysscan-agent[cuda]",
         {"cpu": ("gptq", "float"), "cuda": ("gptq", "float")},
         {"cpu": ("torch", "transformers"), "cuda": ("torch", "transformers")},
         ("gptqmodel",),

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -22,8 +22,16 @@ from pipeline.engine.memory import require_memory
 Device = Literal["cpu", "cuda"]
 
 
+def open_runners(directory: Path, *, context_length: int, threads: int, device: Device) -> "list[TorchRunner]":
+    """Load a checkpoint; see `TorchRunner`."""
+    return [TorchRunner(directory, context_length=context_length, threads=threads, device=device)]
+
+
 class TorchRunner:
     """One model, one sequence, and its cache of keys and values."""
+
+    slots: ClassVar[int] = 1
+    burst: ClassVar[int] = 1 << 30  # nothing is beside it, so all that the grammar forces is one call
 
     def __init__(self, directory: Path, *, context_length: int, threads: int, device: Device) -> None:
         """Load a checkpoint: quantised by GPTQ, or of floats.
@@ -54,7 +62,12 @@ class TorchRunner:
             raise ModelDamaged(f"{directory}: cannot be loaded: {type(error).__name__}: {reason}") from error
         self._cache = DynamicCache()
 
-    def append(self, tokens: Sequence[int]) -> NDArray[np.float32]:
+    def step(self, entries: Sequence[tuple[int, Sequence[int]]]) -> list[NDArray[np.float32]]:
+        """Process tokens of the only slot; return the logits ``[V]`` after the last."""
+        ((slot, tokens),) = entries
+        return [self.append(slot, tokens)]
+
+    def append(self, slot: int, tokens: Sequence[int]) -> NDArray[np.float32]:
         """Process tokens; return the logits ``[V]`` after the last."""
         with torch.inference_mode():
             ids = torch.tensor([list(tokens)], device=self._device)  # [1, T]
@@ -62,7 +75,11 @@ class TorchRunner:
             logits: NDArray[np.float32] = output.logits[0, -1].float().cpu().numpy()
         return logits
 
-    def rewind(self, length: int) -> None:
+    def copy(self, source: int, target: int, length: int) -> int:
+        """Find nothing to copy from: there is one slot."""
+        raise NotImplementedError
+
+    def rewind(self, slot: int, length: int) -> None:
         """Forget all but the first `length` tokens."""
         surplus = self._cache.get_seq_length() - length
         if length == 0:

@@ -195,9 +195,11 @@ def environment() -> dict[str, str]:
     return {**kept, **SETTINGS, "PYTHONPATH": str(ROOT)}
 
 
-def wait_until(condition: Callable[[], bool], what: str, every_s: float = 0.005) -> None:
+def wait_until(
+    condition: Callable[[], bool], what: str, every_s: float = 0.005, patience_s: float = PATIENCE_S
+) -> None:
     """Poll; only a hang makes it fail."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + patience_s
     while not condition():
         assert time.monotonic() < deadline, f"never: {what}"
         time.sleep(every_s)

@@ -37,7 +37,7 @@ def fail(fault: str, channel: socket.socket) -> None:
     elif fault == "unasked":
         channel.sendall(pack(Answered(999, "not yours", 1, 1.0)))
     elif fault == "ready":
-        channel.sendall(pack(Ready(0.1, 1.0)))
+        channel.sendall(pack(Ready(0.1, 1.0, 1)))
     elif fault == "deaf":
         channel.shutdown(socket.SHUT_RD)
         time.sleep(3600)
@@ -55,7 +55,7 @@ with socket.socket(fileno=int(sys.argv[-2])) as channel:
         channel.sendall(pack(Failed(0, mode.removeprefix("failed-"), "as it was told")))
         sys.exit()
     fail(mode, channel)
-    channel.sendall(pack(Ready(0.25, 1000.0)))
+    channel.sendall(pack(Ready(0.25, 1000.0, 4)))
     for request in requests:
         if isinstance(request, Measure):
             channel.sendall(pack(Measured(request.id, 2000.0, 1000.0)))

@@ -38,7 +38,7 @@ COLOUR = Grammar.of(
     }
 )
 # Nothing here takes as long; a fault is seen at once.
-QUICK = Patience(load_s=20.0, answer_s=0.5, factor=0.0, back_off_s=(0.0, 0.01), deaths=7, rest_s=60.0)
+QUICK = Patience(load_s=20.0, answer_s=0.5, factor=0.0, back_off_s=(0.0, 0.01), deaths=8, rest_s=60.0)
 LIMIT_S = 60.0
 
 Make = Callable[..., ModelProcess]
@@ -141,6 +141,17 @@ def test_one_asker_s_faulty_question_leaves_the_other_s_alone(make: Make) -> Non
     others = [process.submit(f"{number}", GRAMMAR, 16) for number in range(20)]
     assert [future.result(LIMIT_S) for future in others] == [f"{number}!" for number in range(20)]
     assert isinstance(faulty.exception(LIMIT_S), RuntimeFault)
+
+
+def test_questions_that_kill_are_found_among_those_that_were_asked_with_them(make: Make, tmp_path: Path) -> None:
+    process = make()
+    prompts = ["1", "die/a", "2", "die/b", *map(str, range(3, 20))]
+    futures = {prompt: process.submit(prompt, GRAMMAR, 16) for prompt in prompts}
+    wait(futures.values(), LIMIT_S)
+    killers = [prompt for prompt, future in futures.items() if future.exception() is not None]
+    assert killers == ["die/a", "die/b"]
+    assert starts(tmp_path) <= 2 + 2 * QUICK.deaths_of_one
+    assert process.health.refused is None
 
 
 def test_an_engine_s_error_comes_back_as_what_it_was(make: Make) -> None:

@@ -73,6 +73,7 @@ class KeptScans:
             lambda: self._findings(number),
             tuple(self._missing(entry, record)),
             lambda: self._history(entry),
+            self._ledger.reviews.kept_of(number)[1] < entry.findings,
         )
 
     def _history(self, entry: ScanEntry) -> tuple[Past, ...]:

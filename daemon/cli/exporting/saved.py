@@ -200,7 +200,8 @@ class SavedLines:
         if self.num_unusable:
             many = "1 line" if self.num_unusable == 1 else f"{self.num_unusable:,} lines"
             missing.append(f"Could not be read in the input: {many}; findings may be among them.")
-        return Scan(name, host, record, lambda: self._findings(scan), tuple(missing))
+        is_part = bool(self.num_unusable) or (record is not None and here != record.counts.lines)
+        return Scan(name, host, record, lambda: self._findings(scan), tuple(missing), is_part=is_part)
 
     def _findings(self, scan: int) -> Iterator[EnrichedFinding]:
         for file, start, size in self.table.execute(

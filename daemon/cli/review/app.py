@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from daemon.cli.exits import Exit, die
-from daemon.cli.options import LARGEST, AsJson, Config, KnowledgeDirs, StateDir, flags
+from daemon.cli.options import LARGEST, AsJson, Config, KnowledgeDirs, StateDir, TextOrJson, flags
 from pipeline.finding import Level
 
 review_app = typer.Typer(
@@ -103,6 +103,7 @@ def list_(
     all_: Annotated[bool, typer.Option("--all", help="Also what passed, and what is no weakness.")] = False,
     limit: Limit = 50,
     as_json: AsJson = False,
+    format_: TextOrJson = None,
     state_dir: StateDir = None,
     config: Config = None,
 ) -> None:
@@ -119,6 +120,7 @@ def list_(
 def show(
     key: Annotated[str, typer.Argument(metavar="KEY", help="Beginning of a fingerprint, dedupe key or situation.")],
     as_json: AsJson = False,
+    format_: TextOrJson = None,
     state_dir: StateDir = None,
     config: Config = None,
     knowledge: KnowledgeDirs = None,
@@ -141,6 +143,7 @@ def approve(
     reason: Reason = "",
     yes: Yes = False,
     as_json: AsJson = False,
+    format_: TextOrJson = None,
     state_dir: StateDir = None,
     config: Config = None,
 ) -> None:
@@ -181,6 +184,7 @@ def correct(
     reason: Reason = "",
     yes: Yes = False,
     as_json: AsJson = False,
+    format_: TextOrJson = None,
     state_dir: StateDir = None,
     config: Config = None,
     knowledge: KnowledgeDirs = None,
@@ -225,6 +229,7 @@ def accept(
     reason: Reason = "",
     yes: Yes = False,
     as_json: AsJson = False,
+    format_: TextOrJson = None,
     state_dir: StateDir = None,
     config: Config = None,
 ) -> None:
@@ -251,6 +256,7 @@ def false_positive(
     reason: Reason = "",
     yes: Yes = False,
     as_json: AsJson = False,
+    format_: TextOrJson = None,
     state_dir: StateDir = None,
     config: Config = None,
 ) -> None:
@@ -271,6 +277,7 @@ def undo(
     reason: Reason = "",
     yes: Yes = False,
     as_json: AsJson = False,
+    format_: TextOrJson = None,
     state_dir: StateDir = None,
     config: Config = None,
 ) -> None:
@@ -284,6 +291,7 @@ def undo(
 def history(
     limit: Limit = 50,
     as_json: AsJson = False,
+    format_: TextOrJson = None,
     state_dir: StateDir = None,
     config: Config = None,
 ) -> None:

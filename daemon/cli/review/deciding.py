@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from daemon.cli.exits import Exit, die, say
 from daemon.cli.review.opened import open_desk
 from daemon.cli.review.shown import print_json, verdict_json
+from daemon.cli.terminal import wants_json
 from daemon.review.deciding import Decision, Unfit, check, give
 from daemon.review.deciding import undo as take_back
 from daemon.review.queue import Aim, Wish
@@ -87,7 +88,7 @@ def _ask(what: str, *, yes: bool) -> None:
 
 
 def _tell(verdicts: Sequence[Verdict], aims: Sequence[Aim], *, as_json: bool) -> None:
-    if as_json or not sys.stdout.isatty():
+    if wants_json(as_json):
         for verdict in verdicts:
             print_json(verdict_json(verdict))
         return

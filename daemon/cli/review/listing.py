@@ -1,6 +1,5 @@
 """`review list`, `show` and `history`."""
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ from daemon.cli.exits import Exit, die
 from daemon.cli.explain import show_finding
 from daemon.cli.review.opened import open_desk
 from daemon.cli.review.shown import entry_json, finding_json, print_json, verdict_json
-from daemon.cli.show import LEVEL_STYLES
-from daemon.cli.terminal import terminal
+from daemon.cli.summary import LEVEL_STYLES
+from daemon.cli.terminal import terminal, wants_json
 from daemon.ledger.retained import Filter
 from daemon.review.queue import AT_STAKE
 from daemon.review.who import now
@@ -42,7 +41,7 @@ def list_unreviewed(
             entries = [entry for entry in entries if entry.situation in found]
         shown = entries if limit == 0 else entries[:limit]
         lines = {row: read_finding(line) for row, line in desk.ledger.reviews.lines([e.worst for e in shown]).items()}
-    if as_json or not sys.stdout.isatty():
+    if wants_json(as_json):
         for entry in shown:
             print_json(entry_json(entry, lines.get(entry.worst)))
         return Exit.DONE
@@ -76,7 +75,7 @@ def show_reviewed(given: Mapping[str, Any], config: Path | None, key: str, *, as
         line = read_finding(stored)
         history = desk.queue.verdicts_about(row)
         state = states(desk.queue.verdicts, desk.queue.standing, now(), without_effect=desk.lacking is not None)
-    if as_json or not sys.stdout.isatty():
+    if wants_json(as_json):
         print_json(
             {
                 "finding": finding_json(row),
@@ -105,7 +104,7 @@ def show_history(given: Mapping[str, Any], config: Path | None, *, limit: int, a
         verdicts = desk.queue.verdicts
         state = states(verdicts, desk.queue.standing, now(), without_effect=desk.lacking is not None)
     shown = verdicts[::-1] if limit == 0 else verdicts[::-1][:limit]
-    if as_json or not sys.stdout.isatty():
+    if wants_json(as_json):
         for one in shown:
             print_json(verdict_json(one, state[one.seq]))
         return Exit.DONE

@@ -8,7 +8,16 @@ from pipeline.engine.generator import Grammar
 from pipeline.engine.load import open_generator
 from tests.pipeline.engine import tiny_model
 
-FOREIGN = ("torch", "transformers", "tokenizers", "gptqmodel", "onnxruntime", "requests", "httpx", "huggingface_hub")
+FOREIGN = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "gptqmodel",
+    "onnxruntime_genai",
+    "requests",
+    "httpx",
+    "huggingface_hub",
+)
 
 
 def main() -> None:

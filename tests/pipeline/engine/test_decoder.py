@@ -1,8 +1,12 @@
+from collections.abc import Callable
+from functools import partial
+from random import Random
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.engine.decoder import Decoder
+from pipeline.engine.decoder import Answering, Decoder
 from pipeline.engine.errors import TooLong, Unfinished, Unsupported
 from pipeline.engine.generator import Generator, Grammar
 from pipeline.engine.identity import CHUNK
@@ -10,6 +14,7 @@ from pipeline.engine.tokens import Tokenizer
 from tests.depth import examples
 from tests.pipeline.engine.byte_tokenizer import write_tokenizer
 from tests.pipeline.engine.hash_runner import HashRunner
+from tests.pipeline.engine.plainly import generate_plainly
 
 GRAMMARS = [
     Grammar.of(
@@ -53,7 +58,7 @@ def test_an_answer_is_that_of_the_slow_way_whatever_was_asked_before(
     fast, _ = decoder(tokenizer)
     for prompt, grammar in questions:
         slow, _ = decoder(tokenizer)
-        assert fast.generate(prompt, grammar, 400) == slow.generate_plainly(prompt, grammar, 400)
+        assert fast.generate(prompt, grammar, 400) == generate_plainly(slow, prompt, grammar, 400)
 
 
 def test_the_chunks_that_a_prompt_shares_with_the_last_one_are_not_computed_again(tokenizer: Tokenizer) -> None:
@@ -121,9 +126,8 @@ def test_an_answer_that_does_not_end_in_time_is_no_answer(tokenizer: Tokenizer) 
     fast, _ = decoder(tokenizer)
     whole = fast.generate("p", GRAMMARS[2], 99)
     length = len(tokenizer.encode(whole))
-    for ask in (fast.generate, fast.generate_plainly):
-        with pytest.raises(Unfinished, match="after 5 tokens"):
-            ask("p", GRAMMARS[2], 5)
+    with pytest.raises(Unfinished, match="after 5 tokens"):
+        fast.generate("p", GRAMMARS[2], 5)
     assert length > 5
 
 
@@ -131,3 +135,66 @@ def test_a_decoder_is_a_generator_and_is_named(tokenizer: Tokenizer) -> None:
     generator: Generator = decoder(tokenizer)[0]
     assert generator.digest == "digest"
     generator.close()
+
+
+@settings(max_examples=examples(60), deadline=None)
+@given(
+    st.lists(st.tuples(PROMPTS, st.sampled_from(GRAMMARS), st.sampled_from([5, 60, 400])), min_size=1, max_size=12),
+    st.integers(1, 8),
+    st.sampled_from([1, 1 << 30]),
+    st.booleans(),
+    st.randoms(),
+)
+def test_an_answer_is_that_of_the_slow_way_whatever_is_answered_beside_it(
+    tokenizer: Tokenizer, questions: list[tuple[str, Grammar, int]], slots: int, burst: int, copies: bool, dice: Random
+) -> None:
+    runner = HashRunner(tokenizer.vocab_size, slots=slots, burst=burst, copies=copies)
+    together = Decoder(runner, tokenizer, "digest")
+    waiting = list(enumerate(questions))
+    begun: dict[Answering, int] = {}
+    told: dict[int, str] = {}
+    while waiting or begun:
+        while waiting and together.num_free and (not begun or dice.random() < 0.6):
+            number, question = waiting.pop(0)
+            answering = together.begin(*question)
+            begun[answering] = number
+        finished = [one for one in begun if one.done] or together.advance()
+        for one in finished:
+            told[begun.pop(one)] = _said(partial(together.text, one))
+    assert together.num_free == slots
+    for number, (prompt, grammar, most) in enumerate(questions):
+        slow, _ = decoder(tokenizer)
+        assert told[number] == _said(partial(generate_plainly, slow, prompt, grammar, most))
+
+
+def _said(ask: Callable[[], str]) -> str:
+    try:
+        return ask()
+    except Unfinished as error:
+        return f"no answer: {error}"
+
+
+def test_a_slot_takes_over_what_another_one_knows_of_a_prompt(tokenizer: Tokenizer) -> None:
+    runner = HashRunner(tokenizer.vocab_size, slots=2, burst=1)
+    together = Decoder(runner, tokenizer, "digest")
+    shared = "y" * (2 * CHUNK + 5)
+    first, second = (together.begin(shared + own, GRAMMARS[2], 99) for own in "ab")
+    assert [len(call) for call in runner.computed] == [CHUNK, CHUNK, len(runner.computed[2]), len(runner.computed[2])]
+    assert second.computed == first.computed - 2 * CHUNK
+    while not (first.done and second.done):
+        together.advance()
+    assert 2 in runner.steps
+
+
+def test_a_fault_leaves_no_answer_in_the_making_and_the_next_one_is_right(tokenizer: Tokenizer) -> None:
+    runner = HashRunner(tokenizer.vocab_size, slots=4, burst=1)
+    together = Decoder(runner, tokenizer, "digest")
+    expected = decoder(tokenizer)[0].generate("w" * 3 * CHUNK, GRAMMARS[2], 99)
+    begun = [together.begin("w" * (2 * CHUNK + number), GRAMMARS[2], 99) for number in range(3)]
+    runner.fail_after = 4
+    with pytest.raises(OSError, match="device lost"):
+        while True:
+            together.advance()
+    assert set(together.abandon()) <= set(begun) and together.num_free == 4
+    runner.fail_after = None
+    assert together.generate("w" * 3 * CHUNK, GRAMMARS[2], 99) == expected

@@ -98,6 +98,6 @@ def test_a_message_that_is_too_long_is_neither_written_nor_waited_for() -> None:
 def test_a_socket_is_read_until_its_other_end_is_closed() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        ours.sendall(pack(Measure(1, 0)) + pack(Ready(0.5, 2.0)) + pack(Measure(2, 0))[:5])
+        ours.sendall(pack(Measure(1, 0)) + pack(Ready(0.5, 2.0, 8)) + pack(Measure(2, 0))[:5])
         ours.close()
-        assert list(receive(theirs)) == [Measure(1, 0), Ready(0.5, 2.0)]
+        assert list(receive(theirs)) == [Measure(1, 0), Ready(0.5, 2.0, 8)]

@@ -66,8 +66,8 @@ def test_the_embedded_model_in_floats_answers_as_its_gptq_form_does(tmp_path: Pa
     for one in read_holdouts().cases["instance"][:4]:
         logits = []
         for runner in runners:
-            runner.rewind(0)
-            logits.append(torch.from_numpy(runner.append(encoder.prompt(render_prompt(one.case)))))
+            runner.rewind(0, 0)
+            logits.append(torch.from_numpy(runner.append(0, encoder.prompt(render_prompt(one.case)))))
         # On a CPU the fused kernel rounds on its way; a wrong zero point or order of bits is off by whole units.
         assert float((logits[0] - logits[1]).abs().max()) < 0.05
         assert int(logits[0].argmax()) == int(logits[1].argmax())
