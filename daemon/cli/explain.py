@@ -13,9 +13,10 @@ from rich.text import Text
 
 from daemon.cli.commands import command_text
 from daemon.cli.exits import Exit, die
-from daemon.cli.finding_at import find_line
+from daemon.cli.finding_at import find_line, lines_beside
 from daemon.cli.settings_to_read import settings_to_read
 from daemon.cli.summary import KEY, LEVEL_STYLES
+from daemon.cli.superseded import Now, now_of
 from daemon.cli.terminal import terminal
 from daemon.cli.trail import Trail, trail_of
 from pipeline.display import printable
@@ -50,6 +51,7 @@ class Explained:
     meaning: str | None
     topics: Mapping[str, str]
     trail: Trail
+    now: Now | None = None  # where a verdict came after the line
 
 
 def explain_finding(
@@ -80,6 +82,10 @@ def explain_finding(
         die(Exit.USAGE, f"{path}: the line of {finding} cannot be read: {printable(str(error))}")
     knowledge = load_knowledge(load_features, settings.knowledge_dirs)
     trail = trail_of(settings.state_dir, line)
+    try:
+        now = now_of(line, lines_beside(settings, source))
+    except RecordError as error:
+        die(Exit.USAGE, f"{path}: {error}")
     if format_ == "json" or (format_ is None and not sys.stdout.isatty()):
         spec = knowledge.classes.get(line.class_)
         topics = {ref.topic for ref in spec.topics} if spec is not None else set()
@@ -88,10 +94,13 @@ def explain_finding(
             meaning=spec.meaning if spec is not None else None,
             topics={key: knowledge.topics[key].title for key in sorted(topics)},
             trail=trail,
+            now=now,
         )
         sys.stdout.buffer.write(b'{"explained":%s,"finding":%s}\n' % (write(explained), found.strip()))
         return Exit.DONE
     console = terminal()
+    if now is not None:
+        console.print(now.told(), style="bold")
     if brief:
         show_briefly(console, line)
         return Exit.DONE

@@ -28,6 +28,13 @@ def find_line(settings: Settings, source: Path | None, prefix: str) -> bytes | N
         return _newest(lines, prefix.encode())
 
 
+def lines_beside(settings: Settings, source: Path | None) -> Iterator[bytes]:
+    """Give all lines that stand where a finding is looked for; none where that is a scanner report."""
+    if source is None or is_ours(str(source)):
+        for file in _segments(source or settings.output_path):
+            yield from _lines(file)
+
+
 def _kept(settings: Settings, prefix: str) -> bytes | None:
     """Look into the ledger, which keeps lines that the output does not have any more."""
     try:
@@ -40,12 +47,16 @@ def _kept(settings: Settings, prefix: str) -> bytes | None:
 
 def _find(path: Path, prefix: bytes) -> bytes | None:
     """Search the file and its closed segments for a finding, the newest line first."""
-    segments = sorted(path.parent.glob(f"{path.stem}.*{path.suffix}"), reverse=True)
-    for file in (path, *segments):
+    for file in _segments(path):
         found = _newest(_lines(file), prefix)
         if found is not None:
             return found
     return None
+
+
+def _segments(path: Path) -> list[Path]:
+    """List the file and its closed segments, the newest first."""
+    return [path, *sorted(path.parent.glob(f"{path.stem}.*{path.suffix}"), reverse=True)]
 
 
 def _newest(lines: Iterable[bytes], prefix: bytes) -> bytes | None:

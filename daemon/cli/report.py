@@ -16,6 +16,7 @@ from daemon.cli.ledger import open_to_read
 from daemon.cli.options import ReportForm
 from daemon.cli.settings_to_read import settings_to_read
 from daemon.cli.show import show_record
+from daemon.cli.since import Since, show_since
 from daemon.cli.summary import Shown, settled
 from daemon.cli.target import explained, open_target
 from daemon.cli.terminal import terminal
@@ -70,18 +71,20 @@ def show_report(
         if entry is not None and (fail_on is not None or show_accepted):
             (kept,) = gate.watch([KeptScans(ledger, settings).scan(entry)])
             accepted = settled(kept.findings()) if show_accepted else []
-    if entry is None or entry.record is None:
-        what = f"scan {scan}" if scan else f"finished scan of host {host}" if host else "finished scan"
-        die(Exit.NOT_FOUND, f"no {what} in {settings.state_dir}; `report --list` shows those there are")
-    if as_text:
+        if entry is None or entry.record is None:
+            what = f"scan {scan}" if scan else f"finished scan of host {host}" if host else "finished scan"
+            die(Exit.NOT_FOUND, f"no {what} in {settings.state_dir}; `report --list` shows those there are")
+        if not as_text:
+            with explained(output), open_target(output, (), "file", settings) as file:
+                file.write(entry.record + b"\n")
+            return gate.ended(Exit.DONE)
         try:
             record = read_scan(entry.record)
         except RecordError as error:
             die(Exit.LEDGER, f"the record of scan {entry.scan_id} in {settings.state_dir} cannot be read: {error}")
-        show_record(terminal(), record, Shown(wanted=wanted, accepted=accepted), detail=detail)
-    else:
-        with explained(output), open_target(output, (), "file", settings) as file:
-            file.write(entry.record + b"\n")
+        since = Since.of(KeptScans(ledger, settings), entry, record)
+    show_since(terminal(), since)
+    show_record(terminal(), record, Shown(wanted=wanted, accepted=accepted), detail=detail)
     return gate.ended(Exit.DONE)
 
 

@@ -176,7 +176,7 @@ class SavedLines:
         self._told = ToldVerdicts(read_verdict(line) for (line,) in lines)
         for used in self._used:
             self._told.check(used)
-        numbers = [record.seq for record in self.verdicts if record.seq > (self._judged or 0)]
+        numbers = sorted({record.seq for record in self.verdicts if record.seq > (self._judged or 0)})
         gone = numbers[-1] - (self._judged or 0) - len(numbers) if numbers else 0
         if gone:
             many = "1 is" if gone == 1 else f"{gone:,} are"

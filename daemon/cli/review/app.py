@@ -94,6 +94,12 @@ def list_(
     host: OfHost = None,
     level: AtLeast = None,
     scanner: Scanner = None,
+    text: Annotated[
+        str,
+        typer.Option(
+            "--text", metavar="TEXT", help="Only situations with a finding whose line holds this, as it is written."
+        ),
+    ] = "",
     all_: Annotated[bool, typer.Option("--all", help="Also what passed, and what is no weakness.")] = False,
     limit: Limit = 50,
     as_json: AsJson = False,
@@ -103,10 +109,11 @@ def list_(
 ) -> None:
     """List what nobody has reviewed, grouped by situation, the worst first."""
     from daemon.cli.review.listing import list_unreviewed
-    from daemon.ledger.reviews import Filter
+    from daemon.ledger.retained import Filter
 
     wanted = Filter(class_, host, level, scanner)
-    raise typer.Exit(int(list_unreviewed(flags(state_dir), config, wanted, limit=limit, as_json=as_json, all_=all_)))
+    given = flags(state_dir)
+    raise typer.Exit(int(list_unreviewed(given, config, wanted, text, limit=limit, as_json=as_json, all_=all_)))
 
 
 @review_app.command()
@@ -142,7 +149,7 @@ def approve(
 ) -> None:
     """Say that what is said of findings is right."""
     from daemon.cli.review.deciding import decide
-    from daemon.ledger.reviews import Filter
+    from daemon.ledger.retained import Filter
     from daemon.review.deciding import Decision
     from daemon.review.queue import Wish
 
@@ -184,7 +191,7 @@ def correct(
 ) -> None:
     """Say what is right instead. Only a verdict lowers a level; the score names it."""
     from daemon.cli.review.deciding import decide
-    from daemon.ledger.reviews import Filter
+    from daemon.ledger.retained import Filter
     from daemon.review.deciding import Decision
     from daemon.review.queue import Wish
     from pipeline.review.verdict import Correction
@@ -228,7 +235,7 @@ def accept(
 ) -> None:
     """Accept a risk, until a day. It stays evidence for compliance."""
     from daemon.cli.review.deciding import decide
-    from daemon.ledger.reviews import Filter
+    from daemon.ledger.retained import Filter
     from daemon.review.deciding import Decision
     from daemon.review.queue import Wish
 
@@ -255,7 +262,7 @@ def false_positive(
 ) -> None:
     """Say that the scanner is wrong: no weakness, and no evidence of one."""
     from daemon.cli.review.deciding import decide
-    from daemon.ledger.reviews import Filter
+    from daemon.ledger.retained import Filter
     from daemon.review.deciding import Decision
     from daemon.review.queue import Wish
 

@@ -8,7 +8,7 @@ from typing import Any
 from daemon.cli.exits import Exit
 from daemon.cli.review.keyboard import Keyboard, draw
 from daemon.cli.review.opened import Desk, open_desk
-from daemon.ledger.reviews import Filter
+from daemon.ledger.retained import Filter
 from daemon.review.deciding import Decision, give, undo
 from daemon.review.queue import AT_STAKE, Aim, Ambiguous, Entry, NotFound, Wish
 from daemon.review.who import author, now

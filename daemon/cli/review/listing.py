@@ -13,7 +13,7 @@ from daemon.cli.review.opened import open_desk
 from daemon.cli.review.shown import entry_json, finding_json, print_json, verdict_json
 from daemon.cli.summary import LEVEL_STYLES
 from daemon.cli.terminal import terminal, wants_json
-from daemon.ledger.reviews import Filter
+from daemon.ledger.retained import Filter
 from daemon.review.queue import AT_STAKE
 from daemon.review.who import now
 from daemon.review.words import about, decided, label_of, states, title_of
@@ -22,15 +22,23 @@ from pipeline.features import load_features
 from pipeline.knowledge.load import load_knowledge
 from pipeline.output.read import read_finding
 
+_ALL_DONE = "Nothing is left to review."
+
 
 def list_unreviewed(
-    given: Mapping[str, Any], config: Path | None, wanted: Filter, *, limit: int, as_json: bool, all_: bool
+    given: Mapping[str, Any], config: Path | None, wanted: Filter, text: str, *, limit: int, as_json: bool, all_: bool
 ) -> Exit:
-    """Print what nobody has reviewed, the worst first, one line a situation."""
+    """Print what nobody has reviewed, the worst first, one line a situation.
+
+    Args: `text`: what the line of a finding has to hold, as it is written; empty: nothing.
+    """
     if not all_:
         wanted = Filter(wanted.class_, wanted.host, wanted.level, wanted.scanner, AT_STAKE)
     with open_desk(given, config, listing=True) as desk:
         entries = desk.queue.unreviewed(wanted)
+        if text:
+            found = desk.holding(text, wanted)
+            entries = [entry for entry in entries if entry.situation in found]
         shown = entries if limit == 0 else entries[:limit]
         lines = {row: read_finding(line) for row, line in desk.ledger.reviews.lines([e.worst for e in shown]).items()}
     if wants_json(as_json):
@@ -49,7 +57,8 @@ def list_unreviewed(
             label_of(line) if line is not None else "",
         )  # fmt: skip
     console = terminal()
-    console.print(table if entries else "Nothing is left to review.")
+    nothing = "Nothing that is left to review fits." if text or wanted != Filter(statuses=AT_STAKE) else _ALL_DONE
+    console.print(table if entries else nothing)
     if len(shown) < len(entries):
         console.print(f"and {len(entries) - len(shown):,} more; --limit 0 shows all", style="dim")
     return Exit.DONE

@@ -14,6 +14,8 @@ from daemon.cli.review.elsewhere import kept_elsewhere
 from daemon.lane.rebuild import ledger_dirs
 from daemon.lane.shared_log import SharedLog
 from daemon.ledger import Ledger
+from daemon.ledger.retained import Filter
+from daemon.ledger.searching import held_in
 from daemon.review.kept import HasKept, ManyKept
 from daemon.review.queue import Ambiguous, NotFound, Queue
 from daemon.review.who import now
@@ -43,6 +45,13 @@ class Desk:
         """The log, to be written."""
         assert self.log is not None
         return self.log
+
+    def holding(self, text: str, wanted: Filter) -> frozenset[str]:
+        """Give the situations with a finding whose line, or one of whose keys, holds a text as it is written."""
+        directories = [self.settings.state_dir]
+        if self.settings.kafka.consumes:
+            directories = [*ledger_dirs(self.settings.state_dir, self.settings.kafka.input_topic).values()]
+        return frozenset[str]().union(*(held_in(directory, text, wanted) for directory in directories))
 
 
 @contextmanager

@@ -7,10 +7,11 @@ from typing import Any
 
 import keras
 
+from pipeline.engine.memory import available_bytes
 from pipeline.errors import ConfigError
 from trainer.data.dataset import dataset_digest
 from trainer.data.examples import classes_of, read_split, read_training
-from trainer.preflight import available_ram, check_disk, check_empty, check_memory
+from trainer.preflight import check_disk, check_empty, check_memory
 from trainer.recipes.checkpoint import Checkpoint, bind_adapter, inspect_checkpoint
 from trainer.recipes.encode import encode_examples
 from trainer.recipes.keras.llama import Llama, Lora, Shape
@@ -129,7 +130,7 @@ class Finetune:
             raise ConfigError(f"{self.base}/config.json: {error}") from error
         state = 4 if settings.adapter == "lora" else 12
         check_memory(
-            base.num_parameters * state, available_ram(), f"training {base.num_parameters:,} parameters",
+            base.num_parameters * state, available_bytes(), f"training {base.num_parameters:,} parameters",
             "take a smaller base",
         )  # fmt: skip
         check_disk(base.num_bytes, self.directory.path)

@@ -12,8 +12,9 @@ from pipeline.analysis.model import CLASSES
 from pipeline.analysis.prompt import PROMPT_VERSION
 from pipeline.engine.errors import EngineError
 from pipeline.engine.manifest import write_manifest
+from pipeline.engine.memory import available_bytes
 from pipeline.errors import ConfigError
-from trainer.preflight import available_ram, check_disk, check_empty, check_memory
+from trainer.preflight import check_disk, check_empty, check_memory
 from trainer.quiet import quiet
 from trainer.recipes.checkpoint import Checkpoint, inspect_checkpoint
 from trainer.record.run_directory import RunDirectory, code_version, files_digest, library_versions
@@ -49,7 +50,7 @@ class Export:
         check_empty(self.output)
         base = inspect_checkpoint(self.base)
         self._check_base(base)
-        check_memory(base.num_parameters * 8, available_ram(), "exporting", "take a smaller base")
+        check_memory(base.num_parameters * 8, available_bytes(), "exporting", "take a smaller base")
         check_disk(3 * base.num_bytes, self.output)
         self.output.parent.mkdir(parents=True, exist_ok=True)
         # Made beside the target and moved there whole: a directory that is there is complete.

@@ -9,10 +9,11 @@ from peft import LoraConfig, get_peft_model
 from torch import nn
 from transformers import AutoModelForCausalLM
 
+from pipeline.engine.memory import available_bytes
 from pipeline.errors import ConfigError
 from trainer.data.dataset import TaughtCase
 from trainer.data.examples import read_training
-from trainer.preflight import available_ram, check_disk, check_memory
+from trainer.preflight import check_disk, check_memory
 from trainer.quiet import quiet
 from trainer.recipes.checkpoint import Checkpoint, bind_adapter, copy_companions, inspect_checkpoint
 from trainer.recipes.tokenizer import TextEncoder, load_encoder
@@ -73,7 +74,7 @@ class Finetune(TrainingRecipe[FinetuneSettings]):
         weight = 4 if _dtype(self.settings, device) == torch.float32 else 2
         state = 0 if self.settings.adapter == "lora" else 12
         needed = base.num_parameters * (weight + state)
-        available = available_ram() if device.kind == "cpu" else int(torch.cuda.mem_get_info()[0])
+        available = available_bytes() if device.kind == "cpu" else int(torch.cuda.mem_get_info()[0])
         check_memory(
             needed, available, f"training {base.num_parameters:,} parameters", "take a smaller base or a larger device"
         )
