@@ -11,7 +11,6 @@ from typing import Any
 
 import orjson
 
-from pipeline.analysis.case import MAX_BY_FRAMEWORK
 from pipeline.analysis.critique import CITED, broken_text
 from pipeline.analysis.prompt import (
     INSTRUCTION,
@@ -28,15 +27,15 @@ from pipeline.analysis.prompt import (
 from pipeline.analysis.question import Answer, Question
 from pipeline.finding import LEVELS, Level
 from pipeline.knowledge.schema import Knowledge
-from pipeline.retrieval.retriever import look_for
+from pipeline.retrieval.retriever import asked_controls, look_for
 
 QUESTION = "unknown/1"  # in the `questions` of a model's record: it was trained on these
 
 NONE = "0"  # stands for: none of these topics
 MAX_WORDS = 32
-MAX_CONTROLS = 12
 
 _TEXT = r"^[A-Z][A-Za-z0-9 ,'()-]*(?:[.;:] ?[A-Za-z0-9 ,'()-]+)*\.$"
+_SPOKEN = re.compile(r"\b[Ss]peaks? of ([^.;:]+)")
 
 
 @dataclass(slots=True, frozen=True)
@@ -47,18 +46,22 @@ class UnknownCase:
         tokens: words, names and kinds that are left of the finding's texts.
         topics: ids, the likeliest first; the prompt numbers them from 1.
         titles: theirs.
+        scores: how much of what the finding says each topic has, in per cent, rounded to fives.
         controls: ``framework:id``, those of all topics, sorted.
-        controls_of: for each topic those of `controls` that it is mapped to.
+        controls_of: for each topic those that it is mapped to and that there is room for.
         looks: ids of the first looks that fit any of the topics, sorted.
+        look_of: for each topic the first look that fits it, or None.
         floor, ceiling: the least and the highest level that an answer may give.
     """
 
     tokens: tuple[str, ...]
     topics: tuple[str, ...]
     titles: tuple[str, ...]
+    scores: tuple[int, ...]
     controls: tuple[str, ...]
     controls_of: tuple[frozenset[str], ...]
     looks: tuple[str, ...]
+    look_of: tuple[str | None, ...]
     floor: Level
     ceiling: Level
 
@@ -72,15 +75,17 @@ def unknown_case(question: Question, knowledge: Knowledge) -> UnknownCase:
     asked = question.unknown
     if asked is None:
         raise ValueError(f"a question about {question.class_id}")
-    mapped = tuple(_foremost(knowledge, topic) for topic in asked.topics)
-    room = list(dict.fromkeys(control for controls in mapped for control in controls))[:MAX_CONTROLS]
+    controls_of = tuple(frozenset(asked_controls(knowledge, topic)) for topic in asked.topics)
+    look_of = tuple(look_for(knowledge, topic) for topic in asked.topics)
     return UnknownCase(
         tokens=asked.tokens[:MAX_WORDS],
         topics=asked.topics,
         titles=tuple(knowledge.topics[topic].title for topic in asked.topics),
-        controls=tuple(sorted(room)),
-        controls_of=tuple(frozenset(controls) & frozenset(room) for controls in mapped),
-        looks=tuple(sorted({look for topic in asked.topics if (look := look_for(knowledge, topic)) is not None})),
+        scores=asked.scores,
+        controls=tuple(sorted(frozenset[str]().union(*controls_of))),
+        controls_of=controls_of,
+        looks=tuple(sorted({look for look in look_of if look is not None})),
+        look_of=look_of,
         floor=question.floor,
         ceiling=asked.ceiling,
     )
@@ -91,9 +96,17 @@ def render_unknown(case: UnknownCase) -> str:
     body: dict[str, Any] = {
         "class": "unknown",
         "words": listed(case.tokens),
-        "topics": {str(number): title for number, title in enumerate(case.titles, start=1)},
-        "looks": listed(case.looks),
-        "controls": listed(map(shorten, case.controls)),
+        "topics": {
+            str(number): {
+                "title": title,
+                "score": score,
+                "look": look,
+                "controls": listed(map(shorten, sorted(controls))),
+            }
+            for number, (title, score, look, controls) in enumerate(
+                zip(case.titles, case.scores, case.look_of, case.controls_of, strict=True), start=1
+            )
+        },
         "floor": case.floor,
         "ceiling": case.ceiling,
     }
@@ -177,15 +190,7 @@ def critique_unknown(case: UnknownCase, answer: Answer) -> str | None:
     both = f"{answer.assessment} {answer.impact}"
     if any(not any(cited in each for each in known) for cited in CITED.findall(both)):
         return "a number or an id that the case does not hold"
+    spoken = re.split(r", | and |,", ", ".join(_SPOKEN.findall(both)))
+    if any(word and word not in case.tokens for word in spoken):
+        return "words that the finding does not have"
     return broken_text(answer)
-
-
-def _foremost(knowledge: Knowledge, topic: str) -> list[str]:
-    """List the controls of a topic that a prompt has room for, the strongest claims of each framework."""
-    room = dict(MAX_BY_FRAMEWORK)
-    taken: list[str] = []
-    for ref in knowledge.topics[topic].controls:
-        if ref.caution is None and room.get(ref.framework, 0) > 0:
-            room[ref.framework] -= 1
-            taken.append(f"{ref.framework}:{ref.control}")
-    return taken

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pipeline.analysis.answers import Answers, CachedAnswer
 from pipeline.analysis.choice import choose
 from pipeline.analysis.question import UNKNOWN, Answer, FallbackReason, Question, Unknown, highest_level, question
+from pipeline.analysis.unknown import unknown_of
 from pipeline.classes.scan import ScanContext, ScanIndex, baseline_scope, index_steps
 from pipeline.finding import Level, RawFinding
 from pipeline.graph.asking import Asking, Pause, wait_for_one
@@ -210,8 +211,8 @@ class ScanSession:
         words = retriever.words(raw)
         if words is None:
             return None
-        topics = tuple(one.topic for one in retriever.candidates(words))
-        return Unknown(retriever.telling(words), topics, highest_level(raw.severity, judgement.asked_floor))
+        ceiling = highest_level(raw.severity, judgement.asked_floor)
+        return unknown_of(retriever.telling(words), retriever.candidates(words), ceiling)
 
     def recall(self, asked: Sequence[int]) -> list[int]:
         """Look answers up; give those that stay open."""

@@ -76,7 +76,8 @@ def test_a_case_holds_words_of_closed_lists_and_candidates_only() -> None:
     assert case.topics[0] == SOCKET and set(case.topics) <= set(knowledge().topics)
     assert case.titles == tuple(knowledge().topics[topic].title for topic in case.topics)
     assert (case.floor, case.ceiling) == ("critical", "critical")
-    assert "containers" in case.looks
+    assert "containers" in case.looks and case.look_of[0] == "containers"
+    assert case.scores == tuple(sorted(case.scores, reverse=True))
     assert set(case.controls) == set().union(*case.controls_of)
 
 
@@ -137,10 +138,12 @@ def test_what_is_wrong_with_an_answer_is_said() -> None:
         "none with controls": (case, good(case, topic=None)),
         "an id": (case, good(case, assessment="This is CVE-2024 1 and T1611 on the host.")),
         "cut": (case, good(case, impact="It breaks off")),
+        "words": (case, good(case, assessment="It speaks of socket, certificate and engine.")),
         "twice": (case, good(case, impact=good(case).assessment)),
     }
     said = {name: critique_unknown(of, answer) for name, (of, answer) in wrong.items()}
     assert None not in said.values(), said
+    assert critique_unknown(case, good(case, assessment="It speaks of socket, docker and engine.")) is None
 
 
 def test_no_hostile_text_reaches_the_prompt() -> None:
@@ -149,7 +152,10 @@ def test_no_hostile_text_reaches_the_prompt() -> None:
         prompt = render_unknown(case_of(raw))
         body = orjson.loads(prompt.split("\n", 2)[2].rsplit("\n### Response", 1)[0])
         assert set(body["words"].split()) <= allowed()
-        assert set(body["topics"].values()) <= {topic.title for topic in knowledge().topics.values()}
+        topics = body["topics"].values()
+        assert {one["title"] for one in topics} <= {topic.title for topic in knowledge().topics.values()}
+        assert {one["look"] for one in topics} <= {None, *knowledge().looks}
+        assert {one["score"] for one in topics} <= set(range(0, 101, 5))
 
 
 def test_a_sentence_in_the_order_of_the_alphabet_reaches_no_prompt() -> None:
@@ -208,6 +214,19 @@ def test_a_models_choice_is_marked_as_its_own() -> None:
     assert likely["look"]["command"] == knowledge().looks["containers"].command
     assert line["risk"]["level"] == "high" and line["compliance"] == []
     assert record["issues"][0]["likely"]["topic"] == SOCKET
+
+
+def test_what_the_prompt_had_no_room_for_is_not_refused() -> None:
+    raw = finding("docker:socket")
+    whole, _ = answered(good(case_of(raw)), raw)
+    fewer, _ = answered(good(case_of(raw), controls=()), raw)
+
+    def controls(line: dict[str, Any]) -> set[str]:
+        return {f"{one['framework']}:{one['control']}" for one in line["likely"]["controls"]}
+
+    asked = case_of(raw).controls_of[0]
+    assert controls(whole) - controls(fewer) == asked
+    assert controls(fewer), "the knowledge maps more than a prompt has room for"
 
 
 def test_a_model_that_chooses_none_claims_none() -> None:
