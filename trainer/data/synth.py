@@ -12,9 +12,10 @@ from pipeline.intel.match import load_intel
 from pipeline.keys import digest
 from pipeline.knowledge.schema import Knowledge
 from trainer.data.cases import desks, questions
-from trainer.data.dataset import REPORTS, TaughtCase, write_dataset
+from trainer.data.dataset import HIDDEN_FOLD, REPORTS, TaughtCase, write_dataset
 from trainer.data.split import CLASS_HOLDOUT, VALID_SHARE, split_situations
 from trainer.data.teacher import Teacher
+from trainer.data.unknown.examples import unknown_examples
 from trainer.data.world.host import make_host
 from trainer.data.world.report import write_report
 
@@ -36,13 +37,24 @@ class Result:
 
 
 def synthesise(
-    directory: Path, knowledge: Knowledge, seed: int, size: int, progress: Progress = lambda step, done, total: None
+    directory: Path,
+    knowledge: Knowledge,
+    seed: int,
+    size: int,
+    progress: Progress = lambda step, done, total: None,
+    *,
+    unknown_share: float = 0.0,
+    hide_fold: int | None = None,
 ) -> Result:
     """Write `size` cases into a directory, with the reports that they come from; same seed, same bytes.
 
     Classes get cases in proportion to the square root of how many questions they raise, so that the many settings of
     services do not drown a class with one situation; a question that is used again gets other distractors and another
     wording.
+
+    Args:
+        unknown_share: of examples about findings that no class knows among all; they come on top of the cases.
+        hide_fold: classes of this fold are in none of those examples (`unknown_examples`).
     """
     reports = min(max(size // _CASES_A_REPORT, _FEWEST_REPORTS), _MOST_REPORTS)
     (directory / REPORTS).mkdir(parents=True, exist_ok=True)
@@ -84,6 +96,8 @@ def synthesise(
             )
             progress("cases", number + 1, len(chosen))
 
+    more = round(size * unknown_share / (1 - unknown_share))
+    unknown = list(unknown_examples(knowledge, seed, more, hide_fold, progress)) if more else []
     used = {question.situation for question, _, _ in chosen}
     name = write_dataset(
         directory,
@@ -91,12 +105,13 @@ def synthesise(
         {
             "seed": seed, "size": len(chosen), "reports": reports, "questions": len(asked), "situations": len(used),
             "knowledge": knowledge.digest, "prompt": PROMPT_VERSION, "valid_share": VALID_SHARE,
-            "class_holdout": CLASS_HOLDOUT,
+            "class_holdout": CLASS_HOLDOUT, **({} if hide_fold is None else {HIDDEN_FOLD: hide_fold}),
         },
+        unknown,
     )  # fmt: skip
-    return Result(
-        name, reports, len(used), dict(sorted(Counter(splits[question.situation] for question, _, _ in chosen).items()))
-    )
+    counts = Counter(splits[question.situation] for question, _, _ in chosen)
+    counts.update(f"unknown-{one.split}" for one in unknown)
+    return Result(name, reports, len(used), dict(sorted(counts.items())))
 
 
 def _way(number: int, ways: int) -> int:

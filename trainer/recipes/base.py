@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from pipeline.errors import ConfigError
-from trainer.data.dataset import read_cases
+from trainer.data.dataset import read_cases, read_unknown
 from trainer.preflight import check_disk, check_empty
 from trainer.recipes.checkpoint import PLAN
 from trainer.recipes.gguf_weights import GgufModel, Source
@@ -205,7 +205,7 @@ def _spread(layers: int, wanted: int) -> tuple[int, ...]:
 def _texts(directories: Iterable[Path]) -> Iterable[str]:
     for directory in directories:
         for split in ("train", "valid"):
-            for case in read_cases(directory, split):
+            for case in (*read_cases(directory, split), *read_unknown(directory, split)):
                 yield case.prompt
                 yield case.response
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from onnxruntime_genai.models.builder import create_model, parse_extra_options
 
-from pipeline.analysis.model import CLASSES
+from pipeline.analysis.model import CLASSES, QUESTIONS
 from pipeline.analysis.prompt import PROMPT_VERSION
 from pipeline.engine.errors import EngineError
 from pipeline.engine.manifest import write_manifest
@@ -109,6 +109,11 @@ class Export:
         known = sorted({name for classes in told if classes for name in classes})
         return {CLASSES: known} if known else {}
 
+    def _questions(self) -> dict[str, list[str]]:
+        """List the kinds of question that the last run trained on; what an earlier one taught may be forgotten."""
+        told = [outcome[QUESTIONS] for run in self.runs if QUESTIONS in (outcome := run.get("outcome") or {})]
+        return {QUESTIONS: told[-1]} if told and told[-1] else {}
+
     def _manifest(self, target: Path, base: Checkpoint) -> None:
         record: dict[str, Any] = {
             "code": code_version(),
@@ -117,6 +122,7 @@ class Export:
             "versions": library_versions(),
             "runs": {str(run["recipe"]): run for run in self.runs},
             **self._classes(),
+            **self._questions(),
         }
         try:
             write_manifest(
