@@ -109,7 +109,7 @@ def synthesise(
         },
         unknown,
     )  # fmt: skip
-    counts = Counter(splits[question.situation] for question, _, _ in chosen)
+    counts: Counter[str] = Counter(splits[question.situation] for question, _, _ in chosen)
     counts.update(f"unknown-{one.split}" for one in unknown)
     return Result(name, reports, len(used), dict(sorted(counts.items())))
 
