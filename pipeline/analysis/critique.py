@@ -2,9 +2,12 @@
 
 import re
 
+from pipeline.analysis.claims import unsupported
 from pipeline.analysis.prompt import MAX_ASSESSMENT, MAX_IMPACT, MIN_TEXT, Case
 from pipeline.analysis.question import Answer
 from pipeline.finding import LEVELS
+
+CRITIQUE_VERSION = "critique/2"  # part of every analysis key of a model: a change of what is refused recomputes
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 CITED = re.compile(r"\bT\d{4}(?:\.\d{3})?\b|\bCVE-\d+|\b\d+(?:\.\d+)+\b|\b[A-Z]{2}-\d+\b")
@@ -43,6 +46,9 @@ def critique(case: Case, answer: Answer) -> str | None:
         return "a number or an id that the case does not hold"
     if any(not _is_about(case, name) for pair in _SETTING.findall(both) for name in pair if name):
         return "a setting that the case is not about"
+    said = unsupported(case, both)
+    if said is not None:
+        return f"a {said} that the case does not support"
     return _contradiction(case, answer)
 
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from pipeline.analysis.case import CaseMaker
-from pipeline.analysis.critique import critique
+from pipeline.analysis.critique import CRITIQUE_VERSION, critique
 from pipeline.analysis.prompt import (
     PROMPT_VERSION,
     BadResponse,
@@ -102,6 +102,7 @@ class ModelAnalyst:
             "analyst",
             generator.digest,
             PROMPT_VERSION,
+            CRITIQUE_VERSION,
             knowledge.digest,
             None if classes is None else sorted(classes),
             *([QUESTION] if knows_unknown else []),
