@@ -184,6 +184,10 @@ class TuneSettings(RecipeSettings, frozen=True, extra="forbid"):
     seed: int = Field(default=1, ge=0, lt=2**31, description="Same seed, base and versions, same bytes.")
     threads: int = Field(default=0, ge=0, description="CPU threads; 0 takes all cores that this process may use.")
     size: int = Field(default=12_000, ge=100, le=2_000_000, description="Cases of known classes.")
+    words: Literal["knowledge", "phrases"] = Field(
+        default="knowledge",
+        description="Words of the answers: the knowledge's own where it has some, or the teacher's.",
+    )
     unknown_share: float = Field(
         default=0.5, ge=0, le=0.9, description="Share of examples of findings that no class knows among all."
     )

@@ -1,7 +1,7 @@
 """The commands that make what a model learns from, and what it is measured on: synth, holdout."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -26,6 +26,10 @@ def synth(
             min=0, max=4, help="Fold of classes that those examples leave out, to be measured on.", show_default=False
         ),
     ] = None,
+    words: Annotated[
+        Literal["phrases", "knowledge"],
+        typer.Option(help="Words of the answers: the teacher's, or the knowledge's own where it has some."),
+    ] = "phrases",
 ) -> None:
     """Make a data set of synthetic findings with right answers, from reports in the scanner's own formats."""
     from trainer.data.synth import synthesise
@@ -37,7 +41,14 @@ def synth(
     out.mkdir(parents=True, exist_ok=True)
     with bars() as advance:
         result = synthesise(
-            out, load_knowledge(load_features), seed, size, advance, unknown_share=unknown_share, hide_fold=hide_fold
+            out,
+            load_knowledge(load_features),
+            seed,
+            size,
+            advance,
+            unknown_share=unknown_share,
+            hide_fold=hide_fold,
+            words=words,
         )
     counts = ", ".join(f"{count} {name}" for name, count in result.splits.items())
     typer.echo(f"{out}: {counts}; {result.situations} situations from {result.reports} reports; digest {result.digest}")

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from pipeline.analysis.case import CaseMaker
 from pipeline.analysis.prompt import PROMPT_VERSION, render_prompt, render_response
@@ -18,11 +19,13 @@ from trainer.data.teacher import Teacher
 from trainer.data.unknown.examples import unknown_examples
 from trainer.data.world.host import make_host
 from trainer.data.world.report import write_report
+from trainer.data.written import in_written_words
 
 _CASES_A_REPORT = 60  # new questions that a report gives on average, over the first few hundred; sets their number
 _FEWEST_REPORTS, _MOST_REPORTS = 24, 1200
 _INDICATORS = ("203.0.113.9", "/tmp/kinsing", "/var/tmp/xmrig", "/dev/shm/.x", "/usr/local/bin/updater", "/tmp/.x/run")  # noqa: S108
 
+Words = Literal["phrases", "knowledge"]
 Progress = Callable[[str, int, int], None]
 
 
@@ -45,6 +48,7 @@ def synthesise(
     *,
     unknown_share: float = 0.0,
     hide_fold: int | None = None,
+    words: Words = "phrases",
 ) -> Result:
     """Write `size` cases into a directory, with the reports that they come from; same seed, same bytes.
 
@@ -54,6 +58,8 @@ def synthesise(
 
     Args:
         unknown_share: of examples about findings that no class knows among all; they come on top of the cases.
+        words: of the answers to cases of known classes: the teacher's short phrases, or those of the knowledge where
+            it has some that fit (`in_written_words`).
         hide_fold: classes of this fold are in none of those examples (`unknown_examples`).
     """
     reports = min(max(size // _CASES_A_REPORT, _FEWEST_REPORTS), _MOST_REPORTS)
@@ -62,6 +68,7 @@ def synthesise(
     indicators.write_text("".join(f"{line}\n" for line in _INDICATORS), encoding="utf-8")
     ways = desks(knowledge, load_intel([indicators]))
     asked: dict[str, tuple[Question, str]] = {}
+    written: dict[str, tuple[tuple[str, str], ...]] = {}
     missing = set(knowledge.classes)
     number = 0
     while number < reports or (missing and number < _MOST_REPORTS):
@@ -69,6 +76,7 @@ def synthesise(
         (directory / REPORTS / name).write_bytes(data)
         for one in questions(data, ways[_way(number, len(ways))]):
             asked.setdefault(one.question.key, (one.question, one.severity))
+            written.setdefault(one.question.key, one.written)
             missing.discard(one.question.class_id)
         number += 1
         progress("reports", number, max(reports, number))
@@ -84,6 +92,8 @@ def synthesise(
             # The first wording has the distractors of the product; the others teach to look.
             case = maker.case(question, salt=f"{seed}/{wording}" if wording else "")
             answer = teacher.answer(case, question, seed + wording)
+            if words == "knowledge":
+                answer = in_written_words(case, answer, written[question.key])
             yield TaughtCase(
                 prompt=render_prompt(case),
                 response=render_response(answer),
@@ -105,7 +115,7 @@ def synthesise(
         {
             "seed": seed, "size": len(chosen), "reports": reports, "questions": len(asked), "situations": len(used),
             "knowledge": knowledge.digest, "prompt": PROMPT_VERSION, "valid_share": VALID_SHARE,
-            "class_holdout": CLASS_HOLDOUT, **({} if hide_fold is None else {HIDDEN_FOLD: hide_fold}),
+            "class_holdout": CLASS_HOLDOUT, "words": words, **({} if hide_fold is None else {HIDDEN_FOLD: hide_fold}),
         },
         unknown,
     )  # fmt: skip

@@ -53,7 +53,7 @@ PRESETS = {
         ("--adapter", "none", "--optimizer", "adamw_torch", "--batch", "16", "--accumulation", "1",
          "--no-gradient-checkpointing", "--learning-rate", "6e-4", "--min-learning-rate", "3e-5", "--warmup", "0.05",
          "--weight-decay", "0.1"),
-        128, 2500, 700, 4000, 350,
+        128, 2500, 700, 4000, 185,
     ),
     "base-cut": Preset(12, _LORA, 64, 5000, 2500, 600, 400),
     "base": Preset(0, _LORA, 64, 9000, 4500, 250, 400),
@@ -174,7 +174,7 @@ class Tune:
         data, base, tune, gptq, model = (str(self.output / name) for name in ("data", "base", "tune", "gptq", "model"))
         seed = ["--seed", str(settings.seed)]
         threads = ["--threads", str(settings.threads)]
-        synth = ["synth", "--out", data, "--size", str(settings.size), *seed]
+        synth = ["synth", "--out", data, "--size", str(settings.size), "--words", settings.words, *seed]
         if settings.unknown_share:
             synth += ["--unknown-share", str(settings.unknown_share)]
             synth += ["--hide-fold", str(settings.hide_fold)] if settings.hide_fold >= 0 else []
