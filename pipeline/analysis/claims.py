@@ -43,6 +43,10 @@ def _claims(dimension: str, features: Sequence[str], table: Mapping[str, str], f
     ]
 
 
+DIMENSIONS: Final = (
+    "count", "family", "place", "program", "role", "runtime", "setting", "state", "unit", "value"
+)  # fmt: skip
+
 _ROLES = {
     "starts login shells": "session", "runs jobs of others": "job_runner",
     "sets the system up or shuts it down": "boot", "looks after file systems": "storage", "manages hardware": "device",
@@ -137,7 +141,7 @@ _SENTENCE = re.compile(r"(?<=\.) ")
 
 
 def unsupported(case: Case, text: str) -> str | None:
-    """Name what a text says without the case supporting it: one of ten dimensions, or None.
+    """Name what a text says without the case supporting it: one of `DIMENSIONS`, or None.
 
     What stands around a finding (correlations) has sentences of its own, so a sentence about a state is looked at only
     where it is about the finding's own subject.

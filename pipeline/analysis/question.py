@@ -59,6 +59,7 @@ class Question:
         evidence: the findings speak for or against the controls; else they say nothing about them.
         actions: ids of the remediations that fit, the first to take first; `barred` would break something.
         unknown: where no class knows the finding, and its texts could be filtered.
+        refused: asked again, what was wrong with the first answer, in a word of a closed list (`refusal`).
     """
 
     key: str
@@ -78,6 +79,7 @@ class Question:
     actions: tuple[str, ...] = ()
     barred: tuple[str, ...] = ()
     unknown: Unknown | None = None
+    refused: str | None = None
 
 
 @dataclass(slots=True, frozen=True)

@@ -52,6 +52,7 @@ class UnknownCase:
         looks: ids of the first looks that fit any of the topics, sorted.
         look_of: for each topic the first look that fits it, or None.
         floor, ceiling: the least and the highest level that an answer may give.
+        refused: asked again, what was wrong with the first answer, in a word.
     """
 
     tokens: tuple[str, ...]
@@ -64,6 +65,7 @@ class UnknownCase:
     look_of: tuple[str | None, ...]
     floor: Level
     ceiling: Level
+    refused: str | None = None
 
 
 def unknown_case(question: Question, knowledge: Knowledge) -> UnknownCase:
@@ -88,6 +90,7 @@ def unknown_case(question: Question, knowledge: Knowledge) -> UnknownCase:
         look_of=look_of,
         floor=question.floor,
         ceiling=asked.ceiling,
+        refused=question.refused,
     )
 
 
@@ -110,6 +113,8 @@ def render_unknown(case: UnknownCase) -> str:
         "floor": case.floor,
         "ceiling": case.ceiling,
     }
+    if case.refused is not None:
+        body["refused"] = case.refused
     return f"{INSTRUCTION}{orjson.dumps(body).decode()}{RESPONSE}"
 
 

@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from pipeline.analysis.case import CaseMaker
+from pipeline.analysis.critique import REFUSALS
 from pipeline.analysis.prompt import PROMPT_VERSION, render_prompt, render_response
 from pipeline.analysis.question import Question
 from pipeline.intel.match import load_intel
@@ -23,6 +24,7 @@ from trainer.data.written import in_written_words
 
 _CASES_A_REPORT = 60  # new questions that a report gives on average, over the first few hundred; sets their number
 _FEWEST_REPORTS, _MOST_REPORTS = 24, 1200
+_ASKED_AGAIN = 20
 _INDICATORS = ("203.0.113.9", "/tmp/kinsing", "/var/tmp/xmrig", "/dev/shm/.x", "/usr/local/bin/updater", "/tmp/.x/run")  # noqa: S108
 
 Words = Literal["phrases", "knowledge"]
@@ -90,7 +92,11 @@ def synthesise(
     def examples() -> Iterator[TaughtCase]:
         for number, (question, severity, wording) in enumerate(chosen):
             # The first wording has the distractors of the product; the others teach to look.
-            case = maker.case(question, salt=f"{seed}/{wording}" if wording else "")
+            word = _refused(question, seed, wording) if splits[question.situation] == "train" else None
+            if word is None:
+                case = maker.case(question, salt=f"{seed}/{wording}" if wording else "")
+            else:
+                case = maker.case(replace(question, refused=word), attempt=1)
             answer = teacher.answer(case, question, seed + wording)
             if words == "knowledge":
                 answer = in_written_words(case, answer, written[question.key])
@@ -122,6 +128,12 @@ def synthesise(
     counts: Counter[str] = Counter(splits[question.situation] for question, _, _ in chosen)
     counts.update(f"unknown-{one.split}" for one in unknown)
     return Result(name, reports, len(used), dict(sorted(counts.items())))
+
+
+def _refused(question: Question, seed: int, wording: int) -> str | None:
+    """Let one case in twenty be asked as if an answer had been refused, so that a model learns to read that."""
+    drawn = int(digest("refused", seed, question.key, wording)[:8], 16)
+    return None if drawn % _ASKED_AGAIN else REFUSALS[drawn // _ASKED_AGAIN % len(REFUSALS)]
 
 
 def _way(number: int, ways: int) -> int:

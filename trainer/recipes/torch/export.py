@@ -13,6 +13,7 @@ from pipeline.analysis.prompt import PROMPT_VERSION
 from pipeline.engine.errors import EngineError
 from pipeline.engine.manifest import write_manifest
 from pipeline.errors import ConfigError
+from trainer.data.dataset import HIDDEN_FOLD
 from trainer.preflight import available_ram, check_disk, check_empty, check_memory
 from trainer.quiet import quiet
 from trainer.recipes.checkpoint import Checkpoint, inspect_checkpoint
@@ -109,10 +110,15 @@ class Export:
         known = sorted({name for classes in told if classes for name in classes})
         return {CLASSES: known} if known else {}
 
-    def _questions(self) -> dict[str, list[str]]:
-        """List the kinds of question that the last run trained on; what an earlier one taught may be forgotten."""
-        told = [outcome[QUESTIONS] for run in self.runs if QUESTIONS in (outcome := run.get("outcome") or {})]
-        return {QUESTIONS: told[-1]} if told and told[-1] else {}
+    def _questions(self) -> dict[str, Any]:
+        """List the kinds of question that the last run trained on; what an earlier one taught may be forgotten.
+
+        With them goes which fold of classes they left out, so that nobody measures on what was taught.
+        """
+        told = [outcome for run in self.runs if QUESTIONS in (outcome := run.get("outcome") or {})]
+        if not told or not told[-1][QUESTIONS]:
+            return {}
+        return {QUESTIONS: told[-1][QUESTIONS], HIDDEN_FOLD: told[-1].get(HIDDEN_FOLD)}
 
     def _manifest(self, target: Path, base: Checkpoint) -> None:
         record: dict[str, Any] = {
