@@ -15,6 +15,7 @@ from pipeline.errors import AgentError
 _PR_SET_PDEATHSIG = 1
 _ENDING_S = 20.0  # between SIGTERM and SIGKILL
 _TAIL = 400  # characters of what it said
+LOADING = "loading its libraries ..."  # ends what a command says first
 _LISTENING_S = 15.0  # between two looks at what it says
 
 
@@ -85,7 +86,8 @@ class ChildSteps:
             _end(process)
         if code != 0:
             last = said.read_text(encoding="utf-8", errors="replace").strip()[-_TAIL:]
-            raise StepFailed(f"{arguments[0]} ended with {code}: {' '.join(last.split())}; see {said}")
+            words = " ".join(line for line in last.splitlines() if not line.endswith(LOADING))
+            raise StepFailed(f"{arguments[0]} ended with {code}: {' '.join(words.split())}; see {said}")
 
     def _wait(self, process: "subprocess.Popen[bytes]", name: str, said: Path) -> int:
         """Wait until a step ends, and pass on what it says meanwhile.

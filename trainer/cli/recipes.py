@@ -25,6 +25,7 @@ from trainer.settings import (
     QuantizeSettings,
     TuneSettings,
 )
+from trainer.steps import LOADING, ChildSteps
 
 _BACKENDS = ("jax", "tensorflow", "torch")
 
@@ -108,7 +109,6 @@ def build(
     """Build a model directory from SmolLM2-135M and an adapter: base, merge, GPTQ, ONNX."""
     seal()
     from trainer.recipes.build import Build
-    from trainer.steps import ChildSteps
 
     steps = ChildSteps(time.monotonic() + 60 * settings.max_minutes, settings.threads)
     typer.echo("building in 5 steps, some minutes", err=True)
@@ -136,7 +136,6 @@ def tune(
     """Make a model by a preset: data, base, training, GPTQ, ONNX, scorecard, card. Run again, it goes on."""
     seal()
     from trainer.recipes.tune import Tune, progress_of
-    from trainer.steps import ChildSteps
 
     say = functools.partial(typer.echo, err=True)
 
@@ -197,7 +196,7 @@ def export(
 def _recipe(name: str, room: str = "trainer.recipes.torch") -> ModuleType:
     seal()
     if is_first_process():
-        typer.echo(f"{name}: loading its libraries ...", err=True)  # which takes up to half a minute
+        typer.echo(f"{name}: {LOADING}", err=True)  # which takes up to half a minute
     logging.disable(logging.WARNING)  # what the libraries could not load for other hardware than this
     try:
         return importlib.import_module(f"{room}.{name}")

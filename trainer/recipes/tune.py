@@ -10,7 +10,7 @@ from pathlib import Path
 from pipeline.errors import ConfigError
 from pipeline.models.embedded import EMBEDDED_MODEL
 from trainer.preflight import available_ram, check_disk, check_empty, check_memory
-from trainer.recipes.base import PACKAGE, VERSION, find_package
+from trainer.recipes.package import PACKAGE, VERSION, find_package
 from trainer.record.run_directory import RECORD, RunDirectory
 from trainer.settings import TuneSettings
 from trainer.steps import Steps
