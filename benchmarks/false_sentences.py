@@ -82,9 +82,9 @@ def falsified(case: Case, text: str, rng: random.Random) -> Iterator[tuple[str, 
     value = case.features.get("value", "")
     if value.isdigit():
         other = rng.choice([digit for digit in "012" if digit != value])
-        for pattern in (rf"(\bvalue ){value}\b", rf"(\b(?:kernel|net)\.[a-z0-9_.]+ (?:is|at) ){value}\b"):
-            if re.search(pattern, text):
-                yield "value", re.sub(pattern, rf"\g<1>{other}", text)
+        for form in (rf"(\bvalue ){value}\b", rf"(\b(?:kernel|net)\.[a-z0-9_.]+ (?:is|at) ){value}\b"):
+            if re.search(form, text):
+                yield "value", re.sub(form, rf"\g<1>{other}", text)
     for name in DIRECTIVES:
         if f"{name}=" in text:
             yield "setting", text.replace(name, rng.choice([one for one in DIRECTIVES if one != name]))

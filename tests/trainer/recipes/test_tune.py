@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -33,9 +34,9 @@ class Recorded:
             raise StepFailed(f"{self.fails} ended with 1")
 
 
-def made(output: Path, steps: Recorded, said: list[str] | None = None, **settings: object) -> Tune:
+def made(output: Path, steps: Recorded, said: list[str] | None = None, **settings: Any) -> Tune:
     say = (said if said is not None else []).append
-    return Tune(output, TuneSettings(**settings), gguf=GGUF, base=None, steps=steps, say=say)  # type: ignore[arg-type]
+    return Tune(output, TuneSettings(**settings), gguf=GGUF, base=None, steps=steps, say=say)
 
 
 @pytest.mark.parametrize("preset", sorted(PRESETS))
@@ -53,7 +54,12 @@ def test_each_preset_goes_all_the_way(tmp_path: Path, preset: str) -> None:
 
 
 def test_a_fold_is_hidden_only_where_it_is_asked_for(tmp_path: Path) -> None:
-    for number, (more, hidden) in enumerate([({}, None), ({"hide_fold": 3}, "3"), ({"unknown_share": 0}, None)]):
+    wanted: list[tuple[dict[str, Any], str | None]] = [
+        ({}, None),
+        ({"hide_fold": 3}, "3"),
+        ({"unknown_share": 0}, None),
+    ]
+    for number, (more, hidden) in enumerate(wanted):
         steps = Recorded()
         made(tmp_path / str(number), steps, **more).run()
         synth = steps.commands[0]
