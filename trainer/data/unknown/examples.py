@@ -37,7 +37,6 @@ _AT_ONCE = 500  # findings of one scan
 _RANKED = 16  # topics that are looked through where the right one is taken out
 _ALIKE = 0.8  # of the words of two titles: what is right of the one is hardly wrong of the other
 _VALID = 12  # one group of so many is held out
-_SPOKEN = 3  # words of the finding that a sentence names
 
 Progress = Callable[[str, int, int], None]
 
@@ -171,17 +170,13 @@ class _Answerer:
         chosen = next((one for one in candidates if one.topic in told.topics), None)
         level = case.floor if chosen is None or told.level is None else _within(told.level, case)
         if chosen is None:
-            words = [token for token in case.tokens if token.isalpha() and token.islower()]
-            spoken = [word for word in words if word in rng.sample(words, min(2, len(words)))]
-            assessment = self._said("none", spoken, rng)
-            answer = Answer(assessment, self._material.said["unread"], level)
+            answer = Answer(self._said("none", rng), self._material.said["unread"], level)
         else:
-            spoken = [word for word in chosen.evidence if word.isalpha() and word.islower() and word in case.tokens]
             family = self._material.family(chosen.topic)
             place = case.topics.index(chosen.topic)
             raised = self._material.said["raised"] if level != case.floor else ""
             answer = Answer(
-                self._said("topic", spoken[:_SPOKEN], rng, about=family["about"]),
+                self._said("topic", rng).replace("{about}", family["about"]),
                 f"{raised}{family['matters']}",
                 level,
                 controls=tuple(one for one in case.controls if one in case.controls_of[place]),
@@ -193,11 +188,8 @@ class _Answerer:
             raise Unteachable(f"{told.group}: {wrong}: {answer}")
         return case, answer
 
-    def _said(self, kind: str, spoken: Sequence[str], rng: random.Random, about: str = "") -> str:
-        if not spoken:
-            kind = "bare" if kind == "topic" else "none_bare"
-        words = " and ".join(part for part in (", ".join(spoken[:-1]), *spoken[-1:]) if part)
-        return str(rng.choice(self._material.said[kind])).format(spoken=words, about=about)
+    def _said(self, kind: str, rng: random.Random) -> str:
+        return str(rng.choice(self._material.said[kind]))
 
 
 def _within(level: Level, case: UnknownCase) -> Level:
