@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -11,7 +11,7 @@ import orjson
 
 from pipeline.analysis.prompt import Case
 from pipeline.errors import ConfigError
-from pipeline.scorecard.cases import case_of, read_lines
+from pipeline.scorecard.cases import case_of, plain_case, read_lines
 from trainer.data.split import Split
 
 REPORTS = "reports"
@@ -65,7 +65,8 @@ class TaughtCase(Example):
         return orjson.dumps(
             {
                 "prompt": self.prompt, "response": self.response, "class": self.class_id, "severity": self.severity,
-                "situation": self.situation, "split": self.split, "wording": self.wording, "case": asdict(self.case),
+                "situation": self.situation, "split": self.split, "wording": self.wording,
+                "case": plain_case(self.case),
             }
         )  # fmt: skip
 
