@@ -9,8 +9,8 @@ import keras
 
 from pipeline.engine.memory import available_bytes
 from pipeline.errors import ConfigError
-from trainer.data.dataset import dataset_digest
-from trainer.data.examples import classes_of, read_split, read_training
+from trainer.data.dataset import HIDDEN_FOLD, dataset_digest, hidden_fold
+from trainer.data.examples import classes_of, questions_of, read_split, read_training
 from trainer.preflight import check_disk, check_empty, check_memory
 from trainer.recipes.checkpoint import Checkpoint, bind_adapter, inspect_checkpoint
 from trainer.recipes.encode import encode_examples
@@ -95,6 +95,8 @@ class Finetune:
                 "train_tokens_an_epoch": rows.num_tokens,
                 "prompts_cut": rows.num_cut,
                 "classes": classes_of(train),
+                "questions": questions_of(train),
+                HIDDEN_FOLD: hidden_fold(self.data),
             }
         )
         return self.directory.model

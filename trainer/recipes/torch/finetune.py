@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 
 from pipeline.engine.memory import available_bytes
 from pipeline.errors import ConfigError
-from trainer.data.dataset import TaughtCase
+from trainer.data.dataset import Example
 from trainer.data.examples import read_training
 from trainer.preflight import check_disk, check_memory
 from trainer.quiet import quiet
@@ -64,7 +64,7 @@ class Finetune(TrainingRecipe[FinetuneSettings]):
             if target not in base.linears:
                 raise ConfigError(f"{self.base}: no module {target!r} to target; there are {', '.join(base.linears)}")
 
-    def read_train(self) -> list[TaughtCase]:
+    def read_train(self) -> list[Example]:
         """Read the classes to train on."""
         return read_training(self.data, self.settings.classes)
 
@@ -81,7 +81,7 @@ class Finetune(TrainingRecipe[FinetuneSettings]):
         checkpoints = 0 if self.settings.adapter == "lora" else 3 * 12 * base.num_parameters
         check_disk(base.num_bytes + checkpoints, self.directory.path)
 
-    def make_encoder(self, train: Sequence[TaughtCase]) -> TextEncoder:
+    def make_encoder(self, train: Sequence[Example]) -> TextEncoder:
         """Read the tokenizer of the base."""
         return load_encoder(self.base)
 
