@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import orjson
 from rich.console import Console
 from rich.text import Text
 
-from daemon.cli.exits import Exit, die
+from daemon.cli.exits import Exit, die, say
+from daemon.cli.looking import find_line, searched
 from daemon.cli.show import LEVEL_STYLES
 from daemon.cli.terminal import terminal
 from daemon.cli.trail import Trail, trail_of
@@ -26,9 +26,9 @@ from pipeline.output.read import read_finding
 from pipeline.output.records import EnrichedFinding
 from pipeline.output.write import write
 from pipeline.retrieval.likely import Likely
+from pipeline.review.log import FILE_NAME
 from pipeline.rules.compliance import FRAMEWORK_NAMES
 from pipeline.rules.remediate import Action
-from pipeline.shortage import is_shortage
 
 _BASES: dict[ClassBasis, str] = {
     "exact": "all that the report says",
@@ -64,16 +64,19 @@ def explain_finding(
     if len(finding) < _SHORTEST or not all(digit in "0123456789abcdef" for digit in finding):
         die(Exit.USAGE, f"{printable(finding)}: give at least {_SHORTEST} hex digits of a dedupe key or a fingerprint")
     settings = load_settings(os.environ, given, config)
-    path = source or settings.output_path
-    found = _find(path, finding.encode())
+    found = find_line(settings, finding, source)
     if found is None:
-        die(Exit.NOT_FOUND, f"no finding {finding} in {path}; --from names another file of enriched findings")
+        where, elsewhere = searched(settings, source)
+        for said in elsewhere:
+            say(f"sysscan-agent: {said}")
+        die(Exit.NOT_FOUND, f"no finding {finding} in {where}; --from names another file of enriched findings")
     try:
-        line = read_finding(found)
+        line = read_finding(found.line)
     except RecordError as error:
-        die(Exit.USAGE, f"{path}: the line of {finding} cannot be read: {printable(str(error))}")
+        where, _ = searched(settings, source)
+        die(Exit.USAGE, f"{where}: the line of {finding} cannot be read: {printable(str(error))}")
     knowledge = load_knowledge(load_features, settings.knowledge_dirs)
-    trail = trail_of(settings.state_dir, line)
+    trail = trail_of(found.ledger, settings.state_dir / FILE_NAME, line)
     if format_ == "json" or (format_ is None and not sys.stdout.isatty()):
         spec = knowledge.classes.get(line.class_)
         topics = {ref.topic for ref in spec.topics} if spec is not None else set()
@@ -83,49 +86,13 @@ def explain_finding(
             topics={key: knowledge.topics[key].title for key in sorted(topics)},
             trail=trail,
         )
-        sys.stdout.buffer.write(b'{"explained":%s,"finding":%s}\n' % (write(explained), found.strip()))
+        sys.stdout.buffer.write(b'{"explained":%s,"finding":%s}\n' % (write(explained), found.line.strip()))
         return Exit.DONE
     console = terminal()
     show_finding(console, line, knowledge)
     for text in trail.told():
         _item(console, text, style="dim")
     return Exit.DONE
-
-
-def _find(path: Path, prefix: bytes) -> bytes | None:
-    """Search the file and its closed segments for a finding, the newest line first."""
-    segments = sorted(path.parent.glob(f"{path.stem}.*{path.suffix}"), reverse=True)
-    for file in (path, *segments):
-        found: bytes | None = None
-        for line in _lines(file):
-            # Cheap first: both keys are plain hex, so their text cannot occur escaped.
-            keyed = b'"dedupe_key":"' + prefix in line or b'"fingerprint":"' + prefix in line
-            if keyed and _is_of(line, prefix.decode()):
-                found = line
-        if found is not None:
-            return found
-    return None
-
-
-def _is_of(line: bytes, prefix: str) -> bool:
-    """Say whether a line is of a finding with this key; the text may stand in a scan record, too."""
-    try:
-        candidate = orjson.loads(line)
-    except orjson.JSONDecodeError:  # still being written, or no line of ours
-        return False
-    return any(str(candidate.get(name, "")).startswith(prefix) for name in ("dedupe_key", "fingerprint"))
-
-
-def _lines(path: Path) -> Iterator[bytes]:
-    try:
-        with path.open("rb") as file:
-            yield from file
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        if is_shortage(error):
-            raise
-        die(Exit.USAGE, f"{path}: cannot be read: {error.strerror}")
 
 
 def show_finding(console: Console, line: EnrichedFinding, knowledge: Knowledge) -> None:
