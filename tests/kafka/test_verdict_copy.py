@@ -23,6 +23,11 @@ from tests.kafka.test_lane_verdicts import all_read, findings, rows_of, told
 INTERRUPTS = int(os.environ.get("SYSSCAN_INTERRUPTS", "6"))
 
 
+def heeding() -> None:
+    """Heed Ctrl-C in a process, whatever the shell that runs the tests in the background has set."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def decided(worker: Worker, line: dict[str, Any]) -> None:
     given = worker.command("review", "false-positive", line["fingerprint"], "--reason", "r", "--yes", "--json")
     assert given.returncode == 0, given.stderr.decode()
@@ -130,7 +135,8 @@ def test_what_is_strange_in_the_topic_is_named_by_status_doctor_verdicts_and_met
     vars(plain)["reports"] = topics.verdicts
 
     def measured() -> str:
-        return next(one for one in worker.metrics.read_text().splitlines() if "strange_verdicts " in one).split()[-1]
+        lines = worker.metrics.read_text().splitlines()
+        return next(one.split()[-1] for one in lines if one.startswith("sysscan_agent_kafka_strange_verdicts"))
 
     try:
         until(lambda: worker.metrics.exists() and measured() == "0", "nothing is strange yet", worker)
@@ -159,7 +165,8 @@ def test_ctrl_c_says_whether_it_was_decided(cluster: Cluster, tmp_path: Path) ->
         process = subprocess.Popen(
             [sys.executable, "-m", "daemon.cli", "review", "correct", fingerprints[number % len(fingerprints)],
              "--level", "high", "--reason", str(number), "--yes", "--json", "--config", str(worker.config)],
-            cwd=ROOT, env={**bare(), "PYTHONPATH": str(tmp_path)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            cwd=ROOT, env=bare(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            preexec_fn=heeding,
         )  # fmt: skip
         # Only from where the settings are read can there be a word: before that it is Python that is interrupted.
         until(partial(_has_opened, process, FILE_NAME), "it has begun")
@@ -197,6 +204,7 @@ def test_ctrl_c_while_the_brokers_do_not_answer_ends_at_once_and_nothing_is_deci
             [sys.executable, "-m", "daemon.cli", "review", "correct", lines[0]["fingerprint"], "--level", "high",
              "--reason", "r", "--yes", "--config", str(worker.config)],
             cwd=ROOT, env=bare(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            preexec_fn=heeding,
         )  # fmt: skip
         until(partial(_is_asking, process.pid), "it asks the brokers")
         process.send_signal(signal.SIGINT)
