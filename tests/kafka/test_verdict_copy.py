@@ -252,7 +252,8 @@ def test_a_topic_that_no_worker_can_do_without_is_named_with_its_setting_and_wai
     topics = Topics(cluster).create()
     setting = f"{missing}_topic"
     name = f"{getattr(topics, missing)}-late"
-    worker = Worker(tmp_path, topics, "a", **{setting: name})
+    settings: dict[str, Any] = {setting: name}
+    worker = Worker(tmp_path, topics, "a", **settings)
     ended = worker.once()
     (said,) = ended.stderr.decode().splitlines()[-1:]
     assert ended.returncode == 1 and f"kafka {name} (kafka.{setting}): is not there" in said, said

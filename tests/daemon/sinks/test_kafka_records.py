@@ -28,7 +28,7 @@ def row(line: dict[str, Any], kind: Literal["finding", "scan", "verdict"] = "fin
 def test_the_host_is_that_of_the_line_whatever_else_it_holds(host: str, inner: Any) -> None:
     for kind in ("finding", "scan", "verdict"):
         line = {"finding": inner, "fingerprint": KEY, "host": host, "slots": inner}
-        assert host_of(row(line, kind)) == host.encode()  # type: ignore[arg-type]
+        assert host_of(row(line, kind)) == host.encode()
 
 
 @pytest.mark.parametrize("where", ["finding", "slots"])
