@@ -193,6 +193,15 @@ def kafka_adoption() -> ModuleType:
     return _imported("daemon.lane.kafka.adopt", "kafka.brokers")
 
 
+def kafka_verdict_topic() -> ModuleType:
+    """Import what reads the topic of verdicts.
+
+    Raises:
+        ConfigError: when aiokafka is not installed.
+    """
+    return _imported("daemon.lane.kafka.verdict_topic", "kafka.brokers")
+
+
 def _imported(module: str, setting: str) -> ModuleType:
     try:
         return importlib.import_module(module)

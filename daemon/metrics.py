@@ -67,6 +67,9 @@ class Metrics:
         self.transaction_s = self._new("kafka_transaction_seconds_total", "counter", "Time that transactions took.")
         self.letters = self._new("kafka_dead_letters_total", "counter", "Records sent on because they are of no use.")
         self.gaps = self._new("kafka_gaps_total", "counter", "Times that records were gone before they were read.")
+        self.strange = self._new(
+            "kafka_strange_verdicts", "gauge", "Records in the topic of verdicts that are none, and do not count."
+        )
         self.paused_s = self._new("kafka_paused_seconds_total", "counter", "Time in which nothing was read on purpose.")
         self.overflows = self._new("watch_overflows_total", "counter", "Times that the kernel dropped watch events.")
         self.log_dropped = self._new(

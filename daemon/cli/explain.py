@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.text import Text
 
 from daemon.cli.commands import command_text
-from daemon.cli.exits import Exit, die
-from daemon.cli.finding_at import find_line, lines_beside
+from daemon.cli.exits import Exit, die, say
+from daemon.cli.looking import find_line, lines_beside, searched
 from daemon.cli.settings_to_read import settings_to_read
 from daemon.cli.summary import KEY, LEVEL_STYLES
 from daemon.cli.superseded import Now, now_of
@@ -29,6 +29,7 @@ from pipeline.output.read import read_finding
 from pipeline.output.records import EnrichedFinding
 from pipeline.output.write import write
 from pipeline.retrieval.likely import Likely
+from pipeline.review.log import FILE_NAME
 from pipeline.rules.compliance import FRAMEWORK_NAMES
 from pipeline.rules.remediate import Action
 
@@ -68,24 +69,26 @@ def explain_finding(
     if len(finding) < _SHORTEST or not all(digit in "0123456789abcdef" for digit in finding):
         die(Exit.USAGE, f"{printable(finding)}: give at least {_SHORTEST} hex digits of a dedupe key or a fingerprint")
     settings = settings_to_read(given, config)
-    path = source or settings.output_path
-    found = find_line(settings, source, finding)
+    found = find_line(settings, finding, source)
     if found is None:
-        also = "" if source is not None else f" or the ledger in {settings.state_dir}"
+        where, elsewhere = searched(settings, source)
+        for said in elsewhere:
+            say(f"sysscan-agent: {said}")
         die(
             Exit.NOT_FOUND,
-            f"no finding {finding} in {path}{also}; --from names a file of enriched findings or a scanner report",
+            f"no finding {finding} in {where}; --from names a file of enriched findings or a scanner report",
         )
     try:
-        line = read_finding(found)
+        line = read_finding(found.line)
     except RecordError as error:
-        die(Exit.USAGE, f"{path}: the line of {finding} cannot be read: {printable(str(error))}")
+        where, _ = searched(settings, source)
+        die(Exit.USAGE, f"{where}: the line of {finding} cannot be read: {printable(str(error))}")
     knowledge = load_knowledge(load_features, settings.knowledge_dirs)
-    trail = trail_of(settings.state_dir, line)
+    trail = trail_of(found.ledger, settings.state_dir / FILE_NAME, line)
     try:
-        now = now_of(line, lines_beside(settings, source))
+        now = now_of(line, lines_beside(found))
     except RecordError as error:
-        die(Exit.USAGE, f"{path}: {error}")
+        die(Exit.USAGE, f"{found.output}: {error}")
     if format_ == "json" or (format_ is None and not sys.stdout.isatty()):
         spec = knowledge.classes.get(line.class_)
         topics = {ref.topic for ref in spec.topics} if spec is not None else set()
@@ -96,7 +99,7 @@ def explain_finding(
             trail=trail,
             now=now,
         )
-        sys.stdout.buffer.write(b'{"explained":%s,"finding":%s}\n' % (write(explained), found.strip()))
+        sys.stdout.buffer.write(b'{"explained":%s,"finding":%s}\n' % (write(explained), found.line.strip()))
         return Exit.DONE
     console = terminal()
     if now is not None:

@@ -39,6 +39,10 @@ CREATE TRIGGER IF NOT EXISTS none_removed BEFORE DELETE ON verdicts
 _STATEMENTS = tuple(f"CREATE {part.rstrip()}" for part in _TABLES.split("\nCREATE ") if part.strip())
 
 
+class NotBegun(LedgerError):
+    """Raised when there is no log yet, or one that somebody is making just now."""
+
+
 class LogMoved(LedgerError):
     """Raised when somebody has appended since the log was read; nothing was stored."""
 
@@ -66,7 +70,7 @@ class VerdictLog:
             UnknownSchema: when a newer version wrote it.
         """
         if read_only and not path.exists():
-            raise LedgerError(f"{path}: there are no verdicts yet")
+            raise NotBegun(f"{path}: there are no verdicts yet")
         if not read_only and not is_there(path) and seen():
             raise LedgerError(f"{path}: {MISSING}; nothing was stored. {RESTORE}")
         try:
@@ -98,6 +102,12 @@ class VerdictLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def stop(self) -> None:
+        """Give up what is being added, where that takes long and is not sent yet; from a signal handler.
+
+        Here nothing takes long.
+        """
 
     def append(self, drafts: Sequence[Draft], *, at: str, author: str, behind: Head | None = None) -> list[Verdict]:
         """Add verdicts behind the last one, all of them or none, durably; returns them with their numbers.
@@ -149,6 +159,17 @@ class VerdictLog:
                 new.append(row)
             self._add(new)
         return len(new)
+
+    def reopen_if_replaced(self) -> None:
+        """Go on with the file that bears the name now, where that is another one.
+
+        Raises:
+            LedgerError: when it cannot be used.
+        """
+        if identity(self.path) != self._file:
+            other = VerdictLog.open(self.path)
+            self._connection.close()
+            self._connection, self._file = other._connection, other._file
 
     def _refuse_replaced(self) -> None:
         if identity(self.path) != self._file:
@@ -250,7 +271,7 @@ class VerdictLog:
         connection.execute("PRAGMA trusted_schema = OFF")
         if read_only:
             if not version:  # a crash between creating the file and filling it
-                raise LedgerError(f"{self.path}: there are no verdicts yet")
+                raise NotBegun(f"{self.path}: there are no verdicts yet")
             return
         connection.execute("PRAGMA synchronous = FULL")
         if version == SCHEMA_VERSION:
