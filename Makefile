@@ -14,7 +14,7 @@ KAFKA := build/kafka/$(KAFKA_VERSION)
 KNOWLEDGE := pipeline/knowledge/compiled.json
 
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-retrain test browser endpoint plans kafka kafka-broker test-trainer lint bench knowledge schema model wheel clean output-digests vocabulary
+.PHONY: help demo demo-retrain test browser endpoint plans shippers kafka kafka-broker test-trainer lint bench knowledge schema model wheel clean output-digests vocabulary
 
 help:
 	@echo 'make demo       analyse real scans of two hosts and show what is wrong with them (output in demo-output/)'
@@ -23,6 +23,7 @@ help:
 	@echo 'make browser    run the tests of the review page in a browser (needs Chromium)'
 	@echo 'make endpoint   run the tests of a model behind a server, with llama.cpp (130 MB to fetch)'
 	@echo 'make plans      hold the plans of `remediate` to shellcheck and ansible-lint, and run them (20 MB to fetch)'
+	@echo 'make shippers   run the tests of log shippers with rsyslog (needs Debian 12; 1 MB to fetch)'
 	@echo 'make kafka      run the tests of Kafka on a real broker (needs Java 17 and Maven)'
 	@echo 'make kafka-broker  run a broker for trying things out at 127.0.0.1:9092'
 	@echo 'make test-trainer  run the tests that need torch, too (sets up .venv-trainer: 6 GB)'
@@ -77,6 +78,17 @@ plans: $(VENV)/.installed-dev $(PLANS)/.installed $(KNOWLEDGE)
 $(PLANS)/.installed: constraints-plans.txt
 	@$(PYTHON) -m venv $(PLANS)
 	@$(PLANS)/bin/python -m pip $(PIP_FLAGS) install --no-deps --only-binary :all: -r constraints-plans.txt
+	@touch $@
+
+SHIPPERS := build/shippers
+
+# Debian's packages of the log shippers that it has, unpacked and not installed.
+shippers: $(VENV)/.installed-dev $(SHIPPERS)/.complete $(KNOWLEDGE)
+	SHIPPERS='$(CURDIR)/$(SHIPPERS)' $(BIN)/pytest --skips=none tests/shippers
+
+$(SHIPPERS)/.complete:
+	@mkdir -p $(SHIPPERS)
+	@cd $(SHIPPERS) && apt-get -qq download rsyslog libestr0 libfastjson4 && for one in *.deb; do dpkg -x $$one .; done
 	@touch $@
 
 # Apache Kafka itself, fetched by Maven from wherever Maven is told to fetch. The tests start it and stop it.

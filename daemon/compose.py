@@ -24,6 +24,7 @@ from daemon.settings import Settings
 from daemon.shard import Shard
 from daemon.sinks.delivery import Delivery
 from daemon.sinks.kafka.topic import KafkaTopic
+from daemon.sinks.lines import line_maker
 from daemon.sinks.ndjson_file import NdjsonFile
 from daemon.sources.directory.source import ReportDirectory
 from daemon.sources.standard_input import NAME as STANDARD_INPUT
@@ -156,6 +157,7 @@ def _files(settings: Settings, ledger: Ledger) -> Iterable[Sink]:
             keep_segments=output.keep_segments,
             emit_changes_only=output.emit == "changes",
             min_level=output.min_level,
+            lines=line_maker(output.mapping, changes_only=output.emit == "changes", min_level=output.min_level),
         )
 
 

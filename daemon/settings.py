@@ -50,6 +50,7 @@ class OutputSettings(_Section):
     rotate_bytes: int = Field(default=256 << 20, ge=1 << 16)  # a day of hourly full scans of one host
     keep_segments: int = Field(default=8, ge=1)
     emit: Literal["all", "changes"] = "all"
+    mapping: Literal["plain", "ecs"] = "plain"
     min_level: Level = "info"
 
 

@@ -19,7 +19,7 @@ from daemon.cli.gate import Gate
 from daemon.cli.options import ReportForm
 from daemon.cli.show import show_record
 from daemon.cli.summary import Shown, settled
-from daemon.cli.target import explained, finish_target, open_target
+from daemon.cli.target import explained, open_target
 from daemon.cli.terminal import terminal
 from daemon.ledger import Ledger
 from daemon.one_shot import OneShot
@@ -33,6 +33,7 @@ from pipeline.graph.resources import Resources
 from pipeline.intel.stix_bundle import utc
 from pipeline.output.enriched import Line
 from pipeline.output.formats.wanted import Wanted
+from pipeline.output.lines import finding_line, scan_lines
 from pipeline.output.read import read_finding
 from pipeline.output.records import EnrichedFinding
 from pipeline.output.write import write
@@ -93,7 +94,7 @@ def analyze_reports(
         stack.callback(resources.close)
         startup.loaded()
         stack.enter_context(explained(output))  # outside of what is closed after it, inside of ledger and model
-        file = stack.enter_context(open_target(output, reports, "report"))
+        file = stack.enter_context(open_target(output, reports, "report", settings))
         # Other forms are made of whole scans: their lines wait in a file of no name.
         lines = stack.enter_context(TemporaryFile()) if form not in (None, "ndjson", "text") else file
         run = OneShot(resources, settings.limits, settings.analysis.batch_size, settings.host, as_of, ledger, standing)
@@ -102,6 +103,7 @@ def analyze_reports(
 
         accepted: list[EnrichedFinding] = []
         reads = bool(wanted) or show_accepted or fail_on is not None
+        as_lines = lines is file  # other forms are made of whole records
 
         def emit(made: Sequence[Line]) -> None:
             if reads:
@@ -110,13 +112,15 @@ def analyze_reports(
                 accepted.extend(settled(findings) if show_accepted else [])
                 made = [line for line, finding in zip(made, findings, strict=True) if wanted.takes(finding)]
             if not to_terminal:
-                lines.write(b"".join([line.line + b"\n" for line in made]))
+                whole = [line.line for line in made]
+                lines.write(b"".join([line + b"\n" for line in (map(finding_line, whole) if as_lines else whole)]))
 
         shown_before = False
         for source in reports:
             for analysed in run.analyse(source, emit, partial(advance, f"findings of {printable(source, 40)}")):
                 if not to_terminal:
-                    lines.write(write(analysed.record) + b"\n")
+                    record_lines = scan_lines(analysed.record) if as_lines else [write(analysed.record)]
+                    lines.write(b"".join([line + b"\n" for line in record_lines]))
                 if to_terminal or (output is not None and sys.stderr.isatty()):
                     if shown_before:
                         console.print()
@@ -128,7 +132,6 @@ def analyze_reports(
         if form not in (None, "ndjson", "text"):
             assert form is not None and form != "text"
             convert_lines(lines, form, file, len(run.refused), wanted)
-        finish_target(file, output)
     if (notice := _notice(resources)) is not None:
         say(f"sysscan-agent: {printable(notice, 1000)}; see `sysscan-agent doctor`")
     for refused in run.refused:

@@ -163,6 +163,14 @@ def show_finding(console: Console, line: EnrichedFinding, knowledge: Knowledge) 
         _heading(console, "What it seems to be about")
         for said in _likely(line.likely):
             _item(console, said)
+    if line.cut is not None:
+        _heading(console, "Not in this line, which would be too long")
+        for part in line.cut.parts:
+            _item(console, f"{printable(part.what)}: {part.kept:,} of {part.of:,} {part.unit} are here")
+        if line.cut.others:
+            _item(console, f"and {line.cut.others:,} more keys")
+        # Not wrapped, so that it can be copied.
+        console.print(Text(f"    all of it: {printable(line.cut.whole, 1000)}", "dim"), soft_wrap=True)
     if line.compliance or line.attack:
         _heading(console, "Mapped to")
         for text in _mappings(line):

@@ -1,5 +1,6 @@
 """`sysscan-agent export`, and what `report` and `analyze` do for `--format`."""
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,10 +15,10 @@ from daemon.cli.gate import Gate
 from daemon.cli.ledger import open_to_read
 from daemon.cli.options import Form
 from daemon.cli.settings_to_read import settings_to_read
-from daemon.cli.target import explained, finish_target, open_target
-from daemon.settings import Settings
+from daemon.cli.target import explained, open_target
+from daemon.settings import Settings, load_settings
 from pipeline.display import printable
-from pipeline.errors import RecordError
+from pipeline.errors import ConfigError, RecordError
 from pipeline.finding import Level
 from pipeline.output.formats.scan import Scan
 from pipeline.output.formats.wanted import Wanted
@@ -64,7 +65,15 @@ def export_scans(
         if scans is None:
             name_unusable(saved)
             die(Exit.NOT_FOUND, f"{what(scan, host)} in {', '.join(map(printable, sources))}")
-        _write(form, map(wanted.of, gate.watch(scans)), options, output, sources, saved.verdicts)
+        _write(
+            form,
+            map(wanted.of, gate.watch(scans)),
+            options,
+            output,
+            sources,
+            _daemon_settings(given, config),
+            saved.verdicts,
+        )
         name_unusable(saved)
     return gate.ended(Exit.REJECTED if saved.num_unusable else Exit.DONE)
 
@@ -103,7 +112,7 @@ def export_kept(
             scans = some(kept.latest(host))
         if scans is None:
             die(Exit.NOT_FOUND, f"{what(scan, host)} in {settings.state_dir}; `report --list` shows those there are")
-        _write(form, map(wanted.of, gate.watch(scans)), options or Options(), output, ())
+        _write(form, map(wanted.of, gate.watch(scans)), options or Options(), output, (), settings)
         if kept.lacking is not None:
             say(f"sysscan-agent: no verdict counts: {printable(kept.lacking)}")
     return gate.ended(Exit.DONE if kept.lacking is None else Exit.REJECTED)
@@ -131,8 +140,18 @@ def _write(
     options: Options,
     output: Path | None,
     sources: Sequence[str],
+    settings: Settings | None,
     verdicts: Sequence[VerdictRecord] = (),
 ) -> None:
-    with explained(output), open_target(output, sources, "file") as file:
+    with explained(output), open_target(output, sources, "file", settings) as file:
         write_form(form, scans, options, file, verdicts)
-        finish_target(file, output)
+
+
+def _daemon_settings(given: Mapping[str, Any], config: Path | None) -> Settings | None:
+    """Give the daemon's settings, to leave alone what it writes; without any that can be read there is no daemon."""
+    try:
+        return load_settings(os.environ, given, config)
+    except ConfigError:
+        if config is not None:
+            raise
+        return None

@@ -46,6 +46,10 @@ def report(
     new: NewOption = False,
     show_accepted: AcceptedOption = False,
     fail_on: FailOnOption = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="With --format: write it here, not to standard output."),
+    ] = None,
     state_dir: StateDir = None,
     config: Config = None,
 ) -> None:
@@ -58,6 +62,7 @@ def report(
             show_report(
                 flags(state_dir), config, scan=scan, host=host, format_=format_, list_=list_, detail=detail,
                 wanted=Wanted(level, tuple(class_ or ()), new), show_accepted=show_accepted, fail_on=fail_on,
+                output=None if output is None or str(output) == "-" else output,
             )
         )
     )  # fmt: skip

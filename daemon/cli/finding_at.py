@@ -10,6 +10,7 @@ from daemon.cli.exporting.sources import analysed_lines, is_ours
 from daemon.cli.ledger import open_to_read
 from daemon.settings import Settings
 from pipeline.errors import LedgerError
+from pipeline.output.ecs import plain_line
 from pipeline.shortage import is_shortage
 
 
@@ -31,7 +32,7 @@ def lines_beside(settings: Settings, source: Path | None) -> Iterator[bytes]:
     """Give all lines that stand where a finding is looked for; none where that is a scanner report."""
     if source is None or is_ours(str(source)):
         for file in _segments(source or settings.output_path):
-            yield from _lines(file)
+            yield from map(plain_line, _lines(file))
 
 
 def _kept(settings: Settings, prefix: str) -> bytes | None:
@@ -60,7 +61,7 @@ def _segments(path: Path) -> list[Path]:
 
 def _newest(lines: Iterable[bytes], prefix: bytes) -> bytes | None:
     found: bytes | None = None
-    for line in lines:
+    for line in map(plain_line, lines):
         # Cheap first: both keys are plain hex, so their text cannot occur escaped.
         keyed = b'"dedupe_key":"' + prefix in line or b'"fingerprint":"' + prefix in line
         if keyed and _is_of(line, prefix.decode()):
@@ -69,10 +70,12 @@ def _newest(lines: Iterable[bytes], prefix: bytes) -> bytes | None:
 
 
 def _is_of(line: bytes, prefix: str) -> bool:
-    """Say whether a line is of a finding with this key; the text may stand in a scan record, too."""
+    """Say whether a line is of a finding with this key; the text may stand in other records, too."""
     try:
         candidate = orjson.loads(line)
     except orjson.JSONDecodeError:  # still being written, or no line of ours
+        return False
+    if not str(candidate.get("schema", "")).startswith("sysscan.enriched/"):
         return False
     return any(str(candidate.get(name, "")).startswith(prefix) for name in ("dedupe_key", "fingerprint"))
 

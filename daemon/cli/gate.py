@@ -1,6 +1,6 @@
 """`--fail-on`: ends a command with an exit code of its own where something is too bad to go on."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from daemon.cli.exits import Exit, say
 from pipeline.finding import LEVELS, Level
@@ -34,9 +34,10 @@ class Gate:
         for scan in scans:
             if self._level is not None:
                 keys: set[str] = set()
+                before = self._findings
                 self.count(_keyed(scan.findings(), keys))
                 if scan.is_part and scan.record is not None:
-                    self._unseen += sum(len({*issue.examples} - keys) for issue in self._too_bad(scan.record))
+                    self._unseen += self._gone(scan.record, keys, self._findings - before)
             yield scan
 
     def ended(self, code: Exit) -> Exit:
@@ -51,6 +52,17 @@ class Gate:
         gone = f", {self._unseen:,} of them by the record of the scan alone" if self._unseen else ""
         say(f"sysscan-agent: --fail-on {self._level}: {many} of this level or worse{said}{gone}")
         return Exit.GATE
+
+    def _gone(self, record: ScanRecord, keys: Collection[str], seen: int) -> int:
+        """Count findings that are too bad by the record, and not among those that were seen.
+
+        Of issues whose lines are gone as well the record has numbers alone, which no filter can be asked about.
+        """
+        named = sum(len({*issue.examples} - {*keys}) for issue in self._too_bad(record))
+        if self._wanted or self._level is None:
+            return named
+        levels = LEVELS[LEVELS.index(self._level) :]
+        return max(named, sum(record.counts.level.get(level, 0) for level in levels) - seen)
 
     def _too_bad(self, record: ScanRecord) -> Iterator[Issue]:
         if self._level is not None:

@@ -7,7 +7,7 @@ from typing import Any
 from daemon.cli.exits import Exit, die
 from daemon.cli.exporting.sources import found_scans
 from daemon.cli.options import PlanForm
-from daemon.cli.target import explained, finish_target, open_target
+from daemon.cli.target import explained, open_target
 from pipeline.display import printable
 from pipeline.features import load_features
 from pipeline.knowledge.load import load_knowledge
@@ -51,10 +51,9 @@ def write_plan(
                     check_host(plan.host)
                 except UnfitHost as error:
                     die(Exit.USAGE, f"--format ansible: {error}")
-        with explained(output), open_target(output, sources, "file") as file:
+        with explained(output), open_target(output, sources, "file", found.settings) as file:
             for piece in _pieces(form, made):
                 file.write(piece)
-            finish_target(file, output)
         return found.exit_code
 
 

@@ -18,6 +18,7 @@ from daemon.cli.settings_to_read import settings_to_read
 from daemon.cli.show import show_record
 from daemon.cli.since import Since, show_since
 from daemon.cli.summary import Shown, settled
+from daemon.cli.target import explained, open_target
 from daemon.cli.terminal import terminal
 from daemon.ledger import ScanEntry
 from pipeline.display import printable
@@ -40,13 +41,18 @@ def show_report(
     wanted: Wanted = Wanted(),  # noqa: B008 - frozen
     show_accepted: bool = False,
     fail_on: Level | None = None,
+    output: Path | None = None,
 ) -> Exit:
     """Show one scan record, with its findings where a form has them, or list those there are."""
     settings = settings_to_read(given, config)
     if format_ is not None and format_ != "text" and format_ != "json":
         if list_:
             die(Exit.USAGE, f"--list: has no form {format_}, only text and json")
-        return export_kept(settings, format_, scan=scan, host=host, only=True, wanted=wanted, fail_on=fail_on)
+        return export_kept(
+            settings, format_, output=output, scan=scan, host=host, only=True, wanted=wanted, fail_on=fail_on
+        )
+    if output is not None and (list_ or format_ != "json"):
+        die(Exit.USAGE, f"--output {output}: needs --format, and not text or --list")
     as_text = format_ == "text" or (format_ is None and sys.stdout.isatty())
     if not as_text or list_:
         for chosen, flag in ((detail, "--detail"), (show_accepted, "--show-accepted"), (wanted, wanted.words())):
@@ -69,7 +75,8 @@ def show_report(
             what = f"scan {scan}" if scan else f"finished scan of host {host}" if host else "finished scan"
             die(Exit.NOT_FOUND, f"no {what} in {settings.state_dir}; `report --list` shows those there are")
         if not as_text:
-            sys.stdout.buffer.write(entry.record + b"\n")
+            with explained(output), open_target(output, (), "file", settings) as file:
+                file.write(entry.record + b"\n")
             return gate.ended(Exit.DONE)
         try:
             record = read_scan(entry.record)

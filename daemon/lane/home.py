@@ -23,6 +23,7 @@ from daemon.review.verdicts import PinnedVerdicts
 from daemon.settings import OutputSettings, Settings
 from daemon.shard import Shard
 from daemon.sinks.delivery import Delivery
+from daemon.sinks.lines import line_maker
 from daemon.sinks.ndjson_file import NdjsonFile
 from daemon.worker import Worker
 from pipeline.graph.resources import Resources
@@ -127,4 +128,5 @@ def _file(directory: Path, partition: int, output: OutputSettings) -> NdjsonFile
         keep_segments=output.keep_segments,
         emit_changes_only=output.emit == "changes",
         min_level=output.min_level,
+        lines=line_maker(output.mapping, changes_only=output.emit == "changes", min_level=output.min_level),
     )
