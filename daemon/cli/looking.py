@@ -68,7 +68,7 @@ def lines_beside(found: Found) -> Iterator[bytes]:
     """Give all lines that stand where a finding was found; none where that is a ledger or a scanner report."""
     if found.output is not None and is_ours(str(found.output)):
         for file in _segments(found.output):
-            yield from _lines(file)
+            yield from map(plain_line, _lines(file))
 
 
 def searched(settings: Settings, source: Path | None) -> tuple[str, list[str]]:

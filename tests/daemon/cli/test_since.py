@@ -22,7 +22,7 @@ def at_stake(text: str) -> dict[str, int]:
 
 
 def counted(place: Place) -> dict[str, int]:
-    (record,) = [one for one in place.documents() if one["schema"] == "sysscan.scan/1"][-1:]
+    (record,) = [one for one in place.documents() if one["schema"].startswith("sysscan.scan/")][-1:]
     found: dict[str, int] = record["counts"]["level"]
     return found
 
@@ -63,11 +63,11 @@ def test_what_was_taken_back_is_said_only_where_the_scan_told_of_it(place: Place
     assert at_stake(text) == levels
 
 
-def test_a_program_gets_the_record_as_it_went_out(place: Place) -> None:
+def test_a_program_gets_the_record_as_it_was(place: Place) -> None:
+    before = place.json("report", "--format", "json")
     (worst,) = place.json("review", "list", "--json", "--limit", "1")
     place.json("review", "false-positive", worst["situation"], "--reason", "ours", "--yes", "--json")
-    (record,) = place.json("report", "--format", "json")
-    assert record == [one for one in place.documents() if one["schema"] == "sysscan.scan/1"][-1]
+    assert place.json("report", "--format", "json") == before
 
 
 def test_hostile_paths_stay_text_on_a_terminal(place: Place) -> None:

@@ -152,7 +152,7 @@ def test_show_and_explain_take_a_report_lines_and_the_ledger(
     assert cli("explain", key, "--state-dir", kept, "--format", "text").code == 0
     missing = cli("show", "0000dead", "--state-dir", kept)
     assert (missing.code, missing.err.count("\n")) == (4, 1)
-    assert "or the ledger in" in missing.err
+    assert "what the ledger of" in missing.err
 
 
 def test_explain_names_the_finding_as_a_policy_file_does(cli: Cli, tmp_path: Path) -> None:
