@@ -30,8 +30,8 @@ class Preset:
         layers: blocks of SmolLM2 that are kept, 0 for all; None goes on with the model of the package.
         training: options of `finetune`.
         group_size: weights that share a scale; the width of the model has to be a multiple.
-        memory, disk: in MiB, measured with the settings of the preset.
-        speed: tokens a second on two quiet cores with AMX.
+        memory, disk: in MiB, estimated for the settings of the preset; measured for the small one alone.
+        speed: tokens a second on two quiet cores with AMX, about.
         tokens: that an example takes on average with its tokenizer, half of them of unknown findings.
     """
 
