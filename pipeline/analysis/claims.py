@@ -1,6 +1,6 @@
 """What a sentence says of a case, held to the case: value, role, place, family, setting, state, unit and count.
 
-Each claim is a form of words that means something about a feature. Where the case does not have that feature with such
+A claim is a form of words that means something about a feature. Where the case does not have that feature with such
 a value, the sentence is not supported, and the answer is refused. What is said in words that are not listed here is not
 looked at; `docs/scorecard.md` has what that comes to.
 """
@@ -8,39 +8,46 @@ looked at; `docs/scorecard.md` has what that comes to.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from pipeline.analysis.prompt import Case
 
 
 @dataclass(slots=True, frozen=True)
-class Claim:
-    """Words that say something about a feature.
+class Claims:
+    """Words in one form, each of which says something about a feature.
 
     Attributes:
         dimension: what is said, for the reason that an answer is refused with.
-        words: a regular expression.
         features: those that the words are about.
-        values: of these features, any of which supports the words. A value of several parts joined by ``+`` has each.
+        form: a regular expression around ``<words>``.
+        table: words (alternatives joined by ``|``), and the values of these features any of which supports them. A
+            value of several parts joined by ``+`` has each.
+        any: finds whether any of the words is there; nearly always none is, which is the cheapest to know.
     """
 
     dimension: str
-    words: re.Pattern[str]
     features: tuple[str, ...]
-    values: frozenset[str]
+    form: str
+    table: Mapping[str, str]
+    any: re.Pattern[str]
+
+    def said_in(self, text: str) -> Iterator[frozenset[str]]:
+        """Give, for each of the words that a text has, the values that support them."""
+        if self.any.search(text) is not None:
+            for words, values in self.table.items():
+                if _pattern(self.form, words).search(text) is not None:
+                    yield frozenset(values.split())
 
 
-def _claims(dimension: str, features: Sequence[str], table: Mapping[str, str], form: str) -> list[Claim]:
-    """Make a claim of each row: words (alternatives joined by ``|``), and the values that support them."""
-    return [
-        Claim(
-            dimension,
-            re.compile(form.replace("<words>", f"(?:{words})"), re.IGNORECASE),
-            tuple(features),
-            frozenset(values.split()),
-        )
-        for words, values in table.items()
-    ]
+@cache
+def _pattern(form: str, words: str) -> re.Pattern[str]:
+    return re.compile(form.replace("<words>", f"(?:{words})"), re.IGNORECASE)
+
+
+def _claims(dimension: str, features: Sequence[str], table: Mapping[str, str], form: str) -> Claims:
+    return Claims(dimension, tuple(features), form, table, _pattern(form, "|".join(table)))
 
 
 DIMENSIONS: Final = (
@@ -88,18 +95,18 @@ _DRIVEN = {
     "hypervisor": "hypervisor", "wireless (?:card|adapter)": "wireless", "USB stick|USB device": "usb usb_storage",
     "disk controller": "storage", "security product": "vendor_security",
 }  # fmt: skip
-_CLAIMS: Final[Sequence[Claim]] = (
-    *_claims("role", ["role"], _ROLES, r"<words>"),
-    *_claims("place", ["place", "deleted", "match"], _PLACES, r"\b(?:in|out of|from|below|on|at) <words>(?![\w/])"),
-    *_claims("place", ["place", "deleted", "match"], _BELOW, r"<words>(?![\w/])"),
-    *_claims("family", ["family"], _FAMILIES, r"\(<words>\)|\ban? <words> (?:module|driver|that)\b"),
-    *_claims("family", ["family"], _DRIVEN, r"\b(?:is|drives|serves|for|of) an? <words>\b"),
-    *_claims("program", ["program"], {
+_CLAIMS: Final[Sequence[Claims]] = (
+    _claims("role", ["role"], _ROLES, r"<words>"),
+    _claims("place", ["place", "deleted", "match"], _PLACES, r"\b(?:in|out of|from|below|on|at) <words>(?![\w/])"),
+    _claims("place", ["place", "deleted", "match"], _BELOW, r"<words>(?![\w/])"),
+    _claims("family", ["family"], _FAMILIES, r"\(<words>\)|\ban? <words> (?:module|driver|that)\b"),
+    _claims("family", ["family"], _DRIVEN, r"\b(?:is|drives|serves|for|of) an? <words>\b"),
+    _claims("program", ["program"], {
         "a shell": "shell", "an interpreter": "interpreter", "a desktop program": "desktop",
         "a developer's tool": "developer", "a backup tool": "backup", "a container tool": "container",
         "a monitoring tool": "monitoring", "a miner": "miner",
     }, r"\}, <words>,|\bis <words>[.,;]"),
-    *_claims("runtime", ["runtime"], {
+    _claims("runtime", ["runtime"], {
         "Docker": "docker", "containerd": "containerd", "Podman": "podman", "CRI-O": "crio",
     }, r"\bunder <words>\b"),
 )  # fmt: skip
@@ -151,11 +158,11 @@ def unsupported(case: Case, text: str) -> str | None:
 
 def _dimensions(case: Case, text: str) -> Iterator[str]:
     own = {*case.features, *re.split(r"[._]", case.class_id)}
-    for claim in _CLAIMS:
-        if claim.words.search(text) is not None:
-            said = {part for name in claim.features for part in case.features.get(name, "").split("+")}
-            if not claim.values & (said | own):
-                yield claim.dimension
+    for claims in _CLAIMS:
+        for values in claims.said_in(text):
+            had = {part for name in claims.features for part in case.features.get(name, "").split("+")}
+            if not values & (had | own):
+                yield claims.dimension
     bare = _PLACEHOLDER.sub("{}", text)
     value = case.features.get("value")
     if any(found[1] != value for pattern in _VALUES for found in pattern.finditer(bare)):
