@@ -9,7 +9,7 @@ from pipeline.analysis.critique import refusal
 from pipeline.analysis.question import Analyst, Answer, Question
 
 _KEPT_AT_ONCE = 8  # answers that one transaction keeps
-_ASKED_AT_ONCE = 16  # questions of a scan that wait for the model; those of other scans come in between
+_ASKED_AT_ONCE = 64  # questions of a scan that wait for the model; those of other scans come in between
 
 Pending = Future[Answer | None]
 Pause = Callable[[Collection[Pending]], None]

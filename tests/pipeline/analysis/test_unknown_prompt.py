@@ -100,12 +100,12 @@ def test_whatever_the_grammar_lets_a_model_choose_fits_the_chosen_topic(seed: in
     case = case_of(finding("docker:socket"))
     rng = np.random.default_rng(seed)
     constraint = Grammars(tokenizer).start(Grammar.of(unknown_schema(case)))
-    tokens = constraint.advance(())
+    tokens = constraint.forced()
     while not constraint.done:
-        token = constraint.choose(rng.standard_normal(tokenizer.vocab_size, dtype=np.float32))
-        if token is None:
+        taken = constraint.take(rng.standard_normal(tokenizer.vocab_size, dtype=np.float32))
+        if not taken:
             break
-        tokens += [token, *constraint.advance((token,))]
+        tokens += taken
     answer = parse_unknown(tokenizer.decode(tokens), case)
     if answer.topic is None:
         assert not answer.controls
