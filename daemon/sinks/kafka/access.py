@@ -92,7 +92,7 @@ async def count_partitions(client: AIOKafkaClient, settings: KafkaSettings, topi
         KafkaError: when one may not be used.
     """
     await client.set_topics(topics)
-    deadline = time.monotonic() + _NEW_S
+    deadline = time.monotonic() + min(_NEW_S, settings.timeout_s / 2)
     while missing := [one for one in topics if client.cluster.partitions_for_topic(one) is None]:
         if forbidden := client.cluster.unauthorized_topics.intersection(missing):
             raise TopicAuthorizationFailedError(*sorted(forbidden))
