@@ -177,7 +177,8 @@ def test_ctrl_c_says_whether_it_was_decided(cluster: Cluster, tmp_path: Path) ->
         now = len(rows_of(topics))
         assert now - before == len(out.splitlines()), (out, err.decode())
         if now == before:
-            assert process.returncode == 130 and b"stopped; nothing was decided" in err, err.decode()
+            # CPython 3.11 ends by the signal itself where it came while a string was executed (as dataclasses do).
+            assert process.returncode in (130, -signal.SIGINT) and b"stopped; nothing was decided" in err, err.decode()
         else:
             assert process.returncode in (0, 130)
         before = now
@@ -211,7 +212,7 @@ def test_ctrl_c_while_the_brokers_do_not_answer_ends_at_once_and_nothing_is_deci
         out, err = process.communicate(timeout=PATIENCE_S)
     finally:
         cluster.brokers[0].thaw()
-    assert process.returncode == 130 and not out, err.decode()
+    assert process.returncode in (130, -signal.SIGINT) and not out, err.decode()
     assert err.decode().splitlines()[-1] == "sysscan-agent: stopped; nothing was decided"
     assert rows_of(topics) == []
 
