@@ -16,14 +16,16 @@ RSYSLOG := build/rsyslog
 KNOWLEDGE := pipeline/knowledge/compiled.json
 
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-retrain test browser endpoint kafka kafka-broker servers test-trainer lint bench knowledge schema model wheel clean output-digests vocabulary
+.PHONY: help demo demo-retrain test browser endpoint plans shippers kafka kafka-broker servers test-trainer lint bench knowledge schema model wheel clean output-digests vocabulary
 
 help:
 	@echo 'make demo       analyse real scans of two hosts and show what is wrong with them (output in demo-output/)'
-	@echo 'make demo-retrain  have the model learn from verdicts, small and quick (sets up .venv-trainer: 6 GB)'
+	@echo 'make demo-retrain  have the model learn from verdicts, in ten minutes or more (sets up .venv-trainer: 6 GB)'
 	@echo 'make test       run the tests, on all cores (JOBS=1: on one)'
 	@echo 'make browser    run the tests of the review page in a browser (needs Chromium)'
 	@echo 'make endpoint   run the tests of a model behind a server, with llama.cpp (130 MB to fetch)'
+	@echo 'make plans      hold the plans of `remediate` to shellcheck and ansible-lint, and run them (20 MB to fetch)'
+	@echo 'make shippers   run the tests of log shippers with rsyslog (needs Debian 12; 1 MB to fetch)'
 	@echo 'make kafka      run the tests of Kafka on a real broker (needs Java 17 and Maven)'
 	@echo 'make kafka-broker  run a broker for trying things out at 127.0.0.1:9092'
 	@echo 'make servers    run the tests of sinks on OpenSearch and rsyslog (needs Java 17, Maven, and rsyslogd or apt-get)'
@@ -68,6 +70,28 @@ endpoint: $(VENV)/.installed-dev $(ENDPOINT)/.installed $(KNOWLEDGE)
 $(ENDPOINT)/.installed: constraints-endpoint.txt
 	@$(PYTHON) -m venv $(ENDPOINT)
 	@$(ENDPOINT)/bin/python -m pip $(PIP_FLAGS) install --no-deps --only-binary :all: -r constraints-endpoint.txt
+	@touch $@
+
+# The linters for plans, and Ansible, in an environment of their own (20 MB to fetch, once).
+PLANS := .venv-plans
+
+plans: $(VENV)/.installed-dev $(PLANS)/.installed $(KNOWLEDGE)
+	PLANS_BIN='$(CURDIR)/$(PLANS)/bin' $(BIN)/pytest --skips=none tests/plans
+
+$(PLANS)/.installed: constraints-plans.txt
+	@$(PYTHON) -m venv $(PLANS)
+	@$(PLANS)/bin/python -m pip $(PIP_FLAGS) install --no-deps --only-binary :all: -r constraints-plans.txt
+	@touch $@
+
+SHIPPERS := build/shippers
+
+# Debian's packages of the log shippers that it has, unpacked and not installed.
+shippers: $(VENV)/.installed-dev $(SHIPPERS)/.complete $(KNOWLEDGE)
+	SHIPPERS='$(CURDIR)/$(SHIPPERS)' $(BIN)/pytest --skips=none tests/shippers
+
+$(SHIPPERS)/.complete:
+	@mkdir -p $(SHIPPERS)
+	@cd $(SHIPPERS) && apt-get -qq download rsyslog libestr0 libfastjson4 && for one in *.deb; do dpkg -x $$one .; done
 	@touch $@
 
 # Apache Kafka itself, fetched by Maven from wherever Maven is told to fetch. The tests start it and stop it.
@@ -166,7 +190,7 @@ wheel: $(VENV)/.installed-dev
 	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
 
 clean:
-	rm -rf $(VENV) $(TRAINER) $(ENDPOINT) demo-output dist build *.egg-info $(KNOWLEDGE) \
+	rm -rf $(VENV) $(TRAINER) $(ENDPOINT) $(PLANS) demo-output dist build *.egg-info $(KNOWLEDGE) \
 	    .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -2,10 +2,10 @@
 
     python benchmarks/export.py [--findings 100000] [--forms sarif,csv]
 
-The lines are those of a real scan, over and over, each with a key and a fingerprint of its own, and one scan record
-that counts them; they go through the command as saved lines do. Beside the time of the clock, which means little on a
-busy machine, stand the processor's time and the most memory that the process held. A tenth of the findings goes through
-first: memory that does not grow is the same for both.
+The lines are those of a real scan, over and over, each with a key and a fingerprint of its own, its issues, and one
+scan record that counts them; they go through the command as saved lines do. Beside the time of the clock, which means
+little on a busy machine, stand the processor's time and the most memory that the process held. A tenth of the findings
+goes through first: memory that does not grow is the same for both.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from common import DB02, agent, cost, machine
 
 from daemon.cli.options import Form
 from pipeline.keys import digest
-from pipeline.output.read import read_finding, read_scan
+from pipeline.output.read import read_finding, read_scan_line
 from pipeline.output.write import write
 
 FORMS: tuple[Form, ...] = get_args(Form)
@@ -60,12 +60,14 @@ def main() -> None:
 
 def fill(source: Path, path: Path, count: int) -> None:
     """Write so many findings, and the record of their scan."""
-    *lines, last = source.read_bytes().splitlines()
-    record = read_scan(last)
+    lines = source.read_bytes().splitlines()
+    record = read_scan_line(lines[-1])
+    found = [read_finding(line) for line in lines if b'"schema":"sysscan.enriched/1"' in line]
     with path.open("wb") as file:
-        for number, finding in zip(range(count), cycle([read_finding(line) for line in lines]), strict=False):
+        for number, finding in zip(range(count), cycle(found), strict=False):
             name = digest("benchmark", number)
             file.write(write(replace(finding, dedupe_key=name, fingerprint=name)) + b"\n")
+        file.writelines(line + b"\n" for line in lines[len(found) : -1])
         file.write(write(replace(record, counts=replace(record.counts, lines=count))) + b"\n")
 
 

@@ -51,6 +51,10 @@ def main() -> None:
     knowledge = load_knowledge(load_features)
     model = opener(given.model) if given.model is not None else None
     only = [int(number) for number in given.folds.split(",")]
+    if given.model is not None:
+        taught = [number for number in only if number != read_manifest(given.model).record.get("hidden_fold")]
+        if taught:
+            print(f"note: the model was trained on classes of the folds {', '.join(map(str, taught))}")
     gold = [one for one in golds(knowledge, reports()) if knowledge.classes[one.group].scanner != given.without]
     hidden = [name for number, part in enumerate(folds(knowledge)) if number in only for name in part]
     print(machine())

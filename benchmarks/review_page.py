@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from html import unescape
-from itertools import count
+from itertools import count, cycle
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -76,8 +76,11 @@ def page_costs(state: Path, runs: int, show: Callable[[str, Callable[[], object]
         show("page: list", lambda: fresh("/"))
         show("page: filter by class", lambda: fresh("/?class=made.up_1*"))
         show("page: filter by level and scanner", lambda: fresh("/?level=high&scanner=scanner3"))
-        texts = count()
+        texts, levels = count(), cycle(("", "info", "low", "medium", "high", "critical"))
         show("page: search every line for a text", lambda: fresh(f"/?q=no+such+text+{next(texts)}"))
+        show("page: search for a word that all lines have", lambda: fresh(f"/?q=web01&level={next(levels)}"))
+        show("page: search for a path of one line", lambda: fresh(f"/?q=made/up/{next(texts) + 5000}/"))
+        show("page: search for words that stand together nowhere", lambda: fresh(f"/?q=web01+{next(texts)}+web01"))
         show("page: the same search, after a verdict", lambda: fresh("/?q=no+such+text+0"))
         show("page: the list again", lambda: browser.ask("GET", "/"))
         links = [unescape(one) for one in re.findall(r'class="open" href="([^"]*)"', str(fresh("/")))]

@@ -26,6 +26,7 @@ from daemon.shard import Shard
 from daemon.sinks.delivery import Delivery
 from daemon.sinks.http.sink import open_http
 from daemon.sinks.kafka.topic import KafkaTopic
+from daemon.sinks.lines import line_maker
 from daemon.sinks.ndjson_file import NdjsonFile
 from daemon.sinks.opensearch.sink import open_opensearch
 from daemon.sinks.syslog.sink import open_syslog
@@ -164,6 +165,7 @@ def _files(settings: Settings, ledger: Ledger) -> Iterable[Sink]:
             keep_segments=output.keep_segments,
             emit_changes_only=output.emit == "changes",
             min_level=output.min_level,
+            lines=line_maker(output.mapping, changes_only=output.emit == "changes", min_level=output.min_level),
         )
 
 
@@ -209,6 +211,15 @@ def kafka_adoption() -> ModuleType:
         ConfigError: when aiokafka is not installed.
     """
     return _imported("daemon.lane.kafka.adopt", "kafka.brokers")
+
+
+def kafka_verdict_topic() -> ModuleType:
+    """Import what reads the topic of verdicts.
+
+    Raises:
+        ConfigError: when aiokafka is not installed.
+    """
+    return _imported("daemon.lane.kafka.verdict_topic", "kafka.brokers")
 
 
 def _imported(module: str, setting: str) -> ModuleType:

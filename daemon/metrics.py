@@ -42,7 +42,16 @@ class Metrics:
         )
         self.quarantined = self._new("quarantined_total", "counter", "Pieces of input that could not be used.")
         self.analysed = self._new("findings_analysed_total", "counter", "Findings analysed, by origin.")
+        self.at_stake = self._new("findings_at_stake", "gauge", "Findings at stake in the newest scans, by level.")
+        self.found = self._new("findings", "gauge", "Findings of the newest scans, by status.")
+        self.scopes = self._new("scopes", "gauge", "Hosts, each with what a scan of it covers, that have been scanned.")
+        self.last_scan = self._new(
+            "last_scan_timestamp_seconds",
+            "gauge",
+            "When the newest scan was finished with; of all, and of the one that has had none for longest.",
+        )
         self.model = self._new("model_in_use", "gauge", "1 where a model is asked, 0 where only the rules are.")
+        self.model_info = self._new("model_info", "gauge", "1, with the name of the model that is asked.")
         self.model_running = self._new("model_running", "gauge", "1 while the model's process runs.")
         self.model_refused = self._new("model_refused", "gauge", "1 while the rules answer for a model that failed.")
         self.model_deaths = self._new("model_deaths_total", "counter", "Times that the model's process died.")
@@ -60,6 +69,9 @@ class Metrics:
         self.transaction_s = self._new("kafka_transaction_seconds_total", "counter", "Time that transactions took.")
         self.letters = self._new("kafka_dead_letters_total", "counter", "Records sent on because they are of no use.")
         self.gaps = self._new("kafka_gaps_total", "counter", "Times that records were gone before they were read.")
+        self.strange = self._new(
+            "kafka_strange_verdicts", "gauge", "Records in the topic of verdicts that are none, and do not count."
+        )
         self.paused_s = self._new("kafka_paused_seconds_total", "counter", "Time in which nothing was read on purpose.")
         self.overflows = self._new("watch_overflows_total", "counter", "Times that the kernel dropped watch events.")
         self.log_dropped = self._new(

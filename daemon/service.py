@@ -11,17 +11,21 @@ from types import FrameType
 
 from daemon.crew import Crew, Fixed
 from daemon.heap import HEAP
+from daemon.ledger import Ledger
 from daemon.log import get_logger
 from daemon.log_writer import dropped_lines
 from daemon.metrics import Metrics
 from daemon.notify import Notifier
 from daemon.ports.delivery import Delivering
 from daemon.ports.source import Source, Taken
+from daemon.posture import Posture
 from daemon.reloading import Reloading
 from daemon.settings import MetricsSettings
 from daemon.shard import Shard, raise_first
+from daemon.vitals import Vitals
 from daemon.waiting import wait_for_any
 from pipeline.errors import LedgerError
+from pipeline.finding import LEVELS
 
 logger = get_logger(__name__)
 
@@ -59,6 +63,8 @@ class Service:
         self._stop = asyncio.Event()
         self._told = False  # by a signal, to stop
         self._ready = False
+        self._stalled: list[str] = []
+        self._posture = Posture()
 
     async def run(self) -> None:
         """Run until told to stop; then finish the batches in hand and deliver what is committed.
@@ -75,6 +81,9 @@ class Service:
             loop.call_soon_threadsafe(self._told_to_stop, number)
 
         # Not through the loop: a step that hangs would keep the second signal waiting.
+        vitals = Vitals(self._settings.listen, self.answer) if self._settings.listen is not None else None
+        if vitals is not None:
+            logger.info("service.listening", where=vitals.where)
         before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
         loop.add_signal_handler(signal.SIGHUP, self._look_again)
         try:
@@ -84,6 +93,8 @@ class Service:
         except BaseExceptionGroup as errors:
             raise_first(errors)
         finally:
+            if vitals is not None:
+                vitals.stop()
             loop.remove_signal_handler(signal.SIGHUP)
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -111,9 +122,9 @@ class Service:
     async def _heartbeat(self) -> None:
         written_at = -math.inf
         while not self._stop.is_set():
-            stalled = [part for shard in self._crew.shards() for part in shard.stalled()]
-            if stalled:
-                logger.error("service.stalled", parts=stalled)
+            self._stalled = [part for shard in self._crew.shards() for part in shard.stalled()]
+            if self._stalled:
+                logger.error("service.stalled", parts=self._stalled)
             else:
                 self._notifier.ping()
             for shard in self._crew.shards():
@@ -153,8 +164,37 @@ class Service:
         parts += self._crew.problems()
         return "; ".join([*parts, *(problem for shard in shards for problem in shard.problems())])
 
+    def answer(self, path: str) -> tuple[int, str]:
+        """Answer a question for one of `vitals.PATHS`: status of HTTP, and text.
+
+        Raises:
+            LedgerError: when a ledger cannot be read just now.
+        """
+        if path == "/metrics":
+            self._measure()
+            return 200, self._metrics.render()
+        wrong = [f"stalled: {part}" for part in self._stalled]
+        if path == "/readyz":
+            wrong += [
+                f"not ready: {source.name}" for source in self._sources() if not source.ready or not source.healthy
+            ]
+            wrong += self._crew.problems()
+            wrong += [problem for shard in self._crew.shards() for problem in shard.problems()]
+            if not self._ready or not self._crew.ready:
+                wrong = wrong or ["not ready yet"]
+        return (503, "".join(f"{one}\n" for one in wrong)) if wrong else (200, "ok\n")
+
     def write_metrics(self) -> None:
         """Bring all of them up to date and write the textfile, if one is asked for."""
+        self._measure()
+        path = self._settings.path
+        if path is not None:
+            try:
+                self._metrics.write(path)
+            except OSError as error:
+                logger.warning("metrics.not_written", path=str(path), error=error.strerror)
+
+    def _measure(self) -> None:
         metrics, shards = self._metrics, self._crew.shards()
         taken = Taken()
         for shard in shards:
@@ -169,6 +209,9 @@ class Service:
             metrics.analysed.set(sum(shard.worker.analysed[origin] for shard in shards), origin=origin)
         metrics.model.set(1.0 if any(shard.worker.has_model for shard in shards) else 0.0)
         models = [shard.worker.model_health for shard in shards]  # of one model, or of none
+        metrics.model_info.samples.clear()
+        for name in sorted({shard.worker.model_name for shard in shards} - {None}, key=str):
+            metrics.model_info.set(1.0, name=str(name))
         metrics.model_running.set(1.0 if any(model.running for model in models) else 0.0)
         metrics.model_refused.set(1.0 if any(model.refused is not None for model in models) else 0.0)
         metrics.model_deaths.set(max((model.deaths for model in models), default=0))
@@ -187,13 +230,21 @@ class Service:
         metrics.healthy.set(1.0 if well else 0.0)
         metrics.overflows.set(sum(source.overflows for source in self._sources()))
         metrics.log_dropped.set(dropped_lines())
+        self._measure_posture([shard.ledger for shard in shards])
         self._crew.measure(metrics)
-        path = self._settings.path
-        if path is not None:
-            try:
-                metrics.write(path)
-            except OSError as error:
-                logger.warning("metrics.not_written", path=str(path), error=error.strerror)
+
+    def _measure_posture(self, ledgers: Sequence[Ledger]) -> None:
+        metrics, posture = self._metrics, self._posture
+        posture.look(ledgers)
+        for level in LEVELS:
+            metrics.at_stake.set(posture.levels[level], level=level)
+        metrics.found.samples.clear()
+        for status, count in posture.statuses.items():
+            metrics.found.set(count, status=status)
+        metrics.scopes.set(len(posture.times))
+        if posture.times:
+            metrics.last_scan.set(max(posture.times), of="newest")
+            metrics.last_scan.set(min(posture.times), of="oldest")
 
     def _sources(self) -> list[Source]:
         return [source for shard in self._crew.shards() for source in shard.sources]

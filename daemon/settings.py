@@ -58,6 +58,7 @@ class OutputSettings(_Section):
     rotate_bytes: int = Field(default=256 << 20, ge=1 << 16)  # a day of hourly full scans of one host
     keep_segments: int = Field(default=8, ge=1)
     emit: Literal["all", "changes"] = "all"
+    mapping: Literal["plain", "ecs"] = "plain"
     min_level: Level = "info"
 
 
@@ -143,13 +144,6 @@ class LogSettings(_Section):
     format: Literal["auto", "json", "text"] = "auto"  # auto: text on a terminal, JSON otherwise
 
 
-class MetricsSettings(_Section):
-    """A Prometheus textfile for node_exporter's textfile collector."""
-
-    path: NamedPath | None = None  # none: not written
-    every_s: float = Field(default=15.0, gt=0)  # the usual scrape interval
-
-
 def _on_loopback(listen: str) -> str:
     """Refuse an address that others could reach: the page has no password."""
     host, _, port = listen.rpartition(":")
@@ -160,6 +154,19 @@ def _on_loopback(listen: str) -> str:
     if not good or not port.isdecimal() or int(port) > 65535:
         raise ValueError(f"{listen!r} is not an address of this machine alone, such as 127.0.0.1:9475")
     return listen
+
+
+def _on_this_machine(listen: str) -> str:
+    """Refuse what is neither the whole path of a UNIX socket nor an address of loopback: there is no password."""
+    return listen if listen.startswith("/") else _on_loopback(listen)
+
+
+class MetricsSettings(_Section):
+    """A Prometheus textfile for node_exporter's textfile collector, and an endpoint on this machine."""
+
+    path: NamedPath | None = None  # none: not written
+    every_s: float = Field(default=15.0, gt=0)  # the usual scrape interval
+    listen: Annotated[str, AfterValidator(_on_this_machine)] | None = None  # none: nothing is served
 
 
 class FleetSettings(_Section):

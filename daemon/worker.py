@@ -115,6 +115,12 @@ class Worker:
         return self._resources.analyst is not None
 
     @property
+    def model_name(self) -> str | None:
+        """What the output calls the model that is asked."""
+        analyst = self._resources.analyst
+        return analyst.model if analyst is not None else None
+
+    @property
     def policy(self) -> Policy:
         """The policy in force."""
         return self._resources.policy

@@ -10,6 +10,7 @@ import hashlib
 import json
 from pathlib import Path
 
+from pipeline.output.lines import scan_lines
 from pipeline.output.write import write
 from tests.pipeline.analysts import PlainAnalyst
 from tests.pipeline.sessions import FILES, lines_of, reports, resources, session_of
@@ -18,7 +19,7 @@ KEPT = Path(__file__).parent / "data" / "output_digests.json"
 
 
 def digests() -> dict[str, dict[str, str]]:
-    """Hash lines and records of each scan, by kind of analyst and file."""
+    """Hash each scan by kind of analyst and file: findings, record, and the lines that the record is in a file."""
     kinds = {"rules": resources(), "model": resources(analyst=PlainAnalyst())}
     found: dict[str, dict[str, str]] = {}
     for kind, on in kinds.items():
@@ -28,7 +29,9 @@ def digests() -> dict[str, dict[str, str]]:
                 session = session_of(parsed, on, {})
                 for line in lines_of(session):
                     total.update(line.line + b"\n")
-                total.update(write(session.record()) + b"\n")
+                record = session.record()
+                for made in (write(record), *scan_lines(record)):
+                    total.update(made + b"\n")
             found.setdefault(kind, {})[name] = total.hexdigest()
     return found
 

@@ -55,25 +55,5 @@ def check_disk(needed: int, path: Path) -> None:
         )
 
 
-def available_ram() -> int:
-    """Give the bytes that can be had without swapping, within the limit of this control group."""
-    available = 1 << 62
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            available = int(line.split()[1]) * 1024
-            break
-    limit, current = (_number(Path("/sys/fs/cgroup") / name) for name in ("memory.max", "memory.current"))
-    if limit is not None and current is not None:
-        available = min(available, limit - current)
-    return available
-
-
-def _number(path: Path) -> int | None:
-    try:
-        return int(path.read_text())
-    except (OSError, ValueError):  # no such control group, or "max"
-        return None
-
-
 def _mib(count: int) -> str:
     return f"{count // _MIB} MiB"

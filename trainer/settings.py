@@ -174,6 +174,35 @@ class ExportSettings(RecipeSettings, frozen=True, extra="forbid"):
     lm_head: Literal["int4", "int8", "float"] = Field(default="int8", description="Numbers of the output layer.")
 
 
+class TuneSettings(RecipeSettings, frozen=True, extra="forbid"):
+    """A model by a preset: what it is made of and trained on; the rest stands in the preset."""
+
+    preset: Literal["small", "base-cut", "base"] = Field(
+        default="small",
+        description="What is tuned: the model of the package, SmolLM2 with 12 of its 30 blocks, or all of it.",
+    )
+    seed: int = Field(default=1, ge=0, lt=2**31, description="Same seed, base and versions, same bytes.")
+    threads: int = Field(default=0, ge=0, description="CPU threads; 0 takes all cores that this process may use.")
+    size: int = Field(default=12_000, ge=100, le=2_000_000, description="Cases of known classes.")
+    words: Literal["knowledge", "phrases"] = Field(
+        default="knowledge",
+        description="Words of the answers: the knowledge's own where it has some, or the teacher's.",
+    )
+    unknown_share: float = Field(
+        default=0.5, ge=0, le=0.9, description="Share of examples of findings that no class knows among all."
+    )
+    hide_fold: int = Field(
+        default=-1, ge=-1, le=4, description="Fold of classes that those leave out, to be measured on; -1 leaves none."
+    )
+    epochs: float = Field(default=2, gt=0, description="Passes over the data.")
+    max_steps: int = Field(default=0, ge=0, description="Steps in place of epochs; 0 means that the epochs count.")
+    # A prompt about an unknown finding takes up to 700 tokens with the small vocabulary.
+    max_tokens: int = Field(default=1024, ge=64, le=131072, description="Longer sequences lose the prompt's beginning.")
+    eval_every: int = Field(default=200, ge=1, description="Steps between evaluations, and between checkpoints.")
+    cases: int = Field(default=0, ge=0, description="Cases of each frozen holdout that are asked; 0 asks all.")
+    max_minutes: int = Field(default=24 * 60, ge=1, description="After so long it stops; the next run goes on.")
+
+
 class RetrainSettings(RecipeSettings, frozen=True, extra="forbid"):
     """Retraining on verdicts: what it takes, how long, and when it is worth the while."""
 

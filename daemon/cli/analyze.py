@@ -14,23 +14,33 @@ from daemon.analysis_cache import analysis_cache
 from daemon.cli import startup
 from daemon.cli.exits import Exit, die, say
 from daemon.cli.export import convert_lines
-from daemon.cli.options import Form
+from daemon.cli.exporting.sources import refusal
+from daemon.cli.gate import Gate
+from daemon.cli.options import ReportForm
 from daemon.cli.show import show_record
-from daemon.cli.target import explained, finish_target, open_target
+from daemon.cli.summary import Shown, settled
+from daemon.cli.target import explained, open_target
 from daemon.cli.terminal import terminal
 from daemon.ledger import Ledger
-from daemon.one_shot import OneShot, Refused
+from daemon.one_shot import OneShot
 from daemon.resources import open_resources
 from daemon.settings import load_settings
 from pipeline.analysis.question import AnalysisStore
 from pipeline.bars import bars
 from pipeline.display import printable
+from pipeline.finding import Level
 from pipeline.graph.resources import Resources
 from pipeline.intel.stix_bundle import utc
 from pipeline.output.enriched import Line
+from pipeline.output.formats.wanted import Wanted
+from pipeline.output.lines import finding_line, scan_lines
+from pipeline.output.read import read_finding
+from pipeline.output.records import EnrichedFinding
 from pipeline.output.write import write
 from pipeline.review.log import read_standing
 from pipeline.review.standing import NONE
+
+_SHOWN = 15  # issues of a summary
 
 
 def analyze_reports(
@@ -44,12 +54,17 @@ def analyze_reports(
     as_of: str | None,
     record: bool,
     verdicts: Path | None = None,
-    form: Form | None = None,
+    form: ReportForm | None = None,
+    detail: bool = False,
+    wanted: Wanted = Wanted(),  # noqa: B008 - frozen
+    show_accepted: bool = False,
+    fail_on: Level | None = None,
 ) -> Exit:
     """Analyse reports; enriched findings and scan records go to a file or a pipe, a summary to a terminal.
 
     Args:
-        form: what to write instead of NDJSON; then nothing but that goes to a terminal.
+        form: what to write; default: a summary to a terminal, NDJSON anywhere else.
+        wanted: which findings; scan records say what the whole scan comes to.
     """
     settings = load_settings(os.environ, given, config)
     if as_of is not None:
@@ -62,7 +77,13 @@ def analyze_reports(
         die(Exit.USAGE, f"--json: has no effect beside --format {form}; leave one of them out")
     if output is not None and str(output) == "-":
         output, as_json = None, True
-    to_terminal = output is None and sys.stdout.isatty() and not as_json and form is None
+    if form == "text" and output is not None:
+        die(Exit.USAGE, "--format text: goes to standard output; for a file choose another format, or redirect it")
+    to_terminal = form == "text" or (output is None and sys.stdout.isatty() and not as_json and form is None)
+    for chosen, flag in ((detail, "--detail"), (show_accepted, "--show-accepted"), (all_issues, "--all")):
+        if chosen and not (to_terminal or (output is not None and sys.stderr.isatty())):
+            die(Exit.USAGE, f"{flag}: has no effect where no summary is shown; add --format text, or leave it out")
+    gate = Gate(fail_on, wanted)
     console = terminal(sys.stdout if to_terminal else sys.stderr)
     with ExitStack() as stack:
         ledger = stack.enter_context(Ledger.open(settings.state_dir, clock=time.time)) if record else None
@@ -73,31 +94,49 @@ def analyze_reports(
         stack.callback(resources.close)
         startup.loaded()
         stack.enter_context(explained(output))  # outside of what is closed after it, inside of ledger and model
-        file = stack.enter_context(open_target(output, reports, "report"))
+        file = stack.enter_context(open_target(output, reports, "report", settings))
         # Other forms are made of whole scans: their lines wait in a file of no name.
-        lines = stack.enter_context(TemporaryFile()) if form not in (None, "ndjson") else file
+        lines = stack.enter_context(TemporaryFile()) if form not in (None, "ndjson", "text") else file
         run = OneShot(resources, settings.limits, settings.analysis.batch_size, settings.host, as_of, ledger, standing)
 
         advance = stack.enter_context(bars())
 
-        def emit(made: Sequence[Line]) -> None:
-            if not to_terminal:
-                lines.write(b"".join([line.line + b"\n" for line in made]))
+        accepted: list[EnrichedFinding] = []
+        reads = bool(wanted) or show_accepted or fail_on is not None
+        as_lines = lines is file  # other forms are made of whole records
 
+        def emit(made: Sequence[Line]) -> None:
+            if reads:
+                findings = [read_finding(line.line) for line in made]
+                gate.count(findings)
+                accepted.extend(settled(findings) if show_accepted else [])
+                made = [line for line, finding in zip(made, findings, strict=True) if wanted.takes(finding)]
+            if not to_terminal:
+                whole = [line.line for line in made]
+                lines.write(b"".join([line + b"\n" for line in (map(finding_line, whole) if as_lines else whole)]))
+
+        shown_before = False
         for source in reports:
             for analysed in run.analyse(source, emit, partial(advance, f"findings of {printable(source, 40)}")):
                 if not to_terminal:
-                    lines.write(write(analysed.record) + b"\n")
+                    record_lines = scan_lines(analysed.record) if as_lines else [write(analysed.record)]
+                    lines.write(b"".join([line + b"\n" for line in record_lines]))
                 if to_terminal or (output is not None and sys.stderr.isatty()):
-                    show_record(console, analysed.record, limit=None if all_issues else 12)
-        if form not in (None, "ndjson"):
-            convert_lines(lines, form, file, len(run.refused))
-        finish_target(file, output)
+                    if shown_before:
+                        console.print()
+                    shown_before = True
+                    limit = None if all_issues or detail else _SHOWN
+                    shown = Shown(source, limit, wanted, tuple(accepted))
+                    show_record(console, analysed.record, shown, detail=detail)
+                accepted.clear()
+        if form not in (None, "ndjson", "text"):
+            assert form is not None and form != "text"
+            convert_lines(lines, form, file, len(run.refused), wanted)
     if (notice := _notice(resources)) is not None:
         say(f"sysscan-agent: {printable(notice, 1000)}; see `sysscan-agent doctor`")
     for refused in run.refused:
-        say(_explain(refused))
-    return Exit.REJECTED if run.refused else Exit.DONE
+        say(f"sysscan-agent: {refusal(refused)}")
+    return gate.ended(Exit.REJECTED if run.refused else Exit.DONE)
 
 
 def _notice(resources: Resources) -> str | None:
@@ -106,11 +145,3 @@ def _notice(resources: Resources) -> str | None:
     if resources.retriever.failure is not None:
         return f"unknown findings are told without what they look like: {resources.retriever.failure}"
     return resources.notice
-
-
-def _explain(refused: Refused) -> str:
-    reject = refused.reject
-    place = "".join(
-        [f" at byte {reject.offset}" if reject.offset is not None else "", f" in {reject.path}" if reject.path else ""]
-    )
-    return f"sysscan-agent: {printable(refused.source)}: {reject.reason}{place}: {printable(reject.detail)}"

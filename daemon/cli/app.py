@@ -5,7 +5,7 @@ The commands import what they need when they run: LangGraph alone takes half a s
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from typer.exceptions import TyperException
@@ -13,10 +13,14 @@ from typer.exceptions import TyperException
 from daemon.cli import startup
 from daemon.cli.audit_app import audit_app
 from daemon.cli.exits import Exit, die, leave
-from daemon.cli.export_app import export, report
+from daemon.cli.export_app import export, remediate, report
 from daemon.cli.failures import fail, leave_closed_pipe
+from daemon.cli.findings_app import analyze, explain, show
 from daemon.cli.kafka_app import kafka_app, publish
-from daemon.cli.options import LARGEST, AsJson, Config, Form, Host, IntelFiles, KnowledgeDirs, Policy, StateDir, flags
+from daemon.cli.ledger_app import ledger_app
+from daemon.cli.list_app import list_app
+from daemon.cli.model_app import model_app
+from daemon.cli.options import AsJson, Config, Host, IntelFiles, KnowledgeDirs, Policy, StateDir, TextOrJson, flags
 from daemon.cli.review.app import review_app
 from pipeline.engine.runtimes import Runtime
 from pipeline.errors import AgentError
@@ -24,7 +28,7 @@ from pipeline.errors import AgentError
 _NAME = "sysscan-agent"
 _EPILOG = (
     "Exit codes: 0 done; 1 done, but some input could not be used; 2 a flag, setting or file must be changed first; "
-    "3 the ledger is in use, damaged or not there yet; 4 not found."
+    "3 the ledger is in use, damaged or not there yet; 4 not found; 5 what --fail-on names was found."
 )
 
 app = typer.Typer(
@@ -37,17 +41,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-ledger_app = typer.Typer(help="Look at, check and repair what the daemon remembers.")
-quarantine_app = typer.Typer(help="Input that could not be used, and why.")
-aside_app = typer.Typer(help="Scans that are not worked on: they ended the process, or are damaged.")
-model_app = typer.Typer(help="The models that are there, and which of them answers.")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(model_app, name="model")
 app.add_typer(kafka_app, name="kafka")
 app.add_typer(review_app, name="review")
 app.add_typer(audit_app, name="audit")
-ledger_app.add_typer(aside_app, name="aside")
-ledger_app.add_typer(quarantine_app, name="quarantine")
+app.add_typer(list_app, name="list")
 
 Watch = Annotated[
     list[Path] | None,
@@ -63,20 +62,6 @@ Output = Annotated[
     typer.Option(
         "--output", "-o", metavar="FILE", help="File for the enriched findings. Default: in the state directory."
     ),
-]
-Format = Annotated[
-    Literal["text", "json"] | None,
-    typer.Option("--format", help="Default: text on a terminal, JSON in a pipe.", show_default=False),
-]
-Which = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="[MODEL]", help="Digest, or its beginning; embedded: the one of the program.", show_default=False
-    ),
-]
-Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for whoever reads it later.")]
-Author = Annotated[
-    str | None, typer.Option("--author", metavar="NAME", help="Who. Default: this user.", show_default=False)
 ]
 Once = Annotated[bool, typer.Option("--once", help="Take in what is there, deliver it, and end.")]
 
@@ -170,83 +155,13 @@ def run(
     raise typer.Exit(int(run_daemon(given, config, once=once)))
 
 
-@app.command()
-def analyze(
-    reports: Annotated[list[str], typer.Argument(help="Report files; - is standard input.", metavar="REPORT...")],
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="Write the NDJSON here instead of standard output; - is standard output.",
-        ),
-    ] = None,
-    as_json: AsJson = False,
-    all_issues: Annotated[bool, typer.Option("--all", help="Show every issue in the summary.")] = False,
-    as_of: Annotated[
-        str | None,
-        typer.Option(
-            "--as-of", help="Time (RFC 3339) for rules that depend on it, for reports that carry none.", metavar="TIME"
-        ),
-    ] = None,
-    record: Annotated[bool, typer.Option("--record", help="Compare with and add to the host's baseline.")] = False,
-    verdicts: Annotated[
-        Path | None,
-        typer.Option(
-            "--verdicts", metavar="PATH", help="Log of verdicts, or the state directory that holds it. Default: none."
-        ),
-    ] = None,
-    form: Annotated[
-        Form | None,
-        typer.Option("--format", help="Write this instead of NDJSON, also to a terminal.", show_default=False),
-    ] = None,
-    state_dir: StateDir = None,
-    config: Config = None,
-    host: Host = None,
-    policy: Policy = None,
-    knowledge: KnowledgeDirs = None,
-    intel: IntelFiles = None,
-) -> None:
-    """Analyse reports once: enriched NDJSON to a pipe, a readable summary to a terminal."""
-    from daemon.cli.analyze import analyze_reports
-
-    given = flags(state_dir, host, policy, knowledge, intel)
-    raise typer.Exit(
-        int(
-            analyze_reports(
-                reports, given, config, output=output, as_json=as_json, all_issues=all_issues, as_of=as_of,
-                record=record, verdicts=verdicts, form=form,
-            )
-        )
-    )  # fmt: skip
-
-
-app.command()(publish)
-
-
+app.command()(analyze)
 app.command()(report)
+app.command()(show)
+app.command()(explain)
+app.command()(remediate)
 app.command()(export)
-
-
-@app.command()
-def explain(
-    finding: Annotated[str, typer.Argument(help="Beginning of a dedupe key or a fingerprint.", metavar="FINDING")],
-    source: Annotated[
-        Path | None,
-        typer.Option("--from", metavar="FILE", help="Enriched NDJSON to look in. Default: the daemon's output."),
-    ] = None,
-    format_: Format = None,
-    state_dir: StateDir = None,
-    config: Config = None,
-    knowledge: KnowledgeDirs = None,
-) -> None:
-    """Say why a finding is what it is: class, status, every point of its score, and the source of every mapping."""
-    from daemon.cli.explain import explain_finding
-
-    raise typer.Exit(
-        int(explain_finding(flags(state_dir, knowledge=knowledge), config, finding, source=source, format_=format_))
-    )
+app.command()(publish)
 
 
 @app.command()
@@ -278,6 +193,7 @@ def evaluate(
         ),
     ] = None,
     as_json: AsJson = False,
+    format_: TextOrJson = None,
 ) -> None:
     """Score a model on cases whose right answers are known: validity, mapping, levels, actions, hostile texts."""
     from daemon.cli.evaluate import evaluate_local
@@ -288,6 +204,7 @@ def evaluate(
 @app.command()
 def doctor(
     as_json: AsJson = False,
+    format_: TextOrJson = None,
     state_dir: StateDir = None,
     config: Config = None,
     policy: Policy = None,
@@ -298,163 +215,3 @@ def doctor(
     from daemon.cli.doctor import examine
 
     raise typer.Exit(int(examine(flags(state_dir, None, policy, knowledge, intel), config, as_json=as_json)))
-
-
-@ledger_app.command("status")
-def ledger_status(as_json: AsJson = False, state_dir: StateDir = None, config: Config = None) -> None:
-    """Show what waits, what was delivered, and what is in quarantine."""
-    from daemon.cli.ledger import show_status
-
-    raise typer.Exit(int(show_status(flags(state_dir), config, as_json=as_json)))
-
-
-@ledger_app.command("fsck")
-def ledger_fsck(as_json: AsJson = False, state_dir: StateDir = None, config: Config = None) -> None:
-    """Check every promise of the ledger against what is in it."""
-    from daemon.cli.ledger import check
-
-    raise typer.Exit(int(check(flags(state_dir), config, as_json=as_json)))
-
-
-@aside_app.command("list")
-def aside_list(as_json: AsJson = False, state_dir: StateDir = None, config: Config = None) -> None:
-    """List the scans that are set aside, and why."""
-    from daemon.cli.ledger import list_aside
-
-    raise typer.Exit(int(list_aside(flags(state_dir), config, as_json=as_json)))
-
-
-@aside_app.command("retry")
-def aside_retry(
-    number: Annotated[int, typer.Argument(max=LARGEST, metavar="NUMBER", help="As `ledger aside list` shows it.")],
-    state_dir: StateDir = None,
-    config: Config = None,
-) -> None:
-    """Have a scan worked on again, after you gave the service more memory or installed a newer version."""
-    from daemon.cli.ledger import retry_aside
-
-    raise typer.Exit(int(retry_aside(flags(state_dir), config, number)))
-
-
-@quarantine_app.command("list")
-def quarantine_list(
-    reason: Annotated[
-        str | None, typer.Option("--reason", metavar="CODE", help="Only those with this reason code.")
-    ] = None,
-    as_json: AsJson = False,
-    state_dir: StateDir = None,
-    config: Config = None,
-) -> None:
-    """List what could not be used."""
-    from daemon.cli.ledger import list_quarantine
-
-    raise typer.Exit(int(list_quarantine(flags(state_dir), config, reason=reason, as_json=as_json)))
-
-
-@quarantine_app.command("show")
-def quarantine_show(
-    number: Annotated[int, typer.Argument(max=LARGEST, metavar="NUMBER", help="As `ledger quarantine list` shows it.")],
-    as_json: AsJson = False,
-    state_dir: StateDir = None,
-    config: Config = None,
-) -> None:
-    """Show one entry with the bytes in question."""
-    from daemon.cli.ledger import show_quarantined
-
-    raise typer.Exit(int(show_quarantined(flags(state_dir), config, number, as_json=as_json)))
-
-
-@quarantine_app.command("retry")
-def quarantine_retry(
-    number: Annotated[int, typer.Argument(max=LARGEST, metavar="NUMBER", help="As `ledger quarantine list` shows it.")],
-    state_dir: StateDir = None,
-    config: Config = None,
-) -> None:
-    """Have the file read again from its start, after you mended it or installed a newer version."""
-    from daemon.cli.ledger import retry_quarantined
-
-    raise typer.Exit(int(retry_quarantined(flags(state_dir), config, number)))
-
-
-@quarantine_app.command("dismiss")
-def quarantine_dismiss(
-    number: Annotated[int, typer.Argument(max=LARGEST, metavar="NUMBER", help="As `ledger quarantine list` shows it.")],
-    state_dir: StateDir = None,
-    config: Config = None,
-) -> None:
-    """Mark an entry as looked at."""
-    from daemon.cli.ledger import dismiss_quarantined
-
-    raise typer.Exit(int(dismiss_quarantined(flags(state_dir), config, number)))
-
-
-@model_app.command("list")
-def model_list(as_json: AsJson = False, state_dir: StateDir = None, config: Config = None) -> None:
-    """List the models, and say which one answers."""
-    from daemon.cli.model import list_models
-
-    raise typer.Exit(int(list_models(flags(state_dir), config, as_json=as_json)))
-
-
-@model_app.command("show")
-def model_show(model: Which = None, as_json: AsJson = False, state_dir: StateDir = None, config: Config = None) -> None:
-    """Show what a model was made from and when it answered; without a digest, the one that answers."""
-    from daemon.cli.model import show_model
-
-    raise typer.Exit(int(show_model(flags(state_dir), config, model, as_json=as_json)))
-
-
-@model_app.command("verify")
-def model_verify(
-    model: Which = None, as_json: AsJson = False, state_dir: StateDir = None, config: Config = None
-) -> None:
-    """Check every file of a model, or of all of them; exit code 1 where one is not as it was made."""
-    from daemon.cli.model import verify_models
-
-    raise typer.Exit(int(verify_models(flags(state_dir), config, model, as_json=as_json)))
-
-
-@model_app.command("add")
-def model_add(
-    directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="A model directory, as `sysscan-train export` makes it.")
-    ],
-    as_json: AsJson = False,
-    state_dir: StateDir = None,
-    config: Config = None,
-) -> None:
-    """Copy a model into the registry; it answers only when it is promoted."""
-    from daemon.cli.model import add_model
-
-    raise typer.Exit(int(add_model(flags(state_dir), config, directory, as_json=as_json)))
-
-
-@model_app.command("promote")
-def model_promote(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="Digest, or its beginning; embedded: the one of the program.")
-    ],
-    reason: Reason = "promoted by hand",
-    author: Author = None,
-    as_json: AsJson = False,
-    state_dir: StateDir = None,
-    config: Config = None,
-) -> None:
-    """Have a model answer from the next scan on; it is verified and tried first, and the one before is kept."""
-    from daemon.cli.model import promote_model
-
-    raise typer.Exit(int(promote_model(flags(state_dir), config, model, reason=reason, author=author, as_json=as_json)))
-
-
-@model_app.command("rollback")
-def model_rollback(
-    reason: Reason = "rolled back by hand",
-    author: Author = None,
-    as_json: AsJson = False,
-    state_dir: StateDir = None,
-    config: Config = None,
-) -> None:
-    """Have the model answer that did before the last promotion."""
-    from daemon.cli.model import roll_back
-
-    raise typer.Exit(int(roll_back(flags(state_dir), config, reason=reason, author=author, as_json=as_json)))

@@ -13,6 +13,8 @@ from daemon.cli.ledger import open_to_read
 from daemon.cli.review.listing import show_history
 from daemon.cli.review.opened import open_kept
 from daemon.cli.review.shown import print_json
+from daemon.cli.terminal import wants_json
+from daemon.lane.verdict_copy import advised, how_it_is_mended
 from daemon.ledger import Ledger
 from daemon.review.audit import exported, open_log, sign, verify
 from daemon.review.deciding import Unfit
@@ -33,9 +35,11 @@ def show_audit(given: Mapping[str, Any], config: Path | None, *, limit: int, as_
 
 def verify_audit(given: Mapping[str, Any], config: Path | None, *, as_json: bool) -> Exit:
     """Say which rows of the log are not what was written."""
-    with _opened(given, config) as (_, ledger, log):
+    with _opened(given, config) as (settings, ledger, log):
         checked = verify(log, ledger)
-    if as_json or not sys.stdout.isatty():
+    if checked.problems and settings.kafka.consumes:
+        say(f"sysscan-agent: {how_it_is_mended(settings.kafka.verdicts_topic)}")
+    if wants_json(as_json):
         print_json(
             {
                 "verdicts": checked.head.seq, "head": checked.head.hash, "anchors": checked.anchors,
@@ -72,7 +76,7 @@ def give_up_audit(given: Mapping[str, Any], config: Path | None, after: int, *, 
             die(Exit.USAGE, f"--{error.field}: {error}")
         except Refused as error:
             die(Exit.USAGE, f"{settings.state_dir / FILE_NAME}: {error}")
-    if as_json or not sys.stdout.isatty():
+    if wants_json(as_json):
         print_json(
             {"first": gone.first, "last": gone.last, "at": gone.at, "author": gone.author, "reason": gone.reason}
         )
@@ -108,7 +112,9 @@ def _opened(given: Mapping[str, Any], config: Path | None) -> Iterator[tuple[Set
     settings = load_settings(os.environ, given, config)
     with ExitStack() as stack:
         ledger = open_kept(settings, stack)
-        log = open_log(settings.state_dir / FILE_NAME)
+        path = settings.state_dir / FILE_NAME
+        with advised(path, settings.kafka.verdicts_topic if settings.kafka.consumes else None):
+            log = open_log(path)
         if log is not None:
             stack.enter_context(log)
         yield settings, ledger, log

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from daemon.cli.options import LARGEST, AsJson, Config, StateDir, flags
+from daemon.cli.options import LARGEST, AsJson, Config, StateDir, TextOrJson, flags
 
 audit_app = typer.Typer(help="Who decided what, whether the log of it is what was written, and the log for others.")
 
@@ -16,6 +16,7 @@ def show(
         int, typer.Option("--limit", min=0, max=LARGEST, metavar="N", help="Show so many; 0 shows all.")
     ] = 0,
     as_json: AsJson = False,
+    format_: TextOrJson = None,
     state_dir: StateDir = None,
     config: Config = None,
 ) -> None:
@@ -26,7 +27,9 @@ def show(
 
 
 @audit_app.command()
-def verify(as_json: AsJson = False, state_dir: StateDir = None, config: Config = None) -> None:
+def verify(
+    as_json: AsJson = False, format_: TextOrJson = None, state_dir: StateDir = None, config: Config = None
+) -> None:
     """Check the chain of verdicts, and hold it to what the ledger noted; names every row that was touched."""
     from daemon.cli.audit import verify_audit
 
@@ -61,6 +64,7 @@ def give_up(
         str, typer.Option("--reason", metavar="TEXT", help="Why the newer copy cannot be had; stays with the ledger.")
     ],
     as_json: AsJson = False,
+    format_: TextOrJson = None,
     state_dir: StateDir = None,
     config: Config = None,
 ) -> None:

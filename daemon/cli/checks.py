@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from daemon.cli.exits import Exit
-from daemon.cli.terminal import terminal
+from daemon.cli.terminal import terminal, wants_json
 from pipeline.display import printable
 
 Verdict = Literal["ok", "warning", "problem"]
@@ -30,7 +30,7 @@ class Check:
 
 def show_checks(checks: Sequence[Check], *, as_json: bool) -> Exit:
     """Print checks; a problem ends with `Exit.USAGE`."""
-    if as_json or not sys.stdout.isatty():
+    if wants_json(as_json):
         for one in checks:
             line = {"check": one.name, "verdict": one.verdict, "detail": one.detail, "advice": one.advice}
             sys.stdout.buffer.write(orjson.dumps(line) + b"\n")

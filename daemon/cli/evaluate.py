@@ -6,7 +6,7 @@ from pathlib import Path
 import orjson
 
 from daemon.cli.exits import Exit, die
-from daemon.cli.terminal import terminal
+from daemon.cli.terminal import terminal, wants_json
 from daemon.inference import ModelProcess
 from pipeline.bars import bars
 from pipeline.engine.errors import EngineError
@@ -33,7 +33,7 @@ def evaluate_local(
             measured = evaluate_model(target, holdouts, load_knowledge(load_features), advance, _start).as_json()
     except EngineError as error:
         die(Exit.USAGE, str(error))
-    if as_json or not sys.stdout.isatty():
+    if wants_json(as_json):
         sys.stdout.buffer.write(orjson.dumps(measured, option=orjson.OPT_SORT_KEYS) + b"\n")
         if measured["differences"] is not None:
             sys.stderr.write(f"sysscan-agent: {measured['differences']}\n")

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import sys
 import threading
 from enum import IntEnum
@@ -19,6 +20,7 @@ class Exit(IntEnum):
     USAGE = 2  # a person must change a flag, a setting or a file first
     LEDGER = 3  # the ledger cannot keep its promise, or is in use
     NOT_FOUND = 4  # what was asked for is not there
+    GATE = 5  # done, and something is as bad as `--fail-on` says
     FORCED = 130  # left at the second signal
 
 
@@ -29,8 +31,11 @@ def leave(code: int) -> NoReturn:
     """End with an exit code.
 
     Where a thread hangs that nobody waits for, the interpreter is not taken down first: its code in other languages
-    would abort the process when it goes on.
+    would abort the process when it goes on. All is done and said by now, so Ctrl-C has nothing to end any more: in the
+    interpreter's own end it would leave a traceback.
     """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     if any(thread.name == _MAY_HANG for thread in threading.enumerate()):
         finish()
         with contextlib.suppress(OSError, ValueError):

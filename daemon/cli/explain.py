@@ -1,21 +1,24 @@
 """`sysscan-agent explain`."""
 
-import os
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from typing import Any, Literal
 
-import orjson
+import yaml
 from rich.console import Console
 from rich.text import Text
 
-from daemon.cli.exits import Exit, die
-from daemon.cli.show import LEVEL_STYLES
+from daemon.cli.commands import command_text
+from daemon.cli.exits import Exit, die, say
+from daemon.cli.looking import find_line, lines_beside, searched
+from daemon.cli.settings_to_read import settings_to_read
+from daemon.cli.summary import KEY, LEVEL_STYLES
+from daemon.cli.superseded import Now, now_of
 from daemon.cli.terminal import terminal
 from daemon.cli.trail import Trail, trail_of
-from daemon.settings import load_settings
 from pipeline.display import printable
 from pipeline.errors import RecordError
 from pipeline.features import load_features
@@ -26,9 +29,9 @@ from pipeline.output.read import read_finding
 from pipeline.output.records import EnrichedFinding
 from pipeline.output.write import write
 from pipeline.retrieval.likely import Likely
+from pipeline.review.log import FILE_NAME
 from pipeline.rules.compliance import FRAMEWORK_NAMES
 from pipeline.rules.remediate import Action
-from pipeline.shortage import is_shortage
 
 _BASES: dict[ClassBasis, str] = {
     "exact": "all that the report says",
@@ -49,6 +52,7 @@ class Explained:
     meaning: str | None
     topics: Mapping[str, str]
     trail: Trail
+    now: Now | None = None  # where a verdict came after the line
 
 
 def explain_finding(
@@ -58,22 +62,33 @@ def explain_finding(
     *,
     source: Path | None,
     format_: Literal["text", "json"] | None,
+    brief: bool = False,
 ) -> Exit:
-    """Find a line of the output and say why it says what it says."""
+    """Find a finding and say why it is what it is; `brief`: only what it is and what to do."""
     finding = finding.lower()
     if len(finding) < _SHORTEST or not all(digit in "0123456789abcdef" for digit in finding):
         die(Exit.USAGE, f"{printable(finding)}: give at least {_SHORTEST} hex digits of a dedupe key or a fingerprint")
-    settings = load_settings(os.environ, given, config)
-    path = source or settings.output_path
-    found = _find(path, finding.encode())
+    settings = settings_to_read(given, config)
+    found = find_line(settings, finding, source)
     if found is None:
-        die(Exit.NOT_FOUND, f"no finding {finding} in {path}; --from names another file of enriched findings")
+        where, elsewhere = searched(settings, source)
+        for said in elsewhere:
+            say(f"sysscan-agent: {said}")
+        die(
+            Exit.NOT_FOUND,
+            f"no finding {finding} in {where}; --from names a file of enriched findings or a scanner report",
+        )
     try:
-        line = read_finding(found)
+        line = read_finding(found.line)
     except RecordError as error:
-        die(Exit.USAGE, f"{path}: the line of {finding} cannot be read: {printable(str(error))}")
+        where, _ = searched(settings, source)
+        die(Exit.USAGE, f"{where}: the line of {finding} cannot be read: {printable(str(error))}")
     knowledge = load_knowledge(load_features, settings.knowledge_dirs)
-    trail = trail_of(settings.state_dir, line)
+    trail = trail_of(found.ledger, settings.state_dir / FILE_NAME, line)
+    try:
+        now = now_of(line, lines_beside(found))
+    except RecordError as error:
+        die(Exit.USAGE, f"{found.output}: {error}")
     if format_ == "json" or (format_ is None and not sys.stdout.isatty()):
         spec = knowledge.classes.get(line.class_)
         topics = {ref.topic for ref in spec.topics} if spec is not None else set()
@@ -82,71 +97,37 @@ def explain_finding(
             meaning=spec.meaning if spec is not None else None,
             topics={key: knowledge.topics[key].title for key in sorted(topics)},
             trail=trail,
+            now=now,
         )
-        sys.stdout.buffer.write(b'{"explained":%s,"finding":%s}\n' % (write(explained), found.strip()))
+        sys.stdout.buffer.write(b'{"explained":%s,"finding":%s}\n' % (write(explained), found.line.strip()))
         return Exit.DONE
     console = terminal()
+    if now is not None:
+        console.print(now.told(), style="bold")
+    if brief:
+        show_briefly(console, line)
+        return Exit.DONE
     show_finding(console, line, knowledge)
     for text in trail.told():
         _item(console, text, style="dim")
     return Exit.DONE
 
 
-def _find(path: Path, prefix: bytes) -> bytes | None:
-    """Search the file and its closed segments for a finding, the newest line first."""
-    segments = sorted(path.parent.glob(f"{path.stem}.*{path.suffix}"), reverse=True)
-    for file in (path, *segments):
-        found: bytes | None = None
-        for line in _lines(file):
-            # Cheap first: both keys are plain hex, so their text cannot occur escaped.
-            keyed = b'"dedupe_key":"' + prefix in line or b'"fingerprint":"' + prefix in line
-            if keyed and _is_of(line, prefix.decode()):
-                found = line
-        if found is not None:
-            return found
-    return None
-
-
-def _is_of(line: bytes, prefix: str) -> bool:
-    """Say whether a line is of a finding with this key; the text may stand in a scan record, too."""
-    try:
-        candidate = orjson.loads(line)
-    except orjson.JSONDecodeError:  # still being written, or no line of ours
-        return False
-    return any(str(candidate.get(name, "")).startswith(prefix) for name in ("dedupe_key", "fingerprint"))
-
-
-def _lines(path: Path) -> Iterator[bytes]:
-    try:
-        with path.open("rb") as file:
-            yield from file
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        if is_shortage(error):
-            raise
-        die(Exit.USAGE, f"{path}: cannot be read: {error.strerror}")
+def show_briefly(console: Console, line: EnrichedFinding) -> None:
+    """Print a finding: what it is and what to do."""
+    _head(console, line)
+    _what_to_do(console, line)
+    if line.likely is not None:
+        _heading(console, "What it seems to be about")
+        for said in _likely(line.likely):
+            _item(console, said)
+    console.print(f"\nWhy it is what it is: sysscan-agent explain {line.dedupe_key[:KEY]}", style="dim")
 
 
 def show_finding(console: Console, line: EnrichedFinding, knowledge: Knowledge) -> None:
     """Print a finding and why it is what it is."""
     finding, risk, spec = line.finding, line.risk, knowledge.classes.get(line.class_)
-    head = Text(f"{printable(finding.title or finding.id)}\n", "bold")
-    head.append(f"{risk.level} {risk.score}", LEVEL_STYLES[risk.level])
-    head.append(f"  {line.status} (by {line.status_basis})  host {printable(line.host)}", "not bold")
-    console.print(head)
-    _item(console, f"{printable(finding.scanner)} reports {printable(finding.id, 1000)}", style="dim")
-    if finding.description:
-        _item(console, printable(finding.description, 2000), style="dim")
-    analysis = line.analysis
-    console.print()
-    console.print(printable(analysis.assessment, 2000))
-    console.print(printable(analysis.impact, 2000), style="dim")
-    if line.artefact is not None:
-        artefact = line.artefact
-        degree = artefact.degree.replace("_", " ")
-        console.print(f"\nScanner artefact ({degree}): {artefact.why}", style="magenta")
-        _item(console, f"check: {printable(artefact.check, 1000)}", style="dim")
+    _head(console, line)
     _heading(console, "What it is")
     _item(console, f"class {line.class_}: {spec.meaning if spec is not None else 'not in the knowledge'}")
     if line.class_basis != "exact":
@@ -180,21 +161,26 @@ def show_finding(console: Console, line: EnrichedFinding, knowledge: Knowledge) 
         _heading(console, "Together with")
         for group in line.correlations:
             _item(console, f"{group.title} ({group.rule}): {group.why}")
-    if line.remediation:
-        _heading(console, "What to do")
-        chosen = analysis.action
-        for action in sorted(line.remediation, key=lambda action: action.id != chosen):
-            _action(console, action)
+    _what_to_do(console, line)
     if line.likely is not None:
         _heading(console, "What it seems to be about")
         for said in _likely(line.likely):
             _item(console, said)
+    if line.cut is not None:
+        _heading(console, "Not in this line, which would be too long")
+        for part in line.cut.parts:
+            _item(console, f"{printable(part.what)}: {part.kept:,} of {part.of:,} {part.unit} are here")
+        if line.cut.others:
+            _item(console, f"and {line.cut.others:,} more keys")
+        # Not wrapped, so that it can be copied.
+        console.print(Text(f"    all of it: {printable(line.cut.whole, 1000)}", "dim"), soft_wrap=True)
     if line.compliance or line.attack:
         _heading(console, "Mapped to")
         for text in _mappings(line):
             _item(console, text)
+    _in_policy(console, line)
     _heading(console, "Where it comes from")
-    provenance = line.provenance
+    provenance, analysis = line.provenance, line.analysis
     note = analysis.model or (analysis.fallback_reason or "").replace("_", " ")
     why = f" ({printable(note)})" if note else ""
     words = ", in the words of the knowledge" if (analysis.origin, analysis.text_by) == ("model", "rules") else ""
@@ -215,6 +201,45 @@ def show_finding(console: Console, line: EnrichedFinding, knowledge: Knowledge) 
             _item(console, f"{name} {value}", style="dim")
 
 
+def _head(console: Console, line: EnrichedFinding) -> None:
+    finding, risk, analysis = line.finding, line.risk, line.analysis
+    head = Text(f"{printable(finding.title or finding.id)}\n", "bold")
+    head.append(f"{risk.level} {risk.score}", LEVEL_STYLES[risk.level])
+    head.append(f"  {line.status} (by {line.status_basis})  host {printable(line.host)}", "not bold")
+    console.print(head)
+    _item(console, f"{printable(finding.scanner)} reports {printable(finding.id, 1000)}", style="dim")
+    if finding.description:
+        _item(console, printable(finding.description, 2000), style="dim")
+    console.print()
+    console.print(printable(analysis.assessment, 2000))
+    console.print(printable(analysis.impact, 2000), style="dim")
+    if line.artefact is not None:
+        artefact = line.artefact
+        degree = artefact.degree.replace("_", " ")
+        console.print(f"\nScanner artefact ({degree}): {artefact.why}", style="magenta")
+        _item(console, f"check: {printable(artefact.check, 1000)}", style="dim")
+
+
+def _what_to_do(console: Console, line: EnrichedFinding) -> None:
+    if line.remediation:
+        _heading(console, "What to do")
+        chosen = line.analysis.action
+        for action in sorted(line.remediation, key=lambda action: action.id != chosen):
+            _action(console, action)
+
+
+def _in_policy(console: Console, line: EnrichedFinding) -> None:
+    """Name the finding as an entry of a policy file does; there the values of slots are patterns."""
+    _heading(console, "As an entry of a policy file names it")
+    slots = {name: escape(value) for name, value in line.slots.items()}
+    said = {"class": line.class_, "fingerprint": line.fingerprint, **({"slots": slots} if slots else {})}
+    for name, value in said.items():
+        is_flat = isinstance(value, str)
+        entry = yaml.safe_dump({name: value} if is_flat else value, default_flow_style=not is_flat, width=1 << 20)
+        text = entry.strip() if is_flat else f"{name}: {entry.strip()}"
+        console.print(Text(f"    {printable(text, _COPIED)}", "dim"), soft_wrap=True)
+
+
 def _heading(console: Console, text: str) -> None:
     console.print(f"\n{text}", style="bold")
 
@@ -233,8 +258,7 @@ def _action(console: Console, action: Action) -> None:
         _item(console, f"  no command, because: {action.contraindicated}", hang=4, style="yellow")
     for name, text in (("command", action.command), ("check", action.check), ("rollback", action.rollback)):
         if text and not text.startswith(": "):  # the shell's way to say that there is nothing to do
-            # Not wrapped, so that it can be copied.
-            console.print(Text(f"    {name:>8}: {printable(text, _COPIED)}", "dim"), soft_wrap=True)
+            console.print(command_text(text, 4, console.width, f"{name:>8}:"), soft_wrap=True)
     if action.caution:
         _item(console, f"  mind: {printable(action.caution, 1000)}", hang=4, style="yellow")
     if action.acceptance:

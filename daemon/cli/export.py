@@ -1,7 +1,7 @@
 """`sysscan-agent export`, and what `report` and `analyze` do for `--format`."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -9,14 +9,19 @@ from daemon.cli import startup
 from daemon.cli.exits import Exit, die, say
 from daemon.cli.exporting.forms import Options, check_options, write_form
 from daemon.cli.exporting.kept import KeptScans
-from daemon.cli.exporting.saved import MOST_SHOWN, SavedLines, Unreadable, room_explained
+from daemon.cli.exporting.saved import SavedLines, Unreadable, room_explained
+from daemon.cli.exporting.sources import name_unusable, some, what
+from daemon.cli.gate import Gate
 from daemon.cli.ledger import open_to_read
 from daemon.cli.options import Form
-from daemon.cli.target import explained, finish_target, open_target
+from daemon.cli.settings_to_read import settings_to_read
+from daemon.cli.target import explained, open_target
 from daemon.settings import Settings, load_settings
 from pipeline.display import printable
-from pipeline.errors import RecordError
+from pipeline.errors import ConfigError, RecordError
+from pipeline.finding import Level
 from pipeline.output.formats.scan import Scan
+from pipeline.output.formats.wanted import Wanted
 from pipeline.output.records import VerdictRecord
 
 _OF_LEDGER = {"state_dir": "--state-dir", "policy_files": "--policy", "knowledge_dirs": "--knowledge"}
@@ -32,6 +37,8 @@ def export_scans(
     output: Path | None,
     scan: str | None,
     host: str | None,
+    wanted: Wanted,
+    fail_on: Level | None,
 ) -> Exit:
     """Write findings in a form: those of saved lines, or, without any, those of the ledger."""
     check_options(form, options)
@@ -41,8 +48,11 @@ def export_scans(
     if output is not None and str(output) == "-":
         output = None
     if not sources:
-        settings = load_settings(os.environ, given, config)
-        return export_kept(settings, form, options=options, output=output, scan=scan, host=host)
+        settings = settings_to_read(given, config)
+        return export_kept(
+            settings, form, options=options, output=output, scan=scan, host=host, wanted=wanted, fail_on=fail_on
+        )
+    gate = Gate(fail_on, wanted)
     with SavedLines() as saved, room_explained():
         startup.loaded()
         try:
@@ -51,12 +61,21 @@ def export_scans(
             die(Exit.USAGE, str(error))
         except RecordError as error:
             die(Exit.USAGE, f"{', '.join(map(printable, sources))}: {error}")
-        scans = _some(saved.scans(scan, host))
+        scans = some(saved.scans(scan, host))
         if scans is None:
-            _name(saved)
-            die(Exit.NOT_FOUND, f"{_what(scan, host)} in {', '.join(map(printable, sources))}")
-        _write(form, scans, options, output, sources, saved.verdicts)
-    return _name(saved)
+            name_unusable(saved)
+            die(Exit.NOT_FOUND, f"{what(scan, host)} in {', '.join(map(printable, sources))}")
+        _write(
+            form,
+            map(wanted.of, gate.watch(scans)),
+            options,
+            output,
+            sources,
+            _daemon_settings(given, config),
+            saved.verdicts,
+        )
+        name_unusable(saved)
+    return gate.ended(Exit.REJECTED if saved.num_unusable else Exit.DONE)
 
 
 def export_kept(
@@ -68,12 +87,15 @@ def export_kept(
     scan: str | None = None,
     host: str | None = None,
     only: bool = False,
+    wanted: Wanted = Wanted(),  # noqa: B008 - frozen
+    fail_on: Level | None = None,
 ) -> Exit:
     """Write findings of the ledger in a form.
 
     Args:
         only: one scan, the latest that fits; else the latest of each host and scope.
     """
+    gate = Gate(fail_on, wanted)
     with open_to_read(settings) as ledger, ledger.database.snapshot():
         kept = KeptScans(ledger, settings)
         startup.loaded()
@@ -87,17 +109,17 @@ def export_kept(
                 )
             scans = None if entry is None else iter((kept.scan(entry),))
         else:
-            scans = _some(kept.latest(host))
+            scans = some(kept.latest(host))
         if scans is None:
-            die(Exit.NOT_FOUND, f"{_what(scan, host)} in {settings.state_dir}; `report --list` shows those there are")
-        _write(form, scans, options or Options(), output, ())
+            die(Exit.NOT_FOUND, f"{what(scan, host)} in {settings.state_dir}; `report --list` shows those there are")
+        _write(form, map(wanted.of, gate.watch(scans)), options or Options(), output, (), settings)
         if kept.lacking is not None:
             say(f"sysscan-agent: no verdict counts: {printable(kept.lacking)}")
-    return Exit.DONE if kept.lacking is None else Exit.REJECTED
+    return gate.ended(Exit.DONE if kept.lacking is None else Exit.REJECTED)
 
 
-def convert_lines(lines: BinaryIO, form: Form, file: BinaryIO, refused: int) -> None:
-    """Write lines that were just made in a form.
+def convert_lines(lines: BinaryIO, form: Form, file: BinaryIO, refused: int, wanted: Wanted) -> None:
+    """Write lines that were just made in a form, those that were asked for.
 
     Args:
         refused: pieces of the reports that could not be used.
@@ -109,7 +131,7 @@ def convert_lines(lines: BinaryIO, form: Form, file: BinaryIO, refused: int) -> 
         if refused:
             pieces = "1 piece" if refused == 1 else f"{refused:,} pieces"
             saved.remarks.append(f"Could not be used: {pieces} of what was to be analysed.")
-        write_form(form, saved.scans(), Options(), file)
+        write_form(form, map(wanted.of, saved.scans()), Options(), file)
 
 
 def _write(
@@ -118,33 +140,18 @@ def _write(
     options: Options,
     output: Path | None,
     sources: Sequence[str],
+    settings: Settings | None,
     verdicts: Sequence[VerdictRecord] = (),
 ) -> None:
-    with explained(output), open_target(output, sources, "file") as file:
+    with explained(output), open_target(output, sources, "file", settings) as file:
         write_form(form, scans, options, file, verdicts)
-        finish_target(file, output)
 
 
-def _some(scans: Iterator[Scan]) -> Iterator[Scan] | None:
-    """Give the scans, or None where there are none."""
-    first = next(scans, None)
-    return None if first is None else _with(first, scans)
-
-
-def _with(first: Scan, more: Iterator[Scan]) -> Iterator[Scan]:
-    yield first
-    yield from more
-
-
-def _what(scan: str | None, host: str | None) -> str:
-    what = f"no scan {printable(scan)}" if scan else "no finished scan"
-    return f"{what} of host {printable(host)}" if host else what
-
-
-def _name(saved: SavedLines) -> Exit:
-    """Name the lines that could not be used."""
-    for line in saved.unusable:
-        say(f"sysscan-agent: {printable(line.source)}: line {line.line} cannot be used: {printable(line.why)}")
-    if saved.num_unusable > MOST_SHOWN:
-        say(f"sysscan-agent: {saved.num_unusable - MOST_SHOWN:,} more lines cannot be used")
-    return Exit.REJECTED if saved.num_unusable else Exit.DONE
+def _daemon_settings(given: Mapping[str, Any], config: Path | None) -> Settings | None:
+    """Give the daemon's settings, to leave alone what it writes; without any that can be read there is no daemon."""
+    try:
+        return load_settings(os.environ, given, config)
+    except ConfigError:
+        if config is not None:
+            raise
+        return None

@@ -14,11 +14,12 @@ import orjson
 from daemon.cli import startup
 from daemon.cli.checks import Check, show_checks
 from daemon.cli.exits import Exit, die, say
-from daemon.compose import kafka_adoption, kafka_part
+from daemon.cli.terminal import wants_json
+from daemon.compose import kafka_adoption, kafka_part, kafka_verdict_topic
 from daemon.settings import Settings, load_settings
 from daemon.sinks.kafka.cluster import Brokers, GroupState, PartitionState
 from daemon.sinks.kafka.settings import KafkaSettings
-from daemon.sinks.kafka.topics import DEFAULT_PARTITIONS, Found, Severity, Wanted, flaws, wanted_topics
+from daemon.sinks.kafka.topics import DEFAULT_PARTITIONS, Found, Wanted, flaws, wanted_topics
 from pipeline.errors import ConfigError, SinkError
 
 _USUAL_REPLICATION = 3
@@ -47,7 +48,7 @@ def adopt(given: Mapping[str, Any], config: Path | None, *, force: bool, as_json
     if adoption is None:
         die(Exit.NOT_FOUND, f"kafka {kafka.input_topic}: nothing was ever delivered, so there is nothing to adopt")
     said = {"partitions": len(adoption.marks), "hosts": adoption.hosts, "moved": adoption.moved}
-    if as_json or not sys.stdout.isatty():
+    if wants_json(as_json):
         sys.stdout.buffer.write(orjson.dumps(said) + b"\n")
     else:
         sys.stdout.write(
@@ -95,9 +96,9 @@ def _judged(
     for one in wanted:
         topic = found.get(one.name)
         if topic is None:
-            # Workers do without verdicts, but not in silence.
-            severity: Severity = "warning" if one.role == "verdicts" else "problem"
-            yield Check(one.name, severity, f"{one.role}: {missing(kafka)}", "sysscan-agent kafka topics --create")
+            without = "; workers go on without verdicts" if one.role == "verdicts" else ""
+            detail = f"{one.role}: {missing(kafka)}{without}"
+            yield Check(one.name, "problem", detail, "sysscan-agent kafka topics --create")
             continue
         whole = True
         for flaw in flaws(kafka, one, topic, there.partitions if there is not None else None):
@@ -126,6 +127,8 @@ async def _doctor(kafka: KafkaSettings) -> list[Check]:
             judged = list(_judged(kafka, wanted, found))
             checks += judged
             checks += await _reading(kafka, administrator, found)
+            if kafka.verdicts_topic in found:
+                checks.append(await _verdicts(kafka))
             if all(one.name in found for one in wanted if one.role != "verdicts"):
                 checks.append(await _transaction(kafka, administrator, wanted))
     except SinkError as error:
@@ -181,6 +184,19 @@ def _clock(newest_ms: int | None) -> Check:
     return Check(
         "clock", "ok", f"the newest record is {-ahead:,.0f} s old" if ahead < 0 else "agrees with the newest record"
     )
+
+
+async def _verdicts(kafka: KafkaSettings) -> Check:
+    """Read all of them, as a worker with an empty disk does."""
+    topic = kafka_verdict_topic()
+    try:
+        chain = await topic.read_chain(kafka)
+    except SinkError as error:
+        return Check("verdicts", "problem", str(error), f"READ and DESCRIBE on {kafka.verdicts_topic}")
+    strange = topic.passed_over(kafka.verdicts_topic, chain)
+    if strange is not None:
+        return Check("verdicts", "warning", strange, "find out who writes there, and take the right from them")
+    return Check("verdicts", "ok", f"{counted(chain.head.seq, 'verdict')}, each behind the one before")
 
 
 async def _transaction(kafka: KafkaSettings, administrator: Any, wanted: Sequence[Wanted]) -> Check:

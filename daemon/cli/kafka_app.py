@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from daemon.cli.options import AsJson, Brokers, Config, Host, StateDir, flags, kafka_flags
+from daemon.cli.options import AsJson, Brokers, Config, Host, StateDir, TextOrJson, flags, kafka_flags
 
 kafka_app = typer.Typer(help="Topics and workers: create and check the ones, look after the others.")
 
@@ -19,6 +19,7 @@ def publish(
         typer.Option("--topic", metavar="NAME", help="Where they go. Default: kafka.input_topic.", show_default=False),
     ] = None,
     as_json: AsJson = False,
+    format_: TextOrJson = None,
     config: Config = None,
     host: Host = None,
 ) -> None:
@@ -47,7 +48,7 @@ def kafka_topics(
         ),
     ] = None,
     brokers: Brokers = None,
-    as_json: AsJson = False,
+    as_json: AsJson = False, format_: TextOrJson = None,
     config: Config = None,
 ) -> None:  # fmt: skip
     """Say what is wrong with the topics, line by line, and create missing ones with the right policies."""
@@ -65,7 +66,11 @@ def kafka_topics(
 
 @kafka_app.command("status")
 def kafka_status(
-    brokers: Brokers = None, as_json: AsJson = False, state_dir: StateDir = None, config: Config = None
+    brokers: Brokers = None,
+    as_json: AsJson = False,
+    format_: TextOrJson = None,
+    state_dir: StateDir = None,
+    config: Config = None,
 ) -> None:
     """Show how far each partition is, which worker has it, and what this state directory holds of it."""
     from daemon.cli.kafka_status import show_status
@@ -74,7 +79,9 @@ def kafka_status(
 
 
 @kafka_app.command("doctor")
-def kafka_doctor(brokers: Brokers = None, as_json: AsJson = False, config: Config = None) -> None:
+def kafka_doctor(
+    brokers: Brokers = None, as_json: AsJson = False, format_: TextOrJson = None, config: Config = None
+) -> None:
     """Check connection, topics, rights, clock and a transaction as a worker needs them; nothing readable is written."""
     from daemon.cli.kafka import examine_cluster
 
@@ -88,6 +95,7 @@ def kafka_verdicts(
     ] = False,
     brokers: Brokers = None,
     as_json: AsJson = False,
+    format_: TextOrJson = None,
     state_dir: StateDir = None,
     config: Config = None,
 ) -> None:
@@ -105,6 +113,7 @@ def kafka_adopt_partitions(
     ] = False,
     brokers: Brokers = None,
     as_json: AsJson = False,
+    format_: TextOrJson = None,
     config: Config = None,
 ) -> None:
     """Move the states of hosts after the number of partitions was raised. Stop all workers first."""

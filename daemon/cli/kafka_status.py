@@ -13,8 +13,8 @@ from rich.table import Table
 
 from daemon.cli.exits import Exit, die, say
 from daemon.cli.kafka import kafka_settings, members, missing
-from daemon.cli.terminal import terminal
-from daemon.compose import kafka_part
+from daemon.cli.terminal import terminal, wants_json
+from daemon.compose import kafka_part, kafka_verdict_topic
 from daemon.lane.rebuild import ledger_dir
 from daemon.ledger import Ledger
 from daemon.ledger.database import FILE_NAME
@@ -22,7 +22,7 @@ from daemon.sinks.kafka.cluster import GroupState, Member, PartitionState
 from daemon.sinks.kafka.settings import KafkaSettings
 from daemon.sinks.kafka.topics import Found
 from pipeline.display import printable
-from pipeline.errors import LedgerError
+from pipeline.errors import LedgerError, SinkError
 
 _COLUMNS = ("partition", "oldest", "end", "delivered", "lag", "worker", "read", "waits", "quarantine", "ledger")
 
@@ -51,7 +51,7 @@ def show_status(given: Mapping[str, Any], config: Path | None, *, as_json: bool)
     """Show how far each partition of the input topic is, who has it, and what this state directory holds of it."""
     settings = kafka_settings(given, config)
     kafka = settings.kafka
-    found, group, states = asyncio.run(_ask(kafka))
+    found, group, states, strange = asyncio.run(_ask(kafka))
     if found is None:
         die(Exit.NOT_FOUND, f"kafka {kafka.input_topic}: {missing(kafka)}")
     owners = {number: member for member in group.members for number in member.partitions}
@@ -60,23 +60,33 @@ def show_status(given: Mapping[str, Any], config: Path | None, *, as_json: bool)
     for state in states:
         held = None if state_dir is None else _held(ledger_dir(state_dir, kafka.input_topic, state.partition))
         rows.append(_row(kafka.input_topic, state, owners.get(state.partition), held))
-    if as_json or not sys.stdout.isatty():
+    if wants_json(as_json):
         for row in rows:
             sys.stdout.buffer.write(orjson.dumps(row) + b"\n")
     else:
         _print(f"group {kafka.group}: {members(group)}", rows)
+    if strange is not None:
+        say(f"sysscan-agent: {printable(strange)}")
     return Exit.DONE
 
 
-async def _ask(kafka: KafkaSettings) -> tuple[Found | None, GroupState, list[PartitionState]]:
+async def _ask(kafka: KafkaSettings) -> tuple[Found | None, GroupState, list[PartitionState], str | None]:
+    """Ask the brokers; the last is what is wrong with the verdicts, which no partition is concerned with alone."""
     async with kafka_part("administrator").Administrator.connected(kafka) as administrator:
-        topics: Mapping[str, Found] = await administrator.topics([kafka.input_topic])
+        topics: Mapping[str, Found] = await administrator.topics([kafka.input_topic, kafka.verdicts_topic])
         found = topics.get(kafka.input_topic)
         if found is None:
-            return None, GroupState("", ()), []
+            return None, GroupState("", ()), [], None
         group: GroupState = await administrator.group(kafka.group, kafka.input_topic)
         states: list[PartitionState] = await administrator.partitions(kafka.input_topic, found.partitions, kafka.group)
-    return found, group, states
+    strange = f"kafka {kafka.verdicts_topic}: {missing(kafka)}; workers go on without verdicts"
+    if kafka.verdicts_topic in topics:
+        topic = kafka_verdict_topic()
+        try:
+            strange = topic.passed_over(kafka.verdicts_topic, await topic.read_chain(kafka))
+        except SinkError as error:  # who may not read it may see the rest
+            strange = str(error)
+    return found, group, states, strange
 
 
 def _row(topic: str, state: PartitionState, owner: Member | None, held: Held | None) -> dict[str, Any]:

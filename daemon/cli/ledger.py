@@ -11,7 +11,7 @@ import orjson
 from rich.table import Table
 
 from daemon.cli.exits import Exit, die
-from daemon.cli.terminal import terminal
+from daemon.cli.terminal import terminal, wants_json
 from daemon.ledger import Ledger, Quarantined
 from daemon.reloading import last_reload
 from daemon.review.audit import lacking
@@ -46,7 +46,7 @@ def show_status(given: Mapping[str, Any], config: Path | None, *, as_json: bool)
     reloaded = last_reload(settings.state_dir)
     if reloaded is not None:
         status["last_reload"] = f"refused: {reloaded.error}" if reloaded.error is not None else f"taken {reloaded.at}"
-    if as_json or not sys.stdout.isatty():
+    if wants_json(as_json):
         _print_json(status)
         return Exit.DONE
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
@@ -62,7 +62,7 @@ def check(given: Mapping[str, Any], config: Path | None, *, as_json: bool) -> Ex
     settings = load_settings(os.environ, given, config)
     with open_to_read(settings) as ledger:
         problems = ledger.fsck()
-    if as_json or not sys.stdout.isatty():
+    if wants_json(as_json):
         _print_json({"problems": problems})
     else:
         for problem in problems:
@@ -78,7 +78,7 @@ def list_quarantine(given: Mapping[str, Any], config: Path | None, *, reason: st
         die(Exit.USAGE, f"no such reason: {printable(reason)}; there are: {', '.join(get_args(QuarantineReason))}")
     with open_to_read(settings) as ledger:
         entries = ledger.quarantine.rows(reason=reason)
-    if as_json or not sys.stdout.isatty():
+    if wants_json(as_json):
         for entry in entries:
             _print_json(_as_json(entry))
         return Exit.DONE
@@ -91,7 +91,7 @@ def show_quarantined(given: Mapping[str, Any], config: Path | None, number: int,
     settings = load_settings(os.environ, given, config)
     with open_to_read(settings) as ledger:
         entry = _find(ledger, number)
-    if as_json or not sys.stdout.isatty():
+    if wants_json(as_json):
         _print_json(_as_json(entry))
         return Exit.DONE
     for name, value in _as_json(entry).items():
@@ -125,7 +125,7 @@ def list_aside(given: Mapping[str, Any], config: Path | None, *, as_json: bool) 
     settings = load_settings(os.environ, given, config)
     with open_to_read(settings) as ledger:
         entries = ledger.aside.rows()
-    if as_json or not sys.stdout.isatty():
+    if wants_json(as_json):
         for entry in entries:
             _print_json(
                 {

@@ -13,7 +13,7 @@ import orjson
 from rich.table import Table
 
 from daemon.cli.exits import Exit, die
-from daemon.cli.terminal import terminal
+from daemon.cli.terminal import terminal, wants_json
 from daemon.inference import ModelProcess
 from daemon.resources import open_directory
 from daemon.settings import Settings, load_settings
@@ -31,7 +31,7 @@ def list_models(given: Mapping[str, Any], config: Path | None, *, as_json: bool)
     settings, registry = _open(given, config)
     entries, incumbent = registry.entries(), registry.incumbent()
     rows = [_as_json(one, incumbent) for one in entries]
-    if as_json or not sys.stdout.isatty():
+    if wants_json(as_json):
         for row in rows:
             _print_json(row)
     else:
@@ -57,7 +57,7 @@ def show_model(given: Mapping[str, Any], config: Path | None, wanted: str | None
         history = [_change(change) for change in registry.history() if change.digest == entry.digest]
     record = entry.manifest.record if entry.manifest is not None else {}
     body |= {"directory": str(entry.directory), "changes": history, "scorecards": record.get("scorecards")}
-    if as_json or not sys.stdout.isatty():
+    if wants_json(as_json):
         _print_json(body)
         return Exit.DONE
     for name in ("name", "digest", "incumbent", "base", "prompt_version", "bytes", "directory", "fault"):
@@ -87,7 +87,7 @@ def verify_models(given: Mapping[str, Any], config: Path | None, wanted: str | N
             found[entry.digest] = str(error)
     damaged = any(fault is not None for fault in found.values())
     for digest, fault in found.items():
-        if as_json or not sys.stdout.isatty():
+        if wants_json(as_json):
             _print_json({"digest": digest, "fault": fault})
         else:
             sys.stdout.write(f"{digest[:_SHORT]}  {printable(fault, 2000) if fault else 'as it was made'}\n")
@@ -98,7 +98,7 @@ def add_model(given: Mapping[str, Any], config: Path | None, source: Path, *, as
     """Copy a model directory into the registry; it does not answer yet."""
     _, registry = _open(given, config)
     entry = registry.add(source)
-    if as_json or not sys.stdout.isatty():
+    if wants_json(as_json):
         _print_json(_as_json(entry, registry.incumbent()))
     else:
         sys.stdout.write(
@@ -160,7 +160,7 @@ def _explained() -> Iterator[None]:
 
 
 def _tell(settings: Settings, change: Change, *, as_json: bool) -> Exit:
-    if as_json or not sys.stdout.isatty():
+    if wants_json(as_json):
         _print_json(_change(change))
     else:
         when = "answers already; nothing has changed" if change.kind == "unchanged" else "answers from the next scan on"

@@ -5,6 +5,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from daemon.cli.terminal import choose_format
+from pipeline.finding import Level
+
 LARGEST = (1 << 63) - 1  # number that a table can have a row of
 
 StateDir = Annotated[
@@ -63,7 +66,43 @@ Brokers = Annotated[
 # How `export` gives findings (`daemon/cli/exporting/forms.py`), and how `report` gives a scan.
 Form = Literal["ndjson", "json", "sarif", "ocsf", "csv", "markdown", "html", "oscal"]
 ReportForm = Literal["text", Form]
+Format = Annotated[
+    Literal["text", "json"] | None,
+    typer.Option("--format", help="Default: text on a terminal, JSON in a pipe.", show_default=False),
+]
+PlanForm = Literal["bash", "ansible", "markdown"]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON even on a terminal.")]
+# Beside `AsJson`; what was chosen, `terminal.wants_json` knows.
+TextOrJson = Annotated[
+    Literal["text", "json"] | None,
+    typer.Option(
+        "--format", help="Default: text on a terminal, JSON in a pipe.", show_default=False, callback=choose_format
+    ),
+]
+LevelOption = Annotated[
+    Level | None,
+    typer.Option("--level", help="Only findings of at least this level.", show_default=False),
+]
+ClassOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--class", metavar="PATTERN", help="Only findings of this class, such as suid_sgid.*; may be repeated.",
+        show_default=False,
+    ),
+]  # fmt: skip
+NewOption = Annotated[
+    bool, typer.Option("--new", help="Only findings that earlier scans of the host did not have, or had as mended.")
+]
+FailOnOption = Annotated[
+    Level | None,
+    typer.Option(
+        "--fail-on", help="End with exit code 5 if a finding at stake is of this level or worse.", show_default=False
+    ),
+]
+AcceptedOption = Annotated[
+    bool,
+    typer.Option("--show-accepted", help="Also list what somebody accepted or called a false positive (text only)."),
+]
 
 
 def flags(

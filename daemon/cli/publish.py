@@ -16,6 +16,7 @@ import orjson
 
 from daemon.cli import startup
 from daemon.cli.exits import Exit, say
+from daemon.cli.terminal import wants_json
 from daemon.compose import kafka_part
 from daemon.settings import Settings, load_settings
 from daemon.sources.directory.names import NameRules, hidden
@@ -57,7 +58,7 @@ def publish_reports(names: Sequence[str], given: Mapping[str, Any], config: Path
     publisher = kafka_part("publisher")
     startup.loaded()
     with bars() as advance:
-        run = _Run(settings, as_json or not sys.stdout.isatty(), advance)
+        run = _Run(settings, wants_json(as_json), advance)
         asyncio.run(run.publish(names, lambda: publisher.Publisher.open(settings.kafka, settings.kafka.input_topic)))
     return Exit.REJECTED if run.failed else Exit.DONE
 

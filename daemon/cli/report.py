@@ -1,6 +1,5 @@
 """`sysscan-agent report`."""
 
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,15 +10,23 @@ from rich.table import Table
 
 from daemon.cli.exits import Exit, die
 from daemon.cli.export import export_kept
+from daemon.cli.exporting.kept import KeptScans
+from daemon.cli.gate import Gate
 from daemon.cli.ledger import open_to_read
 from daemon.cli.options import ReportForm
+from daemon.cli.settings_to_read import settings_to_read
 from daemon.cli.show import show_record
+from daemon.cli.since import Since, show_since
+from daemon.cli.summary import Shown, settled
+from daemon.cli.target import explained, open_target
 from daemon.cli.terminal import terminal
 from daemon.ledger import ScanEntry
-from daemon.settings import load_settings
 from pipeline.display import printable
 from pipeline.errors import RecordError
+from pipeline.finding import Level
+from pipeline.output.formats.wanted import Wanted
 from pipeline.output.read import read_scan
+from pipeline.output.records import EnrichedFinding
 
 
 def show_report(
@@ -30,31 +37,55 @@ def show_report(
     host: str | None,
     format_: ReportForm | None,
     list_: bool,
+    detail: bool = False,
+    wanted: Wanted = Wanted(),  # noqa: B008 - frozen
+    show_accepted: bool = False,
+    fail_on: Level | None = None,
+    output: Path | None = None,
 ) -> Exit:
     """Show one scan record, with its findings where a form has them, or list those there are."""
-    settings = load_settings(os.environ, given, config)
+    settings = settings_to_read(given, config)
     if format_ is not None and format_ != "text" and format_ != "json":
         if list_:
             die(Exit.USAGE, f"--list: has no form {format_}, only text and json")
-        return export_kept(settings, format_, scan=scan, host=host, only=True)
+        return export_kept(
+            settings, format_, output=output, scan=scan, host=host, only=True, wanted=wanted, fail_on=fail_on
+        )
+    if output is not None and (list_ or format_ != "json"):
+        die(Exit.USAGE, f"--output {output}: needs --format, and not text or --list")
     as_text = format_ == "text" or (format_ is None and sys.stdout.isatty())
-    with open_to_read(settings) as ledger:
+    if not as_text or list_:
+        for chosen, flag in ((detail, "--detail"), (show_accepted, "--show-accepted"), (wanted, wanted.words())):
+            if chosen:
+                on = "beside --list" if list_ else "on the record, which is about the whole scan"
+                die(Exit.USAGE, f"{flag}: has no effect {on}; {'' if list_ else 'add --format text, or '}leave it out")
+    if list_ and fail_on is not None:
+        die(Exit.USAGE, "--fail-on: has no effect beside --list; leave it out")
+    gate = Gate(fail_on, wanted)
+    accepted: list[EnrichedFinding] = []
+    with open_to_read(settings) as ledger, ledger.database.snapshot():
         if list_:
             _list(ledger.records.rows(host=host), as_text)
             return Exit.DONE
         entry = ledger.records.find(scan_id=scan, host=host)
-    if entry is None or entry.record is None:
-        what = f"scan {scan}" if scan else f"finished scan of host {host}" if host else "finished scan"
-        die(Exit.NOT_FOUND, f"no {what} in {settings.state_dir}; `report --list` shows those there are")
-    if as_text:
+        if entry is not None and (fail_on is not None or show_accepted):
+            (kept,) = gate.watch([KeptScans(ledger, settings).scan(entry)])
+            accepted = settled(kept.findings()) if show_accepted else []
+        if entry is None or entry.record is None:
+            what = f"scan {scan}" if scan else f"finished scan of host {host}" if host else "finished scan"
+            die(Exit.NOT_FOUND, f"no {what} in {settings.state_dir}; `report --list` shows those there are")
+        if not as_text:
+            with explained(output), open_target(output, (), "file", settings) as file:
+                file.write(entry.record + b"\n")
+            return gate.ended(Exit.DONE)
         try:
             record = read_scan(entry.record)
         except RecordError as error:
             die(Exit.LEDGER, f"the record of scan {entry.scan_id} in {settings.state_dir} cannot be read: {error}")
-        show_record(terminal(), record, limit=None, kept=True)
-    else:
-        sys.stdout.buffer.write(entry.record + b"\n")
-    return Exit.DONE
+        since = Since.of(KeptScans(ledger, settings), entry, record)
+    show_since(terminal(), since)
+    show_record(terminal(), record, Shown(wanted=wanted, accepted=accepted), detail=detail)
+    return gate.ended(Exit.DONE)
 
 
 def _list(entries: list[ScanEntry], as_text: bool) -> None:

@@ -8,9 +8,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from daemon.cli.commands import command_text
+from daemon.cli.phrases import in_words
+from daemon.cli.summary import KEY, LEVEL_STYLES, Shown, show_summary
 from pipeline.display import printable, quoted
 from pipeline.finding import LEVELS
 from pipeline.knowledge.schema import Degree
+from pipeline.output.issues import issues_of
 from pipeline.output.records import (
     BaselineSection,
     GoneFinding,
@@ -23,7 +27,6 @@ from pipeline.output.records.story import SentenceName
 from pipeline.output.todo import Step, called, first_steps
 from pipeline.rules.compliance import FRAMEWORK_NAMES, FrameworkGap, SupportedControls
 
-LEVEL_STYLES = {"critical": "bold white on red", "high": "bold red", "medium": "yellow", "low": "cyan", "info": "dim"}
 _DEGREES: dict[Degree, str] = {
     "certain": "a mistake of the scanner",
     "likely": "probably a mistake of the scanner",
@@ -38,8 +41,7 @@ _REMARKED: frozenset[SentenceName] = frozenset(
         "unseen.rejected", "unseen.unknown_class",
     }
 )  # fmt: skip
-_SHOWN = 12  # issues of a summary; the report has them all
-_KEY = 12  # hex digits of a dedupe key that a person copies
+_SHOWN = 12  # of a list of what is gone
 _COMPLIANCE_WORDS = (
     "Failing: a finding of this scan speaks against the control; sourced where a published source says so, other "
     "where it is derived or our judgement. Supporting: a check passed. Disputed: the scanner is probably mistaken, so "
@@ -48,33 +50,22 @@ _COMPLIANCE_WORDS = (
 )
 
 
-def show_record(console: Console, record: ScanRecord, *, limit: int | None = _SHOWN, kept: bool = False) -> None:
-    """Print a scan record.
-
-    Args:
-        limit: how many issues; None for all.
-        kept: the ledger holds the scan, so other commands can say more about it.
-    """
-    console.print(Group(*_parts(record, limit, kept)), crop=False)
+def show_record(console: Console, record: ScanRecord, shown: Shown, *, detail: bool = False) -> None:
+    """Print what a scan comes to; `detail`: and all that its record says."""
+    show_summary(console, record, shown)
+    if detail:
+        issues = [issue for issue in issues_of(record) if shown.wanted.takes_issue(issue)]
+        console.print(Group(*_parts(record, issues, console.width, kept=shown.source is None)), crop=False)
 
 
-def _parts(record: ScanRecord, limit: int | None, kept: bool) -> Iterable[RenderableType]:
-    yield _headline(record)
+def _parts(record: ScanRecord, issues: Sequence[Issue], width: int, *, kept: bool) -> Iterable[RenderableType]:
+    yield Text("")
     yield from _remarks(record, kept)
     yield from _story(record.story)
-    issues = record.issues
     if issues:
         yield Text("\nIssues, the worst first", style="bold")
-        for issue in issues[:limit]:
-            yield _issue(issue)
-        if limit is not None and len(issues) > limit:
-            yield Text(f"  … and {_number(len(issues) - limit, 'more issue')}; --all shows them", style="dim")
-    elif not record.complete:
-        yield Text("\nNothing is open in what could be read.", style="yellow")
-    elif record.min_severity:
-        yield Text("\nNothing is open in what the scanner was told to report.", style="yellow")
-    else:
-        yield Text("\nNothing is open.", style="green")
+        for issue in issues:
+            yield _issue(issue, width)
     if record.correlations:
         yield Text("\nFindings that mean more together", style="bold")
         for group in record.correlations:
@@ -83,34 +74,12 @@ def _parts(record: ScanRecord, limit: int | None, kept: bool) -> Iterable[Render
     if steps:
         yield Text("\nWhat to do first", style="bold")
         for number, step in enumerate(steps, 1):
-            yield from _step(number, step)
+            yield from _step(number, step, width)
     if record.baseline is not None:
         yield from _baseline(record.baseline)
     yield Text("\nCompliance: controls with evidence in this scan", style="bold")
     yield _compliance(record.compliance)
     yield Padding(Text(_COMPLIANCE_WORDS, "dim"), (0, 0, 0, 2))
-    if issues:
-        more = "sysscan-agent explain KEY" if kept else "analyze --output FILE, then explain KEY --from FILE,"
-        yield Text(f"\nThe number below a level is the key of a finding: {more} says why it is what it is.", "dim")
-
-
-def _headline(record: ScanRecord) -> Text:
-    counts, facts = record.counts, record.host_facts
-    line = Text()
-    line.append(printable(record.host), style="bold")
-    about = ", ".join(printable(fact) for fact in (facts.os, facts.kernel) if fact is not None)
-    line.append(f"  {about}\n" if about else "\n")
-    line.append(f"Scanned {record.started_at or 'at an unknown time'}: ", style="dim")
-    line.append(f"{_number(counts.lines, 'line')}, {_number(counts.distinct, 'different finding')}")
-    levels = counts.level
-    at_stake = sum(levels.values())
-    if at_stake:
-        line.append(f"\n{_number(counts.issues, 'issue')}", style="bold")
-        line.append(f" of {_number(at_stake, 'finding')}: ")
-    for level in reversed(LEVELS):
-        if level in levels:
-            line.append(f" {levels[level]:,} {level} ", style=LEVEL_STYLES[level])
-    return line
 
 
 def _remarks(record: ScanRecord, kept: bool) -> Iterable[Text]:
@@ -165,15 +134,15 @@ def _story(story: Sequence[Sentence]) -> Iterable[RenderableType]:
         yield Padding(Text(text), (0, 0, 0, 2))
 
 
-def _issue(issue: Issue) -> RenderableType:
+def _issue(issue: Issue, width: int) -> RenderableType:
     head = Text()
     head.append(f"{issue.level:>8} {issue.score:>3}  ", LEVEL_STYLES[issue.level].replace(" on red", ""))
     title = Text(printable(called(issue)), "bold")
     if issue.distinct > 1:
         title.append(f"  ×{issue.distinct:,}")
-    about = [f"{name.replace('_', ' ')}: {value.replace('_', ' ')}" for name, value in issue.split.items()]
+    about = in_words(issue.split)
     if about:
-        title.append(f"  ({', '.join(about)})", "not bold dim")
+        title.append(f"  ({about})", "not bold dim")
     if issue.artefact is not None:
         title.append(f"  {_DEGREES[issue.artefact.degree]}", "not bold magenta")
     if issue.status == "unknown":
@@ -185,7 +154,7 @@ def _issue(issue: Issue) -> RenderableType:
     grid.add_column(width=14, no_wrap=True)
     grid.add_column()
     grid.add_row(head, title)
-    grid.add_row(Text(f"{issue.examples[0][:_KEY]:>12}  ", "dim"), place)
+    grid.add_row(Text(f"{issue.examples[0][:KEY]:>12}  ", "dim"), place)
     if issue.reported:
         grid.add_row("", Text(f"The scanner says: {printable(issue.reported, 1000)}", "dim"))
     if issue.assessment:  # records of older versions have none
@@ -194,12 +163,7 @@ def _issue(issue: Issue) -> RenderableType:
     if look is None:
         return grid
     grid.add_row("", Text(f"First look: {printable(look.summary, 400)}"))
-    return Group(grid, _command(look.command, 14))
-
-
-def _command(command: str, indent: int) -> Text:
-    """Print a command unwrapped: a line end that is copied with it would stand in the middle of a quoted word."""
-    return Text(f"{' ' * indent}$ {printable(command, 4000)}", "green", no_wrap=True, overflow="ignore")
+    return Group(grid, command_text(look.command, 14, width))
 
 
 def _correlation(group: ScanCorrelation) -> RenderableType:
@@ -216,16 +180,16 @@ def _correlation(group: ScanCorrelation) -> RenderableType:
     return Padding(text, (0, 0, 0, 2))
 
 
-def _step(number: int, step: Step) -> Iterable[RenderableType]:
+def _step(number: int, step: Step, width: int) -> Iterable[RenderableType]:
     grid = Table.grid()
     grid.add_column(width=5, no_wrap=True)
     grid.add_column()
     grid.add_row(f"  {number}.", Text(printable(step.summary, 600)))
     yield grid
     if step.command:
-        yield _command(step.command, 5)
+        yield command_text(step.command, 5, width)
     elif step.check:
-        yield Text(f"     check: {printable(step.check, 4000)}", "dim", no_wrap=True, overflow="ignore")
+        yield command_text(step.check, 5, width, "look: $")
 
 
 def _baseline(baseline: BaselineSection) -> Iterable[RenderableType]:

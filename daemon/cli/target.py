@@ -1,38 +1,80 @@
 """Where a command writes what may be large: a file, or standard output."""
 
 import os
-import stat
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from daemon.cli.exits import Exit, die
+from daemon.settings import Settings
+from pipeline.errors import ConfigError
 from pipeline.shortage import is_shortage
 
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-_MODE = 0o640  # as the daemon's: findings name what is weak
+_BUFFER = 1 << 20
 
 
-def open_target(output: Path | None, sources: Sequence[str], what: str) -> BinaryIO:
-    """Open a file to be written, or standard output.
+@contextmanager
+def open_target(
+    output: Path | None, sources: Sequence[str], what: str, settings: Settings | None = None
+) -> Iterator[BinaryIO]:
+    """Lend a file to be written, or standard output.
 
-    It ends the program where that is one of the sources, which are files to be read; `what` each of them is.
+    A file gets its name when all of it is on the disk, so whoever reads it finds the old one or the new one, whole; it
+    is for its owner alone, because findings name what is weak. What is no file (a pipe, a device) is written to.
+
+    Args:
+        sources: files to be read, and `what` each of them is: the program ends where the output is one of these.
+        settings: of the daemon, whose own output is not overwritten either.
     """
     if output is None:
-        return os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=1 << 20)
+        with os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=_BUFFER) as file:
+            yield file
+        return
     for source in sources:
         if output.exists() and Path(source).exists() and output.samefile(source):
             die(Exit.USAGE, f"{output}: is a {what} to be read, and would be overwritten; choose another --output")
-    return os.fdopen(os.open(output, _CREATE, _MODE), "wb", buffering=1 << 20)
+    if settings is not None and _is_own(output, settings):
+        die(Exit.USAGE, f"{output}: is what the daemon writes, and would be overwritten; choose another --output")
+    if output.exists() and not output.is_file():
+        with output.open("wb", buffering=_BUFFER) as file:
+            yield file
+        return
+    place = output.resolve()  # of a link, the file that it leads to is replaced
+    number, name = tempfile.mkstemp(prefix=f".{place.name}.", dir=place.parent)
+    try:
+        with os.fdopen(number, "wb", buffering=_BUFFER) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).rename(place)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            Path(name).unlink()
+        raise
+    _sync_directory(place.parent)
 
 
-def finish_target(file: BinaryIO, output: Path | None) -> None:
-    """Have all of it written; a file, on the disk."""
-    file.flush()
-    if output is not None and stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        os.fsync(file.fileno())
+def _is_own(output: Path, settings: Settings) -> bool:
+    """Say whether the daemon writes there: its output, what that was before, or the ledger."""
+    try:
+        own = settings.output_path
+        state = settings.state_dir
+    except ConfigError:  # nobody said where
+        return False
+    place, own = output.resolve(), own.resolve()
+    is_segment = place.parent == own.parent and place.match(f"{own.stem}.*{own.suffix}") and place.exists()
+    return place == own or is_segment or (place.parent == state.resolve() and place.suffix in (".db", ".mark"))
+
+
+def _sync_directory(directory: Path) -> None:
+    number = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 @contextmanager

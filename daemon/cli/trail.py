@@ -14,7 +14,6 @@ from pipeline.display import printable
 from pipeline.errors import LedgerError
 from pipeline.output.records import EnrichedFinding, VerdictsInUse
 from pipeline.review.chain import Head
-from pipeline.review.log import FILE_NAME
 from pipeline.review.verdict import Verdict, encode
 
 
@@ -53,16 +52,16 @@ class Trail:
             yield self.missing
 
 
-def trail_of(state_dir: Path, line: EnrichedFinding) -> Trail:
+def trail_of(ledger_dir: Path, log: Path, line: EnrichedFinding) -> Trail:
     """Follow a line through ledger and log, as far as they are here."""
     made, verdict, missing = None, None, None
     try:
-        with Ledger.open(state_dir, clock=lambda: 0.0, read_only=True, exclusive=False) as ledger:
+        with Ledger.open(ledger_dir, clock=lambda: 0.0, read_only=True, exclusive=False) as ledger:
             made = ledger.records.input_of(line.scan_id)
         if line.review is not None:
-            verdict = _verdict(state_dir / FILE_NAME, line.review.seq, line.provenance.verdicts)
+            verdict = _verdict(log, line.review.seq, line.provenance.verdicts)
             if verdict is None:
-                missing = f"verdict {line.review.seq} is not in the log of {state_dir}"
+                missing = f"verdict {line.review.seq} is not in the log of {log.parent}"
     except LedgerError as error:
         missing = printable(str(error), 1000)
     in_use = line.provenance.verdicts

@@ -11,6 +11,7 @@ from daemon.lane.counts import Counts
 from daemon.lane.delivery import LaneDelivery
 from daemon.lane.mark import Mark
 from daemon.lane.port import Acquired, Client
+from daemon.lane.rebuild import output_path
 from daemon.lane.source import TopicPartition
 from daemon.lane.transaction import SINK
 from daemon.ledger.lane import LaneStore
@@ -23,6 +24,7 @@ from daemon.review.verdicts import PinnedVerdicts
 from daemon.settings import OutputSettings, Settings
 from daemon.shard import Shard
 from daemon.sinks.delivery import Delivery
+from daemon.sinks.lines import line_maker
 from daemon.sinks.ndjson_file import NdjsonFile
 from daemon.worker import Worker
 from pipeline.graph.resources import Resources
@@ -97,7 +99,7 @@ def furnish(
     if in_hand.ended is not None and in_hand.ended.reason is not None:
         ledger.work.count_attempt(in_hand.ended.scan_no, in_hand.ended.reason)
     ledger.reviews.keep(settings.review.retain_days, settings.review.retain_bytes)
-    verdicts = PinnedVerdicts(settings.state_dir / VERDICTS)
+    verdicts = PinnedVerdicts(settings.state_dir / VERDICTS, copied_from=f"kafka {kafka.verdicts_topic}")
     worker = Worker(
         ledger.work, resources.with_store(ledger.analyses), checkpoints, settings.analysis.batch_size, clock, in_hand,
         verdicts, settings.review.retain_bytes > 0, capacity=capacity,
@@ -118,13 +120,11 @@ def furnish(
 
 
 def _file(directory: Path, partition: int, output: OutputSettings) -> NdjsonFile:
-    path = directory / "findings.ndjson"
-    if output.path is not None:
-        path = output.path.with_name(f"{output.path.stem}-{partition}{output.path.suffix}")
     return NdjsonFile(
-        path,
+        output_path(directory, partition, output.path),
         rotate_bytes=output.rotate_bytes,
         keep_segments=output.keep_segments,
         emit_changes_only=output.emit == "changes",
         min_level=output.min_level,
+        lines=line_maker(output.mapping, changes_only=output.emit == "changes", min_level=output.min_level),
     )

@@ -225,7 +225,14 @@ class Lane:
         if verdicts is not None and verdicts.conflict is not None:
             raise SinkError(verdicts.conflict)
         path = self._settings.state_dir / VERDICTS
-        if told.seq and head_at(path, told.seq) != told:
+        try:
+            lacks = bool(told.seq) and head_at(path, told.seq) != told
+        except LedgerError as error:
+            if verdicts is None:
+                raise
+            topic = self._settings.kafka.verdicts_topic
+            raise SinkError(f"{path}: cannot be read; it is a copy of kafka {topic}, and is read anew") from error
+        if lacks:
             raise SinkError(
                 f"scans of it were judged with the verdicts up to {told.seq}, which {path} does not have"
                 + (f": {verdicts.problem}" if verdicts is not None and verdicts.problem is not None else " yet")

@@ -114,6 +114,8 @@ class Lanes:
 
     def measure(self, metrics: Metrics) -> None:
         """Set what is known of each partition."""
+        if self._verdicts is not None:
+            metrics.strange.set(self._verdicts.strange)
         metrics.lag.samples.clear()  # of partitions that others have by now
         for lane in self.lanes:
             counts, label = lane.counts, str(lane.partition)

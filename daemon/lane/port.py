@@ -123,6 +123,10 @@ class Verdicts(Protocol):
         """Say whether there is no such log, so that no verdict counts."""
 
     @property
+    def strange(self) -> int:
+        """Count what is in the log and is no verdict of it, because it does not follow the one before."""
+
+    @property
     def problem(self) -> str | None:
         """Say what keeps verdicts from coming in, or None."""
 

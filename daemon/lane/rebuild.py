@@ -31,6 +31,13 @@ def ledger_dirs(state_dir: Path, topic: str) -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
+def output_path(directory: Path, partition: int, path: Path | None) -> Path:
+    """Say which file the lines of a partition go to; `path` is that of the settings, or None."""
+    if path is None:
+        return directory / "findings.ndjson"
+    return path.with_name(f"{path.stem}-{partition}{path.suffix}")
+
+
 def open_ledger(directory: Path, settings: Settings, wall: Callable[[], float]) -> Ledger:
     """Open, or make, the ledger of a partition.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from daemon.ledger import schema
 from daemon.ledger.lock import setting_up
 from pipeline.errors import LedgerError, UnknownSchema
-from pipeline.review.log import READ_ONLY, is_read_only, uri_to_read
+from pipeline.review.file import READ_ONLY, is_read_only, uri_to_read
 from pipeline.shortage import is_shortage
 
 FILE_NAME = "ledger.db"
@@ -207,6 +207,10 @@ class Database:
             return False
         missing, reserve = self._missing(self._refused)
         return missing + reserve // 8 > 0
+
+    def has_room(self, more: int) -> bool:
+        """Say whether a transaction that adds so many bytes, about, would not be refused for want of room."""
+        return self._missing(more)[0] <= 0
 
     def _require_room(self, more: int) -> None:
         """See that the disk will have room left to fold the log of SQLite into the file, and for small transactions.

@@ -156,6 +156,11 @@ RULES: tuple[tuple[str, str], ...] = (
         "kept line {}: of a finding that is not kept",
         "SELECT row FROM retained_lines WHERE row NOT IN (SELECT row FROM retained)",
     ),
+    (
+        "kept finding {}: it has no words, or they are of a finding that is not kept",
+        "SELECT row FROM retained WHERE row NOT IN (SELECT row FROM retained_words)"
+        " UNION SELECT row FROM retained_words WHERE row NOT IN (SELECT row FROM retained)",
+    ),
     ("quarantine {}: met {} times", "SELECT id, seen FROM quarantine WHERE seen < 1"),
     *part_sets.RULES,
 )

@@ -84,6 +84,20 @@ class RecordStore(Store):
             (host and codec.text(host),),
         )
 
+    def newest(self) -> list[tuple[int, str]]:
+        """Give number and time of the latest finished scan of each host and profile; cheap enough for every scrape."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                "SELECT max(scan_no), finished_at, host FROM scans WHERE state = 'done' GROUP BY host, profile"
+            ).fetchall()
+        return [(number, finished_at) for number, finished_at, _ in rows]
+
+    def record(self, scan_no: int) -> bytes | None:
+        """Give the record of a finished scan, if it is still kept."""
+        with self._database.read() as connection:
+            row = connection.execute("SELECT record FROM scans WHERE scan_no = ?", (scan_no,)).fetchone()
+        return None if row is None else row[0]
+
     def _entries(self, where: str, values: tuple[object, ...]) -> list[ScanEntry]:
         with self._database.read() as connection:
             rows = connection.execute(

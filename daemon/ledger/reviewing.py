@@ -8,6 +8,7 @@ lies apart.
 from collections.abc import Sequence
 from sqlite3 import Connection
 
+from daemon.ledger import words
 from daemon.ledger.codec import text
 from daemon.ports.work import Reviewable
 
@@ -143,11 +144,24 @@ def retain(connection: Connection, scan_no: int, now: str, findings: Sequence[Re
         kept,
     )
     connection.executemany("INSERT OR REPLACE INTO retained_lines (row, line) VALUES (?, ?)", lines)
+    words.without(connection, [at for at, _ in lines])
     # What an earlier scan saw of these findings in situations that this one does not see them in.
     seen = {(one.fingerprint, one.situation) for one in findings}
     gone = [(before[0],) for name, before in known.items() if name not in seen and before[1] < scan_no]
-    connection.executemany("DELETE FROM retained_lines WHERE row = ?", gone)
-    connection.executemany("DELETE FROM retained WHERE row = ?", gone)
+    forget(connection, gone)
+
+
+def forget(connection: Connection, rows: Sequence[tuple[int]]) -> None:
+    """Keep findings no longer, by row."""
+    words.forget(connection, rows)
+    connection.executemany("DELETE FROM retained_lines WHERE row = ?", rows)
+    connection.executemany("DELETE FROM retained WHERE row = ?", rows)
+
+
+def forget_situations(connection: Connection) -> None:
+    """Keep situations no longer that no finding is in."""
+    connection.execute("DELETE FROM situations WHERE situation NOT IN (SELECT situation FROM retained)")
+    words.forget_situations(connection)
 
 
 def _known(

@@ -1,110 +1,23 @@
 """The findings that are kept for reviews, as lists and commands ask for them, and what was told of verdicts."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from sqlite3 import Connection
 from typing import Any, Literal, Protocol
 
 import orjson
 
+from daemon.ledger import reviewing, words
 from daemon.ledger.database import Database
 from daemon.ledger.given_up import STANDS, GivenUp, given_up
+from daemon.ledger.retained import COLUMNS, THERE, Filter, Group, Retained, fill_left_out, grouped
 from daemon.ledger.store import Clock, Store
 from pipeline.errors import LedgerError
 from pipeline.review.chain import Anchor, Head
 from pipeline.review.verdict import Situation, decode_situation
 
 _VARIABLES = 500
-
-# What a later scan that looked does not have is no longer there to be reviewed.
-_THERE = (
-    "NOT EXISTS (SELECT 1 FROM covered c WHERE c.host = r.host AND c.profile = r.profile AND c.scan_no > r.scan_no)"
-)
-
-
-@dataclass(slots=True, frozen=True)
-class Retained:
-    """One finding that is kept, without its line."""
-
-    row: int
-    host: str
-    fingerprint: str
-    situation: str
-    class_id: str
-    scanner: str
-    status: str
-    level: str
-    score: int
-    lines: int
-    scan_no: int
-    at: str
-    keys: tuple[str, ...]
-
-
-@dataclass(slots=True, frozen=True)
-class Group:
-    """Findings that are kept of one situation on one host.
-
-    Attributes:
-        worst: row of the worst of them.
-    """
-
-    situation: str
-    host: str
-    class_id: str
-    scanner: str
-    status: str
-    score: int
-    findings: int
-    lines: int
-    worst: int
-
-
-@dataclass(slots=True, frozen=True)
-class Filter:
-    """Which findings are meant; None is no condition. Patterns of `class_` may hold ``*`` and ``?``."""
-
-    class_: str | None = None
-    host: str | None = None
-    level: str | None = None  # at least
-    scanner: str | None = None
-    statuses: tuple[str, ...] = ()
-
-    def where(self) -> tuple[str, list[Any]]:
-        """Give it as a condition on `retained r`, with its values: on what is still there."""
-        parts, values = self.conditions()
-        return " AND ".join([_THERE, *parts]), values
-
-    def conditions(self) -> tuple[list[str], list[Any]]:
-        """Give it as conditions on `retained r`, with their values, whether a finding is still there or not."""
-        parts: list[str] = []
-        values: list[Any] = []
-        if self.class_ is not None:
-            pattern = self.class_.replace("[", "[[]")
-            parts.append("r.class_id GLOB ?")
-            values.append(pattern)
-        if self.host is not None:
-            parts.append("r.host = ?")
-            values.append(self.host)
-        if self.scanner is not None:
-            parts.append("r.scanner = ?")
-            values.append(self.scanner)
-        if self.level is not None:
-            levels = _LEVELS[_LEVELS.index(self.level) :]
-            parts.append(f"r.level IN ({','.join('?' * len(levels))})")
-            values += levels
-        if self.statuses:
-            parts.append(f"r.status IN ({','.join('?' * len(self.statuses))})")
-            values += self.statuses
-        return parts, values
-
-
-_LEVELS = ["info", "low", "medium", "high", "critical"]
-_COLUMNS = (
-    "r.row, r.host, r.fingerprint, r.situation, r.class_id, r.scanner, r.status, r.level, r.score, r.lines, r.scan_no,"
-    " r.at, r.keys"
-)
+_WORDS_BYTES = 4096  # at most, nearly always, of the words of a line
 
 
 class Teller(Protocol):
@@ -194,7 +107,7 @@ class ReviewStore(Store):
         """Say how many of some findings, by (host, fingerprint), are in each situation of each host."""
         where, values = wanted.where()
         with self._database.read() as connection:
-            _fill_left_out(connection, findings)
+            fill_left_out(connection, findings)
             rows = connection.execute(
                 "SELECT r.situation, r.host, count(*) FROM temp.left_out o CROSS JOIN retained r"  # noqa: S608
                 f" ON r.host = o.host AND r.fingerprint = o.fingerprint AND r.situation = o.situation"
@@ -214,13 +127,13 @@ class ReviewStore(Store):
         """
         with self._database.read() as connection:
             if among is not None:
-                _fill_left_out(connection, without)
+                fill_left_out(connection, without)
                 names = sorted(among)
                 chunks = [names[start : start + _VARIABLES] for start in range(0, len(names), _VARIABLES)]
-                return [group for chunk in chunks for group in _grouped(connection, wanted, chunk)]
+                return [group for chunk in chunks for group in grouped(connection, wanted, chunk)]
             if not without:
-                return _grouped(connection, wanted)
-            _fill_left_out(connection, without)
+                return grouped(connection, wanted)
+            fill_left_out(connection, without)
             # Only the situations that some of them are in have to be counted row by row.
             some = [
                 row[0]
@@ -230,9 +143,9 @@ class ReviewStore(Store):
                 )
             ]
             touched = set(some)
-            found = [group for group in _grouped(connection, wanted) if group.situation not in touched]
+            found = [group for group in grouped(connection, wanted) if group.situation not in touched]
             for start in range(0, len(some), _VARIABLES):
-                found += _grouped(connection, wanted, some[start : start + _VARIABLES])
+                found += grouped(connection, wanted, some[start : start + _VARIABLES])
         return found
 
     def situations(self, class_id: str | None = None) -> dict[str, Situation]:
@@ -286,7 +199,7 @@ class ReviewStore(Store):
         """Give the next findings that a scan was the last to see, in the order of their rows, after one of these."""
         with self._database.read() as connection:
             rows = connection.execute(
-                f"SELECT {_COLUMNS} FROM retained r WHERE r.scan_no = ? AND r.row > ? ORDER BY r.row LIMIT ?",  # noqa: S608
+                f"SELECT {COLUMNS} FROM retained r WHERE r.scan_no = ? AND r.row > ? ORDER BY r.row LIMIT ?",  # noqa: S608
                 (scan_no, after, limit),
             )
             return [Retained(*(*row[:-1], tuple(row[-1].split()))) for row in rows]
@@ -312,7 +225,7 @@ class ReviewStore(Store):
                 marks = ",".join("?" * len(chunk))
                 for one, more, name, score, row in connection.execute(
                     "SELECT count(*), sum(r.lines), r.host, max(r.score), r.row FROM retained r"  # noqa: S608
-                    f" WHERE r.situation IN ({marks}) AND (? IS NULL OR r.host = ?) AND {_THERE} GROUP BY r.host",
+                    f" WHERE r.situation IN ({marks}) AND (? IS NULL OR r.host = ?) AND {THERE} GROUP BY r.host",
                     (*chunk, host, host),
                 ):
                     findings, lines = findings + one, lines + more
@@ -342,6 +255,15 @@ class ReviewStore(Store):
         if found is None:
             raise LedgerError(f"the line of finding {row} is not kept any more")
         return found
+
+    def take_words(self, limit: int) -> int:
+        """Make at most `limit` findings quick to search; returns how many it were. None on a disk that is nearly full:
+        they are found all the same."""
+        with self._database.read() as connection:
+            if not words.lacking(connection) or not self._database.has_room(limit * _WORDS_BYTES):
+                return 0
+        with self._database.write() as connection:
+            return words.take(connection, limit)
 
     def prune(self, limit: int) -> int:
         """Delete at most `limit` findings that are too old or too many; returns how many."""
@@ -373,61 +295,15 @@ class ReviewStore(Store):
 
     def _delete(self, rows: Sequence[tuple[int]], *, last: bool) -> None:
         with self._database.write() as connection:
-            connection.executemany("DELETE FROM retained_lines WHERE row = ?", rows)
-            connection.executemany("DELETE FROM retained WHERE row = ?", rows)
+            reviewing.forget(connection, rows)
             if last:
-                connection.execute("DELETE FROM situations WHERE situation NOT IN (SELECT situation FROM retained)")
+                reviewing.forget_situations(connection)
 
     def _rows(self, where: str, values: Sequence[Any], limit: int = -1) -> list[Retained]:
         with self._database.read() as connection:
             rows = connection.execute(
-                f"SELECT {_COLUMNS} FROM retained r WHERE {where}"  # noqa: S608 - of our own
+                f"SELECT {COLUMNS} FROM retained r WHERE {where}"  # noqa: S608 - of our own
                 " ORDER BY r.score DESC, r.row LIMIT ?",
                 (*values, limit),
             )
             return [Retained(*(*row[:-1], tuple(row[-1].split()))) for row in rows]
-
-
-def _fill_left_out(connection: Connection, findings: Collection[tuple[str, str, str]]) -> None:
-    connection.execute(
-        "CREATE TEMP TABLE IF NOT EXISTS left_out (host TEXT, fingerprint TEXT, situation TEXT,"
-        " PRIMARY KEY (host, fingerprint, situation))"
-        " WITHOUT ROWID"
-    )
-    connection.execute("DELETE FROM temp.left_out")
-    connection.executemany("INSERT OR IGNORE INTO temp.left_out VALUES (?, ?, ?)", findings)
-
-
-def _grouped(connection: Connection, wanted: Filter, situations: Sequence[str] | None = None) -> list[Group]:
-    """Group findings of all situations, or, without those that are left out, of some."""
-    where, values = wanted.conditions()
-    if situations is not None:
-        where.append(f"r.situation IN ({','.join('?' * len(situations))})")
-        values += situations
-        where.append(
-            "NOT EXISTS (SELECT 1 FROM temp.left_out o WHERE o.host = r.host AND o.fingerprint = r.fingerprint"
-            " AND o.situation = r.situation)"
-        )
-    covered = {
-        (host, profile): scan_no
-        for host, profile, scan_no in connection.execute("SELECT host, profile, scan_no FROM covered")
-    }
-    found: dict[tuple[str, str], Group] = {}
-    # By scan, too: whether findings are still there depends on nothing else of theirs.
-    for situation, host, profile, scan_no, class_id, scanner, status, score, findings, lines, row in connection.execute(
-        "SELECT r.situation, r.host, r.profile, r.scan_no, r.class_id, r.scanner, r.status, max(r.score), count(*),"  # noqa: S608
-        f" sum(r.lines), r.row FROM retained r WHERE {' AND '.join(where) or '1'}"
-        " GROUP BY r.situation, r.host, r.profile, r.scan_no",
-        values,
-    ):
-        if covered.get((host, profile), 0) > scan_no:
-            continue
-        group = Group(situation, host, class_id, scanner, status, score, findings, lines, row)
-        other = found.get((situation, host))
-        found[situation, host] = group if other is None else _together(group, other)
-    return list(found.values())
-
-
-def _together(one: Group, other: Group) -> Group:
-    worse = max(one, other, key=lambda group: (group.score, -group.worst))
-    return replace(worse, findings=one.findings + other.findings, lines=one.lines + other.lines)

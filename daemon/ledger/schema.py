@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from sqlite3 import Connection
 
-from daemon.ledger import given_up, migrations, part_sets, reviewing, settling, staging
+from daemon.ledger import given_up, migrations, part_sets, reviewing, settling, staging, words
 from pipeline.errors import UnknownSchema
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 APPLICATION_ID = 0x53534C47  # "SSLG", in the file's header, so that a stranger's database is not taken for ours
 
 # Names (paths) are bytes as the file system has them. `scan` is the row of a scan from its first line on; `scan_no` is
@@ -193,6 +193,7 @@ MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {
     5: part_sets.make_tables,
     6: reviewing.migrate,
     7: _to_8,
+    8: words.make_tables,
 }
 
 
@@ -203,6 +204,7 @@ def create(connection: Connection) -> None:
     part_sets.make_tables(connection)
     staging.make_table(connection)
     reviewing.make_tables(connection)
+    words.make_tables(connection)
     given_up.make_table(connection)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Protocol
 
 from daemon.ledger.given_up import GivenUp
-from daemon.ledger.reviews import Filter, Group, Retained, ReviewStore
+from daemon.ledger.retained import Filter, Group, Retained
+from daemon.ledger.reviews import ReviewStore
 from pipeline.errors import LedgerError
 from pipeline.review.chain import Anchor
 from pipeline.review.verdict import Situation

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from daemon.ledger.reviews import Filter, Group, Retained
+from daemon.ledger.retained import Filter, Group, Retained
 from daemon.review.kept import HasKept
 from pipeline.errors import AgentError, LedgerError
 from pipeline.finding import Level

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from daemon.ledger import Ledger
-from daemon.ledger.reviews import Filter
+from daemon.ledger.retained import Filter
 from daemon.log import get_logger
 from daemon.review.verdicts import PinnedVerdicts
 from pipeline.errors import RecordError

@@ -5,7 +5,7 @@ from pathlib import Path
 from daemon.log import get_logger
 from pipeline.errors import LedgerError
 from pipeline.review.chain import Head
-from pipeline.review.log import VerdictLog
+from pipeline.review.log import NotBegun, VerdictLog
 from pipeline.review.standing import NONE, Standing
 from pipeline.review.verdict import Verdict
 
@@ -22,7 +22,10 @@ class PinnedVerdicts:
         problem: what is wrong with the log, or None.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, copied_from: str | None = None) -> None:
+        """Args: `copied_from`: what the file is a copy of, which may be lost and made anew while we read: what was read
+        of it stays.
+        """
         self._path = path
         self._log: VerdictLog | None = None
         self._file: tuple[int, int] | None = None
@@ -32,6 +35,12 @@ class PinnedVerdicts:
         self._standing = NONE
         self.problem: str | None = None
         self._unread = False  # it could not be read just now
+        self._is_copy = copied_from is not None
+        self._advice = (
+            "See `sysscan-agent audit verify`, and restore a backup"
+            if copied_from is None
+            else f"It is a copy of {copied_from}, and is read anew"
+        )
 
     def close(self) -> None:
         """Close the file."""
@@ -48,8 +57,7 @@ class PinnedVerdicts:
         self.refresh()
         if pinned.seq >= len(self._heads) or self._heads[pinned.seq] != pinned:
             self._complain(
-                f"{self._path}: does not hold verdict {pinned.seq} as it was; nothing is lowered by it. See "
-                "`sysscan-agent audit verify`, and restore a backup"
+                f"{self._path}: does not hold verdict {pinned.seq} as it was; nothing is lowered by it. {self._advice}"
             )
             return NONE
         self._standing = Standing(self._read[: pinned.seq], pinned)
@@ -63,8 +71,8 @@ class PinnedVerdicts:
             return None
         if told.seq >= len(self._heads) or (told.seq and self._heads[told.seq] != told):
             self._complain(
-                f"{self._path}: does not hold the verdict {told.seq} that was told; no verdict takes effect. See "
-                "`sysscan-agent audit verify`, and restore a backup"
+                f"{self._path}: does not hold the verdict {told.seq} that was told; no verdict takes effect. "
+                f"{self._advice}"
             )
             return None
         return self._read[told.seq :], self._heads[told.seq + 1 :]
@@ -113,11 +121,15 @@ class PinnedVerdicts:
             return False
         if self._log is None or self._file != (status.st_dev, status.st_ino):
             self.close()
-            self._read, self._heads, self._standing = [], [Head()], NONE
+            if not self._is_copy:
+                self._read, self._heads, self._standing = [], [Head()], NONE
             self._changes = None
             if not status.st_size:
                 return False
-            self._log = VerdictLog.open(self._path, read_only=True)
+            try:
+                self._log = VerdictLog.open(self._path, read_only=True)
+            except NotBegun:  # somebody makes it just now
+                return False
             self._file = status.st_dev, status.st_ino
         return True
 

@@ -43,17 +43,20 @@ class NdjsonFile:
         keep_segments: int,
         emit_changes_only: bool = False,
         min_level: Level = "info",
+        lines: Callable[[OutboxRow], Sequence[bytes]] = lambda row: (row.line,),
     ) -> None:
         """Nothing is opened before the first use.
 
         Args:
             rotate_bytes: a file that would grow beyond this is closed first; one batch may be larger.
             keep_segments: closed files that are kept; older ones are deleted.
+            lines: gives the lines of a row that is wanted, without their ends, always the same for the same row.
         """
         self.name = f"file:{path}"
         self._path = path
         self._rotate_bytes = rotate_bytes
         self._keep_segments = keep_segments
+        self._lines_of = lines
         self._wants = wanted(changes_only=emit_changes_only, min_level=min_level)
         self._file: int | None = None
         self._end = 0  # where our last line ended; others may have changed the file since
@@ -70,7 +73,7 @@ class NdjsonFile:
         Raises:
             SinkError: when the file cannot be read or written just now.
         """
-        position = delivered
+        position, begun = delivered, False
         self._sure = False
         try:
             self._current()
@@ -79,11 +82,13 @@ class NdjsonFile:
                 found = self._adopt(lines)
                 if found:
                     position = lines[found - 1][0]
+                    begun = found < len(lines)
                 if not lines or found < len(lines):
                     break
         except OSError as error:
             raise _explain(self._path, error) from error
-        self._sure = True
+        # Of a row that is many lines, some may be there; the others come when it is written.
+        self._sure = not begun
         self._durable = position
         if position != delivered:
             logger.info("sink.adopted", sink=self.name, after=delivered, up_to=position)
@@ -116,7 +121,13 @@ class NdjsonFile:
             self._file = None
 
     def _lines(self, rows: Sequence[OutboxRow]) -> list[tuple[int, bytes]]:
-        return [(row.position, row.line + b"\n") for row in rows if self._wants(row)]
+        """Give the lines of rows, each with the position up to which a row is whole once it is written."""
+        found: list[tuple[int, bytes]] = []
+        for row in filter(self._wants, rows):
+            *first, last = self._lines_of(row)
+            found += [(row.position - 1, line + b"\n") for line in first]
+            found.append((row.position, last + b"\n"))
+        return found
 
     # Writing
 

@@ -35,8 +35,9 @@ class CaseMaker:
     def case(self, question: Question, attempt: int = 0, salt: str = "") -> Case:
         """Make the case of a question.
 
-        From the second attempt on there are no distractors: the model is deterministic, and an easier question is
-        the only way to another answer. `salt` gives other distractors, so that training does not learn them by heart.
+        From the second attempt on there are no distractors, and what was wrong with the first answer is said: the model
+        is deterministic, and another question is the only way to another answer. `salt` gives other distractors, so
+        that training does not learn them by heart.
         """
         spec = self._knowledge.classes.get(question.class_id)
         controls, techniques = selection(question)
@@ -59,6 +60,7 @@ class CaseMaker:
             techniques=tuple(sorted(techniques)),
             actions=tuple(sorted(question.actions[:MAX_ACTIONS])),
             barred=tuple(sorted(question.barred[:MAX_ACTIONS])),
+            refused=question.refused if attempt else None,
         )
 
     @staticmethod

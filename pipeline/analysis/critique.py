@@ -2,9 +2,12 @@
 
 import re
 
+from pipeline.analysis.claims import DIMENSIONS, unsupported
 from pipeline.analysis.prompt import MAX_ASSESSMENT, MAX_IMPACT, MIN_TEXT, Case
 from pipeline.analysis.question import Answer
 from pipeline.finding import LEVELS
+
+CRITIQUE_VERSION = "critique/2"  # part of every analysis key of a model: a change of what is refused recomputes
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 CITED = re.compile(r"\bT\d{4}(?:\.\d{3})?\b|\bCVE-\d+|\b\d+(?:\.\d+)+\b|\b[A-Z]{2}-\d+\b")
@@ -20,6 +23,38 @@ _DOUBT = frozenset(
     }
 )  # fmt: skip
 _SURE_OF_HARM = re.compile(r"\b(?:is|are) (?:certainly|definitely)\b")
+
+
+# What a model is told of a refused answer: a word for each reason; the dimension for what the case does not support.
+_SUPPORT = re.compile(r"an? ([a-z]+) that the case does not support")
+_REFUSALS = {
+    "level below the floor": "level",
+    "level out of its bounds": "level",
+    "an action that does not fit": "action",
+    "an action where nothing is to be done": "action",
+    "a control or technique that is no candidate": "distractor",
+    "a control that the chosen topic is not mapped to": "control",
+    "a topic that is no candidate": "topic",
+    "a look that is no candidate": "look",
+    "a placeholder that the finding does not have": "slot",
+    "text that repeats itself": "repetition",
+    "a number or an id that the case does not hold": "number",
+    "a setting that the case is not about": "setting",
+    "words that the finding does not have": "words",
+    "no word of the scanner's probable mistake": "doubt",
+    "certainty where the scanner is probably wrong": "certainty",
+}
+_NO_ANSWER = "form"  # too long, broken off, or no answer at all
+
+
+# All words that there are; those of `DIMENSIONS` stand for themselves.
+REFUSALS = tuple(sorted({*_REFUSALS.values(), *DIMENSIONS, _NO_ANSWER}))
+
+
+def refusal(reason: str | None) -> str:
+    """Give the word that a model is told of a refused answer; None is where there was no answer to refuse."""
+    found = _SUPPORT.fullmatch(reason or "")
+    return found[1] if found is not None else _REFUSALS.get(reason or "", _NO_ANSWER)
 
 
 def critique(case: Case, answer: Answer) -> str | None:
@@ -43,6 +78,9 @@ def critique(case: Case, answer: Answer) -> str | None:
         return "a number or an id that the case does not hold"
     if any(not _is_about(case, name) for pair in _SETTING.findall(both) for name in pair if name):
         return "a setting that the case is not about"
+    said = unsupported(case, both)
+    if said is not None:
+        return f"a {said} that the case does not support"
     return _contradiction(case, answer)
 
 

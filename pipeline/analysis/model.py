@@ -3,10 +3,11 @@
 from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from pipeline.analysis.case import CaseMaker
-from pipeline.analysis.critique import critique
+from pipeline.analysis.critique import CRITIQUE_VERSION, critique, refusal
 from pipeline.analysis.prompt import (
     PROMPT_VERSION,
     BadResponse,
@@ -102,6 +103,7 @@ class ModelAnalyst:
             "analyst",
             generator.digest,
             PROMPT_VERSION,
+            CRITIQUE_VERSION,
             knowledge.digest,
             None if classes is None else sorted(classes),
             *([QUESTION] if knows_unknown else []),
@@ -163,10 +165,13 @@ class ModelAnalyst:
             text = self._shipped(prompt, Grammar.of(schema))
             if text is None:
                 return None
+            wrong = None
             with suppress(BadResponse):
                 answer = parse(text)
-                if self.critique(question, answer) is None:
+                wrong = self.critique(question, answer)
+                if wrong is None:
                     return answer
+            question = replace(question, refused=refusal(wrong))
         return None
 
     def analyse(self, question: Question, attempt: int) -> "Future[Answer | None]":

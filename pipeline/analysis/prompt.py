@@ -55,6 +55,7 @@ class Case:
         controls: ``framework:id``, sorted; those that the knowledge maps, and distractors.
         techniques: ATT&CK ids, likewise.
         actions: ids of remediations that fit, sorted; `barred` are further ones that would break something.
+        refused: asked again, what was wrong with the first answer, in a word.
     """
 
     class_id: str
@@ -71,6 +72,7 @@ class Case:
     techniques: tuple[str, ...] = ()
     actions: tuple[str, ...] = ()
     barred: tuple[str, ...] = ()
+    refused: str | None = None
 
 
 def render_prompt(case: Case) -> str:
@@ -96,6 +98,8 @@ def render_prompt(case: Case) -> str:
         body["artefact"] = listed(case.artefact)
     if case.barred:
         body["barred"] = listed(case.barred)
+    if case.refused is not None:
+        body["refused"] = case.refused
     return f"{INSTRUCTION}{orjson.dumps(body).decode()}{RESPONSE}"
 
 

@@ -34,11 +34,13 @@ class Unknown:
         tokens: of closed lists, without common English.
         topics: ids of the topics that share most with it, the likeliest first.
         ceiling: the highest level that an answer may give, from the scanner's severity.
+        scores: of the topics: how much of what the finding says each has, in per cent, rounded to fives.
     """
 
     tokens: tuple[str, ...]
     topics: tuple[str, ...]
     ceiling: Level
+    scores: tuple[int, ...]
 
 
 @dataclass(slots=True, frozen=True)
@@ -57,6 +59,7 @@ class Question:
         evidence: the findings speak for or against the controls; else they say nothing about them.
         actions: ids of the remediations that fit, the first to take first; `barred` would break something.
         unknown: where no class knows the finding, and its texts could be filtered.
+        refused: asked again, what was wrong with the first answer, in a word of a closed list (`refusal`).
     """
 
     key: str
@@ -76,6 +79,7 @@ class Question:
     actions: tuple[str, ...] = ()
     barred: tuple[str, ...] = ()
     unknown: Unknown | None = None
+    refused: str | None = None
 
 
 @dataclass(slots=True, frozen=True)

@@ -1,6 +1,6 @@
 """The analyst of last resort: the texts of the knowledge, chosen by predicates."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from pipeline.classes.template import fill
 from pipeline.display import printable
@@ -45,18 +45,24 @@ class RulesAnalyst:
 
     def written(self, member: Member, header: ScanHeader) -> tuple[str, str] | None:
         """Give what somebody wrote for findings like this one, or None where the knowledge has nothing but a title."""
+        slots = member.classified.slots
+        for text in self.fitting(member, header):
+            assessment = fill(text.assessment, slots, printable)
+            impact = fill(text.impact, slots, printable)
+            if assessment is not None and impact is not None:
+                return assessment, impact
+        return None
+
+    def fitting(self, member: Member, header: ScanHeader) -> Iterator[AnalysisText]:
+        """Give what somebody wrote for findings like this one, as it was written, the first to be told first."""
         finding = member.classified
         spec = self._knowledge.classes.get(finding.class_id)
         if spec is None or finding.candidates:
-            return None
+            return
         seen = view(member, header)
         for test, text in self._texts(finding.class_id, spec.analysis):
             if test(seen):
-                assessment = fill(text.assessment, finding.slots, printable)
-                impact = fill(text.impact, finding.slots, printable)
-                if assessment is not None and impact is not None:
-                    return assessment, impact
-        return None
+                yield text
 
     def _texts(self, class_id: str, texts: Sequence[AnalysisText]) -> list[tuple[Test, AnalysisText]]:
         compiled = self._compiled.get(class_id)

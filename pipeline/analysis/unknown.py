@@ -1,8 +1,24 @@
 """What is said of a finding of a kind that nobody knows: what it seems to be about, and what to look at first."""
 
+from collections.abc import Sequence
+
+from pipeline.analysis.question import Unknown
+from pipeline.finding import Level
+from pipeline.retrieval.index import Candidate
 from pipeline.retrieval.likely import Likely
 
 CLOSE = 0.8  # of the first topic's score: what comes so near is named, too
+_STEPS = 20  # that scores are told in: of five per cent each
+
+
+def unknown_of(tokens: tuple[str, ...], candidates: Sequence[Candidate], ceiling: Level) -> Unknown:
+    """Put together what a model is asked about a finding that no class knows."""
+    return Unknown(
+        tokens=tokens,
+        topics=tuple(one.topic for one in candidates),
+        ceiling=ceiling,
+        scores=tuple(round(_STEPS * one.score) * (100 // _STEPS) for one in candidates),
+    )
 
 
 def tell(likely: Likely) -> tuple[str, str]:

@@ -1,17 +1,17 @@
 """What a model is shown of a finding that no class knows, what it may answer, and what is wrong with an answer.
 
 It chooses among the topics that were retrieved, a first look and controls, and writes two sentences. It sees the bag of
-filtered words (`pipeline/retrieval/filter.py`), never the finding's text, and its sentences hold no placeholder and no
-sign that means something to a shell.
+filtered words (`pipeline/retrieval/filter.py`), never the finding's text, and its sentences hold no sign that means
+something to a shell, and one placeholder at most: for the words that the finding shares with the chosen topic.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from pipeline.analysis.case import MAX_BY_FRAMEWORK
 from pipeline.analysis.critique import CITED, broken_text
 from pipeline.analysis.prompt import (
     INSTRUCTION,
@@ -28,15 +28,18 @@ from pipeline.analysis.prompt import (
 from pipeline.analysis.question import Answer, Question
 from pipeline.finding import LEVELS, Level
 from pipeline.knowledge.schema import Knowledge
-from pipeline.retrieval.retriever import look_for
+from pipeline.retrieval.retriever import asked_controls, look_for
 
 QUESTION = "unknown/1"  # in the `questions` of a model's record: it was trained on these
 
 NONE = "0"  # stands for: none of these topics
 MAX_WORDS = 32
-MAX_CONTROLS = 12
 
-_TEXT = r"^[A-Z][A-Za-z0-9 ,'()-]*(?:[.;:] ?[A-Za-z0-9 ,'()-]+)*\.$"
+SLOT = "words"  # of an assessment: what the finding has of the chosen topic's words is put in there
+_KEYS = ("topic", "level", "assessment", "impact", "look", "controls")
+_PLAIN_TEXT = r"^[A-Z][A-Za-z0-9 ,'()-]*(?:[.;:] ?[A-Za-z0-9 ,'()-]+)*\.$"
+_TEXT = r"^[A-Z](?:[A-Za-z0-9 ,'()-]|\{words\})*(?:[.;:] ?(?:[A-Za-z0-9 ,'()-]|\{words\})+)*\.$"
+_SPOKEN = re.compile(r"\b[Ss]peaks? of ([^.;:]+)")
 
 
 @dataclass(slots=True, frozen=True)
@@ -47,20 +50,26 @@ class UnknownCase:
         tokens: words, names and kinds that are left of the finding's texts.
         topics: ids, the likeliest first; the prompt numbers them from 1.
         titles: theirs.
+        scores: how much of what the finding says each topic has, in per cent, rounded to fives.
         controls: ``framework:id``, those of all topics, sorted.
-        controls_of: for each topic those of `controls` that it is mapped to.
+        controls_of: for each topic those that it is mapped to and that there is room for.
         looks: ids of the first looks that fit any of the topics, sorted.
+        look_of: for each topic the first look that fits it, or None.
         floor, ceiling: the least and the highest level that an answer may give.
+        refused: asked again, what was wrong with the first answer, in a word.
     """
 
     tokens: tuple[str, ...]
     topics: tuple[str, ...]
     titles: tuple[str, ...]
+    scores: tuple[int, ...]
     controls: tuple[str, ...]
     controls_of: tuple[frozenset[str], ...]
     looks: tuple[str, ...]
+    look_of: tuple[str | None, ...]
     floor: Level
     ceiling: Level
+    refused: str | None = None
 
 
 def unknown_case(question: Question, knowledge: Knowledge) -> UnknownCase:
@@ -72,17 +81,20 @@ def unknown_case(question: Question, knowledge: Knowledge) -> UnknownCase:
     asked = question.unknown
     if asked is None:
         raise ValueError(f"a question about {question.class_id}")
-    mapped = tuple(_foremost(knowledge, topic) for topic in asked.topics)
-    room = list(dict.fromkeys(control for controls in mapped for control in controls))[:MAX_CONTROLS]
+    controls_of = tuple(frozenset(asked_controls(knowledge, topic)) for topic in asked.topics)
+    look_of = tuple(look_for(knowledge, topic) for topic in asked.topics)
     return UnknownCase(
         tokens=asked.tokens[:MAX_WORDS],
         topics=asked.topics,
         titles=tuple(knowledge.topics[topic].title for topic in asked.topics),
-        controls=tuple(sorted(room)),
-        controls_of=tuple(frozenset(controls) & frozenset(room) for controls in mapped),
-        looks=tuple(sorted({look for topic in asked.topics if (look := look_for(knowledge, topic)) is not None})),
+        scores=asked.scores,
+        controls=tuple(sorted(frozenset[str]().union(*controls_of))),
+        controls_of=controls_of,
+        looks=tuple(sorted({look for look in look_of if look is not None})),
+        look_of=look_of,
         floor=question.floor,
         ceiling=asked.ceiling,
+        refused=question.refused,
     )
 
 
@@ -91,12 +103,22 @@ def render_unknown(case: UnknownCase) -> str:
     body: dict[str, Any] = {
         "class": "unknown",
         "words": listed(case.tokens),
-        "topics": {str(number): title for number, title in enumerate(case.titles, start=1)},
-        "looks": listed(case.looks),
-        "controls": listed(map(shorten, case.controls)),
+        "topics": {
+            str(number): {
+                "title": title,
+                "score": score,
+                "look": look,
+                "controls": listed(map(shorten, sorted(controls))),
+            }
+            for number, (title, score, look, controls) in enumerate(
+                zip(case.titles, case.scores, case.look_of, case.controls_of, strict=True), start=1
+            )
+        },
         "floor": case.floor,
         "ceiling": case.ceiling,
     }
+    if case.refused is not None:
+        body["refused"] = case.refused
     return f"{INSTRUCTION}{orjson.dumps(body).decode()}{RESPONSE}"
 
 
@@ -116,22 +138,43 @@ def render_unknown_response(case: UnknownCase, answer: Answer) -> str:
 
 
 def unknown_schema(case: UnknownCase) -> dict[str, Any]:
-    """Give the JSON schema of all answers to a case; the order of the keys is part of it."""
-    floor, ceiling = LEVELS.index(case.floor), LEVELS.index(case.ceiling)
-    properties: dict[str, Any] = {
-        "topic": {"enum": [*(str(number) for number in range(1, len(case.topics) + 1)), NONE]},
-        "level": {"enum": list(LEVELS[floor : ceiling + 1])},
-        "assessment": {"type": "string", "minLength": MIN_TEXT, "maxLength": MAX_ASSESSMENT, "pattern": _TEXT},
-        "impact": {"type": "string", "minLength": MIN_TEXT, "maxLength": MAX_IMPACT, "pattern": _TEXT},
-        "look": {"enum": [*case.looks, None]},
-        "controls": subset(list(map(shorten, case.controls))),
-    }
+    """Give the JSON schema of all answers to a case; the order of the keys is part of it.
+
+    What may follow a topic is its own look and its own controls, so that there is nothing to be copied wrongly.
+    """
     return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
+        "anyOf": [
+            {
+                "type": "object",
+                "properties": properties,
+                "required": list(properties),
+                "additionalProperties": False,
+            }
+            for properties in _properties(case).values()
+        ]
     }
+
+
+def _properties(case: UnknownCase) -> dict[str, dict[str, Any]]:
+    """Give the schema of each key of an answer, by the number of the topic that it chooses."""
+    levels = list(LEVELS[LEVELS.index(case.floor) : LEVELS.index(case.ceiling) + 1])
+    choices: dict[str, tuple[Sequence[str], frozenset[str]]] = {
+        str(number): ((look,) if look is not None else (), controls)
+        for number, (look, controls) in enumerate(zip(case.look_of, case.controls_of, strict=True), start=1)
+    }
+    choices[NONE] = (case.looks, frozenset())
+    return {
+        number: {
+            "topic": {"enum": [number]},
+            "level": {"enum": levels},
+            "assessment": {"type": "string", "minLength": MIN_TEXT, "maxLength": MAX_ASSESSMENT,
+                           "pattern": _PLAIN_TEXT if number == NONE else _TEXT},
+            "impact": {"type": "string", "minLength": MIN_TEXT, "maxLength": MAX_IMPACT, "pattern": _PLAIN_TEXT},
+            "look": {"enum": [*looks, None]},
+            "controls": subset([shorten(control) for control in case.controls if control in controls]),
+        }
+        for number, (looks, controls) in choices.items()
+    }  # fmt: skip
 
 
 def parse_unknown(text: str, case: UnknownCase) -> Answer:
@@ -140,9 +183,12 @@ def parse_unknown(text: str, case: UnknownCase) -> Answer:
     Raises:
         BadResponse: if it is not an answer to this case.
     """
-    schema = unknown_schema(case)
-    body = read_answer(text, schema["required"])
-    for name, rule in schema["properties"].items():
+    body = read_answer(text, _KEYS)
+    properties = _properties(case)
+    number = body["topic"]
+    if not isinstance(number, str) or number not in properties:
+        raise BadResponse("topic: not one of the candidates")
+    for name, rule in properties[number].items():
         value = body[name]
         if "enum" in rule:
             if value not in rule["enum"]:
@@ -157,7 +203,7 @@ def parse_unknown(text: str, case: UnknownCase) -> Answer:
         impact=body["impact"],
         level=body["level"],
         controls=tuple(full[name] for name in body["controls"].split()),
-        topic=None if body["topic"] == NONE else case.topics[int(body["topic"]) - 1],
+        topic=None if number == NONE else case.topics[int(number) - 1],
         look=body["look"],
     )
 
@@ -174,18 +220,12 @@ def critique_unknown(case: UnknownCase, answer: Answer) -> str | None:
     if not set(answer.controls) <= allowed:
         return "a control that the chosen topic is not mapped to"
     known = {*case.tokens, *case.titles}
+    if f"{{{SLOT}}}" in answer.impact or (answer.topic is None and f"{{{SLOT}}}" in answer.assessment):
+        return "a placeholder that the finding does not have"
     both = f"{answer.assessment} {answer.impact}"
     if any(not any(cited in each for each in known) for cited in CITED.findall(both)):
         return "a number or an id that the case does not hold"
+    spoken = re.split(r", | and |,", ", ".join(_SPOKEN.findall(both)))
+    if any(word and word not in case.tokens and word != f"{{{SLOT}}}" for word in spoken):
+        return "words that the finding does not have"
     return broken_text(answer)
-
-
-def _foremost(knowledge: Knowledge, topic: str) -> list[str]:
-    """List the controls of a topic that a prompt has room for, the strongest claims of each framework."""
-    room = dict(MAX_BY_FRAMEWORK)
-    taken: list[str] = []
-    for ref in knowledge.topics[topic].controls:
-        if ref.caution is None and room.get(ref.framework, 0) > 0:
-            room[ref.framework] -= 1
-            taken.append(f"{ref.framework}:{ref.control}")
-    return taken

@@ -168,7 +168,7 @@ class Decoder:
                 f"{self.runner.context_length}"
             )
         constraint = self._grammars.start(grammar)
-        forced = constraint.advance(())
+        forced = constraint.forced()
         slot = next(number for number in range(self.runner.slots) if number not in self._active)
         answering = Answering(slot, constraint, max_tokens, list(forced))
         whole, kept = self._prefill(slot, tokens)
@@ -205,11 +205,9 @@ class Decoder:
     def _choose(self, one: Answering, logits: NDArray[np.float32]) -> None:
         """Choose the next token, and what the grammar forces after it; the answer may be done with that."""
         try:
-            token = None if one.constraint.done else one.constraint.choose(logits)
-            if token is not None:
-                one.pending = [token, *one.constraint.advance((token,))]
-                one.tokens += one.pending
-            ended = token is None or one.constraint.done
+            one.pending = [] if one.constraint.done else one.constraint.take(logits)
+            one.tokens += one.pending
+            ended = not one.pending or one.constraint.done
             if len(one.tokens) > one.max_tokens or (not ended and len(one.tokens) >= one.max_tokens):
                 raise Unfinished(f"the answer is not complete after {one.max_tokens} tokens")
         except EngineError as error:

@@ -3,7 +3,6 @@
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -33,30 +32,30 @@ class Constraint:
         stopped: bool = self._matcher.is_stopped()
         return stopped
 
-    def advance(self, tokens: Sequence[int]) -> list[int]:
-        """Consume tokens, and the tokens that the grammar forces after them; return the latter."""
-        if not self._matcher.consume_tokens(list(tokens)):
-            raise Unsupported(f"grammar stopped: {self._matcher.get_error()}")
-        forced: list[int] = self._matcher.compute_ff_tokens()
-        if forced and not self._matcher.consume_tokens(forced):
-            raise Unsupported(f"grammar stopped: {self._matcher.get_error()}")
-        return forced
+    def forced(self) -> list[int]:
+        """Return the tokens that nothing else can come before, and count them as chosen."""
+        tokens: list[int] = self._matcher.compute_ff_tokens()
+        if tokens:
+            self._consume(tokens)
+        return tokens
 
-    def choose(self, logits: NDArray[np.float32]) -> int | None:
-        """Choose the most likely allowed token, the lowest of equals; None at the end of the answer.
+    def take(self, logits: NDArray[np.float32]) -> list[int]:
+        """Choose the most likely allowed token, the lowest of equals; return it and what the grammar forces after it.
+
+        Nothing at the end of the answer.
 
         Raises:
             ModelDamaged: if the model's logits are not numbers.
         """
         likeliest = int(logits.argmax())
-        # It is nearly always allowed, and checking one token is much cheaper than computing the mask of all.
+        # It is nearly always allowed, and trying one token is much cheaper than computing the mask of all.
         usual = likeliest < self._vocab_size and likeliest != self._end and bool(np.isfinite(logits[likeliest]))
-        if usual and self._matcher.validate_tokens([likeliest]):
-            return likeliest
-        return self.choose_among_all(logits)
+        if usual and self._matcher.try_consume_tokens([likeliest]) == 1:
+            return [likeliest, *self.forced()]
+        return self.take_among_all(logits)
 
-    def choose_among_all(self, logits: NDArray[np.float32]) -> int | None:
-        """Choose as `choose` does, from the mask of all tokens."""
+    def take_among_all(self, logits: NDArray[np.float32]) -> list[int]:
+        """Choose as `take` does, from the mask of all tokens."""
         self._matcher.unsafe_compute_mask_ptr(self._mask.ctypes.data, self._mask.nbytes)
         if self._matcher.is_error():
             raise Unsupported(f"grammar stopped: {self._matcher.get_error()}")
@@ -67,7 +66,14 @@ class Constraint:
         if not np.isfinite(scores[best]):
             raise ModelDamaged(f"the model's score for token {allowed[best]} is {scores[best]}")
         token = int(allowed[best])
-        return None if token == self._end else token
+        if token == self._end:
+            return []
+        self._consume([token])
+        return [token, *self.forced()]
+
+    def _consume(self, tokens: list[int]) -> None:
+        if not self._matcher.consume_tokens(tokens):
+            raise Unsupported(f"grammar stopped: {self._matcher.get_error()}")
 
 
 class Grammars:

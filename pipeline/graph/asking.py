@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import replace
 
 from pipeline.analysis.answers import Answers, CachedAnswer
+from pipeline.analysis.critique import refusal
 from pipeline.analysis.question import Analyst, Answer, Question
 
 _KEPT_AT_ONCE = 8  # answers that one transaction keeps
-_ASKED_AT_ONCE = 16  # questions of a scan that wait for the model; those of other scans come in between
+_ASKED_AT_ONCE = 64  # questions of a scan that wait for the model; those of other scans come in between
 
 Pending = Future[Answer | None]
 Pause = Callable[[Collection[Pending]], None]
@@ -15,6 +17,11 @@ Pause = Callable[[Collection[Pending]], None]
 
 class Paused(Exception):
     """Raised by a `Pause` to leave a graph in the middle of a node; run again, it goes on there."""
+
+
+def again(analyst: Analyst, question: Question, refused: CachedAnswer | None) -> Question:
+    """Ask a question again, and say what was wrong with its first answer; same answer, same question."""
+    return replace(question, refused=refusal(analyst.critique(question, refused.answer) if refused else None))
 
 
 def wait_for_one(pending: Collection[Pending]) -> None:

@@ -6,9 +6,10 @@ from dataclasses import replace
 from pipeline.analysis.answers import Answers, CachedAnswer
 from pipeline.analysis.choice import choose
 from pipeline.analysis.question import UNKNOWN, Answer, FallbackReason, Question, Unknown, highest_level, question
+from pipeline.analysis.unknown import unknown_of
 from pipeline.classes.scan import ScanContext, ScanIndex, baseline_scope, index_steps
 from pipeline.finding import Level, RawFinding
-from pipeline.graph.asking import Asking, Pause, wait_for_one
+from pipeline.graph.asking import Asking, Pause, again, wait_for_one
 from pipeline.graph.resources import Resources
 from pipeline.graph.state import BatchState
 from pipeline.keys import digest, digest_bytes
@@ -210,8 +211,8 @@ class ScanSession:
         words = retriever.words(raw)
         if words is None:
             return None
-        topics = tuple(one.topic for one in retriever.candidates(words))
-        return Unknown(retriever.telling(words), topics, highest_level(raw.severity, judgement.asked_floor))
+        ceiling = highest_level(raw.severity, judgement.asked_floor)
+        return unknown_of(retriever.telling(words), retriever.candidates(words), ceiling)
 
     def recall(self, asked: Sequence[int]) -> list[int]:
         """Look answers up; give those that stay open."""
@@ -241,8 +242,8 @@ class ScanSession:
             asked = self.question(seq)
             kept = self._answers.get(asked.key)
             done = kept is not None and (kept.accepted or kept.attempt >= attempt)
-            if not done and analyst.takes(asked):
-                wanted.append(asked)  # else before an interruption, or for another batch
+            if not done and analyst.takes(asked):  # else before an interruption, or for another batch
+                wanted.append(asked if not attempt else again(analyst, asked, kept))
         # Prompts of one class begin alike, and what two in a row share is computed once.
         wanted.sort(key=lambda asked: (asked.class_id, asked.key))
         self._asking.ask(wanted, attempt, self.pause)

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from pipeline.analysis.question import UNKNOWN, Answer, FallbackReason, Origin, TextBy, Texts, confidence
 from pipeline.analysis.rules import RulesAnalyst
 from pipeline.analysis.unknown import tell
+from pipeline.analysis.unknown_prompt import SLOT
 from pipeline.classes.scan import ScanIndex, scan_scope
 from pipeline.classes.template import fill, placeholders
 from pipeline.display import printable
@@ -38,6 +39,7 @@ from pipeline.steps import Steps, release
 
 SCHEMA: Final = "sysscan.enriched/1"
 _MAX_MEMBERS = 10  # of a correlation that a line names; the scan record counts all
+_SPOKEN = 3  # words of a finding that a sentence names
 _MAX_TEXT = 4000  # characters of an assessment that a model wrote
 _KEY = b'"dedupe_key":"'
 
@@ -250,6 +252,8 @@ class FindingWriter:
             if written is not None:
                 return *written, "rules"
         slots = member.classified.slots
+        if answer.topic is not None and (likely := self.likely(member.seq, answer)) is not None:
+            slots = {SLOT: ", ".join(word for topic in likely.topics[:1] for word in topic.evidence[:_SPOKEN])}
         return _told(answer.assessment, slots), _told(answer.impact, slots), "model"
 
     def _analysis(self, member: Member, judgement: Judgement, outcome: Outcome) -> Analysis:

@@ -82,8 +82,10 @@ def with_verdict(
 class ToldVerdicts:
     """The records of verdicts that stand beside saved lines, as a receiver applies them.
 
+    A verdict may have several: where workers share the hosts, each tells of the findings of its own.
+
     Attributes:
-        records: each once, in order of their numbers.
+        records: each once, in order of the numbers of their verdicts.
     """
 
     def __init__(self, records: Iterable[VerdictRecord]) -> None:
@@ -91,14 +93,15 @@ class ToldVerdicts:
         RecordError: when they come from more than one log, or from before and after one was put back to an older
             copy: their numbers then mean nothing side by side.
         """
-        by_seq: dict[int, VerdictRecord] = {}
+        by_key: dict[str, VerdictRecord] = {}
+        by_seq: dict[int, VerdictRecord] = {}  # one for each verdict
         for record in records:
-            known = by_seq.setdefault(record.seq, record)
-            if known.head != record.head:
+            by_key.setdefault(record.dedupe_key, record)
+            if by_seq.setdefault(record.seq, record).head != record.head:
                 raise _two_logs(record.seq)
-        self.records = tuple(by_seq[seq] for seq in sorted(by_seq))
+        self.records = tuple(sorted(by_key.values(), key=lambda one: (one.seq, one.dedupe_key)))
         self._by_seq = by_seq
-        self._standing = Standing([_verdict(record) for record in self.records])
+        self._standing = Standing([_verdict(by_seq[seq]) for seq in sorted(by_seq)])
         self._of_finding: dict[str, list[VerdictRecord]] = {}
         self._of_situation: dict[str, list[VerdictRecord]] = {}
         self._of_class: dict[str, list[VerdictRecord]] = {}

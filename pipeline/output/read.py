@@ -14,7 +14,16 @@ import orjson
 
 from pipeline.contract import record_fields
 from pipeline.errors import RecordError
-from pipeline.output.records import Analysis, Counts, EnrichedFinding, Issue, ScanRecord, VerdictRecord
+from pipeline.output.records import (
+    Analysis,
+    Counts,
+    EnrichedFinding,
+    Issue,
+    IssueRecord,
+    ScanLine,
+    ScanRecord,
+    VerdictRecord,
+)
 from pipeline.rules.compliance import FrameworkGap
 
 Json = Mapping[str, Any]
@@ -56,12 +65,32 @@ def read_finding(line: bytes) -> EnrichedFinding:
 
 
 def read_scan(line: bytes) -> ScanRecord:
-    """Read a scan record.
+    """Read a scan record, whole.
 
     Raises:
         RecordError: if it is none.
     """
     found: ScanRecord = _read(ScanRecord, line)
+    return found
+
+
+def read_issue(line: bytes) -> IssueRecord:
+    """Read the record of an issue.
+
+    Raises:
+        RecordError: if it is none.
+    """
+    found: IssueRecord = _read(IssueRecord, line)
+    return found
+
+
+def read_scan_line(line: bytes) -> ScanLine:
+    """Read the line of a scan.
+
+    Raises:
+        RecordError: if it is none.
+    """
+    found: ScanLine = _read(ScanLine, line)
     return found
 
 

@@ -12,15 +12,24 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pipeline.contract import Doc, Items, Pattern, Range, record_fields
-from pipeline.output.records import Analysis, EnrichedFinding, FirstAction, ScanRecord, VerdictRecord
+from pipeline.output.records import (
+    Analysis,
+    EnrichedFinding,
+    FirstAction,
+    IssueRecord,
+    ScanLine,
+    ScanRecord,
+    VerdictRecord,
+)
+from pipeline.output.records.export import ExportDocument
 from pipeline.output.records.fleet import AlertRecord, PostureRecord
 from pipeline.rules.remediate import Action
 
 Schema = dict[str, Any]
 
 PUBLISHED: Mapping[str, type] = {
-    "enriched-1": EnrichedFinding, "scan-1": ScanRecord, "verdict-1": VerdictRecord, "posture-1": PostureRecord,
-    "alert-1": AlertRecord,
+    "enriched-1": EnrichedFinding, "issue-1": IssueRecord, "scan-2": ScanLine, "scan-1": ScanRecord,
+    "verdict-1": VerdictRecord, "export-1": ExportDocument, "posture-1": PostureRecord, "alert-1": AlertRecord,
 }  # fmt: skip
 _PLACE = "https://sysscan-agent.invalid/schema/"
 

@@ -27,7 +27,7 @@ TEMPLATES: Final[Mapping[SentenceName, str]] = {
     "host.servers": "It looks like a server: it has {count#unit|units} of server programs ({units}).",
     "host.services": "Its inventory has processes named like known services: {services}.",
     "host.reachable": "{count#socket waits|sockets wait} for connections on all addresses.",
-    "matters.nothing": "Nothing is at stake in what this scan saw.",
+    "matters.nothing": "Nothing is at stake in what this scan saw. Parts of the scanner that ran: {looked}.",
     "matters.count": "{issues#issue is|issues are} at stake ({levels}), made of {findings#finding|findings}.",
     "matters.worst": "What matters most is {level}: {title}{about}{doubt}.",
     "matters.next": "Next, {level}: {title}{about}{doubt}.",

@@ -29,6 +29,7 @@ _WORST = 3  # issues that are named
 _PATTERNS = 3  # patterns that are named
 _ACTIONS = 3
 _LATER = 2
+_SCANNERS = 20
 _SYSTEM = 240  # characters of what a host says of its system
 _CHANGES: tuple[BaselineState, ...] = ("new", "changed", "regressed")
 _URGENT: frozenset[Level] = frozenset({"high", "critical"})
@@ -82,17 +83,20 @@ class Host:
         services: processes named like services of the list of tools.
         contained: processes in containers.
         reachable: sockets that wait for connections on all addresses.
+        scanners: parts of the scanner that reported something.
     """
 
     units: dict[str, None] = field(default_factory=dict)
     services: dict[str, None] = field(default_factory=dict)
     contained: int = 0
     reachable: int = 0
+    scanners: dict[str, None] = field(default_factory=dict)
 
     def add(self, member: Member) -> None:
         """Take a finding; exact twins count each."""
         finding = member.classified
         features = finding.features
+        self.scanners.setdefault(finding.scanner)
         if finding.class_id.startswith("systemd_units.") and features.get("role") == "server":
             unit = finding.slots.get("unit", "")
             if unit.removesuffix(".service").partition("@")[0] not in _ASK:
@@ -173,7 +177,7 @@ def story(facts: Facts) -> tuple[Sentence, ...]:
     """Choose the sentences, in the order in which they are read."""
     return (
         *_kind(facts.context, facts.host),
-        *_matters(facts.counts, facts.issues, facts.mistakes),
+        *_matters(facts.counts, facts.issues, facts.mistakes, _scanners(facts)),
         *_together(facts.correlations, facts.patterns),
         *_changed(facts.baseline, facts.issues),
         *_todo(facts),
@@ -224,9 +228,12 @@ def _kind(context: ScanContext, host: Host) -> Iterator[Sentence]:
         yield sentence("host.reachable", count=host.reachable)
 
 
-def _matters(counts: Counts, issues: Sequence[Issue], mistakes: int) -> Iterator[Sentence]:
+def _matters(counts: Counts, issues: Sequence[Issue], mistakes: int, scanners: Sequence[str]) -> Iterator[Sentence]:
     if not issues:
-        yield sentence("matters.nothing")
+        ran = ", ".join(quoted(name, LABEL) for name in scanners[:_SCANNERS])
+        more = f" and {len(scanners) - _SCANNERS:,} more" if len(scanners) > _SCANNERS else ""
+        # A scanner that was left out, or failed before it wrote anything, saw nothing either.
+        yield sentence("matters.nothing", looked=f"{ran}{more}" if ran else "none that the report names")
     else:
         levels = Counter(issue.level for issue in issues)
         said = ", ".join(f"{levels[level]:,} {level}" for level in reversed(LEVELS) if level in levels)
@@ -244,6 +251,11 @@ def _matters(counts: Counts, issues: Sequence[Issue], mistakes: int) -> Iterator
     settled = counts.status.get("accepted", 0) + counts.status.get("false_positive", 0)
     if settled:
         yield sentence("matters.settled", count=settled)
+
+
+def _scanners(facts: Facts) -> list[str]:
+    """List which parts of the scanner the report has: those it names, or else those that reported something."""
+    return list(facts.context.header.scanners) or sorted(facts.host.scanners)
 
 
 def _about(issue: Issue) -> str:

@@ -24,12 +24,14 @@ class Step:
         summary: in words, with the name of what it is about.
         command: for a root shell, or None.
         check: how to see that it worked, or None.
+        key: dedupe key of a finding that it is for.
     """
 
     level: Level
     summary: str
     command: str | None
     check: str | None
+    key: str = ""
 
 
 def first_steps(issues: Iterable[Issue], most: int) -> list[Step]:
@@ -82,9 +84,11 @@ def _step(issue: Issue) -> Step | None:
     action, look = issue.do_first, issue.likely.look if issue.likely is not None else None
     if action is not None and action.contraindicated is None and action.kind != "accept":
         summary = about(action.summary, "" if _is_named(action.summary, issue) else labels(issue, _DONE_TO))
-        return Step(issue.level, summary, action.command, action.check)
+        return Step(issue.level, summary, action.command, action.check, issue.examples[0])
     if action is None and look is not None:
         things = labels(issue, _DONE_TO)
         subject = f"{called(issue)} ({things})" if things else called(issue)
-        return Step(issue.level, f"For {subject}, look first: {ended(look.summary)}", look.command, None)
+        return Step(
+            issue.level, f"For {subject}, look first: {ended(look.summary)}", look.command, None, issue.examples[0]
+        )
     return None

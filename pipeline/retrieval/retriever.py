@@ -17,6 +17,8 @@ SHOWN = 3
 _MAX_KNOWN = 4096  # bags whose topics are remembered
 _MAX_TEXTS = 512  # findings whose words are remembered: a batch asks for those of each several times
 _EVIDENCE = 6
+# Of a topic as many as there is room for in the prompt of five.
+_ASKED_CONTROLS = {"nist_800_53_r5": 2, "nist_csf_2_0": 1, "pci_dss_4_0": 1}
 
 
 class Retriever:
@@ -70,14 +72,17 @@ class Retriever:
         """Give what a model is shown of a bag."""
         return self._filter.telling(words) if self._filter is not None else ()
 
+    def search(self, words: Filtered, most: int) -> list[Candidate]:
+        """List as many topics as are asked for, the best first."""
+        return self._index.search(words, most) if self._index is not None else []
+
     def candidates(self, words: Filtered) -> tuple[Candidate, ...]:
         """List the topics that share most with a finding, the best first."""
         known = self._known.get(words)
         if known is None:
             if len(self._known) >= _MAX_KNOWN:
                 self._known.clear()
-            found = self._index.search(words, CANDIDATES) if self._index is not None else ()
-            known = self._known[words] = tuple(found)
+            known = self._known[words] = tuple(self.search(words, CANDIDATES))
         return known
 
     def likely(self, raw: RawFinding) -> Likely | None:
@@ -89,7 +94,8 @@ class Retriever:
         """Say what a model chose among what was found; None where the closed list is damaged.
 
         Args:
-            controls: ``framework:id``, those of the topic's that it picked out.
+            controls: ``framework:id``, those that it picked out of the topic's it was asked about (`asked_controls`).
+                What its prompt had no room for stays.
         """
         words = self.words(raw)
         if words is None:
@@ -100,7 +106,8 @@ class Retriever:
         if not first:
             return Likely(claimed=False, basis="model", look=shown)
         told = self.told((*first, *(one for one in found if one.topic != topic)), "model")
-        kept = tuple(one for one in told.controls if f"{one.framework}:{one.control}" in controls)
+        refused = frozenset(asked_controls(self._knowledge, first[0].topic)) - frozenset(controls)
+        kept = tuple(one for one in told.controls if f"{one.framework}:{one.control}" not in refused)
         return replace(told, controls=kept, look=shown)
 
     def told(self, candidates: tuple[Candidate, ...], basis: LikelyBasis) -> Likely:
@@ -139,6 +146,17 @@ class Retriever:
         """Give a look of the knowledge."""
         look = self._knowledge.looks[key]
         return FirstLook(key, look.subject, look.summary, look.command)
+
+
+def asked_controls(knowledge: Knowledge, topic: str) -> list[str]:
+    """List the controls of a topic that a model is asked about, as ``framework:id``: its strongest claims."""
+    room = dict(_ASKED_CONTROLS)
+    taken: list[str] = []
+    for ref in knowledge.topics[topic].controls:
+        if ref.caution is None and room.get(ref.framework, 0) > 0:
+            room[ref.framework] -= 1
+            taken.append(f"{ref.framework}:{ref.control}")
+    return taken
 
 
 def look_for(knowledge: Knowledge, topic: str) -> str | None:

@@ -5,7 +5,6 @@ verdict is one transaction, so that a process may die at any moment.
 """
 
 import contextlib
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +14,7 @@ from types import TracebackType
 
 from pipeline.errors import LedgerError, UnknownSchema
 from pipeline.review.chain import Anchor, Head, Row, link
+from pipeline.review.file import READ_ONLY, identity, is_read_only, touch, uri_to_read
 from pipeline.review.standing import Standing
 from pipeline.review.verdict import Draft, Verdict, decode, encode
 
@@ -23,10 +23,6 @@ APPLICATION_ID = 0x53535256  # "SSRV"
 SCHEMA_VERSION = 1
 _BUSY_S = 10.0
 _FETCH = 500
-READ_ONLY = (
-    "it lies on a read-only file system, with changes beside it (-wal) or to be written: copy the whole directory to "
-    "where you may write, and look there"
-)
 MISSING = "is missing, and the ledger has seen verdicts"
 RESTORE = (
     "Restore the newer copy of this log; `sysscan-agent audit verify` names what is missing, `audit give-up` goes on "
@@ -43,6 +39,10 @@ CREATE TRIGGER IF NOT EXISTS none_removed BEFORE DELETE ON verdicts
 _STATEMENTS = tuple(f"CREATE {part.rstrip()}" for part in _TABLES.split("\nCREATE ") if part.strip())
 
 
+class NotBegun(LedgerError):
+    """Raised when there is no log yet, or one that somebody is making just now."""
+
+
 class LogMoved(LedgerError):
     """Raised when somebody has appended since the log was read; nothing was stored."""
 
@@ -54,7 +54,7 @@ class VerdictLog:
         self.path = path
         self._connection = connection
         self._seen = seen
-        self._file = _identity(path)
+        self._file = identity(path)
 
     @classmethod
     def open(
@@ -70,12 +70,12 @@ class VerdictLog:
             UnknownSchema: when a newer version wrote it.
         """
         if read_only and not path.exists():
-            raise LedgerError(f"{path}: there are no verdicts yet")
+            raise NotBegun(f"{path}: there are no verdicts yet")
         if not read_only and not is_there(path) and seen():
             raise LedgerError(f"{path}: {MISSING}; nothing was stored. {RESTORE}")
         try:
             if not read_only:
-                _touch(path)
+                touch(path)
             uri = uri_to_read(path) if read_only else f"{path.absolute().as_uri()}?mode=rw"
             connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_S, isolation_level=None)
         except OSError as error:
@@ -102,6 +102,12 @@ class VerdictLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def stop(self) -> None:
+        """Give up what is being added, where that takes long and is not sent yet; from a signal handler.
+
+        Here nothing takes long.
+        """
 
     def append(self, drafts: Sequence[Draft], *, at: str, author: str, behind: Head | None = None) -> list[Verdict]:
         """Add verdicts behind the last one, all of them or none, durably; returns them with their numbers.
@@ -154,8 +160,19 @@ class VerdictLog:
             self._add(new)
         return len(new)
 
+    def reopen_if_replaced(self) -> None:
+        """Go on with the file that bears the name now, where that is another one.
+
+        Raises:
+            LedgerError: when it cannot be used.
+        """
+        if identity(self.path) != self._file:
+            other = VerdictLog.open(self.path)
+            self._connection.close()
+            self._connection, self._file = other._connection, other._file
+
     def _refuse_replaced(self) -> None:
-        if _identity(self.path) != self._file:
+        if identity(self.path) != self._file:
             raise LedgerError(f"{self.path}: was removed or replaced meanwhile; nothing was stored, start again")
 
     def _add(self, rows: Sequence[Row]) -> None:
@@ -254,7 +271,7 @@ class VerdictLog:
         connection.execute("PRAGMA trusted_schema = OFF")
         if read_only:
             if not version:  # a crash between creating the file and filling it
-                raise LedgerError(f"{self.path}: there are no verdicts yet")
+                raise NotBegun(f"{self.path}: there are no verdicts yet")
             return
         connection.execute("PRAGMA synchronous = FULL")
         if version == SCHEMA_VERSION:
@@ -349,47 +366,6 @@ def _expected() -> dict[str, str]:
         for statement in _STATEMENTS:
             connection.execute(statement)
         return _objects(connection)
-
-
-def uri_to_read(path: Path) -> str:
-    """Name a database for SQLite to read, also on a file system that is read-only, where it can make nothing beside it.
-
-    What was written and not taken in yet lies beside it, and must not be left out: then SQLite refuses.
-    """
-    beside = path.with_name(f"{path.name}-wal")
-    is_all_there = not beside.exists() or not beside.stat().st_size
-    immutable = "&immutable=1" if is_read_only(path) and is_all_there else ""
-    return f"{path.absolute().as_uri()}?mode=ro{immutable}"
-
-
-def is_read_only(path: Path) -> bool:
-    """Say whether a file lies on a file system that is read-only."""
-    try:
-        return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
-    except OSError:
-        return False
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
-
-
-def _touch(path: Path) -> None:
-    """Make the file with mode 0600, for the owner of its directory: root must not take it from the service."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        status = os.fstat(descriptor)
-        if status.st_mode & 0o777 != 0o600:
-            os.fchmod(descriptor, 0o600)
-        owner = path.parent.stat()
-        if os.geteuid() == 0 and not status.st_size and status.st_uid != owner.st_uid:
-            os.fchown(descriptor, owner.st_uid, owner.st_gid)
-    finally:
-        os.close(descriptor)
 
 
 def _explain(path: Path, error: sqlite3.Error) -> LedgerError:

@@ -91,7 +91,11 @@ class SupportedControl:
     title: Annotated[str, Doc("Its title.")]
     findings: Annotated[Positive, Doc("Findings of this basis.")]
     weaker: Annotated[Count, Doc("Findings of a weaker basis.")]
-    sample: Annotated[tuple[Digest, ...], Items(1, MAX_SAMPLE), Doc("Dedupe keys of at most ten of them.")]
+    sample: Annotated[
+        tuple[Digest, ...],
+        Items(most=MAX_SAMPLE),
+        Doc("Dedupe keys of at most ten; none in `sysscan.scan/2`."),
+    ]
     disputed: Annotated[
         Count,
         Doc("Findings about it beside these that are probably mistakes of the scanner. Left out when there are none."),

@@ -42,7 +42,7 @@ class GoldCase:
         return orjson.dumps(
             {
                 "class": self.class_id, "severity": self.severity, "situation": self.situation,
-                "case": asdict(self.case), "response": render_response(self.answer),
+                "case": plain_case(self.case), "response": render_response(self.answer),
             }
         )  # fmt: skip
 
@@ -60,6 +60,11 @@ def gold(entry: dict[str, Any]) -> GoldCase:
         severity=entry["severity"],
         situation=entry["situation"],
     )
+
+
+def plain_case(case: Case) -> dict[str, Any]:
+    """Give the JSON form of a case; what only a second question has is left out of the others."""
+    return {name: value for name, value in asdict(case).items() if name != "refused" or value is not None}
 
 
 def case_of(entry: dict[str, Any]) -> Case:

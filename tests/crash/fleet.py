@@ -332,7 +332,7 @@ def judge(fleet: Fleet, lines: Iterable[bytes]) -> Verdict:
         if one["schema"] == "sysscan.enriched/1":
             came[one["host"]][one["finding"]["id"]] += 1
             scans[one["host"]][one["scan_id"]][one["finding"]["id"]] += 1
-        elif one["schema"] == "sysscan.scan/1":
+        elif one["schema"].startswith("sysscan.scan/"):
             records[one["host"]] += 1
     expected = fleet.expected()
     lost = {name: (wanted - came[name]).total() for name, wanted in expected.items() if wanted - came[name]}

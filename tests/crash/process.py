@@ -184,7 +184,7 @@ class Agent:
         if not self.output.exists() or not (self.state / "ledger.mark").exists():
             return
         content = self.written()
-        durable = _end_of_line(content, self._marked(self.state))  # the sink takes every row, so rows are lines
+        durable = _end_of_row(content, self._marked(self.state))  # the sink takes every row
         closed = len(content) - self.output.stat().st_size  # segments are synced before they are renamed
         least = max(0, durable - closed)
         os.truncate(self.output, choose(least, self.output.stat().st_size))
@@ -209,10 +209,13 @@ def _is_alive(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()  # even as a zombie: its threads may still hold the lock
 
 
-def _end_of_line(content: bytes, number: int) -> int:
+def _end_of_row(content: bytes, number: int) -> int:
+    """Give where a row of the outbox ends: a line, and for a scan's the issues before it."""
     at = 0
-    for _ in range(number):
-        at = content.index(b"\n", at) + 1
+    while number:
+        end = content.index(b"\n", at) + 1
+        number -= b'"schema":"sysscan.issue/1"' not in content[at:end]
+        at = end
     return at
 
 

@@ -59,7 +59,7 @@ class House:
             state_dir=self.state,
             output=OutputSettings(path=self.output),
             analysis=AnalysisSettings(batch_size=64),
-            metrics=MetricsSettings(path=base / "metrics.prom", every_s=0.01),
+            metrics=MetricsSettings(path=base / "metrics.prom", every_s=0.01, listen=str(base / "metrics.sock")),
             watch=WatchSettings(
                 **{
                     "roots": tuple(str(base / root) for root in roots),

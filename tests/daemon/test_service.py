@@ -2,10 +2,14 @@
 
 import asyncio
 import contextlib
+import json
 import os
+import re
 import signal
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +29,7 @@ from daemon.sources.directory.tracked import SweepResult
 from pipeline.engine.generator import Health
 from pipeline.errors import LedgerError
 from tests.daemon.house import House
+from tests.daemon.test_vitals import get
 from tests.pipeline.analysts import LateAnalyst, PlainAnalyst
 from tests.pipeline.sessions import report
 
@@ -94,6 +99,58 @@ def test_the_status_says_what_waits_and_why(tmp_path: Path, quick: None) -> None
     house = House(tmp_path, haste=1000.0)
     house.run(script)
     assert len(house.findings()) == findings
+
+
+def scans(house: House) -> dict[str, Any]:
+    """Give the counts in the newest scan record of each host that is out."""
+    whole = house.output.read_bytes().rpartition(b"\n")[0].splitlines()
+    return {one["host"]: one["counts"] for one in map(json.loads, whole) if one["schema"].startswith("sysscan.scan")}
+
+
+def test_what_the_newest_scans_come_to_and_whether_all_is_well_is_served(tmp_path: Path, quick: None) -> None:
+    async def script(house: House) -> None:
+        async def ask(path: str) -> tuple[int, str]:
+            return await asyncio.to_thread(get, house.base / "metrics.sock", path)
+
+        async def gauges() -> list[str]:
+            status, text = await ask("/metrics")
+            assert status == 200
+            names = ("findings", "findings_at_stake", "scopes", "last_scan_timestamp_seconds")
+            return [line for line in text.splitlines() if re.match(rf"sysscan_agent_({'|'.join(names)})[ {{]", line)]
+
+        await house.until(lambda: "READY=1" in house.said)
+        assert await ask("/readyz") == await ask("/healthz") == (200, "ok\n")
+        assert "sysscan_agent_scopes 0" in await gauges()
+        begin = int(house.wall)
+        for host, name in (("web01", "web01-ioc.json"), ("db02", "db02-default.json")):
+            house.feed(name)
+            await house.until(partial(lambda host: house.output.exists() and host in scans(house), host), name)
+            house.wall += 3600
+        newest = scans(house)
+        expected = []
+        for label, metric in (("level", "findings_at_stake"), ("status", "findings")):
+            counts: Counter[str] = Counter()
+            for one in newest.values():
+                counts.update(one[label])
+            expected += [f'sysscan_agent_{metric}{{{label}="{name}"}} {count}' for name, count in counts.items()]
+        now = await gauges()
+        assert set(expected) <= set(now) and "sysscan_agent_scopes 2" in now
+        assert [line for line in now if "timestamp" in line] == [
+            f'sysscan_agent_last_scan_timestamp_seconds{{of="newest"}} {begin + 3600}',
+            f'sysscan_agent_last_scan_timestamp_seconds{{of="oldest"}} {begin}',
+        ]
+        house.output.unlink()
+        house.output.mkdir()
+        house.feed("micro-sockets.json")
+        await house.until(lambda: "Is a directory" in house.statuses()[-1], "the output is in the way")
+        status, text = await ask("/readyz")
+        assert status == 503 and "Is a directory" in text, text
+        assert await ask("/healthz") == (200, "ok\n")
+        house.output.rmdir()
+        while (await ask("/readyz"))[0] != 200:
+            await house.until(lambda: True)
+
+    House(tmp_path).run(script)
 
 
 def test_lines_of_the_log_that_nobody_takes_show_in_status_and_metrics(

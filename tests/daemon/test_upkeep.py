@@ -17,7 +17,8 @@ def test_what_is_delivered_goes_while_the_worker_never_rests(tmp_path: Path) -> 
             house.feed(name)
         await house.until(lambda: house.worker.finished == 2, "two scans")
         await house.until(lambda: house.ledger.status()["outbox_rows"] == 0, "an empty outbox")
-        assert len(house.documents()) == house.ledger.status()["outbox_end"]
+        rows = [one for one in house.documents() if one["schema"] != "sysscan.issue/1"]
+        assert len(rows) == house.ledger.status()["outbox_end"]
 
     House(tmp_path).run(script)
 

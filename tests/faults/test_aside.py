@@ -104,7 +104,7 @@ def test_a_scan_over_which_two_processes_crashed_is_set_aside_and_comes_back_by_
     assert place.start(None).returncode == 0  # the version in which the fault is mended
     found = [json.loads(line) for line in place.output.read_bytes().splitlines()]
     for host in ("poison", "victim"):
-        keys = [line["dedupe_key"] for line in found if line["host"] == host and "dedupe_key" in line]
+        keys = [line["dedupe_key"] for line in found if line["host"] == host and "finding" in line]
         assert len(keys) == len(set(keys)) == len(report("web01-ioc.json").findings)
     assert place.ask("aside", "list") == ""
 

@@ -27,17 +27,22 @@ REPORTS = ("web01-base-default.json", "db02-default.json", "micro-default.json",
 
 def keys(lines: bytes) -> list[str]:
     """List what the lines of the output are known by."""
-    return [record.get("dedupe_key") or record["scan_id"] for record in map(json.loads, lines.splitlines())]
+    return [record["dedupe_key"] for record in map(json.loads, lines.splitlines())]
 
 
 def test_a_sink_that_is_down_for_minutes_holds_only_itself_and_then_has_everything_once(tmp_path: Path) -> None:
-    with TakingServer() as web, TakingServer(bulk=True) as search, Receiving() as syslog:
+    with ExitStack() as stack:
+        web, issues = stack.enter_context(TakingServer()), stack.enter_context(TakingServer())
+        search, syslog = stack.enter_context(TakingServer(bulk=True)), stack.enter_context(Receiving())
         web.stop()
         house = House(tmp_path / "house")
         house.settings = house.settings.model_copy(
             update={
                 "sinks": SinkSettings(
-                    http=(HttpSettings(name="siem", url=web.url),),
+                    http=(
+                        HttpSettings(name="siem", url=web.url),
+                        HttpSettings(name="issues", url=issues.url, kinds=("issue",), mapping="ecs"),
+                    ),
                     opensearch=(OpenSearchSettings(name="search", url=search.url),),
                     syslog=(SyslogSettings(name="log", address=f"tcp://127.0.0.1:{syslog.port}", max_bytes=1 << 20),),
                 )
@@ -47,11 +52,13 @@ def test_a_sink_that_is_down_for_minutes_holds_only_itself_and_then_has_everythi
         async def script(house: House) -> None:
             for report in REPORTS:
                 house.feed(report)
-            others = ("file:" + str(house.output), "opensearch:search", "syslog:log")
+            others = ("file:" + str(house.output), "http:issues", "opensearch:search", "syslog:log")
 
             def rest_is_done() -> bool:
                 backlog = house.ledger.outbox.backlog()
-                scans = house.output.exists() and house.output.read_bytes().count(b'"sysscan.scan/1"') == len(REPORTS)
+                scans = house.output.exists() and house.output.read_bytes().count(b'"schema":"sysscan.scan/2"') == len(
+                    REPORTS
+                )
                 return scans and not any(backlog[name] for name in others)
 
             await house.until(rest_is_done, "the others have everything")
@@ -61,10 +68,10 @@ def test_a_sink_that_is_down_for_minutes_holds_only_itself_and_then_has_everythi
                 house.ahead += 60
                 await house.until(lambda attempts=attempts: down.faults > attempts, "another attempt")  # type: ignore[misc]
             status = house.ledger.status()
-            lines = house.output.read_bytes().count(b"\n")
-            assert status["outbox_backlog"] == {**dict.fromkeys(others, 0), "http:siem": lines}
+            rows = house.ledger.outbox.end()
+            assert status["outbox_backlog"] == {**dict.fromkeys(others, 0), "http:siem": rows}
             assert status["outbox_marks"]["http:siem"] == 0
-            assert lines > 100
+            assert rows > 100
             text = (house.base / "metrics.prom").read_text(encoding="utf-8")
             assert 'sysscan_agent_sink_failing{sink="http:siem"} 1\n' in text
             assert 'sysscan_agent_sink_failing{sink="syslog:log"} 0\n' in text
@@ -78,6 +85,10 @@ def test_a_sink_that_is_down_for_minutes_holds_only_itself_and_then_has_everythi
         assert list(web.kept.values()) == written  # in order, and the very bytes
         assert list(search.kept.values()) == written
         assert syslog.lines() == written
+        assert list(issues.kept) == [
+            key for key, line in zip(keys(b"\n".join(written)), written, strict=True) if b'"sysscan.issue/1"' in line
+        ]
+        assert issues.kept
         assert max(web.times.values()) == max(search.times.values()) == max(syslog.times.values()) == 1
 
 

@@ -322,6 +322,7 @@ def _main(libs: str, port: str = "9092") -> None:
             plain = ("sysscan.reports", "sysscan.findings", "sysscan.scans", "sysscan.dlq")
             asyncio.run(cluster.create(*plain, partitions=4))
             asyncio.run(cluster.create("sysscan.state", partitions=4, cleanup_policy="compact"))
+            asyncio.run(cluster.create("sysscan.verdicts", partitions=1, retention_ms="-1"))
             sys.stdout.write(f"broker at {cluster.plain[0]}, with the topics of the default settings; ^C ends it\n")
             sys.stdout.flush()
             with contextlib.suppress(KeyboardInterrupt):

@@ -289,14 +289,17 @@ def test_into_a_file_without_sending(cluster: Cluster, tmp_path: Path) -> None:
     worker = Worker(tmp_path, topics, output=True, send=False, partitions=[0])
     run(worker)
     lines = [json.loads(line) for line in (ledger(worker, topics) / "findings.ndjson").read_bytes().splitlines()]
-    assert sum("dedupe_key" in line for line in lines) == 2 * MICRO_FINDINGS
+    assert sum("finding" in line for line in lines) == 2 * MICRO_FINDINGS
     assert committed(topics) == 2
     assert places.records(cluster, topics.findings) == []
 
 
 CASES: dict[str, tuple[Callable[[Topics, Path], dict[str, Any]], str]] = {
     "nobody there": (lambda topics, base: {"brokers": ["127.0.0.1:1"]}, "127.0.0.1:1 cannot be read from"),
-    "no such topic": (lambda topics, base: {"input_topic": "never-created"}, "create never-created"),
+    "no such topic": (
+        lambda topics, base: {"input_topic": "never-created"},
+        "kafka never-created (kafka.input_topic): is not there",
+    ),
     "wrong password": (lambda topics, base: _secured(topics, base, USER, "guess"), "the password is refused"),
     "forbidden": (lambda topics, base: _secured(topics, base, STRANGER, PASSWORD), "not allowed"),
     "no certificate": (lambda topics, base: {"brokers": topics.cluster.secured, "tls": True}, "is not trusted"),
@@ -338,5 +341,6 @@ def test_directories_and_a_topic_are_not_read_by_one_agent(cluster: Cluster, tmp
 def test_a_topic_of_reports_that_is_not_there_is_named(cluster: Cluster, tmp_path: Path) -> None:
     worker = Worker(tmp_path, Topics(cluster))  # a member of a group; nobody has made any
     said = refused(worker)
-    assert "is not there, or this agent may not DESCRIBE it" in said and "kafka topics --create" in said
+    assert "(kafka.input_topic)" in said and "is not there, or this agent is not allowed" in said.replace("are", "is")
+    assert "kafka topics --create" in said
     assert bare()

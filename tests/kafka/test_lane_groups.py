@@ -158,3 +158,27 @@ def test_of_two_workers_with_one_partition_one_says_so_and_ends(cluster: Cluster
     finally:
         kill_all(a, b)
     check(topics, load.sent)
+
+
+def test_two_workers_with_one_name_and_nothing_to_do_notice_it_as_well(cluster: Cluster, tmp_path: Path) -> None:
+    """No transaction fences anybody; the one that was there first ends, and the other goes on."""
+    topics = Topics(cluster, partitions=2).create()
+    a = Worker(tmp_path, topics, "a", instance_id="same", session_timeout_s=15)
+    b = Worker(tmp_path, topics, "b", instance_id="same", session_timeout_s=15)
+    try:
+        a.start()
+        until(lambda: acquired(a) == 2, "a has both", a)
+        b.start()
+        until(lambda: bool(ended(a, b)), "one ends")
+        (gone,) = ended(a, b)
+        left = b if gone is a else a
+        assert gone.process is not None and gone.process.returncode == 2
+        assert gone.tail().splitlines()[-1].startswith("sysscan-agent: kafka.instance_id = 'same' is used by another")
+        time.sleep(4)  # in which the other one would be thrown out once more
+        with Load(topics, every_s=0.05) as load:
+            time.sleep(2)
+        until(delivered(topics), "all is delivered", left)
+        assert left.stop() == 0
+    finally:
+        kill_all(a, b)
+    check(topics, load.sent)

@@ -76,7 +76,7 @@ def undisturbed(base: Path, sent: dict[str, list[int]]) -> dict[str, list[bytes]
     lines: dict[str, list[bytes]] = defaultdict(list)
     for line in (base / "plain.ndjson").read_bytes().splitlines():
         said = json.loads(line)
-        if "dedupe_key" in said:
+        if "finding" in said:
             lines[said["host"]].append(line)
     return lines
 

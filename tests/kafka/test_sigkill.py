@@ -91,7 +91,7 @@ def test_killed_at_every_step_a_reader_sees_everything_once_and_in_order(
     assert Counter(one.key.decode() for one in seen) == Counter({host: 20 * count for host, count in hosts.items()})
     written = [json.loads(line) for line in output.read_bytes().splitlines()]
     for host in hosts:
-        of_file = [one["dedupe_key"] for one in written if "dedupe_key" in one and one["host"] == host]
+        of_file = [one["dedupe_key"] for one in written if "finding" in one and one["host"] == host]
         assert [dict(one.headers)["ce_id"].decode() for one in seen if one.key.decode() == host] == of_file
     assert len(places.records(cluster, scans)) == KILLS
     assert sum(kills.values()) == KILLS

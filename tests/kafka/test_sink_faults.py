@@ -136,7 +136,7 @@ def test_what_keeps_it_out_is_said_in_a_line(
 
 def test_a_topic_that_is_not_there_is_named_and_waited_for(cluster: Cluster, topic: Topic, deliver: Deliver) -> None:
     outbox, delivery = deliver("never-created", timeout_s=2.0)
-    assert "create never-created" in fault_of(delivery)
+    assert "kafka never-created (kafka.topic)" in fault_of(delivery)
     assert outbox.marks[delivery.name] == 0
 
 

@@ -39,6 +39,6 @@ class Contract:
                 self._sound.add(mark)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=8)
 def contract(name: str) -> Contract:
     return Contract(name)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from daemon.ports.outbox import OutboxRow
+from daemon.sinks.network.items import item_maker
 from daemon.sinks.opensearch.probe import probe_opensearch
 from daemon.sinks.opensearch.settings import OpenSearchSettings
 from daemon.sinks.opensearch.sink import open_opensearch
@@ -47,9 +48,11 @@ def test_each_record_of_a_real_scan_is_one_document_however_often_it_is_sent(
     index = stem() + "-{kind}"
     for _ in range(3):  # as after a crash: all of it again, cut otherwise
         assert sink(opensearch, index, batch_records=7).write(rows) == len(rows)
-    for kind in ("finding", "scan"):
+    items = item_maker(OpenSearchSettings(name="search", url=opensearch))(rows)
+    for kind in ("finding", "issue", "scan"):
         found = documents(opensearch, index.replace("{kind}", kind))
-        expected = {row.key: json.loads(row.line) for row in rows if row.kind == kind}
+        expected = {item.key: json.loads(item.line) for item in items if item.kind == kind}
+        assert expected and all(key == record["dedupe_key"] for key, record in expected.items())
         assert {key: one["_source"] for key, one in found.items()} == expected
         assert {one["_version"] for one in found.values()} == {1}  # made once, and never written over
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from daemon.ports.outbox import OutboxRow
+from daemon.sinks.network.items import item_maker
 from daemon.sinks.syslog.settings import SyslogSettings
 from daemon.sinks.syslog.sink import open_syslog
 from tests.daemon.sinks.authority import Authority
@@ -114,9 +115,10 @@ def test_rsyslog_understands_every_record_of_a_real_scan(transport: str, rows: l
         sink = Waited(open_syslog(settings))
         sink.recover(0, lambda position: [])
         assert sink.write(rows) == len(rows)
-        found = receiver.messages(len(rows))
-    assert len(found) == len(rows)
-    for message, row in zip(found, rows, strict=True):
+        items = item_maker(settings)(rows)
+        found = receiver.messages(len(items))
+    assert {item.kind for item in items} == {"finding", "issue", "scan"}
+    for message, row in zip(found, items, strict=True):
         record = json.loads(row.line)
         assert message["hostname"] == record["host"]
         assert (message["app-name"], message["msgid"]) == ("sysscan-agent", row.kind)

@@ -29,6 +29,7 @@ for command in (
     recipes.pretrain,
     recipes.finetune,
     recipes.build,
+    recipes.tune,
     recipes.merge,
     recipes.quantize,
     recipes.dequantize,

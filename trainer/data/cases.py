@@ -23,10 +23,16 @@ _FAR = date(2099, 12, 31)
 
 @dataclass(slots=True, frozen=True)
 class Asked:
-    """A question that a scan raises, with the severity that its finding had."""
+    """A question that a scan raises.
+
+    Attributes:
+        severity: that its finding had.
+        written: assessment and impact that the knowledge has for it, with placeholders; those to be told first, first.
+    """
 
     question: Question
     severity: str
+    written: tuple[tuple[str, str], ...] = ()
 
 
 def questions(data: bytes, resources: Resources) -> Iterator[Asked]:
@@ -48,7 +54,8 @@ def questions(data: bytes, resources: Resources) -> Iterator[Asked]:
             question = session.question(member.seq)
             if question.key not in seen:
                 seen.add(question.key)
-                yield Asked(question, member.severity)
+                texts = resources.rules.fitting(member, report.header)
+                yield Asked(question, member.severity, tuple((text.assessment, text.impact) for text in texts))
 
 
 def desks(knowledge: Knowledge, intel: Intel) -> Sequence[Resources]:

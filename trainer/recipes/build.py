@@ -8,8 +8,9 @@ from tempfile import TemporaryDirectory
 
 from pipeline.errors import ConfigError
 from trainer.preflight import check_disk, check_empty
-from trainer.recipes.base import PACKAGE, VERSION, find_package, read_plan
+from trainer.recipes.base import read_plan
 from trainer.recipes.checkpoint import PLAN
+from trainer.recipes.package import PACKAGE, VERSION, find_package
 from trainer.settings import BuildSettings
 from trainer.steps import Steps
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.errors import ConfigError
-from trainer.data.dataset import TaughtCase
+from trainer.data.dataset import Example
 from trainer.recipes.tokenizer import TextEncoder
 
 
@@ -24,7 +24,7 @@ class Sequences:
     num_tokens: int
 
 
-def encode_examples(examples: Sequence[TaughtCase], encoder: TextEncoder, max_tokens: int) -> Sequences:
+def encode_examples(examples: Sequence[Example], encoder: TextEncoder, max_tokens: int) -> Sequences:
     """Encode examples, each at most `max_tokens` long.
 
     What is too long loses the beginning of its prompt: the response, and what stands nearest to it, teach most.

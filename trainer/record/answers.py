@@ -2,13 +2,16 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pipeline.analysis.case import CaseMaker
-from pipeline.analysis.model import ModelAnalyst, trained_classes
+from pipeline.analysis.critique import refusal
+from pipeline.analysis.model import ModelAnalyst, knows_unknown, trained_classes
 from pipeline.analysis.prompt import render_prompt
 from pipeline.analysis.question import MAX_ATTEMPTS, Question
+from pipeline.analysis.unknown_prompt import render_unknown, unknown_case
 from pipeline.engine.errors import EngineError
 from pipeline.engine.generator import Generator, Grammar
 from pipeline.engine.load import open_generator
@@ -99,19 +102,21 @@ def record_answers(
     try:
         manifest = read_manifest(model)
         weights = manifest.part_digest("onnx")
-        classes = trained_classes(manifest)
+        classes, unknown = trained_classes(manifest), knows_unknown(manifest)
         shipped = read_answers(model, manifest, "onnx")
         known = dict(shipped.items()) if shipped is not None else {}
         recorder = Recorder(open_generator(model), known)
     except (EngineError, ValueError) as error:
         raise ConfigError(str(error)) from error
-    analyst = ModelAnalyst(recorder, knowledge, "recorded", classes)
+    analyst = ModelAnalyst(recorder, knowledge, "recorded", classes, knows_unknown=unknown)
     chosen = [question for question in chosen if analyst.takes(question)]
     for number, question in enumerate(sorted(chosen, key=lambda one: (one.class_id, one.key))):
         for attempt in range(MAX_ATTEMPTS):
             answer = analyst.analyse(question, attempt).result()
-            if answer is not None and analyst.critique(question, answer) is None:
+            wrong = None if answer is None else analyst.critique(question, answer)
+            if answer is not None and wrong is None:
                 break
+            question = replace(question, refused=refusal(wrong))
         progress("answers", number + 1, len(chosen))
     recorder.close()
     if not recorder.answers:
@@ -145,8 +150,14 @@ def _raised(
             raised = list(questions(path.read_bytes(), resources))
         except (OSError, ReportError) as error:
             raise ConfigError(f"{path}: not a report that can be read: {error}") from error
-        yield path, {render_prompt(maker.case(one.question)): one.question for one in raised}
+        yield path, {_prompt(one.question, maker, knowledge): one.question for one in raised}
         progress("reports", number + 1, len(reports))
+
+
+def _prompt(question: Question, maker: CaseMaker, knowledge: Knowledge) -> str:
+    if question.unknown is not None:
+        return render_unknown(unknown_case(question, knowledge))
+    return render_prompt(maker.case(question))
 
 
 def _most_frequent(raised: Iterable[tuple[Path, dict[str, Question]]]) -> list[Question]:

@@ -1,10 +1,10 @@
 """Scans as the ledger has them: the findings as they were seen last, judged with all verdicts that there are."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from daemon.ledger import Ledger, ScanEntry
-from daemon.ledger.reviews import Retained
+from daemon.ledger.retained import Retained
 from daemon.review.audit import lacking
 from daemon.settings import Settings
 from pipeline.errors import LedgerError, RecordError
@@ -73,6 +73,7 @@ class KeptScans:
             lambda: self._findings(number),
             tuple(self._missing(entry, record)),
             lambda: self._history(entry),
+            self._ledger.reviews.kept_of(number)[1] < entry.findings,
         )
 
     def _history(self, entry: ScanEntry) -> tuple[Past, ...]:
@@ -108,17 +109,33 @@ class KeptScans:
             scans = "1 scan" if aside == 1 else f"{aside:,} scans"
             yield f"Set aside and not analysed: {scans} (`sysscan-agent ledger aside list`)."
 
+    def decided_since(self, entry: ScanEntry) -> Iterator[tuple[int, EnrichedFinding, EnrichedFinding]]:
+        """Give the findings of a scan about which something was decided after their lines went out: for how many
+        different lines each stands, as it was told, and as it is now.
+
+        Raises:
+            LedgerError: if a finding cannot be read.
+        """
+        if self._standing.head.seq:
+            for row, line in self._lines(entry.scan_no):
+                now = self._latest(row, line)
+                if now.review != line.review:
+                    yield -(-row.lines // line.occurrences), line, now
+
     def _findings(self, scan_no: int) -> Iterator[EnrichedFinding]:
+        for row, line in self._lines(scan_no):
+            yield self._latest(row, line)
+
+    def _lines(self, scan_no: int) -> Iterator[tuple[Retained, EnrichedFinding]]:
         store = self._ledger.reviews
         after = 0
         while rows := store.of_scan(scan_no, after, _ROWS):
             after = rows[-1].row
             lines = store.lines([row.row for row in rows])
             for row in rows:
-                yield self._latest(row, lines)
+                yield row, _read(read_finding, lines.get(row.row, b""), f"the line of finding {row.fingerprint}")
 
-    def _latest(self, row: Retained, lines: Mapping[int, bytes]) -> EnrichedFinding:
-        line = _read(read_finding, lines.get(row.row, b""), f"the line of finding {row.fingerprint}")
+    def _latest(self, row: Retained, line: EnrichedFinding) -> EnrichedFinding:
         head, used = self._standing.head, line.provenance.verdicts
         situation = self._situation(row.situation)
         judged = Head() if used is None else Head(used.seq, used.head)

@@ -23,10 +23,12 @@ import orjson
 
 from pipeline.display import printable
 from pipeline.errors import AgentError, ConfigError, RecordError
+from pipeline.output.ecs import plain_line
 from pipeline.output.formats.scan import Scan
 from pipeline.output.latest import ToldVerdicts
-from pipeline.output.read import read_finding, read_scan, read_verdict
-from pipeline.output.records import EnrichedFinding, ScanRecord, VerdictRecord, VerdictsInUse
+from pipeline.output.lines import whole_record
+from pipeline.output.read import read_finding, read_issue, read_scan, read_scan_line, read_verdict
+from pipeline.output.records import EnrichedFinding, IssueRecord, ScanRecord, VerdictRecord, VerdictsInUse
 from pipeline.shortage import is_shortage
 
 STANDARD_INPUT = "-"
@@ -37,8 +39,11 @@ _BUFFER = 1 << 20
 _FULL = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
 _TABLES = """
 CREATE TABLE scans (
-  scan INTEGER PRIMARY KEY, scan_id TEXT UNIQUE, host TEXT, file INTEGER, start INTEGER, size INTEGER
+  scan INTEGER PRIMARY KEY, scan_id TEXT UNIQUE, host TEXT, file INTEGER, start INTEGER, size INTEGER,
+  whole INTEGER DEFAULT 0,                        -- its record is one line, with the issues in it
+  cut INTEGER DEFAULT 0                           -- lines of it that say that something was cut from them
 );
+CREATE TABLE issues (scan INTEGER, key BLOB UNIQUE, file INTEGER, start INTEGER, size INTEGER);
 CREATE TABLE findings (
   number INTEGER PRIMARY KEY, scan INTEGER, key BLOB UNIQUE, file INTEGER, start INTEGER, size INTEGER
 );
@@ -107,7 +112,9 @@ class SavedLines:
         self._judged: int | None = None  # up to which verdict the line was judged that knows the fewest
         self._takers: dict[str, Take] = {
             "sysscan.enriched/1": self._take_finding,
-            "sysscan.scan/1": self._take_scan,
+            "sysscan.issue/1": self._take_issue,
+            "sysscan.scan/2": self._take_scan,
+            "sysscan.scan/1": self._take_whole_scan,
             "sysscan.verdict/1": self._take_verdict,
         }
 
@@ -151,7 +158,7 @@ class SavedLines:
                     size += len(more)
                     raise RecordError(f"longer than {self._longest:,} bytes")
                 if body := line.strip():
-                    self._take_line(body, number, start, len(line))
+                    self._take_line(plain_line(body), number, start, len(line))
             except RecordError as error:
                 self._refuse(Unusable(source, count, printable(str(error))))
             start += size
@@ -164,11 +171,12 @@ class SavedLines:
             RecordError: where verdicts of different logs are mixed.
         """
         self.table.execute("CREATE INDEX finding_scan ON findings (scan, number)")
+        self.table.execute("CREATE INDEX issue_scan ON issues (scan)")
         lines = self.table.execute("SELECT line FROM verdicts ORDER BY number")
         self._told = ToldVerdicts(read_verdict(line) for (line,) in lines)
         for used in self._used:
             self._told.check(used)
-        numbers = [record.seq for record in self.verdicts if record.seq > (self._judged or 0)]
+        numbers = sorted({record.seq for record in self.verdicts if record.seq > (self._judged or 0)})
         gone = numbers[-1] - (self._judged or 0) - len(numbers) if numbers else 0
         if gone:
             many = "1 is" if gone == 1 else f"{gone:,} are"
@@ -184,23 +192,34 @@ class SavedLines:
 
     def scans(self, scan_id: str | None = None, host: str | None = None) -> Iterator[Scan]:
         """Give scans in the order in which they begin: all, those whose id begins so, those of a host."""
-        for scan, name, of_host, file, start, size in self.table.execute(
-            "SELECT scan, scan_id, host, file, start, size FROM scans WHERE (?1 IS NULL OR"
+        for scan, name, of_host, file, start, size, is_whole, cut in self.table.execute(
+            "SELECT scan, scan_id, host, file, start, size, whole, cut FROM scans WHERE (?1 IS NULL OR"
             " substr(scan_id, 1, length(?1)) = ?1) AND (?2 IS NULL OR host = ?2) ORDER BY scan",
             (scan_id, host),
         ).fetchall():
-            record = None if file is None else read_scan(self._line(file, start, size))
-            yield self._scan(scan, name, of_host, record)
+            record = None
+            if file is not None:
+                line = self._line(file, start, size)
+                record = read_scan(line) if is_whole else whole_record(read_scan_line(line), self._issues(scan))
+            yield self._scan(scan, name, of_host, record, cut)
 
-    def _scan(self, scan: int, name: str, host: str, record: ScanRecord | None) -> Scan:
+    def _scan(self, scan: int, name: str, host: str, record: ScanRecord | None, cut: int) -> Scan:
         (here,) = self.table.execute("SELECT count(*) FROM findings WHERE scan = ?", (scan,)).fetchone()
         missing = list(self.remarks)
         if record is not None and here != record.counts.lines:
             missing.append(f"Of the {record.counts.lines:,} findings of the scan, {here:,} are in the input.")
+        if record is not None and len(record.issues) != record.counts.issues:
+            missing.append(
+                f"Of the {record.counts.issues:,} issues of the scan, {len(record.issues):,} are in the input."
+            )
+        if cut:
+            many = "1 line" if cut == 1 else f"{cut:,} lines"
+            missing.append(f"Cut in the input, because a line would have been too long: {many} (`cut` says what).")
         if self.num_unusable:
             many = "1 line" if self.num_unusable == 1 else f"{self.num_unusable:,} lines"
             missing.append(f"Could not be read in the input: {many}; findings may be among them.")
-        return Scan(name, host, record, lambda: self._findings(scan), tuple(missing))
+        is_part = bool(self.num_unusable) or (record is not None and here != record.counts.lines)
+        return Scan(name, host, record, lambda: self._findings(scan), tuple(missing), is_part=is_part)
 
     def _findings(self, scan: int) -> Iterator[EnrichedFinding]:
         for file, start, size in self.table.execute(
@@ -208,8 +227,12 @@ class SavedLines:
         ):
             yield self._told.latest(read_finding(self._line(file, start, size)))
 
+    def _issues(self, scan: int) -> Iterator[IssueRecord]:
+        for file, start, size in self.table.execute("SELECT file, start, size FROM issues WHERE scan = ?", (scan,)):
+            yield read_issue(self._line(file, start, size))
+
     def _line(self, file: int, start: int, size: int) -> bytes:
-        return os.pread(self._files[file], size, start)
+        return plain_line(os.pread(self._files[file], size, start))
 
     def _take_line(self, line: bytes, file: int, start: int, size: int) -> None:
         for schema, take in self._takers.items():
@@ -237,15 +260,39 @@ class SavedLines:
             self._used.add(used)
         judged = 0 if used is None else used.seq
         self._judged = judged if self._judged is None else min(self._judged, judged)
-        self.table.execute(
+        added = self.table.execute(
             "INSERT OR IGNORE INTO findings (scan, key, file, start, size) VALUES (?, ?, ?, ?, ?)",
             (scan, finding.dedupe_key, file, start, size),
-        )
+        ).rowcount
+        self._count_cut(scan, added and finding.cut is not None)
+
+    def _take_issue(self, line: bytes, file: int, start: int, size: int) -> None:
+        issue = read_issue(line)
+        scan = self._scan_number(issue.scan_id, issue.host)
+        added = self.table.execute(
+            "INSERT OR IGNORE INTO issues (scan, key, file, start, size) VALUES (?, ?, ?, ?, ?)",
+            (scan, issue.dedupe_key, file, start, size),
+        ).rowcount
+        self._count_cut(scan, added and issue.cut is not None)
 
     def _take_scan(self, line: bytes, file: int, start: int, size: int) -> None:
+        record = read_scan_line(line)
+        scan = self._scan_number(record.scan_id, record.host)
+        added = self.table.execute(
+            "UPDATE scans SET file = ?, start = ?, size = ? WHERE scan = ? AND file IS NULL", (file, start, size, scan)
+        ).rowcount
+        self._count_cut(scan, added and record.cut is not None)
+
+    def _take_whole_scan(self, line: bytes, file: int, start: int, size: int) -> None:
         record = read_scan(line)
         scan = self._scan_number(record.scan_id, record.host)
-        self.table.execute("UPDATE scans SET file = ?, start = ?, size = ? WHERE scan = ?", (file, start, size, scan))
+        self.table.execute(
+            "UPDATE scans SET file = ?, start = ?, size = ?, whole = 1 WHERE scan = ?", (file, start, size, scan)
+        )
+
+    def _count_cut(self, scan: int, is_cut: bool | int) -> None:
+        if is_cut:
+            self.table.execute("UPDATE scans SET cut = cut + 1 WHERE scan = ?", (scan,))
 
     def _take_verdict(self, line: bytes, file: int, start: int, size: int) -> None:
         record = read_verdict(line)

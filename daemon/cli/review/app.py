@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from daemon.cli.exits import Exit, die
-from daemon.cli.options import LARGEST, AsJson, Config, KnowledgeDirs, StateDir, flags
+from daemon.cli.options import LARGEST, AsJson, Config, KnowledgeDirs, StateDir, TextOrJson, flags
 from pipeline.finding import Level
 
 review_app = typer.Typer(
@@ -94,24 +94,33 @@ def list_(
     host: OfHost = None,
     level: AtLeast = None,
     scanner: Scanner = None,
+    text: Annotated[
+        str,
+        typer.Option(
+            "--text", metavar="TEXT", help="Only situations with a finding whose line holds this, as it is written."
+        ),
+    ] = "",
     all_: Annotated[bool, typer.Option("--all", help="Also what passed, and what is no weakness.")] = False,
     limit: Limit = 50,
     as_json: AsJson = False,
+    format_: TextOrJson = None,
     state_dir: StateDir = None,
     config: Config = None,
 ) -> None:
     """List what nobody has reviewed, grouped by situation, the worst first."""
     from daemon.cli.review.listing import list_unreviewed
-    from daemon.ledger.reviews import Filter
+    from daemon.ledger.retained import Filter
 
     wanted = Filter(class_, host, level, scanner)
-    raise typer.Exit(int(list_unreviewed(flags(state_dir), config, wanted, limit=limit, as_json=as_json, all_=all_)))
+    given = flags(state_dir)
+    raise typer.Exit(int(list_unreviewed(given, config, wanted, text, limit=limit, as_json=as_json, all_=all_)))
 
 
 @review_app.command()
 def show(
     key: Annotated[str, typer.Argument(metavar="KEY", help="Beginning of a fingerprint, dedupe key or situation.")],
     as_json: AsJson = False,
+    format_: TextOrJson = None,
     state_dir: StateDir = None,
     config: Config = None,
     knowledge: KnowledgeDirs = None,
@@ -134,12 +143,13 @@ def approve(
     reason: Reason = "",
     yes: Yes = False,
     as_json: AsJson = False,
+    format_: TextOrJson = None,
     state_dir: StateDir = None,
     config: Config = None,
 ) -> None:
     """Say that what is said of findings is right."""
     from daemon.cli.review.deciding import decide
-    from daemon.ledger.reviews import Filter
+    from daemon.ledger.retained import Filter
     from daemon.review.deciding import Decision
     from daemon.review.queue import Wish
 
@@ -174,13 +184,14 @@ def correct(
     reason: Reason = "",
     yes: Yes = False,
     as_json: AsJson = False,
+    format_: TextOrJson = None,
     state_dir: StateDir = None,
     config: Config = None,
     knowledge: KnowledgeDirs = None,
 ) -> None:
     """Say what is right instead. Only a verdict lowers a level; the score names it."""
     from daemon.cli.review.deciding import decide
-    from daemon.ledger.reviews import Filter
+    from daemon.ledger.retained import Filter
     from daemon.review.deciding import Decision
     from daemon.review.queue import Wish
     from pipeline.review.verdict import Correction
@@ -218,12 +229,13 @@ def accept(
     reason: Reason = "",
     yes: Yes = False,
     as_json: AsJson = False,
+    format_: TextOrJson = None,
     state_dir: StateDir = None,
     config: Config = None,
 ) -> None:
     """Accept a risk, until a day. It stays evidence for compliance."""
     from daemon.cli.review.deciding import decide
-    from daemon.ledger.reviews import Filter
+    from daemon.ledger.retained import Filter
     from daemon.review.deciding import Decision
     from daemon.review.queue import Wish
 
@@ -244,12 +256,13 @@ def false_positive(
     reason: Reason = "",
     yes: Yes = False,
     as_json: AsJson = False,
+    format_: TextOrJson = None,
     state_dir: StateDir = None,
     config: Config = None,
 ) -> None:
     """Say that the scanner is wrong: no weakness, and no evidence of one."""
     from daemon.cli.review.deciding import decide
-    from daemon.ledger.reviews import Filter
+    from daemon.ledger.retained import Filter
     from daemon.review.deciding import Decision
     from daemon.review.queue import Wish
 
@@ -264,6 +277,7 @@ def undo(
     reason: Reason = "",
     yes: Yes = False,
     as_json: AsJson = False,
+    format_: TextOrJson = None,
     state_dir: StateDir = None,
     config: Config = None,
 ) -> None:
@@ -277,6 +291,7 @@ def undo(
 def history(
     limit: Limit = 50,
     as_json: AsJson = False,
+    format_: TextOrJson = None,
     state_dir: StateDir = None,
     config: Config = None,
 ) -> None:

@@ -8,6 +8,8 @@ from typing import Any, NoReturn
 from daemon.cli.exits import Exit, die, say
 from daemon.cli.review.opened import open_desk
 from daemon.cli.review.shown import print_json, verdict_json
+from daemon.cli.review.stopping import Handing
+from daemon.cli.terminal import wants_json
 from daemon.review.deciding import Decision, Unfit, check, give
 from daemon.review.deciding import undo as take_back
 from daemon.review.queue import Aim, Wish
@@ -37,7 +39,8 @@ def decide(
         die(Exit.USAGE, "--everywhere, --host: contradict each other; give one of them")
     if not wish.keys and wish.wanted == type(wish.wanted)():
         die(Exit.USAGE, f"{kind.replace('_', '-')}: give a key, or a filter such as --class or --level")
-    with open_desk(given, config, to_write=True) as desk:
+    handing = Handing()
+    with handing.undecided(), open_desk(given, config, to_write=True) as desk:
         if decision.correction is not None:
             try:
                 check(decision.correction, load_knowledge(load_features, desk.settings.knowledge_dirs))
@@ -47,24 +50,27 @@ def decide(
         if not aims:
             die(Exit.NOT_FOUND, "nothing that is to be reviewed fits")
         _ask(f"This {_SAID[kind]} {affected(aims)}.", yes=yes)
-        verdicts = give(desk.queue, desk.writing, decision, aims, at=now(), author=author())
-    _tell(verdicts, aims, as_json=as_json)
+        with handing.over(desk.writing):
+            verdicts = give(desk.queue, desk.writing, decision, aims, at=now(), author=author())
+        _tell(verdicts, aims, as_json=as_json)
     return Exit.DONE
 
 
 def undo(given: Mapping[str, Any], config: Path | None, seq: int, *, reason: str, yes: bool, as_json: bool) -> Exit:
     """Have a verdict not count any more."""
-    with open_desk(given, config, to_write=True) as desk:
+    handing = Handing()
+    with handing.undecided(), open_desk(given, config, to_write=True) as desk:
         if seq > len(desk.queue.verdicts):
             die(Exit.NOT_FOUND, f"there is no verdict {seq}; `review history` shows them")
         found = desk.queue.verdicts[seq - 1]
         _ask(f"This undoes verdict {seq}, which {printable(found.author)} gave on {found.at}.", yes=yes)
         try:
-            verdicts = take_back(desk.queue, desk.writing, [seq], reason=reason, at=now(), author=author())
+            with handing.over(desk.writing):
+                verdicts = take_back(desk.queue, desk.writing, [seq], reason=reason, at=now(), author=author())
         except Unfit as error:
             _refuse(error)
+        _tell(verdicts, [], as_json=as_json)
         still = undone_by(desk.queue.verdicts).get(found.undoes or 0)
-    _tell(verdicts, [], as_json=as_json)
     if still is not None:  # logs of earlier builds hold several
         say(f"sysscan-agent: verdict {found.undoes} stays undone, by verdict {still} too")
     return Exit.DONE
@@ -87,7 +93,7 @@ def _ask(what: str, *, yes: bool) -> None:
 
 
 def _tell(verdicts: Sequence[Verdict], aims: Sequence[Aim], *, as_json: bool) -> None:
-    if as_json or not sys.stdout.isatty():
+    if wants_json(as_json):
         for verdict in verdicts:
             print_json(verdict_json(verdict))
         return

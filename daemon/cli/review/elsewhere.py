@@ -37,7 +37,8 @@ def kept_elsewhere(ledgers: Mapping[int, Ledger], topic: str) -> list[str]:
         if hosts:
             lines.append(
                 f"kafka {topic}/{number}: {hosts:,} host{'s' * (hosts > 1)} from another disk, not scanned since, such "
-                f"as {printable(str(first), 60)}; what was kept for reviews is on that disk, or lost with it"
+                f"as {printable(str(first), 60)}; what was kept for reviews is on that disk, or lost with it: review "
+                f"{'them' if hosts > 1 else 'it'} there, or after another scan, which brings all findings here"
             )
     return lines
 

@@ -8,7 +8,8 @@ from typing import Any
 from daemon.cli.exits import Exit
 from daemon.cli.review.keyboard import Keyboard, draw
 from daemon.cli.review.opened import Desk, open_desk
-from daemon.ledger.reviews import Filter
+from daemon.cli.review.stopping import Handing
+from daemon.ledger.retained import Filter
 from daemon.review.deciding import Decision, give, undo
 from daemon.review.queue import AT_STAKE, Aim, Ambiguous, Entry, NotFound, Wish
 from daemon.review.who import author, now
@@ -113,7 +114,8 @@ class Round:
             self._message = "nothing of this walk to undo; `review undo NUMBER` undoes others"
             return
         seq = self._given[-1]
-        undo(self._desk.queue, self._desk.writing, [seq], reason="", at=now(), author=author())
+        with Handing().over(self._desk.writing):
+            undo(self._desk.queue, self._desk.writing, [seq], reason="", at=now(), author=author())
         self._given.pop()
         self._read()
         self._message = f"verdict {seq} does not count any more"
@@ -149,7 +151,8 @@ class Round:
         entry = self._entries[self._at]
         aim = self._aim(entry)
         queue, log = self._desk.queue, self._desk.writing
-        (verdict,) = give(queue, log, decision.checked(now()), [aim], at=now(), author=author())
+        with Handing().over(log):
+            (verdict,) = give(queue, log, decision.checked(now()), [aim], at=now(), author=author())
         self._given.append(verdict.seq)
         self._message = f"verdict {verdict.seq}: {decision.kind.replace('_', ' ')}, {affected([aim])}"
         if aim.lines >= entry.lines:  # nothing of it is left: no need to look through the queue

@@ -1,6 +1,5 @@
 """`review list`, `show` and `history`."""
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,9 @@ from daemon.cli.exits import Exit, die
 from daemon.cli.explain import show_finding
 from daemon.cli.review.opened import open_desk
 from daemon.cli.review.shown import entry_json, finding_json, print_json, verdict_json
-from daemon.cli.show import LEVEL_STYLES
-from daemon.cli.terminal import terminal
-from daemon.ledger.reviews import Filter
+from daemon.cli.summary import LEVEL_STYLES
+from daemon.cli.terminal import terminal, wants_json
+from daemon.ledger.retained import Filter
 from daemon.review.queue import AT_STAKE
 from daemon.review.who import now
 from daemon.review.words import about, decided, label_of, states, title_of
@@ -23,18 +22,26 @@ from pipeline.features import load_features
 from pipeline.knowledge.load import load_knowledge
 from pipeline.output.read import read_finding
 
+_ALL_DONE = "Nothing is left to review."
+
 
 def list_unreviewed(
-    given: Mapping[str, Any], config: Path | None, wanted: Filter, *, limit: int, as_json: bool, all_: bool
+    given: Mapping[str, Any], config: Path | None, wanted: Filter, text: str, *, limit: int, as_json: bool, all_: bool
 ) -> Exit:
-    """Print what nobody has reviewed, the worst first, one line a situation."""
+    """Print what nobody has reviewed, the worst first, one line a situation.
+
+    Args: `text`: what the line of a finding has to hold, as it is written; empty: nothing.
+    """
     if not all_:
         wanted = Filter(wanted.class_, wanted.host, wanted.level, wanted.scanner, AT_STAKE)
     with open_desk(given, config, listing=True) as desk:
         entries = desk.queue.unreviewed(wanted)
+        if text:
+            found = desk.holding(text, wanted)
+            entries = [entry for entry in entries if entry.situation in found]
         shown = entries if limit == 0 else entries[:limit]
         lines = {row: read_finding(line) for row, line in desk.ledger.reviews.lines([e.worst for e in shown]).items()}
-    if as_json or not sys.stdout.isatty():
+    if wants_json(as_json):
         for entry in shown:
             print_json(entry_json(entry, lines.get(entry.worst)))
         return Exit.DONE
@@ -50,7 +57,8 @@ def list_unreviewed(
             label_of(line) if line is not None else "",
         )  # fmt: skip
     console = terminal()
-    console.print(table if entries else "Nothing is left to review.")
+    nothing = "Nothing that is left to review fits." if text or wanted != Filter(statuses=AT_STAKE) else _ALL_DONE
+    console.print(table if entries else nothing)
     if len(shown) < len(entries):
         console.print(f"and {len(entries) - len(shown):,} more; --limit 0 shows all", style="dim")
     return Exit.DONE
@@ -67,7 +75,7 @@ def show_reviewed(given: Mapping[str, Any], config: Path | None, key: str, *, as
         line = read_finding(stored)
         history = desk.queue.verdicts_about(row)
         state = states(desk.queue.verdicts, desk.queue.standing, now(), without_effect=desk.lacking is not None)
-    if as_json or not sys.stdout.isatty():
+    if wants_json(as_json):
         print_json(
             {
                 "finding": finding_json(row),
@@ -96,7 +104,7 @@ def show_history(given: Mapping[str, Any], config: Path | None, *, limit: int, a
         verdicts = desk.queue.verdicts
         state = states(verdicts, desk.queue.standing, now(), without_effect=desk.lacking is not None)
     shown = verdicts[::-1] if limit == 0 else verdicts[::-1][:limit]
-    if as_json or not sys.stdout.isatty():
+    if wants_json(as_json):
         for one in shown:
             print_json(verdict_json(one, state[one.seq]))
         return Exit.DONE

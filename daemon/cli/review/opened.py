@@ -12,8 +12,11 @@ from daemon.cli.exits import Exit, die, say
 from daemon.cli.ledger import open_to_read
 from daemon.cli.review.elsewhere import kept_elsewhere
 from daemon.lane.rebuild import ledger_dirs
-from daemon.lane.shared_log import SharedLog
+from daemon.lane.shared_log import SharedLog, StoppedDeciding
+from daemon.lane.verdict_copy import advised, how_it_is_mended
 from daemon.ledger import Ledger
+from daemon.ledger.retained import Filter
+from daemon.ledger.searching import held_in
 from daemon.review.kept import HasKept, ManyKept
 from daemon.review.queue import Ambiguous, NotFound, Queue
 from daemon.review.who import now
@@ -44,6 +47,13 @@ class Desk:
         assert self.log is not None
         return self.log
 
+    def holding(self, text: str, wanted: Filter) -> frozenset[str]:
+        """Give the situations with a finding whose line, or one of whose keys, holds a text as it is written."""
+        directories = [self.settings.state_dir]
+        if self.settings.kafka.consumes:
+            directories = [*ledger_dirs(self.settings.state_dir, self.settings.kafka.input_topic).values()]
+        return frozenset[str]().union(*(held_in(directory, text, wanted) for directory in directories))
+
 
 @contextmanager
 def open_desk(
@@ -60,22 +70,26 @@ def open_desk(
         log: VerdictLog | None = None
         seen = ledger.reviews.anchors
         shared = to_write and settings.kafka.consumes
+        restore = how_it_is_mended(settings.kafka.verdicts_topic) if settings.kafka.consumes else RESTORE
         if shared:
             log = _open_shared(settings, stack)
         elif to_write or is_there(path):
-            log = stack.enter_context(VerdictLog.open(path, read_only=not to_write, seen=seen))
+            with advised(path, settings.kafka.verdicts_topic if settings.kafka.consumes else None):
+                log = stack.enter_context(VerdictLog.open(path, read_only=not to_write, seen=seen))
         try:
             queue = Queue(ledger, log, now())
             lacking = queue.lacking if log is not None else MISSING if seen() else None
             if lacking is not None and shared:  # the copy has caught up: the topic lacks it, too
                 raise LedgerError(f"{path}: {lacking}; nothing was stored. See `sysscan-agent kafka verdicts`")
             if lacking is not None and not to_write:
-                say(f"sysscan-agent: {printable(str(path))}: {lacking}; no verdict counts. {RESTORE}")
+                say(f"sysscan-agent: {printable(str(path))}: {lacking}; no verdict counts. {restore}")
             yield Desk(settings, ledger, log, queue, lacking)
         except NotFound as error:
             die(Exit.NOT_FOUND, str(error))
         except Ambiguous as error:
             die(Exit.USAGE, str(error))
+        except StoppedDeciding as error:
+            die(Exit.FORCED, str(error))
         except SinkError as error:
             die(Exit.REJECTED, str(error))
 
@@ -115,7 +129,7 @@ def _open_shared(settings: Settings, stack: ExitStack) -> SharedLog:
     try:
         writer = open_verdict_writer(settings)
         stack.callback(writer.close)
-        log = SharedLog.of(settings.state_dir / FILE_NAME, writer)
+        log = SharedLog.of(settings.state_dir / FILE_NAME, writer, _say)
         stack.enter_context(log)
         return log
     except SinkError as error:

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from daemon.ledger.reviews import Retained
+from daemon.ledger.retained import Retained
 from daemon.review.queue import Entry
 from daemon.review.words import label_of, title_of
 from pipeline.display import printable

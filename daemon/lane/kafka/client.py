@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
-from daemon.lane.kafka.group import make_consumer, watch_heartbeats
+from daemon.lane.kafka.group import make_consumer, watch_membership
 from daemon.lane.kafka.partitioner import place_of
 from daemon.lane.kafka.reader import Reader
 from daemon.lane.kafka.thread import LoopThread
@@ -23,6 +23,7 @@ from daemon.lane.port import Acquired, Fenced, Outgoing
 from daemon.log import get_logger
 from daemon.sinks.kafka.access import stop, told
 from daemon.sinks.kafka.settings import KafkaSettings
+from daemon.sinks.kafka.topics import needed_by_workers, not_there
 from daemon.sources.kafka.messages import Message
 from pipeline.errors import ConfigError, SinkError
 
@@ -32,6 +33,7 @@ _POLL_MS = 200
 _DELAYS_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # after faults in a row
 _SETTLE_S = 5.0  # a transaction under way is given this long before partitions are handed over
 _EXPELLED, _WITHIN_S = 3, 60.0  # so often in so short a time: another process has the same name
+_REPLACED = 2  # members of one name replace each other without a word; who was there first comes to this first
 # Two of one name may come back into the group without a word from it, and fence each other's transactions for ever. By
 # chance, so that not both of them end.
 _FENCED = range(8, 40)
@@ -56,6 +58,7 @@ class KafkaClient:
         self._reader = Reader(settings)
         self._polling: asyncio.Task[None] | None = None
         self._expelled: dict[tuple[str, int], deque[float]] = {}  # when, by what it says
+        self._replaced: deque[str] = deque(maxlen=4)  # ids that we had, and that the group forgot early
         # Read by the other thread; each is replaced as a whole.
         self._changed: Callable[[], None] = _nobody
         self._assigned: frozenset[int] | None = None
@@ -234,22 +237,22 @@ class KafkaClient:
             async with asyncio.timeout(self._settings.timeout_s):
                 await consumer.start()
                 there = await consumer.topics()
-            topic = self._settings.input_topic
-            if topic not in there and not self._settings.partitions:  # of a group that shares nothing, nobody hears
-                raise SinkError(
-                    f"kafka {topic}: is not there, or {self._settings.username or 'this agent'} may not DESCRIBE it; "
-                    "`sysscan-agent kafka topics --create` makes it"
-                )
+            # Before anything is assigned: of a group that shares nothing, nobody hears, and a partition would wait for
+            # the library's time-out with each topic that is not there.
+            missing = [topic for topic in needed_by_workers(self._settings) if topic not in there]
+            if missing:
+                raise SinkError(not_there(self._settings, missing))
         except BaseException:
             await stop(consumer)
             raise
         self._consumer = consumer
         if self._settings.partitions:
-            consumer.assign([TopicPartition(topic, partition) for partition in self._settings.partitions])
-            self._take(frozenset(self._settings.partitions))
+            partitions = frozenset(self._settings.partitions)
+            consumer.assign([TopicPartition(self._settings.input_topic, partition) for partition in partitions])
+            self._take(partitions)
         else:
-            watch_heartbeats(consumer, self._confirm)
-            consumer.subscribe([topic], listener=_Listener(self))
+            watch_membership(consumer, self._confirm, self._unknown)
+            consumer.subscribe([self._settings.input_topic], listener=_Listener(self))
 
     async def _poll(self) -> None:
         consumer = self._consumer
@@ -309,6 +312,18 @@ class KafkaClient:
     def _confirm(self, at: float) -> None:
         self._confirmed_at = max(self._confirmed_at, at)
 
+    def _unknown(self, member: str) -> bool:
+        """Note that the group does not know this member any more; says whether to join again.
+
+        A static one that was heard of within its session has been replaced by another of its name. What was taken is
+        taken back by joining again; who loses it a second time was there first, and ends.
+        """
+        heard = time.monotonic() - self._confirmed_at < self._settings.session_timeout_s
+        if self._settings.instance_id is not None and heard and member not in self._replaced:
+            self._replaced.append(member)
+            self._count_expulsion(self._same_name(), _REPLACED)
+        return self._failure is None
+
     def _give_up(self) -> None:
         """Begin nothing new until the group has said what is ours."""
         self._confirmed_at = 0.0
@@ -329,7 +344,8 @@ class KafkaClient:
         now = time.monotonic()
         times = self._expelled.setdefault((reason, most), deque(maxlen=most))
         times.append(now)
-        if len(times) == most and now - times[0] < _WITHIN_S:
+        # Each is noticed by a heartbeat, and these are the rarer the longer a session is.
+        if len(times) == most and now - times[0] < max(_WITHIN_S, 2 * self._settings.session_timeout_s):
             self._failure = ConfigError(reason)
             self._changed()
 

@@ -6,9 +6,12 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+from aiokafka.errors import KafkaConnectionError
 
 from daemon.sinks.kafka.access import access
 from daemon.sinks.kafka.settings import KafkaSettings
+
+_REPLACED_CODES = (25, 82)  # UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID, which the library does not know
 
 
 def make_consumer(settings: KafkaSettings, fetch_bytes: int) -> AIOKafkaConsumer:
@@ -31,14 +34,20 @@ def make_consumer(settings: KafkaSettings, fetch_bytes: int) -> AIOKafkaConsumer
     return AIOKafkaConsumer(**options)
 
 
-def watch_heartbeats(consumer: AIOKafkaConsumer, confirm: Callable[[float], None]) -> None:
-    """Have `confirm` called with the time of each heartbeat that the group has answered as that of a member.
+def watch_membership(
+    consumer: AIOKafkaConsumer, confirm: Callable[[float], None], unknown: Callable[[str], bool]
+) -> None:
+    """Have two functions called with what the group answers; the library says it nowhere, so its methods are wrapped.
 
-    With the time at which it was sent: the answer to one from before a process was frozen says nothing of now. The
-    library says it nowhere, so its method is wrapped.
+    Args:
+        confirm: with the time of each heartbeat that the group has answered as that of a member: the time at which it
+            was sent, because the answer to one from before a process was frozen says nothing of now.
+        unknown: with the id of a member that the group does not know, or knows under another process; says whether to
+            join again.
     """
+    gone = False
     coordinator = consumer._coordinator
-    ask = coordinator._do_heartbeat
+    ask, send = coordinator._do_heartbeat, coordinator._send_req
 
     async def asked() -> bool:
         at = time.monotonic()
@@ -48,4 +57,15 @@ def watch_heartbeats(consumer: AIOKafkaConsumer, confirm: Callable[[float], None
             confirm(at)
         return answered
 
+    async def sent(request: Any) -> Any:
+        nonlocal gone
+        if gone:  # or it would throw the other one out once more on its way to the end
+            raise KafkaConnectionError("not a member any more")
+        member = coordinator.member_id
+        response = await send(request)
+        if member and getattr(response, "error_code", 0) in _REPLACED_CODES:
+            gone = not unknown(member)
+        return response
+
     coordinator._do_heartbeat = asked
+    coordinator._send_req = sent

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -30,6 +30,10 @@ class LoopThread:
     def call(self, coroutine: Coroutine[Any, Any, T]) -> "Future[T]":
         """Have it run; from any other thread."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
+    def tell(self, what: Callable[[], None]) -> None:
+        """Have something short called there; from any thread, and from a signal handler."""
+        self._loop.call_soon_threadsafe(what)
 
     def end(self, last: Coroutine[Any, Any, None]) -> None:
         """Run a last coroutine, for some seconds at most, and end; tasks that are left are cancelled."""

@@ -2,24 +2,25 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 
 from daemon.lane.kafka.thread import LoopThread
-from daemon.lane.kafka.verdict_topic import Chain, is_there, open_consumer
+from daemon.lane.kafka.verdict_topic import Chain, is_there, open_consumer, passed_over
+from daemon.lane.verdict_copy import NewCopy, Signature, damage_of, put_aside, signature
 from daemon.log import get_logger
 from daemon.sinks.kafka.access import stop, told
 from daemon.sinks.kafka.settings import KafkaSettings
 from pipeline.errors import LedgerError, SinkError
-from pipeline.review.chain import Head
+from pipeline.review.chain import Head, Row
 from pipeline.review.log import VerdictLog
 
 logger = get_logger(__name__)
 
-_POLL_MS = 5_000
+_POLL_MS = 1_000  # as often the copy is looked at
 _DELAYS_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # after faults in a row
 _ABSENT_S = 10.0  # until it is looked for again
 
@@ -35,10 +36,12 @@ class VerdictFeed:
         self._following: asyncio.Task[None] | None = None
         self._consumer: AIOKafkaConsumer | None = None
         self._log: VerdictLog | None = None
+        self._seen: Signature | None = None  # of the copy, as we left it
         self._changed: Callable[[], None] = _nobody
         # Read by the other thread; each is replaced as a whole.
         self._looked = False
         self._absent = False
+        self._strange = 0
         self._problem: str | None = None
         self._conflict: str | None = None
 
@@ -59,6 +62,11 @@ class VerdictFeed:
     def absent(self) -> bool:
         """Say whether there is no such topic."""
         return self._absent
+
+    @property
+    def strange(self) -> int:
+        """Count the records of the topic that are no verdicts which follow the one before."""
+        return self._strange
 
     @property
     def problem(self) -> str | None:
@@ -86,34 +94,71 @@ class VerdictFeed:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
         await self._drop()
-        if self._log is not None:
-            self._log.close()
 
     async def _follow(self) -> None:
         faults = 0
         while True:
             try:
                 with told(self._settings, "do not give verdicts", (self._settings.verdicts_topic,)):
-                    if await is_there(self._settings):
+                    there = await is_there(self._settings)
+                    if there:
                         self._absent = False
                         await self._read()
-                    self._miss()
-                    delay, faults = _ABSENT_S, 0
+                    else:
+                        self._miss()
+                    delay, faults = 0.0 if there else _ABSENT_S, 0
             except (SinkError, LedgerError) as error:
                 delay = _DELAYS_S[min(faults, len(_DELAYS_S) - 1)]
                 faults = 0 if self._problem is None else faults + 1
                 self._say(str(error))
             finally:
+                self._close()  # it may be moved, or removed
                 await self._drop()
             await asyncio.sleep(delay)
 
     async def _read(self) -> None:
-        """Read from the beginning, and on; returns when there is no such topic any more."""
+        """Read from the beginning, and on; returns when the copy is to be read anew."""
         self._consumer, place = await open_consumer(self._settings)
-        chain, before = Chain(), self._head()  # the copy before the end is asked for: others add to both
-        end = (await self._consumer.end_offsets([place]))[place]
-        while await self._consumer.position(place) < end:
-            await self._take(chain, place, 500)
+        consumer, chain = self._consumer, Chain()
+        self._put_damaged_aside()
+        before = self._head()  # the copy before the end is asked for: others add to both
+        new = NewCopy(self._path) if not before.seq else None
+        end = (await consumer.end_offsets([place]))[place]
+        consumer.resume(place)
+        try:
+            while await consumer.position(place) < end:
+                rows = await self._fetch(chain, place, 500)
+                if rows and new is not None:
+                    new.add(rows)
+                elif rows:
+                    self._copy(rows, place)
+            if new is not None:
+                self._close()  # of the one that it takes the place of
+                new.finish()
+        finally:
+            if new is not None:
+                new.drop()
+        self._contradicted(place, chain, before)
+        if new is not None and chain.head.seq:
+            logger.info("verdicts.copied", upto=chain.head.seq)
+            self._changed()
+        self._seen = signature(self._path)
+        while True:
+            self._looked, self._strange = True, chain.passed_over
+            self._say(passed_over(place.topic, chain))
+            rows = await self._fetch(chain, place, _POLL_MS)
+            if self._is_lost():
+                return
+            if rows:
+                self._copy(rows, place)
+                self._seen = signature(self._path)
+
+    def _contradicted(self, place: TopicPartition, chain: Chain, before: Head) -> None:
+        """See that the copy has nothing that the topic lacks.
+
+        Raises:
+            SinkError: when it has; then it is for a person to say which counts.
+        """
         if before.seq > chain.head.seq:
             self._contradict(
                 f"{self._path} has verdicts up to {before.seq}, and kafka {place.topic} only up to {chain.head.seq}; "
@@ -121,28 +166,51 @@ class VerdictFeed:
             )
             raise SinkError(self._conflict or "")
         self._conflict = None
-        while True:
-            self._looked = True
-            self._say(_passed_over(place, chain))
-            await self._take(chain, place, _POLL_MS)
 
-    async def _take(self, chain: Chain, place: TopicPartition, wait_ms: int) -> None:
+    async def _fetch(self, chain: Chain, place: TopicPartition, wait_ms: int) -> list[Row]:
         consumer = self._consumer
         assert consumer is not None
-        for records in (await consumer.getmany(place, timeout_ms=wait_ms)).values():
-            rows = [row for record in records if (row := chain.take(record)) is not None]
-            if not rows:
-                continue
-            known = self._head()
-            try:
-                self._opened().copy(rows)
-            except LedgerError as error:
-                if not error.transient:
-                    self._contradict(f"kafka {place.topic}: {error}; move the file away if the topic is right")
+        fetched = await consumer.getmany(place, timeout_ms=wait_ms)
+        return [row for records in fetched.values() for one in records if (row := chain.take(one)) is not None]
+
+    def _copy(self, rows: Sequence[Row], place: TopicPartition) -> None:
+        known = self._head()
+        try:
+            self._opened().copy(rows)
+        except LedgerError as error:
+            if error.transient:
                 raise
-            if rows[-1].seq > known.seq:
-                logger.info("verdicts.copied", upto=rows[-1].seq)
-                self._changed()
+            if damage_of(self._path) is not None:
+                raise SinkError(f"{self._path}: damaged, and read anew from kafka {place.topic}") from error
+            self._contradict(f"kafka {place.topic}: {error}; move the file away if the topic is right")
+            raise
+        if rows[-1].seq > known.seq:
+            logger.info("verdicts.copied", upto=rows[-1].seq)
+            self._changed()
+
+    def _put_damaged_aside(self) -> None:
+        damage = damage_of(self._path)
+        if damage is not None:
+            self._close()
+            self._tell_lost(damage, moved_to=str(put_aside(self._path)))
+
+    def _is_lost(self) -> bool:
+        """Look whether the copy is still the one that we write, and whole; if not, it is to be read anew."""
+        now = signature(self._path)
+        if now == self._seen:
+            return False
+        if self._seen is not None and (now is None or now[:2] != self._seen[:2]):
+            self._tell_lost("it is gone" if now is None else "another file has its name")
+            self._close()
+            return True
+        if damage_of(self._path) is not None:  # told of when it is moved aside
+            return True
+        self._seen = now  # somebody else has added to it, as commands do
+        return False
+
+    def _tell_lost(self, reason: str, **more: str) -> None:
+        topic = self._settings.verdicts_topic
+        logger.error("verdicts.read_anew", path=str(self._path), reason=reason, source=f"kafka {topic}", **more)
 
     def _head(self) -> Head:
         if self._log is None and not self._path.exists():
@@ -153,6 +221,11 @@ class VerdictFeed:
         if self._log is None:
             self._log = VerdictLog.open(self._path)
         return self._log
+
+    def _close(self) -> None:
+        log, self._log = self._log, None
+        if log is not None:
+            log.close()
 
     def _miss(self) -> None:
         """Note that there is no such topic."""
@@ -189,15 +262,6 @@ class VerdictFeed:
         if consumer is not None:
             with contextlib.suppress(Exception):
                 await stop(consumer)
-
-
-def _passed_over(place: TopicPartition, chain: Chain) -> str | None:
-    if not chain.passed_over:
-        return None
-    return (
-        f"kafka {place.topic}: {chain.passed_over} records from offset {chain.first} on are no verdicts that follow "
-        f"verdict {chain.head.seq}, and do not count: only reviewers may write there, and nothing may be deleted"
-    )
 
 
 def _nobody() -> None:

@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from daemon.lane.port import Outgoing
-from daemon.sinks.kafka.access import access, stop
+from daemon.sinks.kafka.access import access, stop, told
 from daemon.sinks.kafka.administrator import Administrator
 from daemon.sinks.kafka.settings import KafkaSettings
 from pipeline.errors import SinkError
@@ -70,7 +70,11 @@ async def is_there(settings: KafkaSettings) -> bool:
 
 
 async def open_consumer(settings: KafkaSettings) -> tuple[AIOKafkaConsumer, TopicPartition]:
-    """Begin to read the topic from its oldest record."""
+    """Make ready to read the topic from its oldest record: `resume` begins.
+
+    Until then nothing is fetched, so what is asked is answered at once. A broker answers one request of a connection
+    after the other, and a fetch waits for records: seconds, where there are none.
+    """
     place = TopicPartition(settings.verdicts_topic, 0)
     consumer = AIOKafkaConsumer(
         **access(settings), enable_auto_commit=False, auto_offset_reset="none", isolation_level="read_committed",
@@ -80,8 +84,53 @@ async def open_consumer(settings: KafkaSettings) -> tuple[AIOKafkaConsumer, Topi
         async with asyncio.timeout(settings.timeout_s):
             await consumer.start()
             consumer.assign([place])
+            consumer.pause(place)
             consumer.seek(place, (await consumer.beginning_offsets([place]))[place])
     except BaseException:
         await stop(consumer)
         raise
     return consumer, place
+
+
+async def read_upto(
+    consumer: AIOKafkaConsumer, place: TopicPartition, end: int, chain: Chain, settings: KafkaSettings
+) -> list[Row]:
+    """Read on up to an offset.
+
+    Raises:
+        TimeoutError: when nothing comes for too long.
+    """
+    rows: list[Row] = []
+    consumer.resume(place)
+    while (now := await consumer.position(place)) < end:
+        async with asyncio.timeout(settings.timeout_s):
+            while await consumer.position(place) == now:
+                for records in (await consumer.getmany(place, timeout_ms=500)).values():
+                    rows += [row for one in records if (row := chain.take(one)) is not None]
+    return rows
+
+
+async def read_chain(settings: KafkaSettings) -> Chain:
+    """Read the topic as it is now, for who looks after it.
+
+    Raises:
+        SinkError: when it cannot be read.
+    """
+    chain = Chain()
+    with told(settings, "do not give verdicts", (settings.verdicts_topic,), again=False, prefix=settings.group):
+        consumer, place = await open_consumer(settings)
+        try:
+            await read_upto(consumer, place, (await consumer.end_offsets([place]))[place], chain, settings)
+        finally:
+            await stop(consumer)
+    return chain
+
+
+def passed_over(topic: str, chain: Chain) -> str | None:
+    """Say in a line what of the topic is none of the log; None where all of it is."""
+    if not chain.passed_over:
+        return None
+    return (
+        f"kafka {topic}: {chain.passed_over} records from offset {chain.first} on are no verdicts that follow the one "
+        "before them, and do not count: only reviewers may write there, and nothing may be deleted"
+    )

@@ -7,15 +7,18 @@ fenced; so what is added then follows what is there, or is not added at all.
 import asyncio
 import random
 from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
 from contextlib import AbstractContextManager
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from daemon.lane.kafka.thread import LoopThread
-from daemon.lane.kafka.verdict_topic import Chain, is_there, open_consumer, outgoing
+from daemon.lane.kafka.verdict_topic import Chain, is_there, open_consumer, outgoing, passed_over, read_upto
 from daemon.lane.kafka.writer import is_fenced
+from daemon.lane.shared_log import StoppedDeciding
 from daemon.sinks.kafka.access import access, leave, stop, told
 from daemon.sinks.kafka.settings import KafkaSettings
+from daemon.sinks.kafka.topics import not_there
 from pipeline.errors import SinkError
 from pipeline.review.chain import Head, Row
 
@@ -35,6 +38,13 @@ class VerdictWriter:
         self._producer: AIOKafkaProducer | None = None
         self._chain = Chain()
         self._rows: list[Row] = []
+        self._adding: asyncio.Task[object] | None = None
+        self._sending = self._stopping = False
+
+    @property
+    def strange(self) -> str | None:
+        """Say in a line what of the topic is no verdict, after it was read; None where all are."""
+        return passed_over(self._settings.verdicts_topic, self._chain)
 
     def rows(self) -> list[Row]:
         """Read all that is in the topic.
@@ -53,7 +63,14 @@ class VerdictWriter:
         Raises:
             SinkError: when nothing was added, or when that is not known; the message says which.
         """
-        return self._thread.call(self._append(make)).result()
+        try:
+            return self._thread.call(self._append(make)).result()
+        except CancelledError:
+            raise StoppedDeciding("stopped; nothing was decided") from None
+
+    def stop(self) -> None:
+        """Have `append` give up what it has not sent yet; from any thread."""
+        self._thread.tell(self._give_up)
 
     def close(self) -> None:
         """Disconnect."""
@@ -67,7 +84,20 @@ class VerdictWriter:
             self._chain, self._rows = await self._read()
         return self._rows
 
+    def _give_up(self) -> None:
+        self._stopping = True
+        if self._adding is not None and not self._sending:
+            self._adding.cancel()
+
     async def _append(self, make: Callable[[Head], Sequence[Row]]) -> list[Row]:
+        self._adding = asyncio.current_task()
+        self._sending = self._stopping = False
+        try:
+            return await self._add(make)
+        finally:
+            self._adding = None
+
+    async def _add(self, make: Callable[[Head], Sequence[Row]]) -> list[Row]:
         tried: Sequence[Row] = ()
         failed: SinkError | None = None
         faults, fenced = 0, False
@@ -80,13 +110,17 @@ class VerdictWriter:
                         if self._rows[tried[-1].seq - 1] == tried[-1]:  # it went through, and the answer was lost
                             return self._rows
                         tried = ()
+                    self._sending = False  # whatever was sent is known by now: it is there, or given up
             except SinkError as error:
                 await self._close()
                 raise SinkError(f"{error}; {unknown if tried else 'nothing was decided'}") from error
+            if self._stopping:
+                raise StoppedDeciding("stopped; nothing was decided")
             tried = rows = list(make(self._chain.head))
             if not rows:
                 return self._rows
             try:
+                self._sending = True  # from here on it takes an answer to know
                 await self._commit(rows)
             except SinkError as error:
                 fenced = is_fenced(error) or "UnknownError" in repr(error.__cause__)  # the library does not know all
@@ -134,14 +168,11 @@ class VerdictWriter:
 
     async def _require_topic(self) -> None:
         if not await is_there(self._settings):
-            raise SinkError(
-                f"kafka {self._settings.verdicts_topic}: is not there, or {self._settings.username or 'this agent'} "
-                "may not DESCRIBE it; `sysscan-agent kafka topics --create` makes it"
-            )
+            raise SinkError(not_there(self._settings, [self._settings.verdicts_topic]))
 
     async def _read(self) -> tuple[Chain, list[Row]]:
         """Read to the end, once no transaction is open: of a commit the leader hears after it was confirmed."""
-        settings, chain, rows = self._settings, Chain(), []
+        settings, chain = self._settings, Chain()
         consumer, place = await open_consumer(settings)
         plain = AIOKafkaConsumer(**access(settings), enable_auto_commit=False)
         try:
@@ -152,11 +183,7 @@ class VerdictWriter:
                     if (await consumer.end_offsets([place]))[place] >= end:
                         break
                     await asyncio.sleep(_POLL_S)
-            while (now := await consumer.position(place)) < end:
-                async with asyncio.timeout(settings.timeout_s):
-                    while await consumer.position(place) == now:
-                        for records in (await consumer.getmany(place, timeout_ms=500)).values():
-                            rows += [row for one in records if (row := chain.take(one)) is not None]
+            rows = await read_upto(consumer, place, end, chain, settings)
         finally:
             await stop(consumer)
             await stop(plain)

@@ -10,8 +10,9 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from daemon.lane.mark import MAX_BYTES, Mark, NewerMark, read_mark
 from daemon.lane.port import Outgoing
-from daemon.sinks.kafka.access import access, leave, told
+from daemon.sinks.kafka.access import access, count_partitions, leave, told
 from daemon.sinks.kafka.settings import KafkaSettings
+from daemon.sinks.kafka.topics import needed_by_workers
 from pipeline.errors import ConfigError, SinkError
 
 MARK_KEY = b"mark"  # of the mark's own record in the state topic: committed offsets are not kept for ever
@@ -120,12 +121,9 @@ class Writer:
 
     async def _check_topics(self, producer: AIOKafkaProducer) -> None:
         settings = self._settings
-        topics = {settings.state_topic, settings.dlq_topic}
-        if settings.send:
-            topics |= {settings.topic, settings.scans_topic}
-        wanted = len(await producer.partitions_for(settings.input_topic))
-        for topic in sorted(topics):
-            count = len(await producer.partitions_for(topic))
+        counts = await count_partitions(producer.client, settings, needed_by_workers(settings))
+        wanted = counts[settings.input_topic]
+        for topic, count in counts.items():
             if count != wanted:
                 raise ConfigError(
                     f"kafka: {topic} has {count} partitions and {settings.input_topic} {wanted}; what comes from a "

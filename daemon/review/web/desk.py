@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 
 from daemon.ledger import Ledger
 from daemon.ledger.database import FILE_NAME as LEDGER_NAME
-from daemon.ledger.reviews import Filter
+from daemon.ledger.retained import Filter
 from daemon.ledger.searching import holding
 from daemon.review.audit import Checked, verify
 from daemon.review.queue import Entry, Queue

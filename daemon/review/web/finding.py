@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from daemon.ledger.reviews import Filter, Retained
+from daemon.ledger.retained import Filter, Retained
 from daemon.review.deciding import Overtaken, Unfit, check, decided_since, give
 from daemon.review.queue import Aim, Ambiguous, NotFound, Wish
 from daemon.review.web.desk import Desk

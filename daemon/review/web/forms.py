@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 from urllib.parse import parse_qsl, urlencode
 
-from daemon.ledger.reviews import Filter
+from daemon.ledger.retained import Filter
 from daemon.review.deciding import Decision
 from daemon.review.queue import AT_STAKE
 from pipeline.finding import LEVELS

@@ -7,20 +7,18 @@ from collections.abc import Callable, Sequence
 
 from daemon.sinks.http.settings import HttpSettings
 from daemon.sinks.network.courier import NetworkSink
-from daemon.sinks.network.items import Item, Lines, as_it_is, item_maker
+from daemon.sinks.network.items import Item, item_maker
 from daemon.sinks.network.secrets import read_secret
 from daemon.sinks.network.sending import HttpClient, Refusal, Sending
 
 _MOST_BYTES = 1 << 20  # of an answer, which says nothing but its status
 
 
-def open_http(
-    settings: HttpSettings, lines: Lines = as_it_is, wall_clock: Callable[[], float] = time.time
-) -> NetworkSink:
+def open_http(settings: HttpSettings, wall_clock: Callable[[], float] = time.time) -> NetworkSink:
     """Make the sink. Nothing is connected before the first record."""
     name = f"http:{settings.name}"
     sending = Sending(settings, name, Webhook(settings, name, wall_clock), lambda item: len(item.line) + 1)
-    return NetworkSink(name, item_maker(settings, lines), sending)
+    return NetworkSink(name, item_maker(settings, settings.mapping), sending)
 
 
 class Webhook:

@@ -7,22 +7,26 @@ import asyncio
 import contextlib
 import logging
 import ssl
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
 from daemon.sinks.kafka.faults import explain
 from daemon.sinks.kafka.lenient import read_any_header
 from daemon.sinks.kafka.settings import KafkaSettings
+from daemon.sinks.kafka.topics import not_there
 from pipeline.engine.reading import read_regular
 from pipeline.errors import SinkError
 
 _PASSWORD_BYTES = 64 << 10
 
 LEAVE_S = 2.0  # for the brokers to take a goodbye
+_NEW_S, _POLL_S = 2.0, 0.1  # a broker may not have heard yet of a topic that was created just now
 
 
 async def leave(producer: AIOKafkaProducer) -> None:
@@ -78,6 +82,25 @@ def access(settings: KafkaSettings) -> dict[str, Any]:
         access["sasl_plain_username"] = settings.username
         access["sasl_plain_password"] = _password(settings.password_file)
     return access
+
+
+async def count_partitions(client: AIOKafkaClient, settings: KafkaSettings, topics: Sequence[str]) -> dict[str, int]:
+    """Say how many partitions topics have. Without this the library waits for one that is not there until its time-out.
+
+    Raises:
+        SinkError: names those that are not there.
+        KafkaError: when one may not be used.
+    """
+    await client.set_topics(topics)
+    deadline = time.monotonic() + min(_NEW_S, settings.timeout_s / 2)
+    while missing := [one for one in topics if client.cluster.partitions_for_topic(one) is None]:
+        if forbidden := client.cluster.unauthorized_topics.intersection(missing):
+            raise TopicAuthorizationFailedError(*sorted(forbidden))
+        if time.monotonic() > deadline:
+            raise SinkError(not_there(settings, missing))
+        await asyncio.sleep(_POLL_S)
+        await client.force_metadata_update()
+    return {one: len(client.cluster.partitions_for_topic(one)) for one in topics}
 
 
 def _tls(settings: KafkaSettings) -> ssl.SSLContext:

@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
-from daemon.sinks.kafka.access import LEAVE_S, access, leave, told
+from daemon.sinks.kafka.access import LEAVE_S, access, count_partitions, leave, told
 from daemon.sinks.kafka.connection import Connect, Connection, Mark, Record
 from daemon.sinks.kafka.settings import KafkaSettings
 from pipeline.errors import SinkError
@@ -38,8 +38,8 @@ async def probe(settings: KafkaSettings) -> str:
         try:
             async with asyncio.timeout(settings.timeout_s):
                 await producer.start()
-                topics = {settings.topic, settings.scans_topic}
-                counts = {topic: len(await producer.partitions_for(topic)) for topic in sorted(topics)}
+                topics = sorted({settings.topic, settings.scans_topic})
+                counts = await count_partitions(producer.client, settings, topics)
         finally:
             await leave(producer)
     return ", ".join(f"{topic}: {count} partitions" for topic, count in counts.items())
@@ -73,8 +73,8 @@ class _Producer:
             try:
                 async with asyncio.timeout(settings.timeout_s):
                     await producer.start()  # from here on nobody else commits under this name
-                    for topic in {settings.topic, settings.scans_topic}:
-                        await producer.partitions_for(topic)
+                    topics = sorted({settings.topic, settings.scans_topic})
+                    await count_partitions(producer.client, settings, topics)
                     self.mark = await self._read_mark()
             except BaseException:
                 await self.close()

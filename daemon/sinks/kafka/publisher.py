@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from aiokafka import AIOKafkaProducer
 
-from daemon.sinks.kafka.access import access, leave, told
+from daemon.sinks.kafka.access import access, count_partitions, leave, told
 from daemon.sinks.kafka.settings import KafkaSettings
 
 _ROOM_BYTES = 64 << 10  # of a request beside the value
@@ -48,7 +48,7 @@ class Publisher:
             try:
                 async with asyncio.timeout(settings.timeout_s):
                     await producer.start()
-                    await producer.partitions_for(topic)
+                    await count_partitions(producer.client, settings, [topic])
             except BaseException:
                 await leave(producer)
                 raise

@@ -1,6 +1,6 @@
 """The topics that the agents and workers need, and what is wrong with those that are there."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -10,6 +10,10 @@ Role = Literal["input", "findings", "scans", "state", "dlq", "verdicts"]
 Severity = Literal["warning", "problem"]
 
 DEFAULT_PARTITIONS = 12
+_SETTINGS: Mapping[Role, str] = {
+    "input": "input_topic", "findings": "topic", "scans": "scans_topic", "state": "state_topic", "dlq": "dlq_topic",
+    "verdicts": "verdicts_topic",
+}  # fmt: skip
 _DAY_MS = 86_400_000
 _HOUR_MS = 3_600_000
 # What is read again after an outage must still be there; scans are a few records a host and day.
@@ -196,13 +200,30 @@ def _durability_flaws(found: Found, config: Mapping[str, str]) -> Iterator[Flaw]
         yield Flaw("problem", detail, _set(found.name, "unclean.leader.election.enable", "false"))
 
 
+def needed_by_workers(settings: KafkaSettings) -> list[str]:
+    """List the topics that no worker can do without, the input first."""
+    sent = [settings.topic, settings.scans_topic] if settings.send else []
+    return list(dict.fromkeys([settings.input_topic, *sent, settings.state_topic, settings.dlq_topic]))
+
+
+def not_there(settings: KafkaSettings, topics: Iterable[str]) -> str:
+    """Say in one line which topics are missing, which setting names each, and what to do."""
+    names = list(dict.fromkeys(topics))
+    said = ", ".join(f"{name} ({setting})" if (setting := _setting(settings, name)) else name for name in names)
+    are, them = ("is", "it") if len(names) == 1 else ("are", "them")
+    return (
+        f"kafka {said}: {are} not there, or {_user(settings)} is not allowed to DESCRIBE {them}; `sysscan-agent kafka "
+        f"topics --create` creates {them}, or name another"
+    )
+
+
+def _setting(settings: KafkaSettings, topic: str) -> str | None:
+    return next((f"kafka.{_SETTINGS[role]}" for name, role in _roles(settings) if name == topic), None)
+
+
 def _roles(settings: KafkaSettings) -> Iterator[tuple[str, Role]]:
-    yield settings.input_topic, "input"
-    yield settings.topic, "findings"
-    yield settings.scans_topic, "scans"
-    yield settings.state_topic, "state"
-    yield settings.dlq_topic, "dlq"
-    yield settings.verdicts_topic, "verdicts"
+    for role, setting in _SETTINGS.items():
+        yield getattr(settings, setting), role
 
 
 def _number(config: Mapping[str, str], name: str) -> int | None:

@@ -39,7 +39,7 @@ class NetworkSink:
         self._wake: Callable[[], None] = _nobody
         self._thread: threading.Thread | None = None
         self._changed = threading.Condition()  # for what follows
-        self._batches: deque[tuple[int, list[Item]]] = deque()
+        self._batches: deque[tuple[int, Sequence[OutboxRow]]] = deque()
         self._offered = 0
         self._returned = 0  # what was last called durable, from where on rows are offered again after a fault
         self._durable = 0
@@ -69,10 +69,8 @@ class NetworkSink:
                 self._offered = self._returned
                 raise fault
             if rows:
-                # After a fault rows come again of which more were taken than could be told.
-                items = [item for item in self._items(rows) if item.position > self._durable]
                 self._offered = rows[-1].position
-                self._batches.append((self._offered, items))
+                self._batches.append((self._offered, rows))
                 self._begin()
                 self._changed.notify()
             self._returned = min(self._durable, self._offered)
@@ -99,8 +97,10 @@ class NetworkSink:
 
     def _run(self) -> None:
         while (batch := self._next()) is not None:
-            end, items = batch
+            end, rows = batch
             try:
+                # After a fault rows come again of which more were taken than could be told.
+                items = self._items([row for row in rows if row.position > self._durable])
                 if items:
                     self._send(items, self._done)
                 self._done(end)
@@ -110,17 +110,17 @@ class NetworkSink:
                 logger.error("sink.thread_failed", sink=self.name, error=repr(error))
                 self._failed(SinkError(f"{self.name}: {error!r}; it is begun anew"))
 
-    def _next(self) -> tuple[int, list[Item]] | None:
+    def _next(self) -> tuple[int, list[OutboxRow]] | None:
         """Wait for rows; several batches that wait go together. None: it is to end."""
         with self._changed:
             self._changed.wait_for(lambda: self._stopping or (self._batches and self._fault is None))
             if self._stopping:
                 return None
-            end, items = 0, []
+            end, rows = 0, list[OutboxRow]()
             while self._batches:
                 end, more = self._batches.popleft()
-                items += more
-            return end, items
+                rows += more
+            return end, rows
 
     def _done(self, position: int) -> None:
         """Take down how far the other side has got.

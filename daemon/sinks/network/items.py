@@ -2,12 +2,17 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import orjson
 
 from daemon.ports.outbox import OutboxRow
+from daemon.sinks.lines import Mapping, line_maker
 from daemon.sinks.network.settings import NetworkSettings
 from daemon.sinks.wanted import wanted
+from pipeline.output.ecs import plain_line
 
-Lines = Callable[[OutboxRow], Sequence[bytes]]
+_KINDS = {"sysscan.enriched": "finding", "sysscan.issue": "issue", "sysscan.scan": "scan", "sysscan.verdict": "verdict"}
 
 
 @dataclass(slots=True, frozen=True)
@@ -27,30 +32,21 @@ class Item:
     line: bytes
 
 
-def as_it_is(row: OutboxRow) -> Sequence[bytes]:
-    """Give a row's one line."""
-    return (row.line,)
-
-
-def item_maker(settings: NetworkSettings, lines: Lines = as_it_is) -> Callable[[Sequence[OutboxRow]], list[Item]]:
-    """Give the function from rows to what is sent of those that are wanted.
-
-    Args:
-        lines: gives the lines of a row, always the same for the same row. Of several, the last has the row's key.
-    """
-    wants = wanted(changes_only=settings.emit == "changes", min_level=settings.min_level)
+def item_maker(settings: NetworkSettings, mapping: Mapping = "plain") -> Callable[[Sequence[OutboxRow]], list[Item]]:
+    """Give the function from rows to what is sent of those that are wanted: the lines that a file would have."""
+    changes = settings.emit == "changes"
+    wants = wanted(changes_only=changes, min_level=settings.min_level)
+    lines = line_maker(mapping, changes_only=changes, min_level=settings.min_level)
     kinds: frozenset[str] = frozenset(settings.kinds)
+    rows_of = kinds | ({"scan"} if "issue" in kinds else frozenset())  # the issues are in the row of their scan
 
     def items(rows: Sequence[OutboxRow]) -> list[Item]:
         found: list[Item] = []
         for row in rows:
-            if row.kind in kinds and wants(row):
+            if row.kind in rows_of and wants(row):
                 *first, last = lines(row)
-                found += (
-                    Item(row.position - 1, row.kind, f"{row.key}.{number}", row.level, line)
-                    for number, line in enumerate(first, 1)
-                )
-                found.append(Item(row.position, row.kind, row.key, row.level, last))
+                made = [*(_item(row, line, row.position - 1) for line in first), _item(row, last, row.position)]
+                found += (item for item in made if item.kind in kinds)
         return found
 
     return items
@@ -69,3 +65,13 @@ def in_batches(
         taken += bytes_
     if begin < len(items):
         yield items[begin:]
+
+
+def _item(row: OutboxRow, line: bytes, position: int) -> Item:
+    """Name a line: by the row, or by itself where a row becomes several."""
+    if row.kind != "scan":
+        return Item(position, row.kind, row.key, row.level, line)
+    record: dict[str, Any] = orjson.loads(plain_line(line))
+    kind = _KINDS.get(str(record.get("schema")).partition("/")[0], row.kind)
+    level = record.get("level") if kind == "issue" else row.level
+    return Item(position, kind, str(record.get("dedupe_key") or row.key), str(level), line)

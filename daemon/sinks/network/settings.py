@@ -21,7 +21,7 @@ def _file_or_credential(place: str) -> str:
 
 
 SecretFile = Annotated[str, AfterValidator(_file_or_credential)]
-Kind = Literal["finding", "scan", "verdict"]
+Kind = Literal["finding", "issue", "scan", "verdict"]
 
 
 class NetworkSettings(BaseModel):
@@ -41,7 +41,7 @@ class NetworkSettings(BaseModel):
     name: Annotated[str, Field(pattern=NAME)]
     emit: Literal["all", "changes"] = "all"
     min_level: Level = "info"
-    kinds: tuple[Kind, ...] = ("finding", "scan", "verdict")
+    kinds: tuple[Kind, ...] = ("finding", "issue", "scan", "verdict")
     timeout_s: float = Field(default=30.0, ge=1, le=600)
     ca_file: Path | None = None
     cert_file: Path | None = None
@@ -61,6 +61,7 @@ class HttpAccess(NetworkSettings):
 
     Attributes:
         plaintext: an address without TLS on another machine is meant.
+        mapping: records as they are, or with the fields of the Elastic Common Schema in front.
         batch_records: that are sent together at most; `batch_bytes` bounds them, too, but for one that is larger.
         password_file: of `username`; its first line, as of the other files with a secret.
         token_file: of a bearer token.
@@ -69,6 +70,7 @@ class HttpAccess(NetworkSettings):
 
     url: str
     plaintext: bool = False
+    mapping: Literal["plain", "ecs"] = "plain"
     batch_records: int = Field(default=500, ge=1, le=10_000)
     batch_bytes: int = Field(default=1 << 20, ge=1024, le=64 << 20)
     username: str | None = Field(default=None, min_length=1)

@@ -10,7 +10,7 @@ from daemon.sinks.network.settings import HttpAccess, SecretFile
 
 class OpenSearchSettings(HttpAccess):
     """Attributes:
-    index: that records go to; ``{kind}`` in it stands for finding, scan or verdict.
+    index: that records go to; ``{kind}`` in it stands for finding, issue, scan or verdict.
     api_key_file: of Elasticsearch's API keys, in the encoded form.
     pipeline: an ingest pipeline that every record goes through.
     """

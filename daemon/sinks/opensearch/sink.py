@@ -7,7 +7,7 @@ from urllib.parse import quote
 import orjson
 
 from daemon.sinks.network.courier import NetworkSink
-from daemon.sinks.network.items import Item, Lines, as_it_is, item_maker
+from daemon.sinks.network.items import Item, item_maker
 from daemon.sinks.network.secrets import read_secret, shown
 from daemon.sinks.network.sending import HttpClient, Refusal, Sending, ascii_only
 from daemon.sinks.opensearch.settings import OpenSearchSettings
@@ -21,11 +21,11 @@ _TAKEN = frozenset({200, 201})
 _MOST_ID_BYTES = 512  # the server's own bound
 
 
-def open_opensearch(settings: OpenSearchSettings, lines: Lines = as_it_is) -> NetworkSink:
+def open_opensearch(settings: OpenSearchSettings) -> NetworkSink:
     """Make the sink. Nothing is connected before the first record."""
     name = f"opensearch:{settings.name}"
     bulk = Bulk(settings, name)
-    return NetworkSink(name, item_maker(settings, lines), Sending(settings, name, bulk, bulk.size))
+    return NetworkSink(name, item_maker(settings, settings.mapping), Sending(settings, name, bulk, bulk.size))
 
 
 class Bulk:

@@ -84,6 +84,8 @@ def _sentence(item: Item, record: dict[str, Any]) -> str:
     finding, counts = record.get("finding"), record.get("counts")
     if item.kind == "finding" and isinstance(finding, dict):
         return f"{item.level}: {printable(_text(finding.get('title')) or _text(record.get('class')), 500)}"
+    if item.kind == "issue":
+        return f"{item.level}: {printable(_text(record.get('title')), 500)}"
     if item.kind == "scan":
         findings = counts.get("findings") if isinstance(counts, dict) else None
         return f"scan {item.key} done" + (f": {findings} findings" if isinstance(findings, int) else "")

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from daemon.sinks.network.courier import Done, NetworkSink
-from daemon.sinks.network.items import Item, Lines, as_it_is, in_batches, item_maker
+from daemon.sinks.network.items import Item, in_batches, item_maker
 from daemon.sinks.syslog.message import message
 from daemon.sinks.syslog.settings import SyslogSettings
 from daemon.sinks.syslog.transport import send
@@ -13,10 +13,10 @@ _BATCH_RECORDS = 500  # that go through one connection
 _BATCH_BYTES = 4 << 20
 
 
-def open_syslog(settings: SyslogSettings, lines: Lines = as_it_is) -> NetworkSink:
+def open_syslog(settings: SyslogSettings) -> NetworkSink:
     """Make the sink. Nothing is connected before the first record."""
     name = f"syslog:{settings.name}"
-    return NetworkSink(name, item_maker(settings, lines), _sender(settings, name))
+    return NetworkSink(name, item_maker(settings), _sender(settings, name))
 
 
 def _sender(settings: SyslogSettings, name: str) -> Callable[[Sequence[Item], Done], None]:

@@ -36,6 +36,7 @@ class Scan:
         missing: what the input is known to lack, a sentence each.
         history: gives earlier scans of the host and scope that the input knows of, oldest first, beside those that it
             has whole.
+        is_part: the input is known to lack findings of it.
     """
 
     scan_id: str
@@ -44,6 +45,7 @@ class Scan:
     findings: Callable[[], Iterator[EnrichedFinding]]
     missing: tuple[str, ...] = ()
     history: Callable[[], tuple[Past, ...]] = _no_history
+    is_part: bool = False
 
 
 @dataclass(slots=True, frozen=True)

@@ -1,5 +1,6 @@
 """The records that go out: frozen, without bytes, and named as in the output."""
 
+from pipeline.output.records.cut import Cut, CutPart
 from pipeline.output.records.finding import (
     Analysis,
     BaselineEntry,
@@ -10,6 +11,7 @@ from pipeline.output.records.finding import (
     ReportedFinding,
     Suppression,
 )
+from pipeline.output.records.lines import IssueRecord, ListedIssue, ScanLine
 from pipeline.output.records.origin import HostFacts, Provenance, VerdictsInUse
 from pipeline.output.records.scan import (
     ActionCount,
@@ -25,6 +27,7 @@ from pipeline.output.records.scan import (
     PolicySection,
     ScanCorrelation,
     ScanRecord,
+    ScanSummary,
 )
 from pipeline.output.records.story import Sentence
 from pipeline.output.records.verdict import Corrected, ReviewedSituation, SupersededFinding, VerdictRecord
@@ -38,6 +41,8 @@ __all__ = [
     "Corrected",
     "Correlation",
     "Counts",
+    "Cut",
+    "CutPart",
     "EnrichedFinding",
     "ExpiredEntry",
     "FindingProvenance",
@@ -47,13 +52,17 @@ __all__ = [
     "Issue",
     "IssueArtefact",
     "IssueLikely",
+    "IssueRecord",
+    "ListedIssue",
     "NamedControl",
     "PolicySection",
     "Provenance",
     "ReportedFinding",
     "ReviewedSituation",
     "ScanCorrelation",
+    "ScanLine",
     "ScanRecord",
+    "ScanSummary",
     "Sentence",
     "SupersededFinding",
     "Suppression",

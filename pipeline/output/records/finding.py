@@ -9,6 +9,7 @@ from pipeline.classes.scan import HostSource
 from pipeline.contract import Day, Digest, Doc, Items, Positive, Time
 from pipeline.finding import ClassBasis, Severity, SourceFormat, Status, StatusBasis
 from pipeline.intel.match import Hit
+from pipeline.output.records.cut import Cut
 from pipeline.output.records.origin import HostFacts, Provenance
 from pipeline.retrieval.likely import Likely
 from pipeline.rules.baseline import BaselineState
@@ -255,3 +256,6 @@ class EnrichedFinding:
         Likely | None,
         Doc("What a finding of an unknown kind seems to be about, by its words. Left out where the class is known."),
     ] = None
+    cut: Annotated[Cut | None, Doc("What is not in the line because it would be too long. Left out where all is.")] = (
+        None
+    )

@@ -193,10 +193,9 @@ class PolicySection:
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
-class ScanRecord:
-    """What is wrong with a host and what to do first; one object after the findings of a scan."""
+class ScanSummary:
+    """What the whole record of a scan and its line have in common."""
 
-    schema: Annotated[Literal["sysscan.scan/1"], Doc("Name and version of this format.")]
     scan_id: Annotated[str, Doc("Names the scan; its findings carry the same.")]
     host: Annotated[
         str,
@@ -222,8 +221,6 @@ class ScanRecord:
     ]
     notes: Annotated[tuple[Note, ...], Items(unique=True), Doc("What was odd about the report or repaired.")]
     counts: Annotated[Counts, Doc("Numbers of this scan.")]
-    issues: Annotated[tuple[Issue, ...], Doc("What is at stake, alike findings as one, the worst first.")]
-    top: Annotated[tuple[Digest, ...], Items(most=10), Doc("Ids of the first ten issues.")]
     correlations: Annotated[tuple[ScanCorrelation, ...], Doc("Patterns across findings.")]
     baseline: Annotated[BaselineSection | None, Doc("Null where no baseline is kept.")]
     compliance: Annotated[
@@ -236,3 +233,16 @@ class ScanRecord:
         tuple[Sentence, ...],
         Doc("What the scan comes to, a sentence each. Left out where it was not analysed, and by older versions."),
     ] = ()
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class ScanRecord(ScanSummary):
+    """What is wrong with a host and what to do first; one object for a scan, whole, however large it is.
+
+    The ledger keeps it, `report` shows it, and Kafka carries it. In a file its place is taken by lines of a bounded
+    length: `sysscan.issue/1` for each issue, then `sysscan.scan/2`.
+    """
+
+    schema: Annotated[Literal["sysscan.scan/1"], Doc("Name and version of this format.")]
+    issues: Annotated[tuple[Issue, ...], Doc("What is at stake, alike findings as one, the worst first.")]
+    top: Annotated[tuple[Digest, ...], Items(most=10), Doc("Ids of the first ten issues.")]

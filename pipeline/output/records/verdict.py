@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pipeline.contract import Count, Day, Digest, Doc, Hash, Items, Positive, Time
 from pipeline.finding import Level, Status
+from pipeline.output.records.cut import Cut
 from pipeline.review.verdict import Kind, Scope
 
 
@@ -86,3 +87,6 @@ class VerdictRecord:
     findings: Annotated[
         tuple[SupersededFinding, ...], Items(most=100), Doc("The findings, the worst first; at most a hundred.")
     ]
+    cut: Annotated[Cut | None, Doc("What is not in the line because it would be too long. Left out where all is.")] = (
+        None
+    )

@@ -1,6 +1,7 @@
 """The command line within the test's own process: a process of its own for each would take minutes."""
 
 import gc
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,8 +19,12 @@ def cli(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> C
     def call(*arguments: str | Path) -> Ended:
         monkeypatch.setattr(sys, "argv", ["sysscan-agent", *map(str, arguments)])
         capfd.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main()
+        heeded = signal.getsignal(signal.SIGINT)
+        try:
+            with pytest.raises(SystemExit) as end:
+                main()
+        finally:
+            signal.signal(signal.SIGINT, heeded)
         gc.enable()  # which the program leaves off where it has little to do
         sys.stdout.flush()
         out, err = capfd.readouterr()

@@ -4,12 +4,18 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
 from daemon.cli.options import Form
+from pipeline.output.cut import LineRecord
+from pipeline.output.ecs import ecs_line
+from pipeline.output.lines import line_of, whole_record
+from pipeline.output.read import read_finding, read_issue, read_scan_line
+from pipeline.output.write import write
 from tests.daemon.cli.invoke import COMMAND, REPORT, ROOT, SCANS, Ended, in_a_process
 
 Cli = Callable[..., Ended]
@@ -33,6 +39,10 @@ def lines(path: Path) -> list[bytes]:
     return path.read_bytes().splitlines(keepends=True)
 
 
+def findings(path: Path) -> list[dict[str, Any]]:
+    return [one for one in map(json.loads, lines(path)) if one["schema"] == "sysscan.enriched/1"]
+
+
 def written(path: Path, content: Sequence[bytes]) -> Path:
     path.write_bytes(b"".join(content))
     return path
@@ -47,7 +57,7 @@ def own_state(state: Path, tmp_path: Path) -> Path:
 def test_saved_lines_are_exported_whole_and_in_order(cli: Cli, enriched: Path) -> None:
     ended = cli("export", enriched, "--format", "sarif", "--all")
     assert (ended.code, ended.err) == (0, "")
-    saved = [json.loads(line) for line in lines(enriched)[:-1]]
+    saved = findings(enriched)
     assert [one["dedupe_key"] for one in results(ended.out)] == [one["dedupe_key"] for one in saved]
     assert cli("export", enriched, "--format", "sarif", "--all").out == ended.out
 
@@ -80,7 +90,7 @@ def test_an_analysis_says_in_the_form_what_it_could_not_use(cli: Cli, tmp_path: 
 def test_the_ledger_gives_the_latest_scan_of_each_host(cli: Cli, state: Path, enriched: Path) -> None:
     ended = cli("export", "--state-dir", state, "--format", "sarif", "--all")
     assert (ended.code, ended.err) == (0, "")
-    saved = {one["fingerprint"]: one for one in map(json.loads, lines(enriched)[:-1])}
+    saved = {one["fingerprint"]: one for one in findings(enriched)}
     found = results(ended.out)
     assert {one["fingerprint"] for one in found} == saved.keys()
     assert all(one["status"] == saved[one["fingerprint"]]["status"] for one in found)
@@ -91,7 +101,7 @@ def test_the_ledger_gives_the_latest_scan_of_each_host(cli: Cli, state: Path, en
 def test_a_host_or_a_scan_can_be_chosen(cli: Cli, tmp_path: Path) -> None:
     both = tmp_path / "both.ndjson"
     cli("analyze", REPORT, SCANS / "db02-default.json", "--output", both)
-    hosts = [json.loads(line)["host"] for line in lines(both) if b'"schema":"sysscan.scan/1"' in line]
+    hosts = [json.loads(line)["host"] for line in lines(both) if b'"schema":"sysscan.scan/2"' in line]
     assert hosts == ["web01", "db02"]
     for options in (["--host", "db02"], ["--scan", json.loads(lines(both)[-1])["scan_id"][:8]]):
         ended = cli("export", both, "--format", "sarif", *options)
@@ -130,10 +140,12 @@ def test_a_file_that_was_cut_off_is_exported_and_says_so(cli: Cli, enriched: Pat
 
 def test_lines_that_are_missing_are_counted(cli: Cli, enriched: Path, tmp_path: Path) -> None:
     whole = lines(enriched)
-    lacking = written(tmp_path / "lacking.ndjson", [*whole[:3], whole[-1]])
+    lacking = written(tmp_path / "lacking.ndjson", [*whole[:3], *whole[-3:]])
     ended = cli("export", lacking, "--format", "sarif")
     assert ended.code == 0
-    assert f"Of the {len(whole) - 1} findings of the scan, 3 are in the input." in notices(ended.out)
+    assert f"Of the {len(findings(enriched))} findings of the scan, 3 are in the input." in notices(ended.out)
+    issues = len(json.loads(whole[-1])["issues"])
+    assert f"Of the {issues} issues of the scan, 2 are in the input." in notices(ended.out)
 
 
 @pytest.mark.parametrize(
@@ -144,6 +156,8 @@ def test_lines_that_are_missing_are_counted(cli: Cli, enriched: Path, tmp_path: 
         (b'{"schema":"sysscan.enriched/2"}\n', "'sysscan.enriched/2' is not known; did a newer version write it?"),
         (b'{"schema":"sysscan.enriched/1"}\n', "line 1 cannot be used: dedupe_key: is missing"),
         (b'{"schema":"sysscan.scan/1"}\n', "line 1 cannot be used: "),
+        (b'{"schema":"sysscan.scan/2"}\n', "line 1 cannot be used: "),
+        (b'{"schema":"sysscan.issue/1"}\n', "line 1 cannot be used: "),
         (b"\xff\xfe\n", "line 1 cannot be used: not JSON"),
     ],
 )
@@ -331,3 +345,105 @@ def test_lines_with_verdicts_applied_are_not_changed_again(cli: Cli, own_state: 
     assert json.loads(once.splitlines()[-1])["schema"] == "sysscan.verdict/1"
     again = written(tmp_path / "again.ndjson", [once.encode()])
     assert cli("export", again, "--format", "ndjson").out == once
+
+
+@pytest.mark.parametrize("form", [*FORMS])
+def test_a_report_goes_to_a_file_as_to_a_pipe(cli: Cli, state: Path, tmp_path: Path, form: str) -> None:
+    target = tmp_path / "out"
+    ended = cli("report", "--state-dir", state, "--format", form, "--output", target)
+    assert (ended.code, ended.out, ended.err) == (0, "", "")
+    assert target.read_bytes().decode() == cli("report", "--state-dir", state, "--format", form).out
+    assert target.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("arguments", [[], ["--format", "text"], ["--list"]])
+def test_what_a_report_cannot_write_to_a_file_is_refused(
+    cli: Cli, state: Path, tmp_path: Path, arguments: list[str]
+) -> None:
+    ended = cli("report", "--state-dir", state, "--output", tmp_path / "out", *arguments)
+    assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_that_is_there_stays_whole_until_the_new_one_is(cli: Cli, enriched: Path, tmp_path: Path) -> None:
+    target, link = tmp_path / "out.sarif", tmp_path / "link"
+    target.write_bytes(b"old")
+    link.symlink_to(target)
+    held = target.open("rb")
+    assert cli("export", enriched, "--format", "sarif", "--output", link).code == 0
+    assert held.read() == b"old"  # whoever reads it reads on
+    held.close()
+    assert link.is_symlink() and results(target.read_text(encoding="utf-8"))
+    bad = written(tmp_path / "bad.ndjson", [b"x\n"])
+    before = target.read_bytes()
+    assert cli("export", bad, "--format", "sarif", "--output", target).code == 4
+    assert target.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.ndjson", "link", "out.sarif"]
+
+
+def test_a_pipe_or_a_device_is_written_to_as_it_is(cli: Cli, enriched: Path) -> None:
+    assert cli("export", enriched, "--format", "csv", "--output", "/dev/null").code == 0
+    assert not Path("/dev/null").is_file()
+
+
+@pytest.mark.parametrize("name", ["findings.ndjson", "findings.000001.ndjson", "ledger.db"])
+def test_what_the_daemon_writes_is_not_overwritten(cli: Cli, own_state: Path, enriched: Path, name: str) -> None:
+    target = own_state / name
+    if not target.exists():
+        target.write_bytes(b"kept\n")
+    before = target.read_bytes()
+    for command in (
+        ("export", "--format", "csv", "--state-dir", own_state),
+        ("report", "--format", "csv", "--state-dir", own_state),
+        ("analyze", REPORT, "--state-dir", own_state),
+    ):
+        ended = cli(*command, "--output", target)
+        assert (ended.code, ended.err.count("\n")) == (2, 1), ended.err
+        assert "is what the daemon writes" in ended.err
+    assert target.read_bytes() == before
+
+
+def whole_scan(path: Path) -> bytes:
+    """The record of the one scan in a file, as earlier versions wrote it: in one line, with its issues in it."""
+    *issues, last = [line for line in lines(path) if b'"schema":"sysscan.enriched/1"' not in line]
+    return write(whole_record(read_scan_line(last), map(read_issue, issues))) + b"\n"
+
+
+def test_a_file_of_an_earlier_version_gives_the_same_and_so_do_both_together(
+    cli: Cli, enriched: Path, tmp_path: Path
+) -> None:
+    of_findings = [line for line in lines(enriched) if b'"schema":"sysscan.enriched/1"' in line]
+    old = written(tmp_path / "old.ndjson", [*of_findings, whole_scan(enriched)])
+    for form in ("sarif", "json", "ndjson"):
+        ended = cli("export", old, "--format", form)
+        assert (ended.code, ended.err) == (0, "")
+        assert (
+            ended.out
+            == cli("export", enriched, "--format", form).out
+            == cli("export", enriched, old, "--format", form).out
+        )
+
+
+def test_lines_for_ecs_give_the_same_and_explain_finds_them(cli: Cli, enriched: Path, tmp_path: Path) -> None:
+    readers: dict[str, Callable[[bytes], LineRecord]]
+    readers = {"sysscan.enriched/1": read_finding, "sysscan.issue/1": read_issue, "sysscan.scan/2": read_scan_line}
+    mapped = [ecs_line(readers[json.loads(line)["schema"]](line)) + b"\n" for line in lines(enriched)]
+    file = written(tmp_path / "ecs.ndjson", mapped)
+    assert cli("export", file, "--format", "ndjson").out.encode() == enriched.read_bytes()
+    key = findings(enriched)[0]["dedupe_key"]
+    assert cli("explain", key, "--from", file).out == cli("explain", key, "--from", enriched).out
+
+
+def test_lines_that_were_cut_are_counted(cli: Cli, enriched: Path, tmp_path: Path) -> None:
+    first, *rest = lines(enriched)
+    long = read_finding(first)
+    long = replace(long, finding=replace(long.finding, extra={"made_up": "x" * 100_000}))
+    cut = written(tmp_path / "cut.ndjson", [line_of(long) + b"\n", *rest])
+    assert "Cut in the input, because a line would have been too long: 1 line" in notices(
+        cli("export", cut, "--format", "sarif").out
+    )
+    told = cli("explain", long.dedupe_key, "--from", cut, "--format", "text").out
+    assert f"sysscan-agent export --scan {long.scan_id} --format json" in told
+    assert "finding.extra: " in told
+    # Handed on, it is cut as it was.
+    assert cli("export", cut, "--format", "ndjson").out.splitlines()[0].encode() == line_of(long)

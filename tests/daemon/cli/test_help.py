@@ -36,6 +36,16 @@ def test_every_command_has_help_for_itself_and_each_option(cli: Cli, path: tuple
             assert max(option.opts, key=len) in ended.out
 
 
+def test_whoever_can_print_json_can_print_text_into_a_pipe() -> None:
+    silent = [
+        " ".join(path)
+        for path, command in COMMANDS
+        if "--json" in {name for option in command.params for name in option.opts}
+        and "--format" not in {name for option in command.params for name in option.opts}
+    ]
+    assert silent == []
+
+
 def test_the_exit_codes_stand_in_the_help(cli: Cli) -> None:
     assert "Exit codes: 0 done" in " ".join(cli("--help").out.split())
 

@@ -21,7 +21,7 @@ def test_what_is_piped_in_comes_out_once_however_often_it_is_piped(tmp_path: Pat
     first = (tmp_path / "out.ndjson").read_bytes()
     assert _pipe(data, tmp_path).returncode == 0
     assert (tmp_path / "out.ndjson").read_bytes() == first
-    keys = [line["dedupe_key"] for line in map(json.loads, first.splitlines()) if "dedupe_key" in line]
+    keys = [line["dedupe_key"] for line in map(json.loads, first.splitlines()) if "finding" in line]
     assert len(keys) == len(set(keys)) == 14 + 97
 
 
@@ -40,7 +40,9 @@ def test_a_scan_is_delivered_while_the_pipe_stays_open(tmp_path: Path) -> None:
     daemon.stdin.close()
     daemon.stderr.read()
     assert daemon.wait() == 0
-    assert len(output.read_bytes().splitlines()) == 15
+    found = [json.loads(line)["schema"] for line in output.read_bytes().splitlines()]
+    assert found[:14] == ["sysscan.enriched/1"] * 14
+    assert set(found[14:-1]) == {"sysscan.issue/1"} and found[-1] == "sysscan.scan/2"
 
 
 def test_a_cut_report_is_quarantined_and_said_so(tmp_path: Path) -> None:

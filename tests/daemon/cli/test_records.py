@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from daemon.cli.show import show_record
+from daemon.cli.summary import Shown
 from pipeline.output.read import read_scan
 from tests.daemon.cli.invoke import Ended
 from tests.pipeline.sessions import record_of, report, resources, session_of
@@ -18,7 +19,7 @@ Cli = Callable[..., Ended]
 
 def _shown(document: object) -> str:
     console = Console(file=io.StringIO(), width=100)
-    show_record(console, read_scan(json.dumps(document).encode()), limit=None)
+    show_record(console, read_scan(json.dumps(document).encode()), Shown(), detail=True)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 

@@ -258,6 +258,8 @@ def test_what_is_kept_of_a_scan_from_before_is_counted_when_the_ledger_is_migrat
             "retained_lines",
             "covered",
             "given_up",
+            "retained_words",
+            "situation_words",
         )
         for table in later:
             execute(ledger, f"DROP TABLE {table}")

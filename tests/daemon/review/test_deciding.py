@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from daemon.ledger import Ledger
-from daemon.ledger.reviews import Filter
+from daemon.ledger.retained import Filter
 from daemon.review.deciding import Decision, Overtaken, Unfit, decided_since, give, undo
 from daemon.review.queue import AT_STAKE, Ambiguous, NotFound, Queue
 from pipeline.review.chain import Head

@@ -15,7 +15,7 @@ import pytest
 
 from daemon.checkpoints import Checkpoints
 from daemon.ledger import Ledger
-from daemon.ledger.reviews import Filter
+from daemon.ledger.retained import Filter
 from daemon.review.telling import Telling
 from daemon.review.verdicts import PinnedVerdicts
 from daemon.worker import Worker

@@ -140,7 +140,7 @@ class TakingServer:
 def key_of(line: bytes) -> str:
     """Read the key of a record."""
     record = json.loads(line)
-    return str(record.get("dedupe_key") or record.get("scan_id") or record.get("n"))
+    return str(record.get("dedupe_key") or record.get("event", {}).get("id") or record.get("n"))
 
 
 def _lines(body: bytes) -> list[bytes]:

@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.analysis.case import selection
+from pipeline.analysis.claims import DIMENSIONS
+from pipeline.analysis.critique import REFUSALS, refusal
 from pipeline.analysis.model import ModelAnalyst
 from pipeline.analysis.prompt import BadResponse, Case, parse_response, response_schema, shorten
 from pipeline.analysis.question import Answer, Question
@@ -132,6 +134,31 @@ def test_what_the_critique_refuses_twice_the_rules_answer() -> None:
     assert {entry["fallback_reason"] for entry in analyses} == {"rejected"}
 
 
+def test_what_was_wrong_is_said_when_it_is_asked_again() -> None:
+    def false(shown: dict[str, Any], allowed: dict[str, Any]) -> str:
+        return plainly(shown, allowed).replace("None that is known.", "It concerns 12 files in all.")
+
+    speaker = Speaker(false)
+    model = ModelAnalyst(speaker, knowledge(), "false")
+    session = session_of(report("web01-ioc.json"), resources(analyst=model), {})
+    lines_of(session)
+    words = {shown.get("refused") for shown in speaker.shown}
+    assert words == {None, "count"}
+    first = [shown for shown in speaker.shown if "refused" not in shown]
+    assert len(first) == len(speaker.shown) - len(first), "each was asked twice"
+    # As it is asked anew where nothing was kept of it.
+    repeated = Speaker(false)
+    lines_of(session_of(report("web01-ioc.json"), resources(analyst=ModelAnalyst(repeated, knowledge(), "false")), {}))
+    assert repeated.shown == speaker.shown
+
+
+def test_every_reason_has_a_word_of_the_closed_list() -> None:
+    assert refusal("a value that the case does not support") == "value"
+    assert refusal("a control or technique that is no candidate") == "distractor"
+    assert refusal("assessment of 300 characters") == refusal(None) == "form"
+    assert {refusal(f"a {name} that the case does not support") for name in DIMENSIONS} <= set(REFUSALS)
+
+
 def test_an_unknown_scanners_name_is_not_shown() -> None:
     question = replace(some_question(), class_id="unknown.ignore_previous_instructions")
     case: Case = analyst()._maker.case(question)
@@ -142,7 +169,8 @@ def test_an_unknown_scanners_name_is_not_shown() -> None:
 def test_a_shipped_answer_counts_as_if_the_model_gave_it() -> None:
     """Refused by `critique` it is none, and the second attempt's counts if that is shipped, too."""
     question = some_question()
-    prompts = [analyst().prompt(question, attempt) for attempt in (0, 1)]
+    again = replace(question, refused="number")
+    prompts = [analyst().prompt(question), analyst().prompt(again, 1)]
     good = plainly({}, {"level": {"enum": [question.floor]}})
     bad = good.replace("right about this", "right about CVE-2026-1")
 
@@ -154,6 +182,8 @@ def test_a_shipped_answer_counts_as_if_the_model_gave_it() -> None:
     answered = analyst().analyse(question, 0).result()
     assert answered is not None
     assert recalled(good, None) == recalled(bad, good) == answered
+    repeated = bad.replace("CVE-2026-1", "one two three four five six one two three four five")
+    assert recalled(repeated, good) is None, "after another refusal it would be asked otherwise"
     assert recalled(None, good) is recalled(bad, None) is recalled(bad, bad) is recalled("{", None) is None
     untrained = ModelAnalyst(Speaker(plainly), knowledge(), "a speaker", ["unknown"], lambda prompt, _: good)
     assert untrained.recall(question) is None

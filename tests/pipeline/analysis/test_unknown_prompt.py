@@ -1,8 +1,10 @@
 """A question about a finding that no class knows: closed words in, a bounded answer out."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 
@@ -20,10 +22,13 @@ from pipeline.analysis.unknown_prompt import (
 )
 from pipeline.engine.errors import ModelDamaged
 from pipeline.engine.generator import Grammar
+from pipeline.engine.grammar import Grammars
 from pipeline.engine.manifest import Manifest, read_manifest
+from pipeline.engine.tokens import Tokenizer
 from pipeline.finding import LEVELS, RawFinding
 from pipeline.models.embedded import EMBEDDED_MODEL
 from pipeline.scorecard.payloads import HOSTILE
+from tests.pipeline.engine.byte_tokenizer import write_tokenizer
 from tests.pipeline.retrieval.closed import allowed
 from tests.pipeline.sessions import documents, knowledge, lines_of, made_up, record_of, resources, session_of
 from tests.pipeline.unknown import finding
@@ -76,7 +81,8 @@ def test_a_case_holds_words_of_closed_lists_and_candidates_only() -> None:
     assert case.topics[0] == SOCKET and set(case.topics) <= set(knowledge().topics)
     assert case.titles == tuple(knowledge().topics[topic].title for topic in case.topics)
     assert (case.floor, case.ceiling) == ("critical", "critical")
-    assert "containers" in case.looks
+    assert "containers" in case.looks and case.look_of[0] == "containers"
+    assert case.scores == tuple(sorted(case.scores, reverse=True))
     assert set(case.controls) == set().union(*case.controls_of)
 
 
@@ -85,7 +91,27 @@ def test_the_ceiling_is_one_level_above_the_scanners(severity: Any, ceiling: str
     case = case_of(replace(finding("docker:socket"), severity=severity, score=None))
     assert case.ceiling == ceiling
     assert LEVELS.index(case.floor) <= LEVELS.index(case.ceiling)
-    assert unknown_schema(case)["properties"]["level"]["enum"][-1] == ceiling
+    assert {one["properties"]["level"]["enum"][-1] for one in unknown_schema(case)["anyOf"]} == {ceiling}
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_the_grammar_lets_a_model_choose_fits_the_chosen_topic(seed: int, tmp_path: Path) -> None:
+    tokenizer = Tokenizer(write_tokenizer(tmp_path / "tokenizer.json"))
+    case = case_of(finding("docker:socket"))
+    rng = np.random.default_rng(seed)
+    constraint = Grammars(tokenizer).start(Grammar.of(unknown_schema(case)))
+    tokens = constraint.forced()
+    while not constraint.done:
+        taken = constraint.take(rng.standard_normal(tokenizer.vocab_size, dtype=np.float32))
+        if not taken:
+            break
+        tokens += taken
+    answer = parse_unknown(tokenizer.decode(tokens), case)
+    if answer.topic is None:
+        assert not answer.controls
+    else:
+        place = case.topics.index(answer.topic)
+        assert set(answer.controls) <= case.controls_of[place] and answer.look in (None, case.look_of[place])
 
 
 def test_what_is_written_is_read_back() -> None:
@@ -107,6 +133,8 @@ def test_what_is_written_is_read_back() -> None:
         ("assessment", "Run $(reboot) now."),
         ("assessment", "Uses {path} here."),
         ("impact", "Nothing; `id`"),
+        ("impact", "It speaks of {words}."),
+        ("controls", " n53:AC-3 n53:XX-1"),
         ("impact", "x"),
     ],
 )
@@ -137,10 +165,13 @@ def test_what_is_wrong_with_an_answer_is_said() -> None:
         "none with controls": (case, good(case, topic=None)),
         "an id": (case, good(case, assessment="This is CVE-2024 1 and T1611 on the host.")),
         "cut": (case, good(case, impact="It breaks off")),
+        "a slot of none": (case, good(case, topic=None, controls=(), look=None, assessment="It has {words} in it.")),
+        "words": (case, good(case, assessment="It speaks of socket, certificate and engine.")),
         "twice": (case, good(case, impact=good(case).assessment)),
     }
     said = {name: critique_unknown(of, answer) for name, (of, answer) in wrong.items()}
     assert None not in said.values(), said
+    assert critique_unknown(case, good(case, assessment="It speaks of socket, docker and engine.")) is None
 
 
 def test_no_hostile_text_reaches_the_prompt() -> None:
@@ -149,7 +180,10 @@ def test_no_hostile_text_reaches_the_prompt() -> None:
         prompt = render_unknown(case_of(raw))
         body = orjson.loads(prompt.split("\n", 2)[2].rsplit("\n### Response", 1)[0])
         assert set(body["words"].split()) <= allowed()
-        assert set(body["topics"].values()) <= {topic.title for topic in knowledge().topics.values()}
+        topics = body["topics"].values()
+        assert {one["title"] for one in topics} <= {topic.title for topic in knowledge().topics.values()}
+        assert {one["look"] for one in topics} <= {None, *knowledge().looks}
+        assert {one["score"] for one in topics} <= set(range(0, 101, 5))
 
 
 def test_a_sentence_in_the_order_of_the_alphabet_reaches_no_prompt() -> None:
@@ -208,6 +242,26 @@ def test_a_models_choice_is_marked_as_its_own() -> None:
     assert likely["look"]["command"] == knowledge().looks["containers"].command
     assert line["risk"]["level"] == "high" and line["compliance"] == []
     assert record["issues"][0]["likely"]["topic"] == SOCKET
+
+
+def test_what_the_prompt_had_no_room_for_is_not_refused() -> None:
+    raw = finding("docker:socket")
+    whole, _ = answered(good(case_of(raw)), raw)
+    fewer, _ = answered(good(case_of(raw), controls=()), raw)
+
+    def controls(line: dict[str, Any]) -> set[str]:
+        return {f"{one['framework']}:{one['control']}" for one in line["likely"]["controls"]}
+
+    asked = case_of(raw).controls_of[0]
+    assert controls(whole) - controls(fewer) == asked
+    assert controls(fewer), "the knowledge maps more than a prompt has room for"
+
+
+def test_words_that_finding_and_topic_share_are_put_in() -> None:
+    raw = finding("docker:socket")
+    line, _ = answered(good(case_of(raw), assessment="It speaks of {words}: about the engine."), raw)
+    evidence = line["likely"]["topics"][0]["evidence"]
+    assert line["analysis"]["assessment"] == f"It speaks of {', '.join(evidence[:3])}: about the engine."
 
 
 def test_a_model_that_chooses_none_claims_none() -> None:

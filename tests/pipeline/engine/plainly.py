@@ -10,18 +10,18 @@ def generate_plainly(decoder: Decoder, prompt: str, grammar: Grammar, max_tokens
     runner, tokenizer = decoder.runner, decoder.tokenizer
     constraint = decoder._grammars.start(grammar)
     runner.rewind(0, 0)
-    answer = constraint.advance(())
+    answer = constraint.forced()
     for token in [*tokenizer.start, *tokenizer.encode(prompt), *answer]:
         logits = runner.append(0, (token,))
     while not constraint.done:
-        chosen = constraint.choose(logits)
-        if chosen is None:
+        chosen = constraint.take(logits)
+        if not chosen:
             break
-        for token in (chosen, *constraint.advance((chosen,))):
+        for token in chosen:
             logits = runner.append(0, (token,))
             answer.append(token)
         if not constraint.done and len(answer) >= max_tokens:
             break
-    if len(answer) > max_tokens or not (constraint.done or chosen is None):
+    if len(answer) > max_tokens or not (constraint.done or not chosen):
         raise Unfinished(f"the answer is not complete after {max_tokens} tokens")
     return tokenizer.decode(answer)

@@ -33,12 +33,12 @@ def walk(grammars: Grammars, tokenizer: Tokenizer, schema: dict[str, Any], seed:
     """Let chance choose; gives the text and how many tokens it chose."""
     rng = np.random.default_rng(seed)
     constraint = grammars.start(Grammar.of(schema))
-    tokens, chosen = constraint.advance(()), 0
+    tokens, chosen = constraint.forced(), 0
     while not constraint.done:
-        token = constraint.choose(rng.standard_normal(tokenizer.vocab_size, dtype=np.float32))
-        if token is None:
+        taken = constraint.take(rng.standard_normal(tokenizer.vocab_size, dtype=np.float32))
+        if not taken:
             break
-        tokens += [token, *constraint.advance((token,))]
+        tokens += taken
         chosen += 1
     return tokenizer.decode(tokens), chosen
 
@@ -65,17 +65,16 @@ def test_the_short_way_to_the_likeliest_token_chooses_what_looking_at_all_of_the
     rng = np.random.default_rng(seed)
     constraint, other = (Grammars(tokenizer).start(Grammar.of(SCHEMA)) for _ in range(2))
     short = 0
-    assert constraint.advance(()) == other.advance(())
+    assert constraint.forced() == other.forced()
     while not constraint.done:
         logits = rng.integers(0, 4, tokenizer.vocab_size).astype(np.float32)
-        expected = other.choose_among_all(logits)
-        if expected is not None and rng.random() < 0.5:
-            logits[expected] = 9
-        short += expected is not None and logits.argmax() == expected
-        assert constraint.choose(logits) == expected
-        if expected is None:
+        expected = other.take_among_all(logits)
+        if expected and rng.random() < 0.5:
+            logits[expected[0]] = 9
+        short += bool(expected) and logits.argmax() == expected[0]
+        assert constraint.take(logits) == expected
+        if not expected:
             break
-        assert constraint.advance((expected,)) == other.advance((expected,))
     assert short
 
 
@@ -110,21 +109,23 @@ def test_text_that_is_no_schema_is_refused(tokenizer: Tokenizer) -> None:
 
 def test_of_equal_scores_the_lower_token_is_chosen_and_a_forbidden_one_never(tokenizer: Tokenizer) -> None:
     constraint = Grammars(tokenizer).start(Grammar.of({"enum": ["a", "b"]}))
-    constraint.advance(())
+    constraint.forced()
     logits = np.zeros(tokenizer.vocab_size + 7, dtype=np.float32)  # padded beyond the vocabulary, as models are
     low, high = sorted(tokenizer.encode(letter)[0] for letter in "ab")
     logits[-7:] = logits[low - 1] = 9
-    assert constraint.choose(logits) == low
+    assert constraint.take(logits)[0] == low
+    constraint = Grammars(tokenizer).start(Grammar.of({"enum": ["a", "b"]}))
+    constraint.forced()
     logits[high] = 1
-    assert constraint.choose(logits) == high
+    assert constraint.take(logits)[0] == high
 
 
 @pytest.mark.parametrize("score", ["nan", "inf", "-inf"])
 def test_scores_that_are_no_numbers_mean_a_damaged_model(score: str, tokenizer: Tokenizer) -> None:
     constraint = Grammars(tokenizer).start(Grammar.of({"enum": ["a", "b"]}))
-    constraint.advance(())
+    constraint.forced()
     with pytest.raises(ModelDamaged):
-        constraint.choose(np.full(tokenizer.vocab_size, float(score), dtype=np.float32))
+        constraint.take(np.full(tokenizer.vocab_size, float(score), dtype=np.float32))
 
 
 def test_grammars_are_named_by_what_they_say() -> None:

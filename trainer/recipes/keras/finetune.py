@@ -7,10 +7,11 @@ from typing import Any
 
 import keras
 
+from pipeline.engine.memory import available_bytes
 from pipeline.errors import ConfigError
-from trainer.data.dataset import dataset_digest
-from trainer.data.examples import classes_of, read_split, read_training
-from trainer.preflight import available_ram, check_disk, check_empty, check_memory
+from trainer.data.dataset import HIDDEN_FOLD, dataset_digest, hidden_fold
+from trainer.data.examples import classes_of, questions_of, read_split, read_training
+from trainer.preflight import check_disk, check_empty, check_memory
 from trainer.recipes.checkpoint import Checkpoint, bind_adapter, inspect_checkpoint
 from trainer.recipes.encode import encode_examples
 from trainer.recipes.keras.llama import Llama, Lora, Shape
@@ -94,6 +95,8 @@ class Finetune:
                 "train_tokens_an_epoch": rows.num_tokens,
                 "prompts_cut": rows.num_cut,
                 "classes": classes_of(train),
+                "questions": questions_of(train),
+                HIDDEN_FOLD: hidden_fold(self.data),
             }
         )
         return self.directory.model
@@ -129,7 +132,7 @@ class Finetune:
             raise ConfigError(f"{self.base}/config.json: {error}") from error
         state = 4 if settings.adapter == "lora" else 12
         check_memory(
-            base.num_parameters * state, available_ram(), f"training {base.num_parameters:,} parameters",
+            base.num_parameters * state, available_bytes(), f"training {base.num_parameters:,} parameters",
             "take a smaller base",
         )  # fmt: skip
         check_disk(base.num_bytes, self.directory.path)

@@ -8,12 +8,14 @@ from typing import Any
 
 from onnxruntime_genai.models.builder import create_model, parse_extra_options
 
-from pipeline.analysis.model import CLASSES
+from pipeline.analysis.model import CLASSES, QUESTIONS
 from pipeline.analysis.prompt import PROMPT_VERSION
 from pipeline.engine.errors import EngineError
 from pipeline.engine.manifest import write_manifest
+from pipeline.engine.memory import available_bytes
 from pipeline.errors import ConfigError
-from trainer.preflight import available_ram, check_disk, check_empty, check_memory
+from trainer.data.dataset import HIDDEN_FOLD
+from trainer.preflight import check_disk, check_empty, check_memory
 from trainer.quiet import quiet
 from trainer.recipes.checkpoint import Checkpoint, inspect_checkpoint
 from trainer.record.run_directory import RunDirectory, code_version, files_digest, library_versions
@@ -49,7 +51,7 @@ class Export:
         check_empty(self.output)
         base = inspect_checkpoint(self.base)
         self._check_base(base)
-        check_memory(base.num_parameters * 8, available_ram(), "exporting", "take a smaller base")
+        check_memory(base.num_parameters * 8, available_bytes(), "exporting", "take a smaller base")
         check_disk(3 * base.num_bytes, self.output)
         self.output.parent.mkdir(parents=True, exist_ok=True)
         # Made beside the target and moved there whole: a directory that is there is complete.
@@ -109,6 +111,16 @@ class Export:
         known = sorted({name for classes in told if classes for name in classes})
         return {CLASSES: known} if known else {}
 
+    def _questions(self) -> dict[str, Any]:
+        """List the kinds of question that the last run trained on; what an earlier one taught may be forgotten.
+
+        With them goes which fold of classes they left out, so that nobody measures on what was taught.
+        """
+        told = [outcome for run in self.runs if QUESTIONS in (outcome := run.get("outcome") or {})]
+        if not told or not told[-1][QUESTIONS]:
+            return {}
+        return {QUESTIONS: told[-1][QUESTIONS], HIDDEN_FOLD: told[-1].get(HIDDEN_FOLD)}
+
     def _manifest(self, target: Path, base: Checkpoint) -> None:
         record: dict[str, Any] = {
             "code": code_version(),
@@ -117,6 +129,7 @@ class Export:
             "versions": library_versions(),
             "runs": {str(run["recipe"]): run for run in self.runs},
             **self._classes(),
+            **self._questions(),
         }
         try:
             write_manifest(

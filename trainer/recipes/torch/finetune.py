@@ -9,10 +9,11 @@ from peft import LoraConfig, get_peft_model
 from torch import nn
 from transformers import AutoModelForCausalLM
 
+from pipeline.engine.memory import available_bytes
 from pipeline.errors import ConfigError
-from trainer.data.dataset import TaughtCase
+from trainer.data.dataset import Example
 from trainer.data.examples import read_training
-from trainer.preflight import available_ram, check_disk, check_memory
+from trainer.preflight import check_disk, check_memory
 from trainer.quiet import quiet
 from trainer.recipes.checkpoint import Checkpoint, bind_adapter, copy_companions, inspect_checkpoint
 from trainer.recipes.tokenizer import TextEncoder, load_encoder
@@ -63,7 +64,7 @@ class Finetune(TrainingRecipe[FinetuneSettings]):
             if target not in base.linears:
                 raise ConfigError(f"{self.base}: no module {target!r} to target; there are {', '.join(base.linears)}")
 
-    def read_train(self) -> list[TaughtCase]:
+    def read_train(self) -> list[Example]:
         """Read the classes to train on."""
         return read_training(self.data, self.settings.classes)
 
@@ -73,14 +74,14 @@ class Finetune(TrainingRecipe[FinetuneSettings]):
         weight = 4 if _dtype(self.settings, device) == torch.float32 else 2
         state = 0 if self.settings.adapter == "lora" else 12
         needed = base.num_parameters * (weight + state)
-        available = available_ram() if device.kind == "cpu" else int(torch.cuda.mem_get_info()[0])
+        available = available_bytes() if device.kind == "cpu" else int(torch.cuda.mem_get_info()[0])
         check_memory(
             needed, available, f"training {base.num_parameters:,} parameters", "take a smaller base or a larger device"
         )
         checkpoints = 0 if self.settings.adapter == "lora" else 3 * 12 * base.num_parameters
         check_disk(base.num_bytes + checkpoints, self.directory.path)
 
-    def make_encoder(self, train: Sequence[TaughtCase]) -> TextEncoder:
+    def make_encoder(self, train: Sequence[Example]) -> TextEncoder:
         """Read the tokenizer of the base."""
         return load_encoder(self.base)
 

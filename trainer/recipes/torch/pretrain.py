@@ -8,9 +8,10 @@ from typing import Any
 import tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from trainer.data.dataset import TaughtCase
+from pipeline.engine.memory import available_bytes
+from trainer.data.dataset import Example
 from trainer.data.examples import read_split
-from trainer.preflight import available_ram, check_disk, check_memory
+from trainer.preflight import check_disk, check_memory
 from trainer.recipes.tokenizer import TextEncoder, load_encoder, save_tokenizer, train_tokenizer
 from trainer.recipes.torch.device import Device
 from trainer.recipes.torch.recipe import TrainingRecipe
@@ -31,7 +32,7 @@ class Pretrain(TrainingRecipe[PretrainSettings]):
         """Give the weight of the loss on a token of the prompt."""
         return self.settings.prompt_weight
 
-    def read_train(self) -> list[TaughtCase]:
+    def read_train(self) -> list[Example]:
         """Read the train split."""
         return read_split(self.data, "train")
 
@@ -45,10 +46,10 @@ class Pretrain(TrainingRecipe[PretrainSettings]):
         per_token = 6 * settings.vocabulary + settings.layers * 30 * settings.hidden
         needed = num_parameters * _STATE_BYTES + settings.batch * settings.max_tokens * per_token
         if device.kind == "cpu":
-            check_memory(needed, available_ram(), "pretraining", "lower --batch or the size of the model")
+            check_memory(needed, available_bytes(), "pretraining", "lower --batch or the size of the model")
         check_disk(3 * 12 * num_parameters + 4 * num_parameters, self.directory.path)
 
-    def make_encoder(self, train: Sequence[TaughtCase]) -> TextEncoder:
+    def make_encoder(self, train: Sequence[Example]) -> TextEncoder:
         """Train the tokenizer, in every process alike; a resumed run gets the same one from the same data."""
         texts = [text for example in train for text in (example.prompt, example.response)]
         self._tokenizer = train_tokenizer(texts, self.settings.vocabulary)

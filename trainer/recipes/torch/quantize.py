@@ -11,12 +11,13 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from pipeline.engine.memory import available_bytes
 from pipeline.errors import ConfigError
 from trainer.data.calibration import choose_calibration
 from trainer.data.dataset import dataset_digest
 from trainer.data.examples import read_split
 from trainer.offline import seal
-from trainer.preflight import available_ram, check_disk, check_empty, check_memory
+from trainer.preflight import check_disk, check_empty, check_memory
 from trainer.quiet import quiet
 from trainer.recipes.checkpoint import Checkpoint, copy_companions, inspect_checkpoint
 from trainer.recipes.encode import encode_examples
@@ -60,7 +61,7 @@ class Quantize:
         calibration = [{"input_ids": row["input_ids"], "attention_mask": [1] * len(row["input_ids"])} for row in rows]
         device = prepare_device(self.settings)
         if device.kind == "cpu":
-            check_memory(base.num_parameters * 4, available_ram(), "quantising", "take a smaller base")
+            check_memory(base.num_parameters * 4, available_bytes(), "quantising", "take a smaller base")
         check_disk(base.num_bytes, self.directory.path)
         self.directory.begin(
             "quantize",

@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from torch import nn
 
-from trainer.data.dataset import TaughtCase, dataset_digest
-from trainer.data.examples import classes_of, read_split
+from trainer.data.dataset import HIDDEN_FOLD, Example, dataset_digest, hidden_fold
+from trainer.data.examples import classes_of, questions_of, read_split
 from trainer.preflight import check_empty
 from trainer.recipes.encode import encode_examples
 from trainer.recipes.tokenizer import TextEncoder
@@ -54,7 +54,7 @@ class TrainingRecipe(ABC, Generic[S]):
             self.directory.finish(outcome)
         return self.directory.model
 
-    def _train(self, train: list[TaughtCase], valid: list[TaughtCase], device: Device) -> dict[str, Any]:
+    def _train(self, train: list[Example], valid: list[Example], device: Device) -> dict[str, Any]:
         """Train or go on, save what was trained, and say what it came to."""
         limit = self.settings.max_tokens
         encoder = self.make_encoder(train)
@@ -86,6 +86,8 @@ class TrainingRecipe(ABC, Generic[S]):
             "train_tokens_an_epoch": rows.num_tokens,
             "prompts_cut": rows.num_cut,
             "classes": classes_of(train),
+            "questions": questions_of(train),
+            HIDDEN_FOLD: hidden_fold(self.data),
         }
 
     @property
@@ -106,7 +108,7 @@ class TrainingRecipe(ABC, Generic[S]):
         """
 
     @abstractmethod
-    def read_train(self) -> list[TaughtCase]:
+    def read_train(self) -> list[Example]:
         """Read what is trained on."""
 
     @abstractmethod
@@ -118,7 +120,7 @@ class TrainingRecipe(ABC, Generic[S]):
         """
 
     @abstractmethod
-    def make_encoder(self, train: Sequence[TaughtCase]) -> TextEncoder:
+    def make_encoder(self, train: Sequence[Example]) -> TextEncoder:
         """Give what turns text into ids; writes nothing."""
 
     def inputs(self) -> Mapping[str, str]:

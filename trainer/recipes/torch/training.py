@@ -134,6 +134,7 @@ def make_trainer(
         dataloader_pin_memory=device.kind == "cuda",
         prediction_loss_only=True,
         logging_steps=settings.log_every,
+        logging_first_step=True,
         eval_strategy="steps",
         eval_steps=settings.eval_every,
         save_strategy="steps",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from daemon.ledger import Ledger
-from daemon.ledger.reviews import Filter
+from daemon.ledger.retained import Filter
 from daemon.review.queue import AT_STAKE, Entry, Queue
 from daemon.review.web.app import POLICY
 from pipeline.display import printable

@@ -1,18 +1,29 @@
 """A search for a text: what it finds, and that nobody waits for it but who asked."""
 
 import asyncio
+import os
+import shutil
+import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import orjson
 import pytest
 
 from daemon.ledger import Ledger
-from daemon.ledger.reviews import Filter
-from daemon.ledger.searching import holding
+from daemon.ledger.retained import Filter
+from daemon.ledger.searching import held_in, holding
 from daemon.review.web import desk
-from tests.daemon.review.web.served import Client, Served
+from tests.daemon.ledger.reports import SINK, open_ledger
+from tests.daemon.ledger.test_faults import reviewable
+from tests.daemon.ledger.test_reviewing import scan_with
+from tests.daemon.review.web.served import Client, Served, copied
+
+OLD = Path(__file__).parents[3] / "data" / "ledgers" / "schema-8.db"
 
 TEXTS = (
     "/tmp/.cache-helper", "/TMP/.cache-helper", "updater", "web01", "no such text", "", "*", "?", "[", "]", "a*b",
@@ -40,13 +51,124 @@ def naive(ledger: Ledger, text: str, wanted: Filter) -> set[str]:
     }
 
 
+WORDS = {
+    "taken": "SELECT 1",
+    "not taken": "UPDATE retained_words SET words = NULL",
+    "taken of some": "UPDATE retained_words SET words = NULL WHERE row % 3 = 0",
+}
+
+
+@pytest.mark.parametrize("words", WORDS)
 @pytest.mark.parametrize("which", ["scanned", "hostile"])
-def test_it_finds_a_text_exactly_as_it_is_written(which: str, request: pytest.FixtureRequest) -> None:
-    state = request.getfixturevalue(which) / "state"
+def test_it_finds_a_text_exactly_as_it_is_written(
+    which: str, words: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    state = copied(request.getfixturevalue(which), tmp_path / "copy")
+    with closing(sqlite3.connect(state / "ledger.db")) as connection, connection:
+        assert connection.execute("SELECT count(*) FROM retained_words WHERE words IS NULL").fetchone() == (0,)
+        connection.execute(WORDS[words])
     with Ledger.open(state, clock=lambda: 0.0, read_only=True, exclusive=False) as ledger:
-        found = {text: asyncio.run(holding(state, text, Filter())) for text in TEXTS}
-        assert found == {text: naive(ledger, text, Filter()) for text in TEXTS}
+        texts = (*TEXTS, *pieces(ledger))
+        found = {text: held_in(state, text, Filter()) for text in texts}
+        assert found == {text: naive(ledger, text, Filter()) for text in texts}
     assert found["no such text"] == set() and sum(len(some) > 0 for some in found.values()) > 5
+
+
+def pieces(ledger: Ledger) -> list[str]:
+    """Cut texts out of lines, wherever words and strings begin and end; and some of them put together to what no line
+    has."""
+    chance = Random(1)
+    lines = [line.decode() for _, line in sorted(ledger.reviews.lines(list(range(1, 40))).items())]
+    cut = []
+    for _ in range(40):
+        line = chance.choice(lines)
+        start = chance.randrange(len(line))
+        with suppress(ValueError):  # a piece may begin or end amid what JSON escapes
+            cut.append(str(orjson.loads('"' + line[start : start + chance.choice((2, 5, 20, 60))] + '"')))
+        cut.append(line[start : start + chance.choice((4, 30))])
+    return [*cut, *(f"{one} {other}" for one, other in zip(cut, cut[7:], strict=False))]
+
+
+def test_what_is_found_follows_what_is_kept(tmp_path: Path) -> None:
+    """A later scan has other words, what is no longer kept is not found, and nothing is left of its words."""
+    with open_ledger(tmp_path) as ledger:
+        ledger.outbox.register(SINK)
+        first = replace(reviewable(1), line=b'{"path":"/usr/bin/old","note":"common words"}')
+        like = replace(reviewable(2), situation=first.situation, line=b"/usr/bin/other, common words")
+        scan_with(ledger, 1, first, like)
+        for _ in range(2):  # before their words are taken, and after
+            assert held_in(tmp_path, "bin/old", Filter()) == {first.situation}
+            assert held_in(tmp_path, "bin/other", Filter()) == {first.situation}
+            assert held_in(tmp_path, "common words", Filter()) == {first.situation}
+            while ledger.idle():
+                pass
+        scan_with(ledger, 2, replace(first, line=b'{"path":"/usr/bin/new","note":"common words"}'))
+        for _ in range(2):
+            assert held_in(tmp_path, "bin/old", Filter()) == set()
+            assert held_in(tmp_path, "bin/new", Filter()) == {first.situation}
+            while ledger.idle():
+                pass
+        assert ledger.fsck() == []
+        ledger.reviews.keep(90, 0)
+        while ledger.idle():
+            pass
+        for table in ("retained", "retained_words", "situation_words"):
+            assert ledger.database.connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,), table
+
+
+def test_what_words_take_counts_as_kept(tmp_path: Path) -> None:
+    def kept(ledger: Ledger) -> int:
+        total: int = ledger.database.connection.execute("SELECT sum(bytes) FROM retained").fetchone()[0]
+        return total
+
+    with open_ledger(tmp_path) as ledger:
+        ledger.outbox.register(SINK)
+        scan_with(ledger, 1, *(replace(reviewable(one), line=b'{"path":"/a/%d"}' % one) for one in range(9)))
+        lines = kept(ledger)
+        while ledger.idle():
+            pass
+        words = "(SELECT sum(length(words)) FROM retained_words) + (SELECT sum(length(words)) FROM situation_words)"
+        assert kept(ledger) - lines == ledger.database.connection.execute(f"SELECT {words}").fetchone()[0] > 0
+
+
+def test_a_ledger_of_schema_8_is_searched_at_once_and_gets_its_words_when_idle(tmp_path: Path) -> None:
+    shutil.copy(OLD, tmp_path / "ledger.db")
+    with open_ledger(tmp_path) as ledger:
+        kept = ledger.reviews.findings(Filter())
+        texts = ("/proc/", "web01", "db02", kept[0].fingerprint[:9], "no such text", *pieces(ledger))
+        expected = {text: naive(ledger, text, Filter()) for text in texts}
+        assert expected["web01"] and expected["db02"] and not expected["no such text"]
+        for _ in range(2):
+            assert {text: held_in(tmp_path, text, Filter()) for text in texts} == expected
+            assert ledger.fsck() == []
+            while ledger.idle():
+                pass
+        counted = ledger.database.connection.execute("SELECT count(*), count(words) FROM retained_words").fetchone()
+        assert counted == (len(kept), len(kept)) and len(kept) > 20
+    with open_ledger(tmp_path / "new") as new, open_ledger(tmp_path) as old:
+        schemas = [
+            one.database.connection.execute(
+                "SELECT name, sql FROM sqlite_master WHERE name GLOB '*word*' ORDER BY name"
+            ).fetchall()
+            for one in (new, old)
+        ]
+    assert schemas[0] == schemas[1] and len(schemas[0]) == 3
+
+
+def test_no_words_are_taken_on_a_disk_that_is_nearly_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To deliver what waits comes before; the findings are found all the same."""
+    with open_ledger(tmp_path) as ledger:
+        ledger.outbox.register(SINK)
+        scan_with(ledger, 1, replace(reviewable(1), line=b'{"path":"/usr/bin/old"}'))
+        full = os.statvfs_result((4096, 4096, 1 << 20, 0, 0, 1 << 20, 1 << 20, 1 << 20, 0, 255))
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "statvfs", lambda path: full)
+            ledger.idle()
+            assert ledger.database.connection.execute("SELECT count(words) FROM retained_words").fetchone() == (0,)
+            assert held_in(tmp_path, "bin/old", Filter()) == {reviewable(1).situation}
+        while ledger.idle():
+            pass
+        assert ledger.database.connection.execute("SELECT count(words) FROM retained_words").fetchone() == (1,)
 
 
 def test_a_finding_has_to_fit_the_filter_and_hold_the_text(scanned: Path, ledger: Ledger) -> None:

@@ -60,7 +60,7 @@ def test_a_run_leaves_a_checkpoint_a_record_metrics_and_a_curve(finished: Path) 
     assert record["outcome"]["steps"] == 8
     assert record["outcome"]["parameters"] == model.num_parameters
     assert {"torch", "transformers"} <= set(record["versions"])
-    assert [line["step"] for line in lines(finished / "metrics.jsonl") if "loss" in line] == [2, 4, 6, 8]
+    assert [line["step"] for line in lines(finished / "metrics.jsonl") if "loss" in line] == [1, 2, 4, 6, 8]
     assert (finished / "loss.png").read_bytes().startswith(b"\x89PNG")
 
 

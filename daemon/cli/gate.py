@@ -1,0 +1,83 @@
+"""`--fail-on`: ends a command with an exit code of its own where something is too bad to go on."""
+
+from collections.abc import Collection, Iterable, Iterator
+
+from daemon.cli.exits import Exit, say
+from pipeline.finding import LEVELS, Level
+from pipeline.output.formats.scan import Scan
+from pipeline.output.formats.wanted import Wanted, count_from
+from pipeline.output.issues import issues_of
+from pipeline.output.records import EnrichedFinding, Issue, ScanRecord
+
+
+class Gate:
+    """Counts findings that are too bad.
+
+    What is accepted or a false positive does not count, nor what the filters leave out.
+    """
+
+    def __init__(self, level: Level | None, wanted: Wanted) -> None:
+        """Args: `level`: None lets everything pass."""
+        self._level, self._wanted = level, wanted
+        self._findings = self._unseen = self._without_baseline = 0
+
+    def count(self, findings: Iterable[EnrichedFinding]) -> None:
+        """Take findings in."""
+        if self._level is not None:
+            self._findings += count_from(self._noted(findings), self._level, self._wanted)
+
+    def watch(self, scans: Iterable[Scan]) -> Iterator[Scan]:
+        """Give scans on, and take their findings in.
+
+        Where a source says that it lacks findings, what the record of the scan says of them counts.
+        """
+        for scan in scans:
+            if self._level is not None:
+                keys: set[str] = set()
+                before = self._findings
+                self.count(_keyed(scan.findings(), keys))
+                if scan.is_part and scan.record is not None:
+                    self._unseen += self._gone(scan.record, keys, self._findings - before)
+            yield scan
+
+    def ended(self, code: Exit) -> Exit:
+        """Say what stopped the gate, and how the command ends."""
+        if self._without_baseline and self._wanted.new:
+            say("sysscan-agent: --new: no earlier scans are known of some findings, so that all of these count as new")
+        bad = self._findings + self._unseen
+        if not bad:
+            return code
+        many = "1 finding" if bad == 1 else f"{bad:,} findings"
+        said = f" ({self._wanted.words()})" if self._wanted else ""
+        gone = f", {self._unseen:,} of them by the record of the scan alone" if self._unseen else ""
+        say(f"sysscan-agent: --fail-on {self._level}: {many} of this level or worse{said}{gone}")
+        return Exit.GATE
+
+    def _gone(self, record: ScanRecord, keys: Collection[str], seen: int) -> int:
+        """Count findings that are too bad by the record, and not among those that were seen.
+
+        Of issues whose lines are gone as well the record has numbers alone, which no filter can be asked about.
+        """
+        named = sum(len({*issue.examples} - {*keys}) for issue in self._too_bad(record))
+        if self._wanted or self._level is None:
+            return named
+        levels = LEVELS[LEVELS.index(self._level) :]
+        return max(named, sum(record.counts.level.get(level, 0) for level in levels) - seen)
+
+    def _too_bad(self, record: ScanRecord) -> Iterator[Issue]:
+        if self._level is not None:
+            least = LEVELS.index(self._level)
+            for issue in issues_of(record):
+                if LEVELS.index(issue.level) >= least and self._wanted.takes_issue(issue):
+                    yield issue
+
+    def _noted(self, findings: Iterable[EnrichedFinding]) -> Iterator[EnrichedFinding]:
+        for one in findings:
+            self._without_baseline += one.baseline is None
+            yield one
+
+
+def _keyed(findings: Iterable[EnrichedFinding], keys: set[str]) -> Iterator[EnrichedFinding]:
+    for one in findings:
+        keys.add(one.dedupe_key)
+        yield one
