@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 from daemon import settings as module
 from daemon.settings import Settings, default_state_dir, load_settings
+from daemon.sinks.settings import SinkSettings
 from pipeline.errors import ConfigError
 from pipeline.report.limits import Limits
 
@@ -304,7 +305,7 @@ def test_the_example_of_a_sink_shows_its_defaults() -> None:
     shown = tomllib.loads("\n".join(line.removeprefix("#") for line in text.splitlines() if line[1:2] != " "))
     examples = {"max_bytes"}  # whose default follows from another setting
     for kind, (table,) in shown["sinks"].items():
-        for name, field in fields(module.SinkSettings, "").items():
+        for name, field in fields(SinkSettings, "").items():
             of, _, setting = name.partition(".")
             if of == kind and setting in table.keys() - examples and field.default is not None:
                 value = tuple(table[setting]) if isinstance(table[setting], list) else table[setting]

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from daemon.settings import SinkSettings
 from daemon.sinks.http.settings import HttpSettings
 from daemon.sinks.opensearch.settings import OpenSearchSettings
+from daemon.sinks.settings import SinkSettings
 from daemon.sinks.syslog.settings import SyslogSettings
 from tests.crash.process import Agent, Launcher, wait_until
 from tests.daemon.house import House
