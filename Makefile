@@ -11,10 +11,12 @@ TRAINER := .venv-trainer
 SETUP := pyproject.toml setup.py constraints.txt constraints-fleet.txt
 KAFKA_VERSION ?= 4.3.1
 KAFKA := build/kafka/$(KAFKA_VERSION)
+OPENSEARCH := build/opensearch/2.19.1.0
+RSYSLOG := build/rsyslog
 KNOWLEDGE := pipeline/knowledge/compiled.json
 
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-retrain test browser endpoint plans shippers kafka kafka-broker test-trainer lint bench knowledge schema model wheel clean output-digests vocabulary
+.PHONY: help demo demo-retrain test browser endpoint plans shippers kafka kafka-broker servers test-trainer lint bench knowledge schema model wheel clean output-digests vocabulary
 
 help:
 	@echo 'make demo       analyse real scans of two hosts and show what is wrong with them (output in demo-output/)'
@@ -26,6 +28,7 @@ help:
 	@echo 'make shippers   run the tests of log shippers with rsyslog (needs Debian 12; 1 MB to fetch)'
 	@echo 'make kafka      run the tests of Kafka on a real broker (needs Java 17 and Maven)'
 	@echo 'make kafka-broker  run a broker for trying things out at 127.0.0.1:9092'
+	@echo 'make servers    run the tests of sinks on OpenSearch and rsyslog (needs Java 17, Maven, and rsyslogd or apt-get)'
 	@echo 'make test-trainer  run the tests that need torch, too (sets up .venv-trainer: 6 GB)'
 	@echo 'make lint       ruff, mypy and the import layers'
 	@echo 'make bench      measure speed and memory'
@@ -103,6 +106,25 @@ $(KAFKA)/.complete: tests/kafka/pom.xml
 	@mvn -B -q -f tests/kafka/pom.xml -Dkafka.version=$(KAFKA_VERSION) \
 	    org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
 	    -DincludeScope=runtime -DoutputDirectory='$(CURDIR)/$(KAFKA)'
+	@touch $@
+
+# What sinks send to: OpenSearch, fetched by Maven, and rsyslog: the machine's own, or Debian's package unpacked and not
+# installed, so that no service is left behind. The tests start them and stop them.
+servers: $(VENV)/.installed-dev $(KNOWLEDGE) $(OPENSEARCH)/.complete $(RSYSLOG)/.complete
+	OPENSEARCH_LIBS='$(CURDIR)/$(OPENSEARCH)' RSYSLOGD="$$(command -v rsyslogd || echo '$(CURDIR)/$(RSYSLOG)/usr/sbin/rsyslogd')" \
+	    LD_LIBRARY_PATH="$$(echo '$(CURDIR)/$(RSYSLOG)'/usr/lib/*-linux-gnu)" $(BIN)/pytest --skips=none tests/servers
+
+$(OPENSEARCH)/.complete: tests/servers/pom.xml
+	@echo 'fetching OpenSearch into $(OPENSEARCH) ...'
+	@mvn -B -q -f tests/servers/pom.xml org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
+	    -DoutputDirectory='$(CURDIR)/$(OPENSEARCH)'
+	@touch $@
+
+$(RSYSLOG)/.complete:
+	@mkdir -p $(RSYSLOG)
+	@command -v rsyslogd >/dev/null || { cd $(RSYSLOG) \
+	    && apt-get -qq download rsyslog rsyslog-openssl libestr0 libfastjson4 liblognorm5 \
+	    && for package in *.deb; do dpkg -x "$$package" .; done; }
 	@touch $@
 
 $(VENV)/.installed-kafka: $(SETUP) $(VENV)/.installed-dev

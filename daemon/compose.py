@@ -4,6 +4,7 @@ A new kind is a row in one of the two tables, beside its own settings and its ow
 """
 
 import importlib
+import random
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -23,9 +24,12 @@ from daemon.review.verdicts import PinnedVerdicts
 from daemon.settings import Settings
 from daemon.shard import Shard
 from daemon.sinks.delivery import Delivery
+from daemon.sinks.http.sink import open_http
 from daemon.sinks.kafka.topic import KafkaTopic
 from daemon.sinks.lines import line_maker
 from daemon.sinks.ndjson_file import NdjsonFile
+from daemon.sinks.opensearch.sink import open_opensearch
+from daemon.sinks.syslog.sink import open_syslog
 from daemon.sources.directory.source import ReportDirectory
 from daemon.sources.standard_input import NAME as STANDARD_INPUT
 from daemon.sources.standard_input import Descriptor, StandardInput
@@ -64,11 +68,11 @@ def open_shard(
     """
     sinks = [sink for kind in SINKS.values() for sink in kind(settings, ledger)]
     if not sinks:
-        raise ConfigError("records have nowhere to go; set output.enabled or kafka.brokers")
+        raise ConfigError("records have nowhere to go; set output.enabled, kafka.brokers or sinks")
     names = [sink.name for sink in sinks]
     for released in ledger.outbox.keep_only(names):
         logger.warning("sink.replaced", sink=released, by=", ".join(names))
-    deliveries = [Delivery(ledger.outbox, sink, clock) for sink in sinks]
+    deliveries = [Delivery(ledger.outbox, sink, clock, random.random) for sink in sinks]
     ledger.reviews.keep(settings.review.retain_days, settings.review.retain_bytes)
     verdicts = PinnedVerdicts(settings.state_dir / VERDICTS)  # one log, however many ledgers
     worker = Worker(
@@ -99,6 +103,10 @@ def open_lanes(settings: Settings, resources: Resources, parser: DocumentParser 
     """
     if settings.watch.roots:
         raise ConfigError("kafka.consume reads a topic, and watch.roots directories; start an agent for each of them")
+    if settings.sinks.every:
+        raise ConfigError(
+            "sinks has no effect where kafka.consume is set: workers write to topics and files; have kafka.topic read"
+        )
     client = _imported("daemon.lane.kafka.client", "kafka.consume").KafkaClient(settings.kafka)
     feed = _imported("daemon.lane.kafka.verdict_feed", "kafka.consume").VerdictFeed(
         settings.kafka, settings.state_dir / VERDICTS
@@ -166,6 +174,18 @@ def _kafka(settings: Settings, ledger: Ledger) -> Iterable[Sink]:
         yield KafkaTopic(settings.kafka, kafka_client().connect_as(settings.kafka, ledger.identity()))
 
 
+def _http(settings: Settings, ledger: Ledger) -> Iterable[Sink]:
+    return map(open_http, settings.sinks.http)
+
+
+def _opensearch(settings: Settings, ledger: Ledger) -> Iterable[Sink]:
+    return map(open_opensearch, settings.sinks.opensearch)
+
+
+def _syslog(settings: Settings, ledger: Ledger) -> Iterable[Sink]:
+    return map(open_syslog, settings.sinks.syslog)
+
+
 def kafka_client() -> ModuleType:
     """Import what stands on aiokafka, which is installed only where it is wanted.
 
@@ -213,7 +233,7 @@ def _imported(module: str, setting: str) -> ModuleType:
 
 def _ours(settings: Settings) -> list[str]:
     """List what we write ourselves, so that it is never taken for a report."""
-    return [str(settings.state_dir), str(settings.output_path)]
+    return [str(settings.state_dir), str(settings.output_path), *map(str, settings.sinks.dead_letters)]
 
 
 OpensSources = Callable[[Settings, Ledger, Blocked, Callable[[], float], DocumentParser | None], Iterable[Source]]
@@ -226,4 +246,7 @@ SOURCES: Mapping[str, OpensSources] = {
 SINKS: Mapping[str, Callable[[Settings, Ledger], Iterable[Sink]]] = {
     "file": _files,
     "kafka": _kafka,
+    "http": _http,
+    "opensearch": _opensearch,
+    "syslog": _syslog,
 }

@@ -56,6 +56,8 @@ class Metrics:
         self.model_refused = self._new("model_refused", "gauge", "1 while the rules answer for a model that failed.")
         self.model_deaths = self._new("model_deaths_total", "counter", "Times that the model's process died.")
         self.delivered = self._new("records_delivered_total", "counter", "Records made durable, by sink.")
+        self.sink_failing = self._new("sink_failing", "gauge", "1 while the last attempt of a sink failed.")
+        self.sink_faults = self._new("sink_faults_total", "counter", "Attempts of a sink that failed.")
         self.backlog = self._new("backlog", "gauge", "Findings or records that wait, by stage.")
         self.aside = self._new("scans_set_aside", "gauge", "Scans that wait until a person has them tried again.")
         self.behind = self._new("behind_seconds", "gauge", "Age of the oldest work that waits, in seconds.")

@@ -221,6 +221,8 @@ class Service:
         metrics.behind.set(max((one.age_s for one in waiting), default=0.0))
         for delivery in self._deliveries():
             metrics.delivered.set(delivery.records, sink=delivery.name)
+            metrics.sink_failing.set(1.0 if delivery.failing else 0.0, sink=delivery.name)
+            metrics.sink_faults.set(delivery.faults, sink=delivery.name)
         for shard in shards:
             for name, rows in shard.ledger.outbox.backlog().items():
                 metrics.backlog.set(rows, stage=f"delivery {name}")

@@ -2,17 +2,19 @@
 
 import difflib
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 from daemon.sinks.kafka.settings import TOPIC, KafkaSettings
+from daemon.sinks.settings import SinkSettings
 from daemon.sources.directory.settings import WatchSettings
 from pipeline.engine.address import parse_address
 from pipeline.engine.identity import DEFAULT_THREADS
@@ -26,6 +28,9 @@ CONFIG_FILE = Path("/etc/sysscan-agent/config.toml")
 KNOWLEDGE_DIR = Path("/etc/sysscan-agent/knowledge.d")
 SERVICE_STATE = Path("/var/lib/sysscan-agent")
 _PREFIX = "SYSSCAN_"
+_SECRET = re.compile(
+    "password|secret|token|api_key"
+)  # settings where somebody may write the secret instead of its file
 
 
 class _Section(BaseModel):
@@ -159,6 +164,7 @@ class Settings(_Section):
     limits: Limits = Limits()
     output: OutputSettings = OutputSettings()
     kafka: KafkaSettings = KafkaSettings()
+    sinks: SinkSettings = SinkSettings()
     fleet: FleetSettings = FleetSettings()
     analysis: AnalysisSettings = AnalysisSettings()
     model: ModelSettings = ModelSettings()
@@ -218,7 +224,8 @@ def load_settings(
         first = error.errors(include_url=False)[0]
         name = ".".join(str(part) for part in first["loc"])
         whence = next((where for where, content in reversed(places) if _has(content, first["loc"])), "the defaults")
-        given = f"it is {first['input']!r}, " if isinstance(first["input"], str | int | float) else ""
+        told = isinstance(first["input"], str | int | float) and not _SECRET.search(name)
+        given = f"it is {first['input']!r}, " if told else ""
         if first["type"] == "model_type":
             first["msg"] = "must be a table of settings"
         reason = (
@@ -228,6 +235,8 @@ def load_settings(
             .replace("a valid tuple", "a list")
         )
         raise ConfigError(f"setting {name}: {reason} ({given}from {whence})") from error
+    if settings.output.path is not None and settings.output.path in settings.sinks.dead_letters:
+        raise ConfigError("setting sinks: a dead_letter is output.path; give it a file of its own")
     for directory in settings.knowledge_dirs:
         if not _is_there(directory, stat.S_ISDIR):  # a misspelt one would be the same as none at all
             raise ConfigError(f"setting knowledge_dirs: {directory}: no such directory")
@@ -302,6 +311,8 @@ def _typed(parts: Sequence[str], text: str, where: str) -> Any:
         section = _section(kind)
         field = _fields(section).get(part) if section is not None else None
         kind = field.annotation if field is not None else None
+    if _tables(kind) is not None:
+        raise ConfigError(f"{where}: is a list of tables, which only a settings file can hold")
     if get_origin(kind) is tuple:
         separator = "," if parts[0] == "kafka" else os.pathsep  # HOST:PORT has the separator of paths in it
         return [item for item in text.split(separator) if item]
@@ -323,6 +334,11 @@ def _check_names(content: Mapping[str, Any], model: type[BaseModel], where: str,
         section = _section(field.annotation)
         if section is not None and isinstance(value, Mapping):
             _check_names(value, section, where, f"{prefix}{name}.")
+        tables = _tables(field.annotation)
+        if tables is not None and isinstance(value, list):
+            for table in value:
+                if isinstance(table, Mapping):
+                    _check_names(table, tables, where, f"{prefix}{name}.")
 
 
 def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
@@ -333,6 +349,11 @@ def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
 def _section(kind: Any) -> type[BaseModel] | None:
     """Return the type of a field if it is a section, which has settings of its own."""
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def _tables(kind: Any) -> type[BaseModel] | None:
+    """Return the type of the tables that a field is a list of, if it is one."""
+    return _section(get_args(kind)[0]) if get_origin(kind) is tuple else None
 
 
 def _has(content: Any, loc: Sequence[int | str]) -> bool:

@@ -129,7 +129,15 @@ class RecordError(AgentError):
 
 
 class SinkError(AgentError):
-    """Raised when a sink cannot take a record just now; it will be offered again."""
+    """Raised when a sink cannot take a record just now; it will be offered again.
+
+    Attributes:
+        wait_s: the other side wants to be left alone for this long, or asking again sooner is of no use.
+    """
+
+    def __init__(self, message: str, *, wait_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.wait_s = wait_s
 
 
 class SourceError(AgentError):

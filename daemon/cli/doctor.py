@@ -15,6 +15,7 @@ from typing import Any
 import pipeline.graph.library  # noqa: F401 - imports LangGraph as the daemon does
 from daemon.cli.checks import Check, show_checks
 from daemon.cli.exits import Exit
+from daemon.cli.sinks_check import check_sinks
 from daemon.compose import kafka_client
 from daemon.ledger import Ledger
 from daemon.ledger.database import FILE_NAME
@@ -55,6 +56,7 @@ def examine(given: Mapping[str, Any], config: Path | None, *, as_json: bool) -> 
             keeps_state = [_ledger, _verdicts, *([_output] if settings.output.enabled else []), _kafka]
         checks += _knowledge(settings)
         checks += [check(settings) for check in (_model, *keeps_state, *_roots(settings))]
+        checks += check_sinks(settings)
         checks += _disks(settings) if keeps_state else []
         checks += _bindings(settings)
     return show_checks(checks, as_json=as_json)

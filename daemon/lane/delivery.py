@@ -33,6 +33,7 @@ class LaneDelivery:
 
     Attributes:
         records: rows that were delivered since the start.
+        faults: attempts that failed, since the start.
         fault: why the last attempt failed, or None.
         mark: that is committed.
     """
@@ -61,6 +62,7 @@ class LaneDelivery:
         """
         self.name = SINK
         self.records = 0
+        self.faults = 0
         self.fault: str | None = None
         self.mark = mark
         self._partition = partition
@@ -197,6 +199,7 @@ class LaneDelivery:
             logger.error("sink.failed", sink=self.name, partition=self._partition, error=reason, retry_in_s=delay)
         self.fault = reason
         self._faults += 1
+        self.faults += 1
         self._acquired = False
         self._failed_at = time.monotonic()  # as the client says when the group has confirmed it
         self._not_before = self._clock() + delay

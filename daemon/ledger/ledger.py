@@ -284,6 +284,7 @@ class Ledger:
                 "batches_waiting": count("SELECT count(*) FROM batches WHERE NOT done"),
                 "outbox_rows": count("SELECT count(*) FROM outbox"),
                 "outbox_end": self.outbox.end(),
+                "outbox_marks": self.outbox.sinks(),
                 "outbox_backlog": self.outbox.backlog(),
                 "quarantine_open": by_reason,
                 "baseline_rows": count("SELECT count(*) FROM baseline"),

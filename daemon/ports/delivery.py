@@ -9,11 +9,13 @@ class Delivering(Protocol):
 
     Attributes:
         records: rows that became durable, or were passed over as unwanted, since the start.
+        faults: attempts that failed, since the start.
         fault: what went wrong in the last attempt, or None.
         starved: it failed for want of a descriptor, which another part may be able to spare.
     """
 
     records: int
+    faults: int
     fault: str | None
     starved: bool
 

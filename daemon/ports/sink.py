@@ -27,7 +27,8 @@ class Sink(Protocol):
 
         Called until it gives one, before the first `write`; None means that the destination has not said yet. It may be
         past the mark, never before it: what a crash cut off between making durable and moving the mark is found here,
-        by what the destination holds.
+        by what the destination holds. One that cannot be asked gets what follows the mark again, and has to know a
+        record by its key.
 
         Raises:
             SinkError: when it cannot just now; it will be called again.

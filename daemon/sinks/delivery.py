@@ -19,15 +19,22 @@ class Delivery:
 
     Attributes:
         records: rows that became durable, or were passed over as unwanted, since the start.
+        faults: attempts that failed, since the start.
         fault: what the sink said when it last failed, or None while it takes rows.
         starved: it failed for want of a descriptor, which another part may be able to spare.
     """
 
-    def __init__(self, outbox: Outbox, sink: Sink, clock: Callable[[], float]) -> None:
-        """`clock` gives monotonic seconds."""
+    def __init__(
+        self, outbox: Outbox, sink: Sink, clock: Callable[[], float], jitter: Callable[[], float] = lambda: 0.0
+    ) -> None:
+        """Args:
+        clock: gives monotonic seconds.
+        jitter: from 0 to 1; a wait grows by up to a quarter with it, so that many agents do not come back at once.
+        """
         self._outbox = outbox
         self._sink = sink
         self._clock = clock
+        self._jitter = jitter
         self._recovered = False
         self._marked = 0  # the mark in the ledger
         self._durable = 0  # what the sink has for good; ahead of the mark only while the ledger takes none
@@ -35,6 +42,7 @@ class Delivery:
         self._faults = 0
         self._not_before = 0.0
         self.records = 0
+        self.faults = 0
         self.fault: str | None = None
         self.starved = False
 
@@ -134,11 +142,12 @@ class Delivery:
     def _failed(self, error: SinkError) -> None:
         cause, reason = error.__cause__, str(error)
         self.starved = isinstance(cause, OSError) and cause.errno in (errno.EMFILE, errno.ENFILE)
-        delay = _DELAYS_S[min(self._faults, len(_DELAYS_S) - 1)]
+        delay = max(_DELAYS_S[min(self._faults, len(_DELAYS_S) - 1)], error.wait_s) * (1 + self._jitter() / 4)
         self._not_before = self._clock() + delay
         self._faults += 1
+        self.faults += 1
         if reason != self.fault:  # once for each reason, not for each attempt
-            logger.error("sink.failed", sink=self.name, error=reason, retry_in_s=delay)
+            logger.error("sink.failed", sink=self.name, error=reason, retry_in_s=round(delay, 1))
         self.fault = reason
 
     def _well_again(self) -> None:

@@ -51,7 +51,7 @@ def test_to_read_a_topic_its_absence_is_said_in_a_line(tmp_path: Path) -> None:
 def test_records_must_go_somewhere(tmp_path: Path) -> None:
     done = run(tmp_path, SYSSCAN_OUTPUT__ENABLED="false")
     assert done.returncode == 2
-    assert b"set output.enabled or kafka.brokers" in done.stderr
+    assert b"set output.enabled, kafka.brokers or sinks" in done.stderr
 
 
 def test_commands_that_need_it_say_so_in_a_line(tmp_path: Path) -> None:

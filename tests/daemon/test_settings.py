@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 from daemon import settings as module
 from daemon.settings import Settings, default_state_dir, load_settings
+from daemon.sinks.settings import SinkSettings
 from pipeline.errors import ConfigError
 from pipeline.report.limits import Limits
 
@@ -239,7 +240,19 @@ def fields(model: type[BaseModel] = Settings, prefix: str = "") -> dict[str, Fie
     found: dict[str, FieldInfo] = {}
     for name, field in module._fields(model).items():
         section = module._section(field.annotation)
+        section = section or module._tables(field.annotation)
         found |= {f"{prefix}{name}": field} if section is None else fields(section, f"{prefix}{name}.")
+    return found
+
+
+def names(content: dict[str, Any], prefix: str = "") -> list[str]:
+    """Name everything that a file sets; tables of a list as one."""
+    found: list[str] = []
+    for name, value in content.items():
+        tables = value if isinstance(value, list) and value and isinstance(value[0], dict) else [value]
+        for table in tables:
+            is_table = isinstance(table, dict) and name != "bind"
+            found += names(table, f"{prefix}{name}.") if is_table else [f"{prefix}{name}"]
     return found
 
 
@@ -251,12 +264,12 @@ def test_the_example_file_is_valid_and_shows_every_setting(tmp_path: Path) -> No
     (tmp_path / "knowledge.d").mkdir()
     shown = shown.replace("/etc/sysscan-agent/knowledge.d", str(tmp_path / "knowledge.d"))
     content = tomllib.loads(shown)
-    named = [
-        f"{section}.{name}" if isinstance(values, dict) else section
-        for section, values in content.items()
-        for name in (values if isinstance(values, dict) else [section])
-    ]
-    assert sorted(named) == sorted(fields())
+    named = sorted(names(content))
+    # Ways to say who sends exclude one another; each kind of sink shows one of them, and names the others.
+    unshown = {f"sinks.http.{name}" for name in ("username", "password_file")}
+    unshown |= {f"sinks.opensearch.{name}" for name in ("token_file", "api_key_file")}
+    assert named == sorted(fields().keys() - unshown)
+    assert all(name.rpartition(".")[2] in text for name in unshown)
     # An endpoint takes the place of a directory and all that goes with one; together they are refused.
     with pytest.raises(ConfigError, match="has no effect beside endpoint"):
         load(config=toml(tmp_path, shown))
@@ -277,7 +290,7 @@ def test_the_example_file_is_valid_and_shows_every_setting(tmp_path: Path) -> No
     examples |= {"max_parser_memory", "max_parser_s"}  # whose defaults follow from another setting
     own = ("state_dir", "host", "knowledge_dirs", "policy_files", "intel_files")
     for section, values in load(config=toml(tmp_path, shown)).model_dump(mode="json", by_alias=True).items():
-        if section not in own:
+        if section not in (*own, "sinks"):
             kept = {
                 name: value
                 for name, value in values.items()
@@ -285,6 +298,18 @@ def test_the_example_file_is_valid_and_shows_every_setting(tmp_path: Path) -> No
                 and (section, name) != ("metrics", "listen")
             }
             assert {name: defaults[section][name] for name in kept} == kept, section
+
+
+def test_the_example_of_a_sink_shows_its_defaults() -> None:
+    text = (ROOT / "config" / "config.toml").read_text(encoding="utf-8")
+    shown = tomllib.loads("\n".join(line.removeprefix("#") for line in text.splitlines() if line[1:2] != " "))
+    examples = {"max_bytes"}  # whose default follows from another setting
+    for kind, (table,) in shown["sinks"].items():
+        for name, field in fields(SinkSettings, "").items():
+            of, _, setting = name.partition(".")
+            if of == kind and setting in table.keys() - examples and field.default is not None:
+                value = tuple(table[setting]) if isinstance(table[setting], list) else table[setting]
+                assert field.is_required() or value == field.default, name
 
 
 def test_the_bounds_of_the_parser_follow_from_that_of_a_report() -> None:
@@ -304,7 +329,7 @@ def test_the_handbook_explains_every_setting_with_its_default() -> None:
     elsewhere = {"state_dir", "knowledge_dirs"}  # where it depends on the machine
     for name in rows.keys() - elsewhere:
         default = fields()[name].get_default(call_default_factory=True)
-        if default in ((), {}):
+        if default in ((), {}) or fields()[name].is_required():
             assert rows[name] == "", name
         elif default is not None:  # otherwise there is none, or the cell says what takes its place
             assert documented(rows[name]) == default, name

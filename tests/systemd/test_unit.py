@@ -284,6 +284,21 @@ def test_the_form_that_reaches_brokers_opens_the_network_and_nothing_else(tmp_pa
 
 
 @with_systemd
+def test_sinks_open_the_network_to_the_addresses_that_are_written_there(tmp_path: Path) -> None:
+    installed(tmp_path)
+    shutil.copy(UNIT, tmp_path)
+    plain = exposure(tmp_path / UNIT.name)
+    (tmp_path / f"{UNIT.name}.d").mkdir()
+    shutil.copy(DROP_INS / "sinks.conf", tmp_path / f"{UNIT.name}.d")
+    assert plain < exposure(tmp_path / UNIT.name) <= 1.2
+    opened = settings_of((DROP_INS / "sinks.conf").read_text(encoding="utf-8"))
+    assert (opened["IPAddressDeny"], opened["IPAddressAllow"]) == (["any"], ["192.0.2.0/24"])
+    assert set(opened) == {
+        "Wants", "After", "PrivateNetwork", "RestrictAddressFamilies", "IPAddressDeny", "IPAddressAllow",
+    }  # fmt: skip
+
+
+@with_systemd
 def test_a_model_on_loopback_opens_the_network_to_loopback_alone(tmp_path: Path) -> None:
     installed(tmp_path)
     shutil.copy(UNIT, tmp_path)

@@ -1,0 +1,1 @@
+"""A sink that posts records to a web address."""

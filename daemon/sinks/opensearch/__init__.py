@@ -1,0 +1,1 @@
+"""A sink that indexes records in OpenSearch or Elasticsearch."""

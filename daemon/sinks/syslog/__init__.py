@@ -1,0 +1,1 @@
+"""A sink that sends records as syslog messages."""
