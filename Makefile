@@ -8,13 +8,14 @@ PIP_FLAGS := --quiet --disable-pip-version-check --no-input
 PIP := $(BIN)/python -m pip $(PIP_FLAGS)
 # Of its own, because torch and what comes with it are 6 GB, and what the agent runs with must do without.
 TRAINER := .venv-trainer
+INSTALL_AS ?= -e
 SETUP := pyproject.toml setup.py constraints.txt constraints-fleet.txt
 KAFKA_VERSION ?= 4.3.1
 KAFKA := build/kafka/$(KAFKA_VERSION)
 KNOWLEDGE := pipeline/knowledge/compiled.json
 
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-retrain test browser endpoint kafka kafka-broker test-trainer lint bench knowledge schema model wheel clean output-digests vocabulary
+.PHONY: help bundle demo demo-retrain man package package-test deb test trainer browser endpoint kafka kafka-broker test-trainer lint bench knowledge schema model wheel clean output-digests vocabulary
 
 help:
 	@echo 'make demo       analyse real scans of two hosts and show what is wrong with them (output in demo-output/)'
@@ -25,6 +26,7 @@ help:
 	@echo 'make kafka      run the tests of Kafka on a real broker (needs Java 17 and Maven)'
 	@echo 'make kafka-broker  run a broker for trying things out at 127.0.0.1:9092'
 	@echo 'make test-trainer  run the tests that need torch, too (sets up .venv-trainer: 6 GB)'
+	@echo 'make trainer    set up .venv-trainer with all that training needs (6 GB)'
 	@echo 'make lint       ruff, mypy and the import layers'
 	@echo 'make bench      measure speed and memory'
 	@echo 'make knowledge  compile the knowledge again (the others do it where needed)'
@@ -84,6 +86,8 @@ $(KAFKA)/.complete: tests/kafka/pom.xml
 $(VENV)/.installed-kafka: $(SETUP) $(VENV)/.installed-dev
 	@$(PIP) install -c constraints.txt -c constraints-fleet.txt -e '.[kafka,fleet]'
 	@touch $@
+
+trainer: $(TRAINER)/.installed-trainer
 
 # The tests that skip themselves elsewhere, and those beside them; none may skip itself here. Small models: more threads
 # only wait for one another.
@@ -171,7 +175,7 @@ $(TRAINER)/.installed-trainer: $(SETUP) constraints-trainer.txt
 	@$(TRAINER)/bin/python -m pip $(PIP_FLAGS) install -c constraints.txt -c constraints-trainer.txt \
 	    torch setuptools wheel ninja numpy
 	@BUILD_CUDA_EXT=0 GPTQMODEL_CPU_WORKERS=2 $(TRAINER)/bin/python -m pip $(PIP_FLAGS) install -c constraints.txt \
-	    -c constraints-trainer.txt --no-build-isolation -e '.[dev,trainer,keras]'
+	    -c constraints-trainer.txt --no-build-isolation $(INSTALL_AS) '.[dev,trainer,keras]'
 	@touch $@
 
 $(BIN)/python:

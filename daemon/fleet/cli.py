@@ -17,6 +17,7 @@ from daemon.notify import Notifier
 from daemon.settings import Settings, load_settings
 from daemon.version import VERSION
 from pipeline.display import printable
+from pipeline.engine.extras import how_to_install
 from pipeline.errors import ConfigError, SinkError
 
 _EXITS = """exit codes:
@@ -114,7 +115,7 @@ def _needs(module: str) -> ModuleType:
     try:
         return importlib.import_module(f"daemon.fleet.{module}")
     except ModuleNotFoundError as error:
-        raise ConfigError(f"{error.name} is not installed: install sysscan-agent[fleet]") from error
+        raise ConfigError(f"{error.name} is not installed: {how_to_install('fleet')}") from error
 
 
 def _said(code: Exit, line: str) -> Exit:

@@ -14,8 +14,8 @@ MODULES = ("fcntl", "grp", "pwd", "resource", "syslog", "termios", "tty")
 # `subprocess`, is why not all of them can be taken away here.)
 CALLS = (
     "EFD_CLOEXEC", "EFD_NONBLOCK", "O_DIRECTORY", "O_NOCTTY", "O_NOFOLLOW", "ST_RDONLY", "chown", "eventfd",
-    "eventfd_read", "eventfd_write", "fchmod", "fchown", "getegid", "geteuid", "getgid", "getloadavg", "getuid", "memfd_create",
-    "sched_getaffinity", "statvfs", "sysconf",
+    "eventfd_read", "eventfd_write", "fchmod", "fchown", "getegid", "geteuid", "getgid", "getloadavg", "getuid",
+    "memfd_create", "sched_getaffinity", "statvfs", "sysconf",
 )  # fmt: skip
 # Python imports it at every start, before anything of ours: it holds for the model's process, too.
 _HIDE = f"""
