@@ -144,6 +144,19 @@ model: $(TRAINER)/.installed-trainer $(KNOWLEDGE)
 output-digests: $(VENV)/.installed-dev $(KNOWLEDGE)
 	@$(BIN)/python -m tests.output_digests
 
+# For another Python or processor: make bundle BUNDLE='--python 3.12 --machine aarch64'.
+bundle: $(VENV)/.installed-dev
+	@$(BIN)/python -m release.bundle --out dist $(BUNDLE)
+
+# Around the distribution's own Python, for which a bundle is made first.
+deb: $(VENV)/.installed-dev
+	@version=$$(/usr/bin/python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])') && \
+	    $(BIN)/python -m release.bundle --out dist --python $$version && \
+	    $(BIN)/python -m release.deb --out dist dist/sysscan-agent-*-py$$(echo $$version | tr -d .)-$$(uname -m).tar
+
+man: $(VENV)/.installed-dev
+	@$(BIN)/python -m release.manual --out dist/man
+
 wheel: $(VENV)/.installed-dev
 	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
 

@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         settings = load_settings(os.environ, {}, given.config)
         if not settings.kafka.brokers:
             raise ConfigError("kafka.brokers is not set; there is nothing to read from")
-        code = _COMMANDS[given.command](settings, given)
+        code = COMMANDS[given.command](settings, given)
     except ConfigError as error:
         code = _said(Exit.USAGE, str(error))
     except SinkError as error:
@@ -84,7 +84,7 @@ def _topics(settings: Settings, given: argparse.Namespace) -> Exit:
     return Exit.DONE
 
 
-_COMMANDS = {"run": _run, "topics": _topics}
+COMMANDS = {"run": _run, "topics": _topics}
 
 
 def _parser() -> argparse.ArgumentParser:
