@@ -15,7 +15,7 @@ KAFKA := build/kafka/$(KAFKA_VERSION)
 KNOWLEDGE := pipeline/knowledge/compiled.json
 
 .DELETE_ON_ERROR:
-.PHONY: help bundle demo demo-retrain man package package-test deb test trainer browser endpoint kafka kafka-broker test-trainer lint bench knowledge schema model wheel clean output-digests vocabulary
+.PHONY: help bundle demo demo-retrain man package-test pythons deb test trainer browser endpoint kafka kafka-broker test-trainer lint bench knowledge schema model wheel clean output-digests vocabulary
 
 help:
 	@echo 'make demo       analyse real scans of two hosts and show what is wrong with them (output in demo-output/)'
@@ -34,6 +34,11 @@ help:
 	@echo 'make vocabulary  write the closed list of words anew'
 	@echo 'make model      train the embedded model anew, from nothing (hours; into model-run/)'
 	@echo 'make wheel      build the package into dist/'
+	@echo 'make bundle     make the offline bundle: all wheels for one Python, with what installs them (100 MB to fetch)'
+	@echo 'make deb        make a Debian package around the Python of this machine'
+	@echo 'make man        write man pages and completion into dist/man'
+	@echo 'make package-test  make bundle and Debian package, and install them without a network (needs root)'
+	@echo 'make pythons    make and install a bundle for every other Python that is here'
 	@echo 'make clean      remove what the others made'
 
 demo: $(VENV)/.installed $(KNOWLEDGE)
@@ -99,7 +104,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy --explicit-package-bases tests benchmarks
+	$(BIN)/mypy --explicit-package-bases tests benchmarks release
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.installed-dev $(KNOWLEDGE)
@@ -153,6 +158,13 @@ deb: $(VENV)/.installed-dev
 	@version=$$(/usr/bin/python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])') && \
 	    $(BIN)/python -m release.bundle --out dist --python $$version && \
 	    $(BIN)/python -m release.deb --out dist dist/sysscan-agent-*-py$$(echo $$version | tr -d .)-$$(uname -m).tar
+
+# Installs what they make in namespaces of their own, so this needs root; `pythons` does it with every Python that is here.
+package-test: $(VENV)/.installed-dev $(KNOWLEDGE)
+	$(BIN)/pytest --skips=none tests/release/test_bundle.py tests/release/test_deb.py
+
+pythons: $(VENV)/.installed-dev $(KNOWLEDGE)
+	$(BIN)/pytest tests/release/test_pythons.py
 
 man: $(VENV)/.installed-dev
 	@$(BIN)/python -m release.manual --out dist/man

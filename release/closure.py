@@ -1,4 +1,4 @@
-"""What a set of wheels needs, and whether all of it is among them: asked of their metadata, for a Python that is not here."""
+"""What a set of wheels needs, and whether all of it is among them, for a Python that need not be here."""
 
 import re
 import zipfile

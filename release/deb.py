@@ -51,7 +51,7 @@ def make_package(bundle: Path, out: Path, python: str = "", revision: str = "1")
         _date(tree)
         target = out / f"sysscan-agent_{version}_{machine}.deb"
         _run(
-            "dpkg-deb", "--root-owner-group", "-Zgzip", "--build", str(tree), str(target),
+            "dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "--build", str(tree), str(target),
             environment={"SOURCE_DATE_EPOCH": str(source_date())},
         )  # fmt: skip
         return target
@@ -77,29 +77,32 @@ def _environment(unpacked: Path, tree: Path, python: str, extras: Sequence[str])
 def _around(unpacked: Path, tree: Path) -> None:
     """Put unit, user, settings, man pages, completion and documents into place."""
     units = [path for path in (unpacked / "systemd").iterdir() if path.suffix in (".service", ".socket", ".timer")]
-    placed = {path: f"lib/systemd/system/{path.name}" for path in units}
-    placed[unpacked / "systemd" / "sysscan-agent.sysusers"] = "usr/lib/sysusers.d/sysscan-agent.conf"
-    placed[unpacked / "systemd" / "sysscan-agent.tmpfiles"] = "usr/lib/tmpfiles.d/sysscan-agent.conf"
-    for name in _CONFFILES:
-        placed[unpacked / "config" / name] = f"etc/sysscan-agent/{name}"
-    for program in _PROGRAMS:
-        placed[unpacked / "completion" / "bash" / program] = f"usr/share/bash-completion/completions/{program}"
-    for path in (unpacked / "completion" / "zsh").iterdir():
-        placed[path] = f"usr/share/zsh/vendor-completions/{path.name}"
-    for path in (unpacked / "completion" / "fish").iterdir():
-        placed[path] = f"usr/share/fish/vendor_completions.d/{path.name}"
-    documents = "usr/share/doc/sysscan-agent"
-    placed[ROOT / "release" / "debian" / "copyright"] = f"{documents}/copyright"
-    for name in ("NOTICE", "README.md", "CHANGELOG.md"):
-        placed[unpacked / name] = f"{documents}/{name}"
-    for path in (unpacked / "config").rglob("*"):
-        if path.is_file():
-            placed[path] = f"{documents}/examples/{path.relative_to(unpacked / 'config')}"
-    for path in (unpacked / "systemd" / "drop-ins").iterdir():
-        placed[path] = f"{documents}/examples/drop-ins/{path.name}"
-    for path, place in placed.items():
+
+    def put(path: Path, place: str) -> None:
         (tree / place).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, tree / place)
+
+    for path in units:
+        put(path, f"lib/systemd/system/{path.name}")
+    put(unpacked / "systemd" / "sysscan-agent.sysusers", "usr/lib/sysusers.d/sysscan-agent.conf")
+    put(unpacked / "systemd" / "sysscan-agent.tmpfiles", "usr/lib/tmpfiles.d/sysscan-agent.conf")
+    for name in _CONFFILES:
+        put(unpacked / "config" / name, f"etc/sysscan-agent/{name}")
+    for program in _PROGRAMS:
+        put(unpacked / "completion" / "bash" / program, f"usr/share/bash-completion/completions/{program}")
+    for path in (unpacked / "completion" / "zsh").iterdir():
+        put(path, f"usr/share/zsh/vendor-completions/{path.name}")
+    for path in (unpacked / "completion" / "fish").iterdir():
+        put(path, f"usr/share/fish/vendor_completions.d/{path.name}")
+    documents = "usr/share/doc/sysscan-agent"
+    put(ROOT / "release" / "debian" / "copyright", f"{documents}/copyright")
+    for name in ("NOTICE", "README.md", "CHANGELOG.md"):
+        put(unpacked / name, f"{documents}/{name}")
+    for path in (unpacked / "config").rglob("*"):
+        if path.is_file():
+            put(path, f"{documents}/examples/{path.relative_to(unpacked / 'config')}")
+    for path in (unpacked / "systemd" / "drop-ins").iterdir():
+        put(path, f"{documents}/examples/drop-ins/{path.name}")
     shutil.copytree(unpacked / "docs", tree / documents / "docs")
     (tree / "usr/share/man/man1").mkdir(parents=True)
     (tree / "usr/bin").mkdir()
@@ -126,9 +129,7 @@ def _control(tree: Path, version: str, machine: str, facts: dict[str, str]) -> N
         " host. The program and all that it needs lie in /opt/sysscan-agent.\n",
         encoding="utf-8",
     )
-    (control / "conffiles").write_text(
-        "".join(f"/etc/sysscan-agent/{name}\n" for name in _CONFFILES), encoding="utf-8"
-    )
+    (control / "conffiles").write_text("".join(f"/etc/sysscan-agent/{name}\n" for name in _CONFFILES), encoding="utf-8")
     for name in _SCRIPTS:
         shutil.copyfile(ROOT / "release" / "debian" / name, control / name)
 

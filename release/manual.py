@@ -1,6 +1,6 @@
 """Man pages and shell completion of the three programs, from the command lines' own help.
 
-    python -m release.manual [--out dist/man]
+python -m release.manual [--out dist/man]
 """
 
 import argparse
@@ -89,12 +89,12 @@ def _below(command: Any, context: Any) -> Iterator[str]:
         if one.hidden:
             continue
         within = one.context_class(one, info_name=name, parent=context)
+        if not hasattr(one, "list_commands") or one.invoke_without_command:  # it does something by itself
+            usage = " ".join([within.command_path, *one.collect_usage_pieces(within)])
+            yield f".SS {_text(usage)}\n{_paragraphs(one.help)}"
+            yield from _parameters(one, within)
         if hasattr(one, "list_commands"):
             yield from _below(one, within)
-            continue
-        usage = " ".join([within.command_path, *one.collect_usage_pieces(within)])
-        yield f".SS {_text(usage)}\n{_paragraphs(one.help)}"
-        yield from _parameters(one, within)
 
 
 def _parameters(command: Any, context: Any) -> Iterator[str]:

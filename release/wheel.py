@@ -12,7 +12,7 @@ _OLDEST = 315_532_800  # 1980, before which a ZIP file has no times
 
 
 def source_date() -> int:
-    """Return the time that is written into what is made, seconds since 1970: SOURCE_DATE_EPOCH, or the last commit's."""
+    """Return the time that is written into what is made: SOURCE_DATE_EPOCH, or the last commit's, in seconds."""
     given = os.environ.get("SOURCE_DATE_EPOCH", "")
     if given.isdigit():
         return max(int(given), _OLDEST)
