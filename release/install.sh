@@ -80,7 +80,7 @@ if [ -n "$remove" ]; then
     for program in sysscan-agent sysscan-agent-fleet sysscan-train; do
         if [ -L "$root/usr/local/bin/$program" ]; then rm -f "$root/usr/local/bin/$program"; fi
     done
-    rm -rf "${root:?}$home"
+    rm -rf "$root$home"
     if running; then systemctl daemon-reload; fi
     if [ -n "$purge" ]; then
         rm -rf "$root/etc/sysscan-agent" "$root/var/lib/sysscan-agent" "$root/var/log/sysscan-agent" \

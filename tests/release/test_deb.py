@@ -1,4 +1,4 @@
-"""The Debian package, installed with dpkg in a copy of this machine's file system of which nothing stays."""
+"""Debian package and bundle, installed in a copy of this machine's file system of which nothing stays."""
 
 import hashlib
 import subprocess
@@ -17,8 +17,8 @@ def test_it_is_installed_used_upgraded_and_removed_without_a_trace(bundle: Bundl
     (tmp_path / "scratch").mkdir()
     done = subprocess.run(
         [
-            "unshare", "--mount", "--net", "--propagation", "private", "sh", _INSIDE, package, REPORT,
-            tmp_path / "scratch",
+            "unshare", "--mount", "--net", "--propagation", "private", "sh", _INSIDE, package, bundle.tree,
+            REPORT, tmp_path / "scratch",
         ],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
@@ -34,4 +34,9 @@ def test_it_is_installed_used_upgraded_and_removed_without_a_trace(bundle: Bundl
     ]
     assert said[5].startswith("trainer: the Debian package does not have it; ")
     # Settings and state outlive an upgrade and a removal; a purge takes all of it.
-    assert said[6:] == ["upgraded: # mine kept", "removed: 0 # mine kept", "control: left: > /etc/left-behind"]
+    assert said[6:] == [
+        "upgraded: # mine kept",
+        "removed: 0 # mine kept",
+        f"bundle: {digest}  -",
+        "control: left: > /etc/left-behind",
+    ]
