@@ -8,6 +8,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check --no-input
 PIP := $(BIN)/python -m pip $(PIP_FLAGS)
 # Of its own, because torch and what comes with it are 6 GB, and what the agent runs with must do without.
 TRAINER := .venv-trainer
+INSTALL_AS ?= -e
 SETUP := pyproject.toml setup.py constraints.txt constraints-fleet.txt
 KAFKA_VERSION ?= 4.3.1
 KAFKA := build/kafka/$(KAFKA_VERSION)
@@ -16,7 +17,7 @@ RSYSLOG := build/rsyslog
 KNOWLEDGE := pipeline/knowledge/compiled.json
 
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-retrain test browser endpoint plans shippers kafka kafka-broker servers test-trainer lint bench knowledge schema model wheel clean output-digests vocabulary
+.PHONY: help bundle demo demo-retrain man package-test pythons deb test trainer browser endpoint plans shippers kafka kafka-broker servers test-trainer lint bench knowledge schema model wheel clean output-digests vocabulary
 
 help:
 	@echo 'make demo       analyse real scans of two hosts and show what is wrong with them (output in demo-output/)'
@@ -30,6 +31,7 @@ help:
 	@echo 'make kafka-broker  run a broker for trying things out at 127.0.0.1:9092'
 	@echo 'make servers    run the tests of sinks on OpenSearch and rsyslog (needs Java 17, Maven, and rsyslogd or apt-get)'
 	@echo 'make test-trainer  run the tests that need torch, too (sets up .venv-trainer: 6 GB)'
+	@echo 'make trainer    set up .venv-trainer with all that training needs (6 GB)'
 	@echo 'make lint       ruff, mypy and the import layers'
 	@echo 'make bench      measure speed and memory'
 	@echo 'make knowledge  compile the knowledge again (the others do it where needed)'
@@ -37,6 +39,11 @@ help:
 	@echo 'make vocabulary  write the closed list of words anew'
 	@echo 'make model      train the embedded model anew, from nothing (hours; into model-run/)'
 	@echo 'make wheel      build the package into dist/'
+	@echo 'make bundle     make the offline bundle: all wheels for one Python, with what installs them (100 MB to fetch)'
+	@echo 'make deb        make a Debian package around the Python of this machine'
+	@echo 'make man        write man pages and completion into dist/man'
+	@echo 'make package-test  make bundle and Debian package, and install them without a network (needs root)'
+	@echo 'make pythons    make and install a bundle for every other Python that is here'
 	@echo 'make clean      remove what the others made'
 
 demo: $(VENV)/.installed $(KNOWLEDGE)
@@ -131,6 +138,8 @@ $(VENV)/.installed-kafka: $(SETUP) $(VENV)/.installed-dev
 	@$(PIP) install -c constraints.txt -c constraints-fleet.txt -e '.[kafka,fleet]'
 	@touch $@
 
+trainer: $(TRAINER)/.installed-trainer
+
 # The tests that skip themselves elsewhere, and those beside them; none may skip itself here. Small models: more threads
 # only wait for one another.
 test-trainer: $(TRAINER)/.installed-trainer $(KNOWLEDGE)
@@ -141,7 +150,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy --explicit-package-bases tests benchmarks
+	$(BIN)/mypy --explicit-package-bases tests benchmarks release
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.installed-dev $(KNOWLEDGE)
@@ -186,6 +195,26 @@ model: $(TRAINER)/.installed-trainer $(KNOWLEDGE)
 output-digests: $(VENV)/.installed-dev $(KNOWLEDGE)
 	@$(BIN)/python -m tests.output_digests
 
+# For another Python or processor: make bundle BUNDLE='--python 3.12 --machine aarch64'.
+bundle: $(VENV)/.installed-dev
+	@$(BIN)/python -m release.bundle --out dist $(BUNDLE)
+
+# Around the distribution's own Python, for which a bundle is made first.
+deb: $(VENV)/.installed-dev
+	@version=$$(/usr/bin/python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])') && \
+	    $(BIN)/python -m release.bundle --out dist --python $$version && \
+	    $(BIN)/python -m release.deb --out dist dist/sysscan-agent-*-py$$(echo $$version | tr -d .)-$$(uname -m).tar
+
+# Installs what they make in namespaces of their own, so this needs root; `pythons` does it with every Python that is here.
+package-test: $(VENV)/.installed-dev $(KNOWLEDGE)
+	$(BIN)/pytest --skips=none tests/release/test_bundle.py tests/release/test_deb.py
+
+pythons: $(VENV)/.installed-dev $(KNOWLEDGE)
+	$(BIN)/pytest tests/release/test_pythons.py
+
+man: $(VENV)/.installed-dev
+	@$(BIN)/python -m release.manual --out dist/man
+
 wheel: $(VENV)/.installed-dev
 	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
 
@@ -217,7 +246,7 @@ $(TRAINER)/.installed-trainer: $(SETUP) constraints-trainer.txt
 	@$(TRAINER)/bin/python -m pip $(PIP_FLAGS) install -c constraints.txt -c constraints-trainer.txt \
 	    torch setuptools wheel ninja numpy
 	@BUILD_CUDA_EXT=0 GPTQMODEL_CPU_WORKERS=2 $(TRAINER)/bin/python -m pip $(PIP_FLAGS) install -c constraints.txt \
-	    -c constraints-trainer.txt --no-build-isolation -e '.[dev,trainer,keras]'
+	    -c constraints-trainer.txt --no-build-isolation $(INSTALL_AS) '.[dev,trainer,keras]'
 	@touch $@
 
 $(BIN)/python:

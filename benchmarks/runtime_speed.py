@@ -2,7 +2,7 @@
 
 Run as ``python -m benchmarks.runtime_speed MODEL_DIRECTORY --float CHECKPOINT [--texts valid.jsonl]``. The model
 directory gives the ONNX export and the GPTQ checkpoint; the float checkpoint that they were made from gives llama.cpp's
-files and the row that the tokens are compared with. Needs ``sysscan-agent[cuda]`` for torch, and the packages ``gguf``
+files and the row that the tokens are compared with. Needs ``the extra `cuda``` for torch, and the packages ``gguf``
 and ``llama-cpp-python`` for llama.cpp, which are no dependencies of ours; a row whose packages are not there is left
 out, with the reason.
 

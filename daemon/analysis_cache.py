@@ -83,6 +83,8 @@ def _is_ours(state_dir: Path) -> bool:
     SQLite makes files beside the ledger, owned by whoever opens it; so root keeps away from the service's, and makes
     none where the service will.
     """
+    if not hasattr(os, "geteuid"):  # nor are there the locks that a ledger needs
+        return False
     try:
         return (state_dir / FILE_NAME).stat().st_uid == os.geteuid()
     except FileNotFoundError:

@@ -17,8 +17,6 @@ import pipeline
 M_co = TypeVar("M_co", covariant=True)
 
 _READ_BYTES = 1 << 16
-_TICKS = os.sysconf("SC_CLK_TCK")
-_PAGE_BYTES = os.sysconf("SC_PAGESIZE")
 _TAIL_BYTES = 4096  # of what it prints
 _LINE_CHARS = 300
 _LEAVING_S = 1.0  # between the end of its socket and its own end
@@ -150,7 +148,7 @@ class Child(Generic[M_co]):
     def resident_bytes(self) -> int:
         """How much memory it holds now; 0 where that cannot be seen."""
         try:
-            return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * _PAGE_BYTES
+            return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
         except (OSError, ValueError, IndexError):
             return 0
 
@@ -159,7 +157,7 @@ class Child(Generic[M_co]):
         """How much processor time it has taken; 0 where that cannot be seen."""
         try:
             fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-            return (int(fields[11]) + int(fields[12])) / _TICKS  # utime and stime
+            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # utime and stime
         except (OSError, ValueError, IndexError):
             return 0.0
 

@@ -34,6 +34,7 @@ from daemon.sources.directory.source import ReportDirectory
 from daemon.sources.standard_input import NAME as STANDARD_INPUT
 from daemon.sources.standard_input import Descriptor, StandardInput
 from daemon.worker import Worker
+from pipeline.engine.extras import how_to_install
 from pipeline.errors import ConfigError, SourceError
 from pipeline.graph.resources import Resources
 from pipeline.review.log import FILE_NAME as VERDICTS
@@ -226,9 +227,7 @@ def _imported(module: str, setting: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"{setting} is set, but {error.name} is not installed: install sysscan-agent[kafka]"
-        ) from error
+        raise ConfigError(f"{setting} is set, but {error.name} is not installed: {how_to_install('kafka')}") from error
 
 
 def _ours(settings: Settings) -> list[str]:

@@ -245,7 +245,9 @@ def load_settings(
 
 def default_state_dir(environment: Mapping[str, str], user_id: int | None = None) -> Path | None:
     """Say where state is kept when nobody says otherwise; None for a user who has no home."""
-    if (os.geteuid() if user_id is None else user_id) == 0:
+    if user_id is None and hasattr(os, "geteuid"):  # not every system has numbers for its users
+        user_id = os.geteuid()
+    if user_id == 0:
         return SERVICE_STATE
     service = environment.get("STATE_DIRECTORY")  # set by systemd
     if service:

@@ -6,7 +6,6 @@ no answer depends on what is asked before it or beside it. Each of them is then 
 them a process dies of.
 """
 
-import os
 import selectors
 import signal
 import threading
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 from daemon.asked import Asked
+from daemon.bell import Bell
 from daemon.child import Child
 from pipeline.engine import errors
 from pipeline.engine.errors import EngineError, NotEnoughMemory, RuntimeFault
@@ -86,7 +86,6 @@ class Supervisor:
         self._clock = clock
         self._inbox: SimpleQueue[Asked | None] = SimpleQueue()
         self._lock = threading.Lock()  # over starting, asking and closing
-        self._wake = -1
         self._thread: threading.Thread | None = None
         self._closed = False
         self._waiting: deque[Asked] = deque()
@@ -127,7 +126,7 @@ class Supervisor:
                 self._thread = threading.Thread(target=self._run, name="model", daemon=True)
                 self._thread.start()
             self._inbox.put(asked)
-            os.eventfd_write(self._wake, 1)
+            self._bell.ring()
         if not self._in_hand:
             # Else the thread would get the interpreter's lock only when the asker has worked on for 5 ms, and the
             # process would have nothing to do for as long.
@@ -139,13 +138,13 @@ class Supervisor:
         Raises:
             OSError: if there is none left.
         """
-        wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        bell = Bell()
         try:
             self._selector = selectors.DefaultSelector()
         except OSError:
-            os.close(wake)
+            bell.close()
             raise
-        self._wake = wake
+        self._bell = bell
 
     def close(self) -> None:
         with self._lock:
@@ -154,9 +153,9 @@ class Supervisor:
             if thread is None:
                 return
             self._inbox.put(None)
-            os.eventfd_write(self._wake, 1)
+            self._bell.ring()
         thread.join()
-        os.close(self._wake)
+        self._bell.close()
 
     # The thread
 
@@ -164,7 +163,7 @@ class Supervisor:
         # Signals are for the main thread, whatever it waits for.
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         with self._selector:
-            self._selector.register(self._wake, selectors.EVENT_READ)
+            self._selector.register(self._bell.end, selectors.EVENT_READ)
             try:
                 while self._turn():
                     pass
@@ -194,9 +193,7 @@ class Supervisor:
 
     def _take_in(self) -> bool:
         """Take what was asked; returns whether to go on."""
-        try:
-            os.eventfd_read(self._wake)
-        except BlockingIOError:
+        if not self._bell.hush():
             return True
         try:
             while True:

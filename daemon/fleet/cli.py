@@ -17,6 +17,7 @@ from daemon.notify import Notifier
 from daemon.settings import Settings, load_settings
 from daemon.version import VERSION
 from pipeline.display import printable
+from pipeline.engine.extras import how_to_install
 from pipeline.errors import ConfigError, SinkError
 
 _EXITS = """exit codes:
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         settings = load_settings(os.environ, {}, given.config)
         if not settings.kafka.brokers:
             raise ConfigError("kafka.brokers is not set; there is nothing to read from")
-        code = _COMMANDS[given.command](settings, given)
+        code = COMMANDS[given.command](settings, given)
     except ConfigError as error:
         code = _said(Exit.USAGE, str(error))
     except SinkError as error:
@@ -83,7 +84,7 @@ def _topics(settings: Settings, given: argparse.Namespace) -> Exit:
     return Exit.DONE
 
 
-_COMMANDS = {"run": _run, "topics": _topics}
+COMMANDS = {"run": _run, "topics": _topics}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -114,7 +115,7 @@ def _needs(module: str) -> ModuleType:
     try:
         return importlib.import_module(f"daemon.fleet.{module}")
     except ModuleNotFoundError as error:
-        raise ConfigError(f"{error.name} is not installed: install sysscan-agent[fleet]") from error
+        raise ConfigError(f"{error.name} is not installed: {how_to_install('fleet')}") from error
 
 
 def _said(code: Exit, line: str) -> Exit:

@@ -1,13 +1,19 @@
 """The lock that keeps a second daemon off a state directory."""
 
 import errno
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.errors import LedgerError, LedgerLocked
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # not on every system; `analyze` does without a ledger there
+    _HAS_LOCKS = False
+else:
+    _HAS_LOCKS = True
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _NAME = "lock"
@@ -32,6 +38,7 @@ class StateLock:
             LedgerLocked: when another process has it; the message names its pid.
             LedgerError: when there is nothing to lock; transient where that may pass.
         """
+        _require_locks(state_dir)
         opened: list[int] = []
         path = state_dir
         try:
@@ -88,7 +95,9 @@ def setting_up(state_dir: Path) -> Iterator[None]:
 
     Raises:
         OSError: when there is nothing to lock.
+        LedgerError: on a system without such locks.
     """
+    _require_locks(state_dir)
     state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = -1
     try:
@@ -102,6 +111,14 @@ def setting_up(state_dir: Path) -> Iterator[None]:
     finally:
         if descriptor >= 0:
             os.close(descriptor)
+
+
+def _require_locks(state_dir: Path) -> None:
+    if not _HAS_LOCKS:
+        raise LedgerError(
+            f"{state_dir}: this system has no file locks (fcntl), so no ledger is kept here; "
+            "use `analyze` without --record, or a Linux host"
+        )
 
 
 def _open(state_dir: Path) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from daemon.review.kept import HasKept
+from pipeline.engine.extras import how_to_install
 from pipeline.engine.reading import read_regular
 from pipeline.errors import ConfigError, LedgerError
 from pipeline.review.chain import Head, check
@@ -91,7 +92,7 @@ def sign(content: bytes, key_file: Path) -> bytes:
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
     except ImportError as error:
-        raise ConfigError("to sign needs a package that is not installed: install sysscan-agent[sign]") from error
+        raise ConfigError(f"to sign needs a package that is not installed: {how_to_install('sign')}") from error
     try:
         key = load_pem_private_key(read_regular(key_file, _KEY_BYTES), password=None)
     except OSError as error:

@@ -40,7 +40,7 @@ def open_lanes(directory: Path, runtime: Runtime, *, threads: int, device: Devic
     tokenizer = Tokenizer(directory / TOKENIZER)
     where = directory / manifest.parts[part]
     spec = RUNTIMES[runtime]
-    module = _import(spec.module, spec.install)
+    module = _import(spec.module, spec.remedy)
     runners = module.open_runners(where, context_length=manifest.context_length, threads=threads, device=device)
     grammars = Grammars(tokenizer)
     return [Decoder(runner, tokenizer, digest, grammars) for runner in runners]
@@ -52,7 +52,7 @@ def open_checkpoint(checkpoint: Path, *, threads: int = DEFAULT_THREADS, device:
     Raises:
         EngineError: saying what is missing, damaged or not supported, and what to do.
     """
-    module = _import("torch_runtime", "sysscan-agent[cuda]")
+    module = _import("torch_runtime", RUNTIMES["torch"].remedy)
     digest = checkpoint_digest(checkpoint, threads, device)
     length = int(read_config(checkpoint)["max_position_embeddings"])
     tokenizer = Tokenizer(checkpoint / TOKENIZER)
@@ -61,10 +61,10 @@ def open_checkpoint(checkpoint: Path, *, threads: int = DEFAULT_THREADS, device:
     )
 
 
-def _import(module: str, package: str) -> ModuleType:
+def _import(module: str, remedy: str) -> ModuleType:
     """Import a runtime when it is needed; the libraries of the other one must not be loaded."""
     try:
         return importlib.import_module(f"pipeline.engine.{module}")
     except (ImportError, OSError, RuntimeError) as error:  # the last two where a library lacks one of its own
         reason = " ".join(str(error).split())[:300]
-        raise Unsupported(f"{module}: {reason}; install {package}") from error
+        raise Unsupported(f"{module}: {reason}; {remedy}") from error

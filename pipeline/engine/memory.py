@@ -1,9 +1,15 @@
 """How much memory this process can still get, asked before a model is loaded."""
 
-import resource
 from pathlib import Path
 
 from pipeline.engine.errors import NotEnoughMemory
+
+try:
+    import resource
+except ModuleNotFoundError:  # not on every system
+    _HAS_LIMITS = False
+else:
+    _HAS_LIMITS = True
 
 _UNLIMITED = 1 << 62
 
@@ -60,6 +66,8 @@ def _control_groups(proc: Path, root: Path) -> int:
 
 
 def _address_space(proc: Path) -> int:
+    if not _HAS_LIMITS:
+        return _UNLIMITED
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit == resource.RLIM_INFINITY:
         return _UNLIMITED

@@ -10,6 +10,8 @@ import stat
 from pathlib import Path
 from typing import Any
 
+# Not every system has all of them.
+_FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_CLOEXEC", "O_NONBLOCK", "O_NOCTTY", "O_BINARY"))
 MOST_BYTES = 64 << 20  # of a file that people write, or that says what lies beside it
 
 
@@ -26,7 +28,7 @@ def read_regular(path: Path, most: int = MOST_BYTES) -> bytes:
         OSError: `strerror` says why in words, also where it is no regular file or too large.
     """
     _require_regular(path.stat(), path)  # before it is opened: a device may act on that
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    descriptor = os.open(path, _FLAGS)
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)
         _require_regular(status, path)  # the name may have become another's

@@ -88,8 +88,8 @@ def _load(start: Start) -> Sequence[Lane]:
     try:
         from pipeline.engine import load  # brings numpy and the grammar's library along
     except ImportError as error:
-        package = RUNTIMES[cast(Runtime, start.runtime)].install
-        raise Unsupported(f"the model cannot be run: {error}; install {package} again") from error
+        remedy = RUNTIMES[cast(Runtime, start.runtime)].remedy
+        raise Unsupported(f"the model cannot be run: {error}; {remedy}") from error
     directory, runtime, device = Path(start.directory), cast(Runtime, start.runtime), cast(Device, start.device)
     # Days may lie between the parent's look and this one, and an upgrade of the model or of what runs it.
     digest = (

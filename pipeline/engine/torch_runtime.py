@@ -17,6 +17,7 @@ from transformers import AutoModelForCausalLM, DynamicCache
 
 from pipeline.engine.checkpoint import read_config
 from pipeline.engine.errors import EngineError, ModelDamaged, Unsupported
+from pipeline.engine.extras import how_to_install
 from pipeline.engine.memory import require_memory
 
 Device = Literal["cpu", "cuda"]
@@ -104,7 +105,7 @@ def _load(directory: Path, quantised: bool, device: Device) -> Any:
     try:
         from gptqmodel import BACKEND, GPTQModel  # 10 s to import, and float checkpoints do without it
     except ImportError as error:
-        raise Unsupported(f"a GPTQ checkpoint needs gptqmodel: {error}; install sysscan-agent[cuda]") from error
+        raise Unsupported(f"a GPTQ checkpoint needs gptqmodel: {error}; {how_to_install('cuda')}") from error
     wrapped = GPTQModel.load(
         str(directory),
         device=device,

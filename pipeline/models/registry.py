@@ -7,7 +7,6 @@ under its name only when all of it is there and on the disk.
 """
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -263,6 +262,10 @@ class Registry:
         Raises:
             RegistryError: when the directory cannot be made or written, or somebody else changes it just now.
         """
+        try:
+            import fcntl  # here: answering needs no lock, and not every system has them
+        except ModuleNotFoundError as error:
+            raise RegistryError(f"{self.directory}: cannot be locked on this system, which has no fcntl") from error
         try:
             self.directory.mkdir(mode=0o750, parents=True, exist_ok=True)
             descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -42,8 +42,8 @@ class Target:
         try:  # what decodes needs numpy and llguidance, and may miss them
             load = importlib.import_module("pipeline.engine.load")
         except ImportError as error:
-            package = RUNTIMES[self.runtime].install
-            raise Unsupported(f"{error}; install {package}") from error
+            remedy = RUNTIMES[self.runtime].remedy
+            raise Unsupported(f"{error}; {remedy}") from error
         generator: Generator = (
             load.open_checkpoint(self.path, threads=self.threads, device=self.device)
             if self.checkpoint

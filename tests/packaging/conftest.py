@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.packaging.build import build_wheel, install
+from release.wheel import build_wheel
+from tests.packaging.build import install
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,8 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from daemon.resources import open_resources
 from daemon.settings import Settings
@@ -95,19 +97,16 @@ def test_the_example_of_a_policy_and_of_knowledge_is_accepted() -> None:
 
 
 def test_every_dependency_is_pinned_to_the_version_that_is_tested() -> None:
-    pins = dict(
-        line.split("==")
-        for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-        if line and not line.startswith("#")
-    )
-    pins = {_canonical(name): version for name, version in pins.items()}
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    requirements = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    pins = {
+        canonicalize_name(one.name): str(one.specifier).removeprefix("==")
+        for one in requirements
+        if one.marker is None or one.marker.evaluate()
+    }
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
-    names = {_canonical(re.split(r"[<>=!~\[; ]", requirement)[0]) for requirement in wanted}
+    names = {canonicalize_name(re.split(r"[<>=!~\[; ]", requirement)[0]) for requirement in wanted}
     assert names <= set(pins)
-    installed = {_canonical(one.metadata["Name"]): one.version for one in distributions()}
+    installed = {canonicalize_name(one.metadata["Name"]): one.version for one in distributions()}
     assert {name: installed[name] for name in names} == {name: pins[name] for name in names}
-
-
-def _canonical(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()

@@ -123,6 +123,6 @@ def test_without_faust_it_says_what_to_install_and_nothing_else_needs_it(tmp_pat
         check=False,
     )  # fmt: skip
     assert done.returncode == 2
-    assert "is not installed: install sysscan-agent[fleet]" in done.stderr
+    assert f"-e '{ROOT}[fleet]'" in done.stderr
     script = "import daemon.cli.app, daemon.compose, daemon.fleet.fleet, daemon.fleet.page, daemon.fleet.keeper"
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment, check=True)

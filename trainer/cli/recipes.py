@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.engine.extras import how_to_install
 from pipeline.errors import ConfigError
 from trainer.cli.arguments import Base, Data, Output, Resume
 from trainer.cli.options import options_from
@@ -204,7 +205,7 @@ def _recipe(name: str, room: str = "trainer.recipes.torch") -> ModuleType:
         if error.name is None or error.name.partition(".")[0] in ("trainer", "pipeline"):
             raise
         extra = "keras" if room.endswith("keras") else "trainer"
-        raise ConfigError(f"{error.name} is not installed; pip install 'sysscan-agent[{extra}]'") from error
+        raise ConfigError(f"{error.name} is not installed: {how_to_install(extra)}") from error
     finally:
         logging.disable(logging.NOTSET)
 

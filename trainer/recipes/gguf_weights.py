@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.engine.extras import how_to_install
 from pipeline.errors import ConfigError
 
 # What a block of transformers' Llama calls them; the format's names stand in gguf's `constants.py`.
@@ -57,9 +58,7 @@ class GgufModel:
         try:
             from gguf import GGUFReader
         except ModuleNotFoundError as error:
-            raise ConfigError(
-                "gguf is not installed, which reads the base; pip install 'sysscan-agent[trainer]'"
-            ) from error
+            raise ConfigError(f"gguf is not installed, which reads the base: {how_to_install('trainer')}") from error
         if not path.is_file():
             raise ConfigError(f"{path}: no such file; a base is a GGUF file of a Llama")
         try:

@@ -11,6 +11,7 @@ from daemon.log import configure
 from daemon.review.deciding import text
 from daemon.review.who import author as this_user
 from daemon.settings import load_settings
+from pipeline.engine.extras import how_to_install
 from pipeline.errors import ConfigError
 from pipeline.features import load_features
 from pipeline.knowledge.load import load_knowledge
@@ -29,7 +30,7 @@ def serve_page(
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("h11", "jinja2", "markupsafe", "starlette", "uvicorn"):
             raise
-        raise ConfigError(f"{error.name} is not installed: install sysscan-agent[review]") from error
+        raise ConfigError(f"{error.name} is not installed: {how_to_install('review')}") from error
     settings = load_settings(os.environ, given, config)
     configure(settings.log.level, settings.log.format)
     if settings.kafka.consumes:

@@ -87,7 +87,7 @@ def test_a_runtime_that_is_not_installed_is_named(model_directory: Path, monkeyp
     monkeypatch.undo()
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     monkeypatch.delitem(sys.modules, "pipeline.engine.onnx_runtime", raising=False)
-    with pytest.raises(Unsupported, match=r"install sysscan-agent$"):
+    with pytest.raises(Unsupported, match=r"install sysscan-agent again$"):
         open_generator(model_directory)
 
 
