@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from pipeline.analysis.question import AnalysisStore, Answer, Question
+from pipeline.analysis.question import MAX_ATTEMPTS, AnalysisStore, Answer, Question, Recalled
 from pipeline.finding import LEVELS
 
 
@@ -52,16 +52,17 @@ class Answers:
         self._kept: dict[str, CachedAnswer] = {}
         self._sought: set[str] = set()  # in vain, where `find` looks
 
-    def find(self, questions: Iterable[Question], recall: Callable[[Question], Answer | None]) -> None:
+    def find(self, questions: Iterable[Question], recall: Callable[[Question], Recalled | None]) -> None:
         """Take what `recall` gives of these questions; each is looked for once, and none is stored."""
         for question in questions:
             if question.key in self._kept or question.key in self._sought:
                 continue
-            answer = recall(question)
-            if answer is None:
+            recalled = recall(question)
+            if recalled is None:
                 self._sought.add(question.key)
             else:
-                self._kept[question.key] = CachedAnswer(answer, 0, accepted=True)
+                attempt = 0 if recalled.stands else MAX_ATTEMPTS - 1
+                self._kept[question.key] = CachedAnswer(recalled.answer, attempt, accepted=recalled.stands)
 
     def load(self, keys: Iterable[str]) -> None:
         """Fetch what the store has of these keys."""

@@ -15,7 +15,7 @@ from pipeline.analysis.prompt import (
     render_prompt,
     response_schema,
 )
-from pipeline.analysis.question import MAX_ATTEMPTS, UNKNOWN, Answer, Question
+from pipeline.analysis.question import MAX_ATTEMPTS, UNKNOWN, Answer, Question, Recalled
 from pipeline.analysis.unknown_prompt import (
     QUESTION,
     critique_unknown,
@@ -153,26 +153,28 @@ class ModelAnalyst:
         """The state of the process that the model runs in."""
         return self._generator.health
 
-    def recall(self, question: Question) -> Answer | None:
-        """Give the answer that was shipped with the model, if there is one and it stands.
+    def recall(self, question: Question) -> Recalled | None:
+        """Give the answer that was shipped with the model, if there is one.
 
         It is what asking would give: a second attempt counts only where the first is known and was refused.
         """
         if not self.takes(question):
             return None
+        recalled: Recalled | None = None
         for attempt in range(MAX_ATTEMPTS):
             _, prompt, schema, parse = self._prompted(question, attempt)
             text = self._shipped(prompt, Grammar.of(schema))
             if text is None:
                 return None
-            wrong = None
+            wrong, recalled = None, None
             with suppress(BadResponse):
                 answer = parse(text)
                 wrong = self.critique(question, answer)
-                if wrong is None:
-                    return answer
+                recalled = Recalled(answer, stands=wrong is None)
+                if recalled.stands:
+                    return recalled
             question = replace(question, refused=refusal(wrong))
-        return None
+        return recalled
 
     def analyse(self, question: Question, attempt: int) -> "Future[Answer | None]":
         """Begin to answer, and return at once; None will be the answer where there is none."""

@@ -124,8 +124,8 @@ class Analyst(Protocol):
     def health(self) -> Health:
         """The state of the process that the model runs in."""
 
-    def recall(self, question: Question) -> Answer | None:
-        """Give the answer that is known without asking the model, if there is one and it stands."""
+    def recall(self, question: Question) -> "Recalled | None":
+        """Give the answer that is known without asking the model, if there is one."""
 
     def analyse(self, question: Question, attempt: int) -> "Future[Answer | None]":
         """Begin to answer, and return at once; None will be the answer where there is none. `attempt` counts from 0."""
@@ -135,6 +135,14 @@ class Analyst(Protocol):
 
     def close(self) -> None:
         """Give the memory back; the analyst cannot be asked afterwards."""
+
+
+@dataclass(slots=True, frozen=True)
+class Recalled:
+    """An answer that was known; one that does not stand is the last that asking would give."""
+
+    answer: Answer
+    stands: bool
 
 
 class AnalysisStore(Protocol):

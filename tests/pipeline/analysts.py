@@ -4,7 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from pipeline.analysis.question import Answer, Question
+from pipeline.analysis.question import Answer, Question, Recalled
 from pipeline.engine.generator import IDLE, Health
 from pipeline.finding import Level
 
@@ -50,7 +50,7 @@ class PlainAnalyst:
     def takes(self, question: Question) -> bool:
         return not self._untrained(question)
 
-    def recall(self, question: Question) -> Answer | None:
+    def recall(self, question: Question) -> Recalled | None:
         return None
 
     def analyse(self, question: Question, attempt: int) -> "Future[Answer | None]":

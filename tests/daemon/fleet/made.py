@@ -1,10 +1,10 @@
 """Scan records for the tests: as the daemon writes them, and made up."""
 
+import contextlib
 import functools
 import json
-import subprocess
-import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,12 @@ import orjson
 
 from daemon.fleet.fleet import Spans
 from daemon.fleet.scan import Place, Scan, read_scan
+from daemon.ledger import Ledger
+from daemon.one_shot import OneShot
+from daemon.resources import open_resources
+from daemon.settings import load_settings
+from pipeline.output.write import write
+from pipeline.report.limits import Limits
 
 ROOT = Path(__file__).parents[3]
 SCANS = ROOT / "tests" / "data" / "scans"
@@ -24,13 +30,13 @@ SPANS = Spans(silent=26 * HOUR, forget=30 * DAY, scope=26 * HOUR, window=24 * HO
 @functools.cache
 def real(*names: str) -> tuple[bytes, ...]:
     """The scan records of reports of the corpus, in this order, with a baseline kept over them."""
-    with tempfile.TemporaryDirectory() as state:
-        done = subprocess.run(
-            [sys.executable, "-m", "daemon.cli", "analyze", "--record", "--json", "--state-dir", state,
-             *(str(SCANS / name) for name in names)],
-            cwd=ROOT, capture_output=True, check=True,
-        )  # fmt: skip
-    return tuple(line for line in done.stdout.splitlines() if b'"schema":"sysscan.scan/1"' in line)
+    with (
+        tempfile.TemporaryDirectory() as state,
+        Ledger.open(Path(state), clock=time.time) as ledger,
+        contextlib.closing(open_resources(load_settings({}, {"model": {"enabled": False}}))) as on,
+    ):
+        run = OneShot(on, Limits(), 256, ledger=ledger)
+        return tuple(write(one.record) for name in names for one in run.analyse(str(SCANS / name), lambda lines: None))
 
 
 def issue(name: str = "one", **others: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pipeline.analysis.claims import DIMENSIONS
 from pipeline.analysis.critique import REFUSALS, refusal
 from pipeline.analysis.model import ModelAnalyst
 from pipeline.analysis.prompt import BadResponse, Case, parse_response, response_schema, shorten
-from pipeline.analysis.question import Answer, Question
+from pipeline.analysis.question import Answer, Question, Recalled
 from pipeline.engine.errors import ModelDamaged, TooLong, Unfinished
 from pipeline.finding import LEVELS
 from tests.pipeline.scorecard.speakers import Speaker
@@ -177,14 +177,20 @@ def test_a_shipped_answer_counts_as_if_the_model_gave_it() -> None:
     def recalled(*texts: str | None) -> Answer | None:
         said = dict(zip(prompts, texts, strict=True))
         model = ModelAnalyst(Speaker(plainly), knowledge(), "a speaker", shipped=lambda prompt, _: said.get(prompt))
-        return model.with_knowledge(knowledge()).recall(question)
+        got = model.with_knowledge(knowledge()).recall(question)
+        known.append(got)
+        return got.answer if got is not None and got.stands else None
 
+    known: list[Recalled | None] = []
     answered = analyst().analyse(question, 0).result()
     assert answered is not None
     assert recalled(good, None) == recalled(bad, good) == answered
     repeated = bad.replace("CVE-2026-1", "one two three four five six one two three four five")
     assert recalled(repeated, good) is None, "after another refusal it would be asked otherwise"
-    assert recalled(None, good) is recalled(bad, None) is recalled(bad, bad) is recalled("{", None) is None
+    assert recalled(None, good) is recalled(bad, None) is recalled("{", None) is None
+    assert known[-3:] == [None, None, None]
+    assert recalled(bad, bad) is None
+    assert known[-1] is not None, "it is known to be refused, and need not be asked"
     untrained = ModelAnalyst(Speaker(plainly), knowledge(), "a speaker", ["unknown"], lambda prompt, _: good)
     assert untrained.recall(question) is None
 
