@@ -29,7 +29,7 @@ from pipeline.output.write import write
 from pipeline.rules.compliance import FailingControls, FrameworkGap, SupportedControls
 
 LONGEST: Final = 30 << 10  # bytes of a line, with its end; Fluent Bit's buffer has 32 KB if nobody enlarges it
-SCAN: Final = "sysscan.scan/2"
+SCAN: Final = "sysscan.scan/1"
 ISSUE: Final = "sysscan.issue/1"
 MOST: Final = 1000  # issues of a scan that have a line; real scans have 75
 _TOP = 10

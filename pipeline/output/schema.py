@@ -28,7 +28,7 @@ from pipeline.rules.remediate import Action
 Schema = dict[str, Any]
 
 PUBLISHED: Mapping[str, type] = {
-    "enriched-1": EnrichedFinding, "issue-1": IssueRecord, "scan-2": ScanLine, "scan-1": ScanRecord,
+    "enriched-1": EnrichedFinding, "issue-1": IssueRecord, "scan-line-1": ScanLine, "scan-1": ScanRecord,
     "verdict-1": VerdictRecord, "export-1": ExportDocument, "posture-1": PostureRecord, "alert-1": AlertRecord,
 }  # fmt: skip
 _PLACE = "https://sysscan-agent.invalid/schema/"

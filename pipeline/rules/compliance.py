@@ -94,7 +94,7 @@ class SupportedControl:
     sample: Annotated[
         tuple[Digest, ...],
         Items(most=MAX_SAMPLE),
-        Doc("Dedupe keys of at most ten; none in `sysscan.scan/2`."),
+        Doc("Dedupe keys of at most ten; none in the line of a scan."),
     ]
     disputed: Annotated[
         Count,

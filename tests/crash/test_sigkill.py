@@ -129,7 +129,7 @@ def test_killed_at_random_moments_nothing_is_lost_nothing_is_doubled_and_nothing
     written = agent.written()
     documents = [json.loads(line) for line in written.splitlines()]
     keys = [one["dedupe_key"] for one in documents if one["schema"] == "sysscan.enriched/1"]
-    scans = [one["scan_id"] for one in documents if one["schema"] == "sysscan.scan/2"]
+    scans = [one["scan_id"] for one in documents if one["schema"] == "sysscan.scan/1"]
     assert len(keys) == len(set(keys))
     assert len(scans) == len(set(scans))
     assert written == expected

@@ -56,11 +56,11 @@ def running(tmp_path: Path) -> Iterator[Running]:
 
 def severity(running: Running) -> str:
     """Have a scan analysed; gives what its deleted executable has."""
-    number = len(running.lines("sysscan.scan/2")) + 1
+    number = len(running.lines("sysscan.scan/1")) + 1
     report = json.loads((SCANS / "web01-ioc.json").read_text())
     report["summary"]["finished_at"] = f"2026-11-30T00:00:{number:02d}Z"
     running.feed(f"scan-{number}.json", json.dumps(report).encode())
-    wait_until(lambda: len(running.lines("sysscan.scan/2")) == number, "the scan")
+    wait_until(lambda: len(running.lines("sysscan.scan/1")) == number, "the scan")
     lines = running.lines("sysscan.enriched/1")
     return str(next(line for line in reversed(lines) if line["class"] == "ioc.deleted_executable")["severity"])
 

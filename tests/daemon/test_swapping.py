@@ -30,13 +30,13 @@ class Answering(Running):
         self.feed(f"scan-{self.scans}.json", json.dumps(report).encode())
 
     def settle(self) -> None:
-        wait_until(lambda: len(self.lines("sysscan.scan/2")) == self.scans, "all scans")
+        wait_until(lambda: len(self.lines("sysscan.scan/1")) == self.scans, "all scans")
 
     def scan(self) -> set[str]:
         """Have a scan analysed; gives the models that its lines name."""
         self.send()
         self.settle()
-        last = self.lines("sysscan.scan/2")[-1]["scan_id"]
+        last = self.lines("sysscan.scan/1")[-1]["scan_id"]
         named = {line["analysis"]["model"] for line in self.lines("sysscan.enriched/1") if line["scan_id"] == last}
         return {name.partition("@")[0] for name in named - {None}}
 
@@ -78,7 +78,7 @@ def test_a_promoted_model_answers_from_the_next_scan_on_and_a_rollback_undoes_it
     running.registry("rollback")
     running.until("reload.taken", 2)
     assert running.scan() == {"sysscan-small"}
-    assert len(running.lines("sysscan.scan/2")) == running.scans == 4
+    assert len(running.lines("sysscan.scan/1")) == running.scans == 4
 
 
 def test_under_a_stream_of_scans_nothing_is_lost_doubled_or_answered_by_two(running: Answering, tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_a_sink_that_is_down_for_minutes_holds_only_itself_and_then_has_everythi
 
             def rest_is_done() -> bool:
                 backlog = house.ledger.outbox.backlog()
-                scans = house.output.exists() and house.output.read_bytes().count(b'"schema":"sysscan.scan/2"') == len(
+                scans = house.output.exists() and house.output.read_bytes().count(b'"schema":"sysscan.scan/1"') == len(
                     REPORTS
                 )
                 return scans and not any(backlog[name] for name in others)

@@ -113,8 +113,7 @@ class SavedLines:
         self._takers: dict[str, Take] = {
             "sysscan.enriched/1": self._take_finding,
             "sysscan.issue/1": self._take_issue,
-            "sysscan.scan/2": self._take_scan,
-            "sysscan.scan/1": self._take_whole_scan,
+            "sysscan.scan/1": self._take_scan_in_any_form,
             "sysscan.verdict/1": self._take_verdict,
         }
 
@@ -274,6 +273,11 @@ class SavedLines:
             (scan, issue.dedupe_key, file, start, size),
         ).rowcount
         self._count_cut(scan, added and issue.cut is not None)
+
+    def _take_scan_in_any_form(self, line: bytes, file: int, start: int, size: int) -> None:
+        # A line of bounded length has a key, and a whole record none; texts cannot have the quotes.
+        take = self._take_scan if b'"dedupe_key":"' in line else self._take_whole_scan
+        take(line, file, start, size)
 
     def _take_scan(self, line: bytes, file: int, start: int, size: int) -> None:
         record = read_scan_line(line)

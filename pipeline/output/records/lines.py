@@ -15,7 +15,7 @@ from pipeline.output.records.scan import Issue, ScanSummary
 class IssueRecord(Issue):
     """One issue of one scan: findings of one kind that are at stake, as one.
 
-    Those of a scan come after its findings and right before its `sysscan.scan/2`. Together they take the place of all
+    Those of a scan come after its findings and right before its own line. Together they take the place of all
     that earlier scans of the same host and `profile` said: an issue that is not among them is no longer at stake, or
     was not seen.
     """
@@ -51,11 +51,12 @@ class ListedIssue:
 class ScanLine(ScanSummary):
     """What is wrong with a host, in a line of bounded length; the last line of a scan.
 
-    It is the whole record (`sysscan.scan/1`) with its issues listed only, without `top`, and with nothing in the
-    `sample`s of `compliance`: the lines of the findings name their controls.
+    It has the name of the whole record, which has no `dedupe_key`, so whoever looks for the record of a scan in a file
+    finds it. Its issues are listed only, it has no `top`, and nothing in the `sample`s of `compliance`: the lines of
+    the findings name their controls.
     """
 
-    schema: Annotated[Literal["sysscan.scan/2"], Doc("Name and version of this format.")]
+    schema: Annotated[Literal["sysscan.scan/1"], Doc("Name and version of this format.")]
     dedupe_key: Annotated[Digest, Doc("Names this line; no two lines share it.")]
     issues: Annotated[
         tuple[ListedIssue, ...], Doc("The issues, the worst first; each has a line of its own before this one.")

@@ -240,7 +240,7 @@ class ScanRecord(ScanSummary):
     """What is wrong with a host and what to do first; one object for a scan, whole, however large it is.
 
     The ledger keeps it, `report` shows it, and Kafka carries it. In a file its place is taken by lines of a bounded
-    length: `sysscan.issue/1` for each issue, then `sysscan.scan/2`.
+    length: `sysscan.issue/1` for each issue, then a line of the scan, which has a `dedupe_key`.
     """
 
     schema: Annotated[Literal["sysscan.scan/1"], Doc("Name and version of this format.")]

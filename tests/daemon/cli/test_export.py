@@ -101,7 +101,7 @@ def test_the_ledger_gives_the_latest_scan_of_each_host(cli: Cli, state: Path, en
 def test_a_host_or_a_scan_can_be_chosen(cli: Cli, tmp_path: Path) -> None:
     both = tmp_path / "both.ndjson"
     cli("analyze", REPORT, SCANS / "db02-default.json", "--output", both)
-    hosts = [json.loads(line)["host"] for line in lines(both) if b'"schema":"sysscan.scan/2"' in line]
+    hosts = [json.loads(line)["host"] for line in lines(both) if b'"schema":"sysscan.scan/1"' in line]
     assert hosts == ["web01", "db02"]
     for options in (["--host", "db02"], ["--scan", json.loads(lines(both)[-1])["scan_id"][:8]]):
         ended = cli("export", both, "--format", "sarif", *options)
@@ -156,7 +156,7 @@ def test_lines_that_are_missing_are_counted(cli: Cli, enriched: Path, tmp_path: 
         (b'{"schema":"sysscan.enriched/2"}\n', "'sysscan.enriched/2' is not known; did a newer version write it?"),
         (b'{"schema":"sysscan.enriched/1"}\n', "line 1 cannot be used: dedupe_key: is missing"),
         (b'{"schema":"sysscan.scan/1"}\n', "line 1 cannot be used: "),
-        (b'{"schema":"sysscan.scan/2"}\n', "line 1 cannot be used: "),
+        (b'{"schema":"sysscan.scan/1"}\n', "line 1 cannot be used: "),
         (b'{"schema":"sysscan.issue/1"}\n', "line 1 cannot be used: "),
         (b"\xff\xfe\n", "line 1 cannot be used: not JSON"),
     ],
@@ -426,7 +426,7 @@ def test_a_file_of_an_earlier_version_gives_the_same_and_so_do_both_together(
 
 def test_lines_for_ecs_give_the_same_and_explain_finds_them(cli: Cli, enriched: Path, tmp_path: Path) -> None:
     readers: dict[str, Callable[[bytes], LineRecord]]
-    readers = {"sysscan.enriched/1": read_finding, "sysscan.issue/1": read_issue, "sysscan.scan/2": read_scan_line}
+    readers = {"sysscan.enriched/1": read_finding, "sysscan.issue/1": read_issue, "sysscan.scan/1": read_scan_line}
     mapped = [ecs_line(readers[json.loads(line)["schema"]](line)) + b"\n" for line in lines(enriched)]
     file = written(tmp_path / "ecs.ndjson", mapped)
     assert cli("export", file, "--format", "ndjson").out.encode() == enriched.read_bytes()

@@ -19,12 +19,12 @@ def test_a_pipe_gets_findings_issues_and_scans_and_nothing_else(cli: Cli) -> Non
     ended = cli("analyze", REPORT, SCANS / "web01-ioc.ndjson")
     lines = [json.loads(line) for line in ended.out.splitlines()]
     schemas = [line["schema"] for line in lines]
-    assert set(schemas) == {"sysscan.enriched/1", "sysscan.issue/1", "sysscan.scan/2"}
-    assert schemas.count("sysscan.scan/2") == 2
-    assert schemas[-1] == "sysscan.scan/2"
+    assert set(schemas) == {"sysscan.enriched/1", "sysscan.issue/1", "sysscan.scan/1"}
+    assert schemas.count("sysscan.scan/1") == 2
+    assert schemas[-1] == "sysscan.scan/1"
     # Issues stand between the findings and the line of their scan, the worst first.
     told = [line["id"] for line in lines if line["schema"] == "sysscan.issue/1"]
-    assert told == [one["id"] for line in lines if line["schema"] == "sysscan.scan/2" for one in line["issues"]]
+    assert told == [one["id"] for line in lines if line["schema"] == "sysscan.scan/1" for one in line["issues"]]
     assert len({line["dedupe_key"] for line in lines}) == len(lines)
     assert max(len(line.encode()) for line in ended.out.splitlines()) < 30_720
     assert ended.err == ""

@@ -42,7 +42,7 @@ def test_a_scan_is_delivered_while_the_pipe_stays_open(tmp_path: Path) -> None:
     assert daemon.wait() == 0
     found = [json.loads(line)["schema"] for line in output.read_bytes().splitlines()]
     assert found[:14] == ["sysscan.enriched/1"] * 14
-    assert set(found[14:-1]) == {"sysscan.issue/1"} and found[-1] == "sysscan.scan/2"
+    assert set(found[14:-1]) == {"sysscan.issue/1"} and found[-1] == "sysscan.scan/1"
 
 
 def test_a_cut_report_is_quarantined_and_said_so(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def test_the_daemon_needs_no_standard_stream(tmp_path: Path, closed: str) -> Non
     done = start(once(tmp_path), closed)
     assert done.returncode == 0
     assert b"Traceback" not in done.stderr
-    assert (tmp_path / "out.ndjson").read_bytes().count(b"sysscan.scan/2") == 1
+    assert (tmp_path / "out.ndjson").read_bytes().count(b"sysscan.scan/1") == 1
 
 
 @pytest.mark.parametrize("command", [["analyze", str(REPORT)], ["doctor"], ["--help"]])
@@ -56,7 +56,7 @@ def test_a_closed_standard_input_is_named() -> None:
 def test_a_dash_is_standard_output_for_analyze_and_refused_by_the_daemon(tmp_path: Path) -> None:
     done = start(["analyze", str(REPORT), "--output", "-"], cwd=tmp_path)
     assert done.returncode == 0
-    assert done.stdout.count(b"sysscan.scan/2") == 1
+    assert done.stdout.count(b"sysscan.scan/1") == 1
     for arguments in (["run", "--watch", str(tmp_path), "--output", "-"], ["doctor", "--state-dir", "-"]):
         done = start(arguments, cwd=tmp_path)
         assert done.returncode == 2

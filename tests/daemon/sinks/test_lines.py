@@ -32,7 +32,7 @@ def test_findings_are_their_lines_and_a_scan_is_its_issues_and_then_itself() -> 
     assert all(lines(row) == [row.line] for row in findings)
     made = lines(scan)
     assert made == scan_lines(read_scan(scan.line)) == lines(scan)
-    assert [orjson.loads(one)["schema"] for one in made] == [*["sysscan.issue/1"] * (len(made) - 1), "sysscan.scan/2"]
+    assert [orjson.loads(one)["schema"] for one in made] == [*["sysscan.issue/1"] * (len(made) - 1), "sysscan.scan/1"]
     assert len(made) > 10
 
 

@@ -47,7 +47,7 @@ from tests.pipeline.sessions import lines_of, made_up, resources, session_of
 LINES: list[tuple[str, type, Callable[[bytes], Any]]] = [
     ("enriched-1", EnrichedFinding, read_finding),
     ("issue-1", IssueRecord, read_issue),
-    ("scan-2", ScanLine, read_scan_line),
+    ("scan-line-1", ScanLine, read_scan_line),
     ("verdict-1", VerdictRecord, read_verdict),
 ]
 # One character each that is written as one, two, four and six bytes.
@@ -194,7 +194,7 @@ def test_no_line_of_a_real_scan_is_too_long_or_cut_and_the_record_comes_back_fro
         assert [one.rank for one in of] == list(range(1, len(of) + 1))
         assert len(keys) == len(of) + 1
         assert without_samples(whole_record(line, reversed(of))) == without_samples(record), name
-        contract("scan-2").check(orjson.loads(last))
+        contract("scan-line-1").check(orjson.loads(last))
         for one in issues:
             contract("issue-1").check(orjson.loads(one))
     assert LONGEST // 2 < longest < LONGEST

@@ -23,7 +23,7 @@ from tests.pipeline.sessions import everything, lines_of, report, resources, ses
 PUBLISHED = [
     ("enriched-1", EnrichedFinding, read_finding),
     ("issue-1", IssueRecord, read_issue),
-    ("scan-2", ScanLine, read_scan_line),
+    ("scan-line-1", ScanLine, read_scan_line),
     ("scan-1", ScanRecord, read_scan),
     ("verdict-1", VerdictRecord, read_verdict),
 ]
