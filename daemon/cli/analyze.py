@@ -85,7 +85,7 @@ def analyze_reports(
             die(Exit.USAGE, f"{flag}: has no effect where no summary is shown; add --format text, or leave it out")
     gate = Gate(fail_on, wanted)
     console = terminal(sys.stdout if to_terminal else sys.stderr)
-    with ExitStack() as stack:
+    with gate.guarding(), ExitStack() as stack:
         ledger = stack.enter_context(Ledger.open(settings.state_dir, clock=time.time)) if record else None
         store: AnalysisStore | None = ledger.analyses if ledger is not None else None
         if store is None and settings.model.enabled:
@@ -118,6 +118,7 @@ def analyze_reports(
         shown_before = False
         for source in reports:
             for analysed in run.analyse(source, emit, partial(advance, f"findings of {printable(source, 40)}")):
+                gate.look(analysed.record)
                 if not to_terminal:
                     record_lines = scan_lines(analysed.record) if as_lines else [write(analysed.record)]
                     lines.write(b"".join([line + b"\n" for line in record_lines]))

@@ -69,19 +69,20 @@ Once = Annotated[bool, typer.Option("--once", help="Take in what is there, deliv
 def main() -> None:
     """Run the command line; errors that are raised on purpose end it with one line."""
     startup.begin()
+    code = int(Exit.DONE)
     try:
         code = app(prog_name=_NAME, standalone_mode=False)
         sys.stdout.flush()
     except TyperException as error:
         die(Exit.USAGE, _usage(error))
     except BrokenPipeError:
-        leave_closed_pipe()
+        leave_closed_pipe(code)
     except KeyboardInterrupt:  # before anything was begun that has to be ended
         raise SystemExit(130) from None
     except (AgentError, OSError, MemoryError) as error:
         fail(error)
     except SystemExit as end:
-        if isinstance(end.__context__, BrokenPipeError):  # typer makes exit code 1 of it
+        if end.code == 1 and isinstance(end.__context__, BrokenPipeError):  # which typer made of it
             leave_closed_pipe()
         raise
     leave(code)

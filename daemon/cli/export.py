@@ -53,7 +53,7 @@ def export_scans(
             settings, form, options=options, output=output, scan=scan, host=host, wanted=wanted, fail_on=fail_on
         )
     gate = Gate(fail_on, wanted)
-    with SavedLines() as saved, room_explained():
+    with gate.guarding(), SavedLines() as saved, room_explained():
         startup.loaded()
         try:
             saved.read(sources)
@@ -96,7 +96,7 @@ def export_kept(
         only: one scan, the latest that fits; else the latest of each host and scope.
     """
     gate = Gate(fail_on, wanted)
-    with open_to_read(settings) as ledger, ledger.database.snapshot():
+    with gate.guarding(), open_to_read(settings) as ledger, ledger.database.snapshot():
         kept = KeptScans(ledger, settings)
         startup.loaded()
         if only or scan is not None:

@@ -25,10 +25,10 @@ def fail(error: AgentError | OSError | MemoryError) -> NoReturn:
     die(Exit.USAGE if isinstance(error, ConfigError | RegistryError | SourceError) else Exit.REJECTED, str(error))
 
 
-def leave_closed_pipe() -> NoReturn:
-    """End well: the reader of our output has what it wanted, as with `| head`."""
+def leave_closed_pipe(code: int = Exit.DONE) -> NoReturn:
+    """End well, or with what was found: the reader of our output has what it wanted, as with `| head`."""
     _let_go_of_output()
-    raise SystemExit(int(Exit.DONE)) from None
+    raise SystemExit(int(code)) from None
 
 
 def _explain_surroundings(error: OSError) -> NoReturn:

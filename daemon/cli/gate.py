@@ -1,8 +1,10 @@
 """`--fail-on`: ends a command with an exit code of its own where something is too bad to go on."""
 
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 
 from daemon.cli.exits import Exit, say
+from daemon.cli.failures import leave_closed_pipe
 from pipeline.finding import LEVELS, Level
 from pipeline.output.formats.scan import Scan
 from pipeline.output.formats.wanted import Wanted, count_from
@@ -20,11 +22,28 @@ class Gate:
         """Args: `level`: None lets everything pass."""
         self._level, self._wanted = level, wanted
         self._findings = self._unseen = self._without_baseline = 0
+        self._left_out = 0  # findings that would be too bad, but for the filters
+        self._blind = 0  # scans of which not all is known
 
     def count(self, findings: Iterable[EnrichedFinding]) -> None:
         """Take findings in."""
         if self._level is not None:
-            self._findings += count_from(self._noted(findings), self._level, self._wanted)
+            self._findings += count_from(self._noted(findings, self._level), self._level, self._wanted)
+
+    def look(self, record: ScanRecord | None) -> None:
+        """Note a scan that is not whole, or whose record, which would say so, is not there."""
+        self._blind += record is None or not record.complete
+
+    @contextmanager
+    def guarding(self) -> Iterator[None]:
+        """Do not let a reader that leaves early pass for a gate that was passed."""
+        try:
+            yield
+        except BrokenPipeError:
+            if self._level is None:
+                raise
+            say(f"sysscan-agent: --fail-on {self._level}: the reader of the output left before all was looked at")
+            leave_closed_pipe(Exit.GATE)
 
     def watch(self, scans: Iterable[Scan]) -> Iterator[Scan]:
         """Give scans on, and take their findings in.
@@ -36,6 +55,7 @@ class Gate:
                 keys: set[str] = set()
                 before = self._findings
                 self.count(_keyed(scan.findings(), keys))
+                self.look(scan.record)
                 if scan.is_part and scan.record is not None:
                     self._unseen += self._gone(scan.record, keys, self._findings - before)
             yield scan
@@ -45,6 +65,13 @@ class Gate:
         if self._without_baseline and self._wanted.new:
             say("sysscan-agent: --new: no earlier scans are known of some findings, so that all of these count as new")
         bad = self._findings + self._unseen
+        if self._level is not None and self._left_out:
+            many = "1 finding" if self._left_out == 1 else f"{self._left_out:,} findings"
+            say(f"sysscan-agent: --fail-on {self._level}: {many} of this level or worse left out by a filter")
+        if not bad and self._level is not None and self._blind:
+            many = "1 scan is" if self._blind == 1 else f"{self._blind:,} scans are"
+            say(f"sysscan-agent: --fail-on {self._level}: {many} not whole, so worse may be missing from the input")
+            return Exit.REJECTED if code == Exit.DONE else code
         if not bad:
             return code
         many = "1 finding" if bad == 1 else f"{bad:,} findings"
@@ -71,9 +98,11 @@ class Gate:
                 if LEVELS.index(issue.level) >= least and self._wanted.takes_issue(issue):
                     yield issue
 
-    def _noted(self, findings: Iterable[EnrichedFinding]) -> Iterator[EnrichedFinding]:
+    def _noted(self, findings: Iterable[EnrichedFinding], level: Level) -> Iterator[EnrichedFinding]:
         for one in findings:
             self._without_baseline += one.baseline is None
+            if self._wanted and not self._wanted.takes(one):
+                self._left_out += count_from((one,), level, Wanted())
             yield one
 
 

@@ -63,7 +63,7 @@ def show_report(
         die(Exit.USAGE, "--fail-on: has no effect beside --list; leave it out")
     gate = Gate(fail_on, wanted)
     accepted: list[EnrichedFinding] = []
-    with open_to_read(settings) as ledger, ledger.database.snapshot():
+    with gate.guarding(), open_to_read(settings) as ledger, ledger.database.snapshot():
         if list_:
             _list(ledger.records.rows(host=host), as_text)
             return Exit.DONE

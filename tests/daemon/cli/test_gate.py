@@ -1,6 +1,11 @@
 """`--fail-on` and the filters: what is too bad has an exit code of its own, and what was not asked for is left out."""
 
 import json
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +15,7 @@ import pytest
 from tests.daemon.cli.invoke import REPORT, SCANS, Ended
 
 Cli = Callable[..., Ended]
+ROOT = Path(__file__).parents[3]
 CALM = SCANS / "web01-containers.json"
 
 
@@ -109,3 +115,53 @@ def test_new_means_new_since_the_scan_before(cli: Cli, tmp_path: Path) -> None:
 def test_what_has_no_effect_is_refused(cli: Cli, arguments: list[str]) -> None:
     ended = cli(*arguments)
     assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
+
+
+def run_in_a_pipe(reader: str, *arguments: object) -> tuple[int, str]:
+    """Run the program with its output in a pipe; give its exit code and what it said."""
+    command = " ".join(shlex.quote(str(one)) for one in (sys.executable, "-m", "daemon.cli", *arguments))
+    script = f"{command} 2>said | {reader} >/dev/null; echo ${{PIPESTATUS[0]}}; cat said"
+    with tempfile.TemporaryDirectory() as place:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "SYSSCAN_STATE_DIR": place}
+        done = subprocess.run(
+            ["bash", "-c", script], cwd=place, capture_output=True, text=True, check=True, env=environment
+        )
+    code, _, said = done.stdout.partition("\n")
+    return int(code), said
+
+
+@pytest.mark.parametrize("reader", ["head -1", "true", "cat"])
+def test_a_reader_that_leaves_early_does_not_open_the_gate(reader: str) -> None:
+    code, said = run_in_a_pipe(reader, "analyze", SCANS / "db02-full.json.gz", "--fail-on", "low")
+    assert code == 5 and said.startswith("sysscan-agent: --fail-on low: ")
+    assert run_in_a_pipe(reader, "analyze", SCANS / "db02-full.json.gz")[0] == 0
+
+
+@pytest.mark.parametrize("kept", ["sysscan.enriched", "sysscan.issue"])
+def test_saved_lines_without_their_record_do_not_pass(kept: str, cli: Cli, enriched: Path, tmp_path: Path) -> None:
+    lines = [
+        line
+        for line in enriched.read_bytes().splitlines(keepends=True)
+        if f'"schema":"{kept}'.encode() in line and b'"level":"critical"' not in line
+    ]
+    cut = tmp_path / "cut.ndjson"
+    cut.write_bytes(b"".join(lines))
+    ended = cli("export", "--format", "csv", "--fail-on", "critical", cut)
+    assert ended.code == 1
+    assert "--fail-on critical: 1 scan is not whole, so worse may be missing from the input" in ended.err
+
+
+def test_a_report_that_lost_findings_does_not_pass(cli: Cli, tmp_path: Path) -> None:
+    report = json.loads(REPORT.read_bytes())
+    for section in report["results"]:
+        section["findings"] = [one for one in section["findings"] if one["severity"] == "info"]
+    stripped = tmp_path / "stripped.json"
+    stripped.write_text(json.dumps(report))
+    ended = cli("analyze", "--fail-on", "critical", stripped)
+    assert ended.code == 1 and "1 scan is not whole" in ended.err
+
+
+def test_what_a_filter_hides_from_the_gate_is_said(cli: Cli) -> None:
+    ended = cli("analyze", "--fail-on", "critical", "--class", "nothing.*", REPORT)
+    assert ended.code == 0
+    assert "--fail-on critical: 2 findings of this level or worse left out by a filter" in ended.err
