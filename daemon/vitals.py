@@ -71,7 +71,8 @@ class _Server(ThreadingMixIn, BaseServer):
         self.has_name = has_name
         self._loop = loop
         self._answer = answer
-        self._free = threading.BoundedSemaphore(_AT_ONCE)
+        self._lock = threading.Lock()
+        self._open: dict[Any, None] = {}  # connections, the oldest first
 
     def fileno(self) -> int:
         return self.socket.fileno()
@@ -91,10 +92,13 @@ class _Server(ThreadingMixIn, BaseServer):
         request.close()
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        if self._free.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
-            self.shutdown_request(request)
+        with self._lock:
+            self._open[request] = None
+            oldest = next(iter(self._open)) if len(self._open) > _AT_ONCE else None
+            self._open.pop(oldest, None)
+        if oldest is not None:  # who says nothing keeps nobody out
+            _cut(oldest)
+        super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         timer = threading.Timer(_REQUEST_S, _cut, [request])
@@ -104,7 +108,8 @@ class _Server(ThreadingMixIn, BaseServer):
             super().process_request_thread(request, client_address)
         finally:
             timer.cancel()
-            self._free.release()
+            with self._lock:
+                self._open.pop(request, None)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing of a client that went away."""

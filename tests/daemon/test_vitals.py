@@ -117,6 +117,7 @@ def test_those_that_connect_and_say_nothing_take_a_bounded_number_of_threads_and
         idle = [socket.create_connection((host, int(port))) for _ in range(60)]
         time.sleep(0.5)
         most = threading.active_count() - before
+        assert get(vitals.where)[0] == 200, "they keep nobody out"
         for one in idle:
             one.settimeout(30)
             assert one.recv(1) == b""  # it is cut off
