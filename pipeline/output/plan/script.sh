@@ -84,6 +84,7 @@ apply() {
     waiting=${units[$n]}
     if ! run apply "$n"; then
       failed "$n" FAILED
+      rm -rf -- "${notes[$n]:?}.new"  # what it had begun to note
     elif ! run check "$n"; then
       failed "$n" 'NOT IN EFFECT'
     else

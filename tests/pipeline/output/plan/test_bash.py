@@ -127,6 +127,7 @@ def test_a_step_that_fails_is_named_and_the_others_go_on(root: ThrowAwayRoot) ->
     assert "1 done, 0 in effect before, 1 failed" in said
     assert "FAILED" in said and "/srv/not there" in said
     assert ran(root, text, "--undo")[0] == 0
+    assert root.run("ls -A /var/lib/sysscan-undo 2>/dev/null")[1] == "", "nothing that was begun is left"
 
 
 def test_a_unit_is_restarted_once_for_all_its_steps(root: ThrowAwayRoot) -> None:
