@@ -56,8 +56,9 @@ class LlamaCppRunner:
         return [self.append(slot, tokens)]
 
     def copy(self, source: int, target: int, length: int) -> int:
-        """Find nothing to copy from: there is one sequence."""
-        raise NotImplementedError
+        """Begin anew: with one sequence there is no other to take anything from."""
+        self.rewind(target, 0)
+        return 0
 
     def append(self, slot: int, tokens: Sequence[int]) -> NDArray[np.float32]:
         """See tokens, at most 512; gives the logits ``[V]`` of what follows the last."""

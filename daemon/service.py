@@ -186,13 +186,14 @@ class Service:
 
     def write_metrics(self) -> None:
         """Bring all of them up to date and write the textfile, if one is asked for."""
-        self._measure()
         path = self._settings.path
-        if path is not None:
-            try:
-                self._metrics.write(path)
-            except OSError as error:
-                logger.warning("metrics.not_written", path=str(path), error=error.strerror)
+        if path is None:
+            return
+        self._measure()
+        try:
+            self._metrics.write(path)
+        except OSError as error:
+            logger.warning("metrics.not_written", path=str(path), error=error.strerror)
 
     def _measure(self) -> None:
         metrics, shards = self._metrics, self._crew.shards()
