@@ -24,6 +24,11 @@ from daemon.cli.options import (
     flags,
 )
 
+From = Annotated[
+    Path | None,
+    typer.Option("--from", metavar="FILE", help="Enriched NDJSON to look in. Default: the daemon's output."),
+]
+
 
 def analyze(
     reports: Annotated[list[str], typer.Argument(help="Report files; - is standard input.", metavar="REPORT...")],
@@ -86,10 +91,7 @@ def analyze(
 
 def show(
     finding: Annotated[str, typer.Argument(help="Beginning of a dedupe key or a fingerprint.", metavar="KEY")],
-    source: Annotated[
-        Path | None,
-        typer.Option("--from", metavar="FILE", help="Enriched NDJSON to look in. Default: the daemon's output."),
-    ] = None,
+    source: From = None,
     format_: Format = None,
     state_dir: StateDir = None,
     config: Config = None,
@@ -109,10 +111,7 @@ def show(
 
 def explain(
     finding: Annotated[str, typer.Argument(help="Beginning of a dedupe key or a fingerprint.", metavar="FINDING")],
-    source: Annotated[
-        Path | None,
-        typer.Option("--from", metavar="FILE", help="Enriched NDJSON to look in. Default: the daemon's output."),
-    ] = None,
+    source: From = None,
     format_: Format = None,
     state_dir: StateDir = None,
     config: Config = None,
