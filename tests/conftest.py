@@ -14,6 +14,15 @@ import tests.depth  # noqa: E402, F401 - makes the profiles known before one is 
 from tests.skips import pytest_addoption, pytest_configure  # noqa: E402, F401 - hooks are found by their names
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name a value of bytes by its length and not by its content.
+
+    Compressed content may hold the time at which it was compressed. The processes that share the tests each collect
+    them for themselves, and refuse to begin where their lists of names differ.
+    """
+    return f"{len(val)} bytes" if isinstance(val, bytes) else None
+
+
 def pytest_collection_finish() -> None:
     """Collect garbage from here on, among what the tests make."""
     gc.collect()

@@ -90,7 +90,7 @@ def test_adding_answers_does_not_change_the_name_of_the_weights(tmp_path: Path) 
         (FORMER_FILE, gzip.compress(b"{}", mtime=0)),
         (FORMER_FILE, gzip.compress(b"\xff", mtime=0)),
         (FORMER_FILE, gzip.compress(b"{}", mtime=0)[:10] + b"\xff" * 20),
-        (FORMER_FILE, gzip.compress(b'{"schema":"sysscan.answers/1","weights":"","answers":{"a":1}}')),
+        (FORMER_FILE, gzip.compress(b'{"schema":"sysscan.answers/1","weights":"","answers":{"a":1}}', mtime=0)),
     ],
 )
 def test_what_is_no_set_of_answers_is_a_damaged_model(name: str, content: bytes, tmp_path: Path) -> None:
