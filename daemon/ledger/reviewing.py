@@ -117,31 +117,37 @@ def retain(connection: Connection, scan_no: int, now: str, findings: Sequence[Re
     known = _known(connection, host, [one.fingerprint for one in findings])
     (row,) = connection.execute("SELECT coalesce(max(row), 0) FROM retained").fetchone()
     more: list[tuple[int, str, int]] = []
-    kept: list[tuple[object, ...]] = []
+    added: list[tuple[object, ...]] = []
+    again: list[tuple[object, ...]] = []
     lines: list[tuple[int, bytes]] = []
     for one in findings:
         count, keys = len(one.keys), " ".join(one.keys[:MAX_KEYS])
         before = known.get((one.fingerprint, one.situation))
+        about = one.class_id, text(one.scanner), one.status, one.level, one.score
         if before is None:
             row += 1
-            at = row
-        else:
-            at, seen_in, score, counted, had = before
-            if seen_in == scan_no:  # by an earlier batch
-                count, keys = count + counted, f"{had} {keys}"[: MAX_KEYS * _KEY_CHARS - 1]
-                if score >= one.score:
-                    more.append((count, keys, at))
-                    continue
-        kept.append(
-            (at, host, one.fingerprint, one.situation, one.class_id, text(one.scanner), one.status, one.level,
-             one.score, count, scan_no, one.profile, now, len(one.line), keys)
-        )  # fmt: skip
+            name = host, one.fingerprint, one.situation
+            added.append((row, *name, *about, count, scan_no, one.profile, now, len(one.line), keys))
+            lines.append((row, one.line))
+            continue
+        at, seen_in, score, counted, had = before
+        if seen_in == scan_no:  # by an earlier batch
+            count, keys = count + counted, f"{had} {keys}"[: MAX_KEYS * _KEY_CHARS - 1]
+            if score >= one.score:
+                more.append((count, keys, at))
+                continue
+        again.append((*about, count, scan_no, one.profile, now, len(one.line), keys, at))
         lines.append((at, one.line))
     connection.executemany("UPDATE retained SET lines = ?, keys = ? WHERE row = ?", more)
     connection.executemany(
-        "INSERT OR REPLACE INTO retained (row, host, fingerprint, situation, class_id, scanner, status, level, score,"
-        " lines, scan_no, profile, at, bytes, keys) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        kept,
+        "INSERT INTO retained (row, host, fingerprint, situation, class_id, scanner, status, level, score, lines,"
+        " scan_no, profile, at, bytes, keys) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        added,
+    )
+    connection.executemany(
+        "UPDATE retained SET class_id = ?, scanner = ?, status = ?, level = ?, score = ?, lines = ?, scan_no = ?,"
+        " profile = ?, at = ?, bytes = ?, keys = ? WHERE row = ?",
+        again,
     )
     connection.executemany("INSERT OR REPLACE INTO retained_lines (row, line) VALUES (?, ?)", lines)
     words.without(connection, [at for at, _ in lines])

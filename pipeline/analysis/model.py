@@ -33,6 +33,7 @@ from pipeline.knowledge.schema import Knowledge
 CLASSES = "classes"  # in a model's record: the classes that it was trained on
 QUESTIONS = "questions"  # in a model's record: the kinds of question beyond those about classes
 MAX_TOKENS = 256  # an answer takes about eighty; with a foreign tokenizer twice as many
+_MAX_RECALLED = 4096  # about 1 KB each
 
 
 def trained_classes(manifest: Manifest) -> list[str] | None:
@@ -98,6 +99,7 @@ class ModelAnalyst:
         self._knowledge = knowledge
         self._knows_unknown = knows_unknown
         self._name = name
+        self._recalled: dict[str, Recalled | None] = {}  # by question: most scans of a host raise those of the last
         self.failure: str | None = None
         self._digest = digest(
             "analyst",
@@ -158,6 +160,13 @@ class ModelAnalyst:
 
         It is what asking would give: a second attempt counts only where the first is known and was refused.
         """
+        if question.key not in self._recalled:
+            if len(self._recalled) >= _MAX_RECALLED:
+                self._recalled.clear()
+            self._recalled[question.key] = self._recall(question)
+        return self._recalled[question.key]
+
+    def _recall(self, question: Question) -> Recalled | None:
         if not self.takes(question):
             return None
         recalled: Recalled | None = None

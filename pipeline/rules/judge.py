@@ -22,7 +22,7 @@ from pipeline.rules.baseline import Comparison
 from pipeline.rules.compliance import Control, Technique, controls_for, techniques_for
 from pipeline.rules.correlate import Group
 from pipeline.rules.policy import Allow, Override, Policy
-from pipeline.rules.remediate import Action, escaped_slots, render
+from pipeline.rules.remediate import Action, escaped_slots, render, values_of
 from pipeline.rules.review import Acceptance, Review, Ruling, risk_with, rule, status_with
 from pipeline.rules.score import Evidence, Risk, score
 from pipeline.rules.signs import Subject, count_patterns
@@ -30,7 +30,7 @@ from pipeline.steps import Steps, release
 
 Case = str | tuple[str, ...]
 
-_MAX_SHARED = 4096  # lists of controls or techniques that are remembered; a report can make up any number of them
+_MAX_SHARED = 4096  # lists and actions that are remembered, of each kind; a report can make up any number of them
 _DEGREES: tuple[Degree, ...] = get_args(Degree)  # surest first
 _AT_STAKE: frozenset[Status] = frozenset({"open", "unknown", "error"})
 _MISTAKEN: frozenset[Degree] = frozenset({"certain", "likely"})
@@ -125,7 +125,7 @@ class Judge:
     def case(self, seq: int) -> Case:
         """Name all that a judgement depends on within the scan: what the finding says, and its correlations."""
         content = self._index.members[seq].classified.content
-        groups = self._groups.get(seq)
+        groups = self._groups.get(seq) if self._groups else None
         return (content, *[group.group for group in groups]) if groups else content
 
     def judge(self, seq: int) -> Judgement:
@@ -304,7 +304,7 @@ class Judge:
             if unit is not None and directive is not None:
                 reason = contraindication(knowledge, seen.slots.get(unit.strip("{}"), unit), directive)
             action = knowledge.remediations[ref.use]
-            done = render(ref, action, seen.slots, knowledge.expected, self._policy.profile, reason, escaped)
+            done = self._rules.action(ref, seen.slots, reason, escaped)
             if action.unseen is not None and done.command is not None:
                 entry = acceptance(
                     finding.class_id, finding.fingerprint, done.summary, action.unseen, self._index.context.as_of
@@ -358,6 +358,21 @@ class ClassRules:
         self._artefacts: dict[str, list[tuple[Artefact, Test]]] | None = None
         self._controls: dict[tuple[object, ...], tuple[str, tuple[Control, ...]]] = {}
         self._techniques: dict[tuple[object, ...], tuple[str, tuple[Technique, ...]]] = {}
+        self._actions: dict[tuple[object, ...], Action] = {}
+
+    def action(
+        self, ref: RemediationRef, slots: Mapping[str, str], contraindicated: str | None, escaped: Collection[str]
+    ) -> Action:
+        """Fill an action in, see `render`; findings with the same values share it, and so do scans."""
+        key = contraindicated, *values_of(ref, slots, escaped)
+        known = self._actions.get(key)
+        if known is None:
+            if len(self._actions) >= _MAX_SHARED:
+                self._actions.clear()
+            action, expected = self._knowledge.remediations[ref.use], self._knowledge.expected
+            known = render(ref, action, slots, expected, self._profile, contraindicated, escaped)
+            self._actions[key] = known
+        return known
 
     def controls(self, topics: Sequence[str], status: Status, disputed: bool) -> tuple[str, tuple[Control, ...]]:
         """List the controls of topics, see `controls_for`, with a name for the list; findings alike share it."""

@@ -121,6 +121,15 @@ def render(
     return Action(ref.use, summary, command, contraindicated, check, rollback, caution or None)
 
 
+def values_of(ref: RemediationRef, slots: Mapping[str, str], escaped: Collection[str]) -> tuple[object, ...]:
+    """Give all of a finding that `render` reads: two with equal values have the same action."""
+    given: list[object] = [ref.use]
+    for param, template in ref.with_.items():
+        given += (param, template)
+        given += [(slots.get(name), name in escaped) for name in _template_parts(template)[1::2]]
+    return tuple(given)
+
+
 def _lines(
     use: str, remediation: Remediation, values: Mapping[str, bytes | str], reasons: dict[str, None]
 ) -> tuple[str | None, str | None, str | None]:

@@ -58,6 +58,8 @@ class Selectors(Generic[Entry]):
         self, host: str, finding: Classified, holds: Callable[[Entry], bool] = lambda entry: True
     ) -> Entry | None:
         """Return the first entry that `holds` and selects the finding: the same as trying all of them in order."""
+        if not self._entries:
+            return None
         numbers = [*self._others]
         for kind, value in self._values(host, finding):
             numbers += self._exact.get((kind, value), ())

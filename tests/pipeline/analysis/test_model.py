@@ -17,6 +17,7 @@ from pipeline.analysis.model import ModelAnalyst
 from pipeline.analysis.prompt import BadResponse, Case, parse_response, response_schema, shorten
 from pipeline.analysis.question import Answer, Question, Recalled
 from pipeline.engine.errors import ModelDamaged, TooLong, Unfinished
+from pipeline.engine.generator import Grammar
 from pipeline.finding import LEVELS
 from tests.pipeline.scorecard.speakers import Speaker
 from tests.pipeline.sessions import documents, knowledge, lines_of, report, resources, session_of
@@ -193,6 +194,24 @@ def test_a_shipped_answer_counts_as_if_the_model_gave_it() -> None:
     assert known[-1] is not None, "it is known to be refused, and need not be asked"
     untrained = ModelAnalyst(Speaker(plainly), knowledge(), "a speaker", ["unknown"], lambda prompt, _: good)
     assert untrained.recall(question) is None
+
+
+def test_a_question_that_comes_again_is_recalled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most scans of a host raise the questions of the one before; how many are remembered is bounded."""
+    looked: list[str] = []
+
+    def shipped(prompt: str, grammar: Grammar) -> None:
+        looked.append(prompt)
+
+    monkeypatch.setattr("pipeline.analysis.model._MAX_RECALLED", 2)
+    model = ModelAnalyst(Speaker(plainly), knowledge(), "a speaker", shipped=shipped)
+    first, second, third = (replace(some_question(), key=key) for key in ("first", "second", "third"))
+    for question in (first, second, second, first):
+        assert model.recall(question) is None
+    assert len(looked) == 2
+    model.recall(third)
+    model.recall(first)
+    assert len(looked) == 4, "two are remembered"
 
 
 @settings(max_examples=300)
