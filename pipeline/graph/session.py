@@ -76,6 +76,7 @@ class ScanSession:
         )
         self._analyst_digest = resources.analyst.digest if resources.analyst is not None else resources.knowledge.digest
         self._questions: dict[Case, Question] = {}
+        self._question_at: list[Question | None] = [None] * len(index.members)  # by position, as for judgements
         self._shapes: dict[tuple[object, ...], Question] = {}
         self._answers = Answers(resources.store if resources.analyst is not None else None)
         self._asking = Asking(resources.analyst, self._answers) if resources.analyst is not None else None
@@ -114,7 +115,7 @@ class ScanSession:
 
     def release(self) -> Steps[None]:
         """Let go of the scan, in steps; the session is of no use afterwards."""
-        yield from release(self._questions, self._shapes)
+        yield from release(self._questions, self._question_at, self._shapes)
         yield from self._writer.release()
         yield from self.judge.release()
         if self.comparison is not None:
@@ -172,6 +173,12 @@ class ScanSession:
 
     def question(self, seq: int) -> Question:
         """Ask about a finding; equal situations in equal context share the question."""
+        asked = self._question_at[seq]
+        if asked is None:
+            asked = self._question_at[seq] = self._ask(seq)
+        return asked
+
+    def _ask(self, seq: int) -> Question:
         member = self.index.members[seq]
         case = self.judge.case(seq)
         known = self._questions.get(case)

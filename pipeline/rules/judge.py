@@ -113,10 +113,11 @@ class Judge:
         self._rules = rules
         self._groups = groups
         self._known: dict[Case, Judgement] = {}
+        self._at: list[Judgement | None] = [None] * len(index.members)  # by position: each is asked for many times
 
     def release(self) -> Steps[None]:
         """Let go of the judgements, in steps."""
-        yield from release(self._known)
+        yield from release(self._known, self._at)
 
     def groups(self, seq: int) -> Sequence[Group]:
         """List the correlations that a finding takes part in."""
@@ -130,11 +131,14 @@ class Judge:
 
     def judge(self, seq: int) -> Judgement:
         """Judge the finding at a position of the report."""
-        case = self.case(seq)
-        known = self._known.get(case)
-        if known is None:
-            known = self._known[case] = self._judge(self._index.members[seq], self.groups(seq))
-        return known
+        judged = self._at[seq]
+        if judged is None:
+            case = self.case(seq)
+            judged = self._known.get(case)
+            if judged is None:
+                judged = self._known[case] = self._judge(self._index.members[seq], self.groups(seq))
+            self._at[seq] = judged
+        return judged
 
     def _judge(self, member: Member, groups: Sequence[Group]) -> Judgement:
         finding, context = member.classified, self._index.context
