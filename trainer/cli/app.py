@@ -23,6 +23,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for command in (
+    recipes.doctor,
     data.synth,
     data.holdout,
     recipes.base,

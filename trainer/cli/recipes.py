@@ -153,6 +153,23 @@ def tune(
         _say(made.run())
 
 
+def doctor(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where a run would be made.")] = Path("run"),
+) -> None:
+    """Look at what training needs: packages, processor, device, memory, disk, base, and what each preset takes."""
+    seal()
+    from trainer.recipes.doctor import examine
+
+    checks = examine(output)
+    width = max(len(check.name) for check in checks)
+    for check in checks:
+        typer.echo(f"{check.verdict:<7}  {check.name:<{width}}  {check.detail}")
+        if check.advice:
+            typer.echo(f"{'':<{width + 11}}{check.advice}")
+    if any(check.verdict == "failed" for check in checks):
+        raise typer.Exit(1)
+
+
 def merge(
     base: Base,
     adapter: Annotated[Path, typer.Option(help="Directory of a LoRA adapter, as PEFT writes it.")],

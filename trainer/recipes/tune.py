@@ -43,6 +43,13 @@ class Preset:
     speed: int
     tokens: int
 
+    def tokens_of(self, settings: TuneSettings) -> float:
+        """Estimate how many tokens a run trains on."""
+        if settings.max_steps:
+            batch, accumulation = (int(_option(self.training, name)) for name in ("--batch", "--accumulation"))
+            return float(settings.max_steps * batch * accumulation * self.tokens)
+        return settings.size / (1 - settings.unknown_share) * settings.epochs * self.tokens
+
 
 _LORA = (
     "--adapter", "lora", "--rank", "32", "--alpha", "64", "--optimizer", "lion_8bit", "--batch", "8",
@@ -95,14 +102,13 @@ class Tune:
         available = available_bytes()
         check_memory(preset.memory * _MIB, available, f"preset {settings.preset}", "choose a smaller preset")
         check_disk(preset.disk * _MIB, self.output)
-        tokens = self._tokens()
-        free = shutil.disk_usage(_existing(self.output)).free
-        gpu = Path("/dev/nvidia0").exists()
+        tokens = preset.tokens_of(settings)
+        free = shutil.disk_usage(existing(self.output)).free
         return [
             f"memory: {preset.memory} MiB needed, {available // _MIB} available",
-            f"disk: {preset.disk} MiB needed, {free // _MIB} free at {_existing(self.output)}",
-            f"device: {'a GPU, which training uses by itself' if gpu else 'processor only'}",
-            f"training: about {tokens / 1e6:.1f} million tokens, {_duration(tokens / preset.speed)} on two quiet cores "
+            f"disk: {preset.disk} MiB needed, {free // _MIB} free at {existing(self.output)}",
+            f"device: {'a GPU, which training uses by itself' if has_gpu() else 'processor only'}",
+            f"training: about {tokens / 1e6:.1f} million tokens, {duration(tokens / preset.speed)} on two quiet cores "
             "with AMX; other load, or no AMX, makes it several times that",
         ]
 
@@ -128,7 +134,7 @@ class Tune:
             self._steps.run(self._again(name, arguments), log)
             done.append(name)
             self._keep(done)
-            self._say(f"{where}, {_duration(time.monotonic() - begin)}")
+            self._say(f"{where}, {duration(time.monotonic() - begin)}")
         return self.output / "model"
 
     def _begun(self) -> list[str]:
@@ -206,14 +212,6 @@ class Tune:
             ("card", ["card", "--model", model]),
         ]  # fmt: skip
 
-    def _tokens(self) -> float:
-        settings = self.settings
-        examples = settings.size / (1 - settings.unknown_share)
-        if settings.max_steps:
-            batch, accumulation = (int(_option(self.preset.training, name)) for name in ("--batch", "--accumulation"))
-            return float(settings.max_steps * batch * accumulation * self.preset.tokens)
-        return examples * settings.epochs * self.preset.tokens
-
 
 def progress_of(line: str) -> str | None:
     """Make a line for a person of what a step of training logged, or None."""
@@ -231,14 +229,21 @@ def _option(arguments: Sequence[str], name: str) -> str:
     return arguments[list(arguments).index(name) + 1]
 
 
-def _existing(path: Path) -> Path:
+def has_gpu() -> bool:
+    """Say whether there is a GPU that torch can use."""
+    return Path("/dev/nvidia0").exists()
+
+
+def existing(path: Path) -> Path:
+    """Give what is there of a path: the path, or the nearest directory above it."""
     path = path.absolute()
     while not path.exists():
         path = path.parent
     return path
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Say how long something takes, for people."""
     minutes = seconds / 60
     if minutes < 2:
         return f"{seconds:.0f} s"
