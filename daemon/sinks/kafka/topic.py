@@ -57,7 +57,7 @@ class KafkaTopic:
         self._carrier.check()
         if rows:
             self._carrier.offer(rows[-1].position, [row for row in rows if self._wants(row)])
-        return self._carrier.durable
+        return self._carrier.tell_durable()
 
     def close(self) -> None:
         """End what is under way, and disconnect."""
