@@ -11,6 +11,7 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from daemon.lane.mark import MAX_BYTES, Mark, NewerMark, read_mark
 from daemon.lane.port import Outgoing
 from daemon.sinks.kafka.access import access, count_partitions, leave, told
+from daemon.sinks.kafka.batches import send_all
 from daemon.sinks.kafka.settings import KafkaSettings
 from daemon.sinks.kafka.topics import needed_by_workers
 from pipeline.errors import ConfigError, SinkError
@@ -87,18 +88,14 @@ class Writer:
                 async with asyncio.timeout(settings.timeout_s):
                     await producer.begin_transaction()
                     self._open = True
-                    sent = [
-                        await producer.send(
-                            one.topic, one.value, key=one.key, partition=self._partition, headers=list(one.headers)
-                        )
-                        for one in records
-                    ]
-                    sent.append(
-                        await producer.send(
-                            settings.state_topic, mark.whole().encode(), key=MARK_KEY, partition=self._partition
-                        )
+                    mark_record = Outgoing(settings.state_topic, MARK_KEY, mark.whole().encode())
+                    await send_all(
+                        producer,
+                        (
+                            ((one.topic, self._partition), one.key, one.value, one.headers)
+                            for one in (*records, mark_record)
+                        ),
                     )
-                    await asyncio.gather(*sent)
                     await producer.send_offsets_to_transaction(
                         {self._place: OffsetAndMetadata(mark.offset, metadata)}, settings.group
                     )

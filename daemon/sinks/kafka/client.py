@@ -10,7 +10,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from daemon.sinks.kafka.access import LEAVE_S, access, count_partitions, leave, told
+from daemon.sinks.kafka.batches import send_all
 from daemon.sinks.kafka.connection import Connect, Connection, Mark, Record
+from daemon.sinks.kafka.partitioner import place_of
 from daemon.sinks.kafka.settings import KafkaSettings
 from pipeline.errors import SinkError
 
@@ -94,11 +96,15 @@ class _Producer:
             async with asyncio.timeout(self._settings.timeout_s):
                 await self._producer.begin_transaction()
                 self._open = True
-                sent = [
-                    await self._producer.send(one.topic, one.value, key=one.key, headers=list(one.headers))
-                    for one in records
-                ]
-                await asyncio.gather(*sent)
+                topics = {one.topic for one in records}
+                counts = {topic: len(await self._producer.partitions_for(topic)) for topic in topics}
+                await send_all(
+                    self._producer,
+                    (
+                        ((one.topic, place_of(one.key, counts[one.topic])), one.key, one.value, one.headers)
+                        for one in records
+                    ),
+                )
                 await self._producer.send_offsets_to_transaction({self._place: mark}, self._name)
                 await self._producer.commit_transaction()
                 self._open = False
