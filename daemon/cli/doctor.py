@@ -14,7 +14,9 @@ from typing import Any
 
 import pipeline.graph.library  # noqa: F401 - imports LangGraph as the daemon does
 from daemon.cli.checks import Check, show_checks
+from daemon.cli.doctor_worker import check_inputs, check_ledgers, check_verdicts
 from daemon.cli.exits import Exit
+from daemon.cli.ledger_check import check_ledger
 from daemon.cli.sinks_check import check_sinks
 from daemon.compose import kafka_client
 from daemon.ledger import Ledger
@@ -47,15 +49,15 @@ def examine(given: Mapping[str, Any], config: Path | None, *, as_json: bool) -> 
     except AgentError as error:
         checks.append(Check("settings", "problem", str(error)))
     else:
-        keeps_state: list[Callable[[Settings], Check]] = []
-        if settings.given_state_dir is None:
+        keeps_state = settings.given_state_dir is not None
+        if not keeps_state:
             advice = "give --state-dir or set SYSSCAN_STATE_DIR; `analyze` needs none"
             checks.append(Check("settings", "warning", "no home directory to keep state in: no daemon starts", advice))
         else:
             checks.append(Check("settings", "ok", f"state in {settings.state_dir}, output to {settings.output_path}"))
-            keeps_state = [_ledger, _verdicts, *([_output] if settings.output.enabled else []), _kafka]
         checks += _knowledge(settings)
-        checks += [check(settings) for check in (_model, *keeps_state, *_roots(settings))]
+        checks += [_model(settings), *(_state(settings) if keeps_state else ())]
+        checks += check_inputs(settings) if settings.kafka.consumes else [check(settings) for check in _roots(settings)]
         checks += check_sinks(settings)
         checks += _disks(settings) if keeps_state else []
         checks += _bindings(settings)
@@ -167,27 +169,17 @@ def _model(settings: Settings) -> Check:
     return Check("model", "ok", detail)
 
 
-def _ledger(settings: Settings) -> Check:
-    if not (settings.state_dir / FILE_NAME).exists():
-        return Check("ledger", "ok", f"none yet in {settings.state_dir}; the daemon makes it")
-    try:
-        with Ledger.open(settings.state_dir, clock=time.time, read_only=True, exclusive=False) as ledger:
-            problems = ledger.fsck()
-            waiting = max(ledger.outbox.backlog().values(), default=0)
-            quarantined = len(ledger.quarantine.rows())
-            aside = ledger.aside.rows()
-    except LedgerError as error:
-        return Check("ledger", "problem", str(error))
-    if problems:
-        return Check("ledger", "problem", problems[0], "see `sysscan-agent ledger fsck`")
-    detail = f"in order; {waiting:,} records wait for the output"
-    if aside:
-        advice = "see `sysscan-agent ledger aside list`; `ledger aside retry` has one worked on again"
-        return Check("ledger", "warning", f"{detail}; {len(aside):,} scans set aside: {aside[0].reason}", advice)
-    if quarantined:
-        advice = "see `sysscan-agent ledger quarantine list`; `retry` or `dismiss` each"
-        return Check("ledger", "warning", f"{detail}; {quarantined:,} entries in quarantine", advice)
-    return Check("ledger", "ok", detail)
+def _state(settings: Settings) -> Iterator[Check]:
+    """Look at what the daemon keeps, and at where records go."""
+    if settings.kafka.consumes:
+        yield from check_ledgers(settings)
+        yield check_verdicts(settings)
+    else:
+        yield check_ledger(settings.state_dir)
+        yield _verdicts(settings)
+    if settings.output.enabled:
+        yield _output(settings)
+    yield _kafka(settings)
 
 
 def _verdicts(settings: Settings) -> Check:

@@ -144,11 +144,15 @@ class Mailbox:
 
 def digest_of(message: Message) -> str:
     """Give what a record is known by: 128 bits in hex over key, value and time."""
-    state = hashlib.sha256()
-    for part in (message.key, message.value, str(message.timestamp_ms).encode()):
-        state.update(b"-" if part is None else b"%d:" % len(part))
-        state.update(part or b"")
+    key, value, time = message.key, message.value, b"%d" % message.timestamp_ms
+    state = hashlib.sha256(_begun(key) + (key or b"") + _begun(value))
+    state.update(value or b"")
+    state.update(_begun(time) + time)
     return state.hexdigest()[:32]
+
+
+def _begun(part: bytes | None) -> bytes:
+    return b"-" if part is None else b"%d:" % len(part)
 
 
 def _nobody() -> None:

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
+from functools import lru_cache, partial
 
 from daemon.lane.counts import Counts
 from daemon.lane.large import take_large
@@ -362,7 +362,12 @@ def _is_long(read: Read) -> bool:
 
 def _rfc3339(timestamp_ms: int) -> str:
     """Write when a record was written, to the second: what reading it again must give once more."""
-    return datetime.fromtimestamp(max(0, timestamp_ms) / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _written(max(0, timestamp_ms) // 1000)
+
+
+@lru_cache(maxsize=64)  # line by line, thousands are of one second
+def _written(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _sum(one: Taken, other: Taken) -> Taken:

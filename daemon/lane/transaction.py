@@ -9,17 +9,21 @@ from daemon.lane.mark import MAX_CUT, Cut, Held, Mark
 from daemon.lane.port import Outgoing
 from daemon.ledger.lane import LaneStore
 from daemon.ledger.ledger import Ledger
+from daemon.log import get_logger
 from daemon.ports.lane import Letter
 from daemon.ports.outbox import OutboxRow
 from daemon.sinks.kafka.connection import Record
-from daemon.sinks.kafka.records import recorder
+from daemon.sinks.kafka.records import recorder, size_of
 from daemon.sinks.kafka.settings import KafkaSettings
 from daemon.sinks.wanted import wanted
+
+logger = get_logger(__name__)
 
 SINK = "kafka"  # in the ledger; whatever the topics are called, one mark is committed for all of them
 ROWS = 4_000  # in one transaction, more only for a scan record: 14 MB, 100 ms
 BYTES = 16 << 20
 _LETTERS, _LETTER_BYTES = 500, 4 << 20
+_LETTER_KEY_BYTES = 255  # of a key that makes a letter too large
 _FETCH = 1_000
 
 
@@ -73,7 +77,7 @@ class Composer:
         self._others = others
         self._resend = resend
         self._identity = ledger.identity()
-        self._record = recorder(settings.topic, settings.scans_topic)
+        self._record = recorder(settings.topic, settings.scans_topic, settings.max_record_bytes)
         self._wants = wanted(changes_only=settings.emit == "changes", min_level=settings.min_level)
 
     def due(self, mark: Mark, *, offset: bool) -> bool:
@@ -193,13 +197,26 @@ def _line(record: Record) -> Outgoing:
 
 
 def _dead(letter: Letter, settings: KafkaSettings, partition: int) -> Outgoing:
-    """Give a record as it was received, with the reason in front of its own headers."""
+    """Give a record as it was received, with the reason in front of its own headers.
+
+    Packed by its producer, it may be larger than `kafka.max_record_bytes` here. It must not keep what follows waiting,
+    so it ends earlier then, and `dlq-cut` says how much of it is there.
+    """
     headers = (
         ("dlq-reason", letter.reason.encode()),
         ("dlq-detail", letter.detail.encode("utf-8", "backslashreplace")),
         ("dlq-topic", settings.input_topic.encode()),
         ("dlq-partition", str(partition).encode()),
         ("dlq-offset", str(letter.offset).encode()),
-        *letter.headers,
     )
-    return Outgoing(settings.dlq_topic, letter.key, letter.value, headers)
+    most, value = settings.max_record_bytes, letter.value or b""
+    whole = (*headers, *letter.headers)
+    if size_of(letter.key, value, whole) <= most:
+        return Outgoing(settings.dlq_topic, letter.key, letter.value, whole)
+    key = None if letter.key is None else letter.key[:_LETTER_KEY_BYTES]
+    own = letter.headers if size_of(None, None, letter.headers) <= most // 4 else ()
+    taken = size_of(key, b"%d of %d bytes" % (len(value), len(value)), (*headers, ("dlq-cut", b""), *own))
+    kept = value[: max(0, most - taken)]
+    cut = b"%d of %d bytes" % (len(kept), len(value))
+    logger.warning("dead_letter.cut", partition=partition, offset=letter.offset, bytes=len(value), kept=len(kept))
+    return Outgoing(settings.dlq_topic, key, kept, (*headers, ("dlq-cut", cut), *own))

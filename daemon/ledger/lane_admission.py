@@ -86,6 +86,8 @@ class Admission:
         self._source = source
         self._through = through
         self._streams: dict[bytes, StreamAdmission] = {}
+        self._barred = set(_all_barred(connection))
+        self._latest: dict[int, int] = {}  # by scan, the offset of the last record of it; stored at the end
         self._refused: list[bool] = []
         self._joined: Joined | None = None
 
@@ -101,6 +103,9 @@ class Admission:
             self.position = _after(arrival, self.position)
         for stream in self._streams.values():
             self.admitted += stream.finish()
+        # Once for all records of a scan: line by line, a record each would cost more than its line.
+        self._connection.executemany("UPDATE lane_scans SET last = ?2 WHERE scan = ?1", sorted(self._latest.items()))
+        self._latest.clear()
         return Taken(self.admitted, tuple(self._refused), self._joined)
 
     def take_staged(self, arrival: Arrival, staged: StagedDocument, source: Input, digest: str) -> Taken:
@@ -150,19 +155,21 @@ class Admission:
         """Take no lines under a key before a scan of its host begins: what comes now goes on with another host's."""
         if self._stream(arrival.key, None, arrival.received).scan is not None:
             self.close(arrival.key, incomplete=True)
-        self._connection.execute("INSERT OR REPLACE INTO lane_notes (name, value) VALUES (?, '')", (_barred(arrival),))
+        name = _barred(arrival)
+        self._connection.execute("INSERT OR REPLACE INTO lane_notes (name, value) VALUES (?, '')", (name,))
+        self._barred.add(name)
 
     def _admissible(
         self, arrival: Arrival, lines: Iterable[tuple[int, StreamRecord]]
     ) -> Iterable[tuple[int, StreamRecord]] | None:
         """Give the lines that may be taken under a key; None where none may."""
-        name = _barred(arrival)
-        if self._connection.execute("SELECT 1 FROM lane_notes WHERE name = ?", (name,)).fetchone() is None:
+        if not self._barred or (name := _barred(arrival)) not in self._barred:
             return lines
         own = list(dropwhile(lambda line: not isinstance(line[1], MetaLine), lines))
         if not own:
             return None
         self._connection.execute("DELETE FROM lane_notes WHERE name = ?", (name,))
+        self._barred.discard(name)
         return own
 
     def _take_lines(self, arrival: Arrival, received: Iterable[tuple[int, StreamRecord]]) -> None:
@@ -215,7 +222,7 @@ class Admission:
                 if scan != stream.scan:
                     self._note_end(stream, scan)
         for scan in sorted(concerned):
-            self._connection.execute("UPDATE lane_scans SET last = ? WHERE scan = ?", (arrival.offset, scan))
+            self._latest[scan] = arrival.offset
             if arrival.host is None:
                 self._note_stranger(scan)
         if bad is not None and (not used or bad.reason not in NOT_FINDINGS):
@@ -335,3 +342,8 @@ def _after(arrival: Arrival, before: ReadPosition | None) -> ReadPosition:
 
 def _barred(arrival: Arrival) -> str:
     return f"barred {arrival.key.hex()}"
+
+
+def _all_barred(connection: Connection) -> list[str]:
+    found = connection.execute("SELECT name FROM lane_notes WHERE name GLOB 'barred *'").fetchall()
+    return [name for (name,) in found]

@@ -26,6 +26,7 @@ from daemon.ports.lane import State
 LINES = "kafka-lines"  # kind of the inputs that are streams
 HISTORY = 128  # scans of a key by which a redelivery is known in a ledger that was rebuilt
 PIECE_ROWS = 4_000  # of a baseline in one record: 100 kB
+_LABEL_BYTES = 400_000  # in one record: a host may make up labels that cannot be packed, and a record has a limit
 _CONTEXT_BYTES = 64 << 10  # header lines beyond this are not carried along; findings after them begin a scan anew
 
 TABLES = """
@@ -197,11 +198,18 @@ def _keep_baseline(connection: Connection, scan: int, position: int, host: str, 
         " LIMIT ?",
         (host, profile, upto, PIECE_ROWS),
     ).fetchall()
+    whole = len(rows) < PIECE_ROWS
+    size = 0
+    for at, row in enumerate(rows):
+        size += len(row[-1].encode())
+        if size > _LABEL_BYTES and at:
+            rows, whole = rows[:at], False
+            break
     if rows or not number:
         _put(connection, scan, position, ["baseline", host, profile, number], {"rows": rows},
              rows[-1][0] if rows else "")  # fmt: skip
         number += 1
-    if len(rows) == PIECE_ROWS:
+    if not whole:
         return False
     connection.execute(
         "INSERT OR REPLACE INTO lane_profiles (host, profile, pieces) VALUES (?, ?, ?)", (host, profile, number)

@@ -21,6 +21,7 @@ from pipeline.output.records import (
     FirstAction,
     IssueRecord,
     ScanLine,
+    ScanRecord,
     VerdictRecord,
 )
 from pipeline.output.records.cut import MOST_PARTS
@@ -29,7 +30,7 @@ from pipeline.retrieval.likely import FirstLook
 from pipeline.rules.remediate import Action
 
 LineRecord = EnrichedFinding | IssueRecord | ScanLine | VerdictRecord
-Record = TypeVar("Record", bound=LineRecord)
+Record = TypeVar("Record", bound=LineRecord | ScanRecord)
 
 
 class _Stage(NamedTuple):

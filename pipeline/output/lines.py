@@ -4,15 +4,15 @@ Fluent Bit gives a file up at a line of more than 32 KB, Vector passes over one 
 Kafka hold records whole; a file and a pipe get these lines.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields, replace
-from typing import Final, TypeVar, get_args
+from typing import Final, Literal, TypeVar, get_args
 
 from pipeline.display import printable
 from pipeline.keys import digest
 from pipeline.knowledge.schema import Basis
 from pipeline.output.cut import LineRecord, Record, shortened
-from pipeline.output.read import read_finding, read_scan
+from pipeline.output.read import read_finding, read_scan, read_verdict
 from pipeline.output.records import (
     Cut,
     CutPart,
@@ -94,8 +94,32 @@ def scan_records(whole: bytes) -> Iterator[IssueRecord | ScanLine]:
     listed = tuple(ListedIssue(issue.id, issue.title, issue.level, issue.lines) for issue in record.issues)
     summary = {name: getattr(record, name) for name in _SUMMARY_FIELDS}
     summary["compliance"] = without_samples(record).compliance
-    cut = Cut(tuple(CutPart(what, "items", MOST, of) for what, of in totals), "") if totals else None
+    cut = _cut_before(totals) or record.cut
     yield ScanLine(schema=SCAN, dedupe_key=digest(SCAN, record.scan_id), issues=listed, cut=cut, **summary)
+
+
+def within(kind: Literal["finding", "scan", "verdict"], line: bytes, most: int) -> bytes:
+    """Give the line of a whole record, cut where it has more bytes than that, in which case it says so in `cut`.
+
+    Args:
+        line: as it is written.
+        most: any record fits 24 KiB.
+
+    Raises:
+        RecordError: if it is none.
+    """
+    if len(line) <= most:
+        return line
+    if kind != "scan":
+        return write(fitted(read_finding(line) if kind == "finding" else read_verdict(line), most))
+    line, totals = _first_items(line)
+    record = read_scan(line)
+    return write(fitted(replace(record, cut=_cut_before(totals) or record.cut), most))
+
+
+def _cut_before(totals: Sequence[tuple[str, int]]) -> Cut | None:
+    """Say what `_first_items` has left out."""
+    return Cut(tuple(CutPart(what, "items", MOST, of) for what, of in totals), "") if totals else None
 
 
 def _first_items(whole: bytes) -> tuple[bytes, list[tuple[str, int]]]:
@@ -145,7 +169,7 @@ def without_samples(record: ScanRecord) -> ScanRecord:
     return replace(record, compliance=tuple(map(_without_samples, record.compliance)))
 
 
-def _whole(record: LineRecord) -> str:
+def _whole(record: LineRecord | ScanRecord) -> str:
     """Give the command that shows all of a record."""
     if isinstance(record, EnrichedFinding):
         return f"sysscan-agent export --scan {printable(record.scan_id, _SCAN_ID)} --format json"

@@ -99,7 +99,7 @@ def may_become_compressed(head: bytes) -> bool:
 
 
 def _is_cut_magic(head: bytes) -> bool:
-    return any(magic.startswith(head) and magic != head for magic in _MAGICS)
+    return len(head) < MAGIC_BYTES and any(magic.startswith(head) and magic != head for magic in _MAGICS)
 
 
 def decompress(raw: bytes, limits: Limits) -> bytes:

@@ -30,7 +30,9 @@ _WIDE_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-_MARKS = (BYTE_ORDER_MARK, *(mark for mark, _ in _WIDE_MARKS))
+_WIDE = tuple(mark for mark, _ in _WIDE_MARKS)
+_MARKS = (BYTE_ORDER_MARK, *_WIDE)
+_MARK_BYTES = max(map(len, _MARKS))
 _FIRST_KEY = re.compile(rb'\{[ \t]*"([^"\\]*)"[ \t]*:')
 _RECORD_START = re.compile(
     rb'\{[ \t]*"type"[ \t]*:[ \t]*"(?:' + b"|".join(kind.encode() for kind in sorted(RECORD_KINDS)) + rb')"'
@@ -51,9 +53,9 @@ def is_stream(head: bytes, limits: Limits) -> bool | None:
     Returns:
         None while that line has not arrived, or is too short to decide.
     """
-    if is_compressed(head) or any(head.startswith(mark) for mark, _ in _WIDE_MARKS):
+    if is_compressed(head) or head.startswith(_WIDE):
         return False
-    if may_become_compressed(head) or any(mark.startswith(head) for mark in _MARKS):
+    if may_become_compressed(head) or (len(head) <= _MARK_BYTES and any(mark.startswith(head) for mark in _MARKS)):
         return None
     position = 0
     while position < len(head):

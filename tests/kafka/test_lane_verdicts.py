@@ -19,9 +19,9 @@ from typing import Any
 
 import pytest
 
-from daemon.lane.kafka.partitioner import place_of
 from daemon.lane.kafka.verdict_writer import VerdictWriter
 from daemon.lane.shared_log import SharedLog
+from daemon.sinks.kafka.partitioner import place_of
 from daemon.sinks.kafka.settings import KafkaSettings
 from pipeline.review.chain import Row, check
 from pipeline.review.log import FILE_NAME, VerdictLog

@@ -92,6 +92,10 @@ def test_without_a_worker_the_advice_is_right_and_the_next_decision_mends_it(clu
         (said,) = [one for one in done.stderr.decode().splitlines() if FILE_NAME in one]
         assert done.returncode == 3 and f"copy of kafka {topics.verdicts}" in said, said
         assert "restore a backup" not in said
+    checks = [json.loads(one) for one in worker.command("doctor").stdout.splitlines()]
+    (check,) = [one for one in checks if one["check"] == "verdicts"]
+    assert check["verdict"] == "problem" and f"copy of kafka {topics.verdicts}" in check["detail"], check
+    assert "restore a backup" not in check["detail"] + check["advice"]
     copy.unlink()
     listed = worker.command("review", "history")
     assert "is missing" in listed.stderr.decode() and f"copy of kafka {topics.verdicts}" in listed.stderr.decode()

@@ -10,12 +10,12 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from daemon.lane.adoption import Adoption, OldPartition, StateRecord, adopt
-from daemon.lane.kafka.partitioner import place_of
 from daemon.lane.kafka.reader import Reader
 from daemon.lane.kafka.writer import MARK_KEY, Writer
 from daemon.lane.mark import Mark
 from daemon.sinks.kafka.access import access, leave, stop, told
 from daemon.sinks.kafka.administrator import Administrator
+from daemon.sinks.kafka.partitioner import place_of
 from daemon.sinks.kafka.settings import KafkaSettings
 from pipeline.errors import ConfigError, SinkError
 

@@ -13,7 +13,6 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from daemon.lane.kafka.group import make_consumer, watch_membership
-from daemon.lane.kafka.partitioner import place_of
 from daemon.lane.kafka.reader import Reader
 from daemon.lane.kafka.thread import LoopThread
 from daemon.lane.kafka.writer import Writer
@@ -22,6 +21,7 @@ from daemon.lane.mark import Mark
 from daemon.lane.port import Acquired, Fenced, Outgoing
 from daemon.log import get_logger
 from daemon.sinks.kafka.access import stop, told
+from daemon.sinks.kafka.partitioner import place_of
 from daemon.sinks.kafka.settings import KafkaSettings
 from daemon.sinks.kafka.topics import needed_by_workers, not_there
 from daemon.sources.kafka.messages import Message

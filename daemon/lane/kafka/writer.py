@@ -11,13 +11,14 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from daemon.lane.mark import MAX_BYTES, Mark, NewerMark, read_mark
 from daemon.lane.port import Outgoing
 from daemon.sinks.kafka.access import access, count_partitions, leave, told
+from daemon.sinks.kafka.batches import send_all
+from daemon.sinks.kafka.records import size_of
 from daemon.sinks.kafka.settings import KafkaSettings
 from daemon.sinks.kafka.topics import needed_by_workers
 from pipeline.errors import ConfigError, SinkError
 
 MARK_KEY = b"mark"  # of the mark's own record in the state topic: committed offsets are not kept for ever
 _BATCH_BYTES = 512 << 10
-_OVERHEAD_BYTES = 512
 _ABORT_S = 2.0
 
 
@@ -87,18 +88,14 @@ class Writer:
                 async with asyncio.timeout(settings.timeout_s):
                     await producer.begin_transaction()
                     self._open = True
-                    sent = [
-                        await producer.send(
-                            one.topic, one.value, key=one.key, partition=self._partition, headers=list(one.headers)
-                        )
-                        for one in records
-                    ]
-                    sent.append(
-                        await producer.send(
-                            settings.state_topic, mark.whole().encode(), key=MARK_KEY, partition=self._partition
-                        )
+                    mark_record = Outgoing(settings.state_topic, MARK_KEY, mark.whole().encode())
+                    await send_all(
+                        producer,
+                        (
+                            ((one.topic, self._partition), one.key, one.value, one.headers)
+                            for one in (*records, mark_record)
+                        ),
                     )
-                    await asyncio.gather(*sent)
                     await producer.send_offsets_to_transaction(
                         {self._place: OffsetAndMetadata(mark.offset, metadata)}, settings.group
                     )
@@ -155,9 +152,8 @@ class Writer:
         """See that all fit before anything begins: an open transaction keeps every reader waiting."""
         limit = self._settings.max_record_bytes
         for one in records:
-            size = len(one.key or b"") + len(one.value or b"")
-            size += sum(len(name) + len(value) for name, value in one.headers)
-            if size + _OVERHEAD_BYTES > limit:
+            size = size_of(one.key, one.value, one.headers)
+            if size > limit:
                 raise SinkError(
                     f"kafka {one.topic}: a record for {(one.key or b'').decode('utf-8', 'replace')[:60]}: {size:,} "
                     f"bytes, more than kafka.max_record_bytes = {limit:,}; raise that and the topic's max.message.bytes"

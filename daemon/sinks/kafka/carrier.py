@@ -30,7 +30,8 @@ class Carrier:
 
     After a fault everything that was offered is forgotten, and nothing is done until `fault` was taken notice of: what
     became of a transaction whose end is not known, the next connection says by its mark, and what that covers is not
-    sent again.
+    sent again. Rows are offered again from where the sink was last told that they are durable. What is beyond may be
+    committed, and counts only once it was offered again.
     """
 
     def __init__(self, connect: Connect, record: Callable[[OutboxRow], Record], name: str) -> None:
@@ -41,6 +42,7 @@ class Carrier:
         self._lock = threading.Lock()  # for what follows
         self._batches: deque[_Batch] = deque()
         self._durable = 0
+        self._told = 0  # how much of that the sink knows of
         self._fault: SinkError | None = None
         self._mark: Mark | None = None
         self._connected = False
@@ -69,7 +71,7 @@ class Carrier:
     def begin_at(self, position: int) -> None:
         """Set what is durable before anything is offered."""
         with self._lock:
-            self._durable = position
+            self._durable = self._told = position
 
     def offer(self, end: int, rows: Sequence[OutboxRow]) -> None:
         """Take rows, to be committed in their order; `end` is durable when they are."""
@@ -87,14 +89,15 @@ class Carrier:
             fault, self._fault = self._fault, None
             if fault is not None:
                 self._batches.clear()
+                self._durable = self._told
         if fault is not None:
             raise fault
 
-    @property
-    def durable(self) -> int:
-        """Give the position up to which everything is committed."""
+    def tell_durable(self) -> int:
+        """Give the position up to which everything is committed, of what was offered since the last fault."""
         with self._lock:
-            return self._durable
+            self._told = self._durable
+            return self._told
 
     def close(self) -> None:
         """End the thread; a transaction under way is ended first, if the brokers answer."""
@@ -119,16 +122,17 @@ class Carrier:
     # On the thread
 
     def _run(self) -> None:
-        try:
-            asyncio.run(self._carry_on())
-        except Exception as error:  # a fault of ours, or one that the library does not declare
-            logger.error("kafka.thread_failed", sink=self._name, error=repr(error))
-            with self._lock:
-                self._fault = SinkError(f"{self._name}: {error!r}; it is begun anew")
-                self._connected = False
-            self._called.clear()
-            self._thread = None
-            self.wake()
+        while not self._stopping:
+            try:
+                asyncio.run(self._carry_on())
+            except Exception as error:  # a fault of ours, or one that the library does not declare
+                logger.error("kafka.thread_failed", sink=self._name, error=repr(error))
+                self._called.clear()
+                with self._lock:
+                    self._fault = SinkError(f"{self._name}: {error!r}; it is begun anew")
+                    self._connected = False
+                self.wake()
+        self._called.set()  # nobody waits for a loop that does not come any more
 
     async def _carry_on(self) -> None:
         self._loop = asyncio.get_running_loop()

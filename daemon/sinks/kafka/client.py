@@ -10,12 +10,14 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from daemon.sinks.kafka.access import LEAVE_S, access, count_partitions, leave, told
+from daemon.sinks.kafka.batches import send_all
 from daemon.sinks.kafka.connection import Connect, Connection, Mark, Record
+from daemon.sinks.kafka.partitioner import place_of
+from daemon.sinks.kafka.records import size_of
 from daemon.sinks.kafka.settings import KafkaSettings
 from pipeline.errors import SinkError
 
 _BATCH_BYTES = 512 << 10  # of records for one partition in one request, before compression
-_OVERHEAD_BYTES = 512  # of a record beside key, value and headers, with room to spare
 
 
 def connect_as(settings: KafkaSettings, identity: str) -> Connect:
@@ -94,11 +96,15 @@ class _Producer:
             async with asyncio.timeout(self._settings.timeout_s):
                 await self._producer.begin_transaction()
                 self._open = True
-                sent = [
-                    await self._producer.send(one.topic, one.value, key=one.key, headers=list(one.headers))
-                    for one in records
-                ]
-                await asyncio.gather(*sent)
+                topics = {one.topic for one in records}
+                counts = {topic: len(await self._producer.partitions_for(topic)) for topic in topics}
+                await send_all(
+                    self._producer,
+                    (
+                        ((one.topic, place_of(one.key, counts[one.topic])), one.key, one.value, one.headers)
+                        for one in records
+                    ),
+                )
                 await self._producer.send_offsets_to_transaction({self._place: mark}, self._name)
                 await self._producer.commit_transaction()
                 self._open = False
@@ -132,8 +138,8 @@ class _Producer:
     def _check_sizes(self, records: Sequence[Record]) -> None:
         limit = self._settings.max_record_bytes
         for one in records:
-            size = len(one.key) + len(one.value) + sum(len(name) + len(value) for name, value in one.headers)
-            if size + _OVERHEAD_BYTES > limit:
+            size = size_of(one.key, one.value, one.headers)
+            if size > limit:
                 raise SinkError(
                     f"kafka {one.topic}: record {one.id} has {size:,} bytes, more than kafka.max_record_bytes = "
                     f"{limit:,}; raise that and max.message.bytes of the topic"

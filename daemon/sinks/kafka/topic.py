@@ -29,7 +29,9 @@ class KafkaTopic:
         """Nothing is connected before the first use."""
         self.name = f"kafka:{settings.topic}"
         self._wants = wanted(changes_only=settings.emit == "changes", min_level=settings.min_level)
-        self._carrier = Carrier(connect, recorder(settings.topic, settings.scans_topic), self.name)
+        self._carrier = Carrier(
+            connect, recorder(settings.topic, settings.scans_topic, settings.max_record_bytes), self.name
+        )
 
     def tell(self, wake: Callable[[], None]) -> None:
         """Call `wake`, from any thread, whenever it has got on by itself."""
@@ -57,7 +59,7 @@ class KafkaTopic:
         self._carrier.check()
         if rows:
             self._carrier.offer(rows[-1].position, [row for row in rows if self._wants(row)])
-        return self._carrier.durable
+        return self._carrier.tell_durable()
 
     def close(self) -> None:
         """End what is under way, and disconnect."""

@@ -33,7 +33,8 @@ MAX_PARTS = 4096  # of one report; of the size that `publish` makes them, more t
 
 _SHA256 = re.compile(rb"[0-9a-f]{64}")
 _PART = re.compile(rb"([1-9][0-9]{0,3})/([1-9][0-9]{0,3})")
-_ANYTHING = re.compile(rb"[^ \t\r\n\0]")
+# Blanks, holes, and the marks of files that were put together.
+_NOTHING = re.compile(rb"(?:[ \t\r\n\0]|\xef\xbb\xbf)*+")
 
 
 @dataclass(slots=True, frozen=True)
@@ -200,7 +201,7 @@ def sort_message(message: Message, limits: Limits, *, require_key: bool) -> Sort
         text = decompress(value, limits)
     except ReportError as error:
         return Refused(error.reason, error.detail, excerpt, error.offset)
-    if _ANYTHING.search(text) is None:
+    if _NOTHING.fullmatch(text) is not None:
         return Refused("empty", "nothing but white space", excerpt)
     if is_compressed(text):
         return Refused("not_a_report", "compressed twice; compress it once", excerpt)
@@ -208,10 +209,7 @@ def sort_message(message: Message, limits: Limits, *, require_key: bool) -> Sort
         return Document(host, content_digest(value), text)
     if host is not None and (foreign := _foreign_line(text, host, limits)) is not None:
         return replace(foreign, excerpt=excerpt)
-    lines = Lines(host, text, limits)
-    if next(lines.records(), None) is None:  # byte order marks and nothing else
-        return Refused("empty", "nothing but white space", excerpt)
-    return lines
+    return Lines(host, text, limits)
 
 
 def weigh(message: Message, limits: Limits, most: int) -> int | None:
@@ -252,7 +250,7 @@ def host_of_large(message: Message, limits: Limits, *, require_key: bool, most: 
     except ReportError:
         return None
     packed = is_compressed(value) and is_compressed(head)
-    if packed or _ANYTHING.search(head) is None or is_stream(head, limits) is not False:
+    if packed or _NOTHING.fullmatch(head) is not None or is_stream(head, limits) is not False:
         return None
     return (host,)
 

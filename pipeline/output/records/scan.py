@@ -8,6 +8,7 @@ from pipeline.classes.scan import HostSource
 from pipeline.contract import Count, Day, Digest, Doc, Items, Percent, Positive, TechniqueId, Time
 from pipeline.finding import Level, Note, SourceFormat, Status
 from pipeline.knowledge.schema import Degree
+from pipeline.output.records.cut import Cut
 from pipeline.output.records.origin import HostFacts, Provenance
 from pipeline.output.records.story import Sentence
 from pipeline.retrieval.likely import FirstLook
@@ -237,12 +238,17 @@ class ScanSummary:
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class ScanRecord(ScanSummary):
-    """What is wrong with a host and what to do first; one object for a scan, whole, however large it is.
+    """What is wrong with a host and what to do first; one object for a scan.
 
-    The ledger keeps it, `report` shows it, and Kafka carries it. In a file its place is taken by lines of a bounded
-    length: `sysscan.issue/1` for each issue, then a line of the scan, which has a `dedupe_key`.
+    The ledger keeps it whole, `report` shows it, and Kafka carries it, cut where it is larger than a record may be
+    there. In a file its place is taken by lines of a bounded length: `sysscan.issue/1` for each issue, then a line of
+    the scan, which has a `dedupe_key`.
     """
 
     schema: Annotated[Literal["sysscan.scan/1"], Doc("Name and version of this format.")]
     issues: Annotated[tuple[Issue, ...], Doc("What is at stake, alike findings as one, the worst first.")]
     top: Annotated[tuple[Digest, ...], Items(most=10), Doc("Ids of the first ten issues.")]
+    cut: Annotated[
+        Cut | None,
+        Doc("What is not in a record of Kafka because it would be too large. Left out where all is."),
+    ] = None

@@ -17,7 +17,7 @@ def test_it_is_wanted_where_findings_of_its_level_are_not() -> None:
 
 
 def test_in_kafka_it_stands_among_the_findings_of_its_host_so_that_it_comes_after_those_that_it_supersedes() -> None:
-    record = recorder("findings", "scans")
+    record = recorder("findings", "scans", 1_000_000)
     made = record(VERDICT)
     assert (made.topic, made.key) == ("findings", b"web01")
     assert ("ce_type", b"sysscan.verdict.v1") in made.headers

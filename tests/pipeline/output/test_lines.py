@@ -262,7 +262,7 @@ def test_a_record_with_its_issues_in_it_reads_as_before() -> None:
 @pytest.mark.parametrize("title", ['x"issues":[{"actions":', '},{"actions":', '],"min_severity":', "plain"])
 @pytest.mark.parametrize("many", [1, MOST, MOST + 1, MOST + 7])
 def test_a_long_list_ends_at_its_most_and_says_how_long_it_was(title: str, many: int) -> None:
-    record = replace(full(ScanRecord), story=())
+    record = replace(full(ScanRecord), story=(), cut=None)
     issue, section = replace(record.issues[0], title=title), record.baseline
     assert section is not None
     gone = replace(section.resolved[0], label=title)
