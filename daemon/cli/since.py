@@ -74,7 +74,7 @@ def show_since(console: Console, since: Since) -> None:
     console.print(table)
     if count > _SHOWN:
         console.print(Text(f"  … and {count - _SHOWN:,} more; `review history` has the verdicts", "dim"))
-    console.print(Text("At stake now: ").append_text(_levels(since.levels)), end="\n\n")
+    console.print(Text("Findings at stake now: ").append_text(_levels(since.levels)), end="\n\n")
 
 
 def _state(now: EnrichedFinding) -> Text:

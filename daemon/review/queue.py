@@ -113,6 +113,7 @@ class Queue:
             LedgerError: when the log is not what it was.
         """
         self._situations: dict[str, Situation] = {}
+        self._alone: list[tuple[str, str, str]] | None = None
         self._today = today or self._today
         if self._log is None:
             return
@@ -170,7 +171,15 @@ class Queue:
         return len(left), findings
 
     def _decided_alone(self) -> list[tuple[str, str, str]]:
-        """Give host, fingerprint and situation of the findings with a verdict of their own that counts."""
+        """Give host, fingerprint and situation of the findings with a verdict of their own that counts.
+
+        A look at the database for each such verdict, so what was found is kept until the next `refresh`.
+        """
+        if self._alone is None:
+            self._alone = self._found_alone()
+        return self._alone
+
+    def _found_alone(self) -> list[tuple[str, str, str]]:
         found: set[tuple[str, str, str]] = set()
         for verdict in self.standing.counting:
             host, fingerprint = verdict.target.host, verdict.target.fingerprint

@@ -89,12 +89,14 @@ def test_without_a_script_everything_is_there(page: Served, sit: Sit) -> None:
     window.get_by_label("Level").select_option("high")
     window.get_by_role("button", name="Filter").click()
     window.locator(".open").first.click()
+    assert window.locator("kbd:visible").count() == 0  # no key does anything
     reason = window.locator("[name=reason]")
     reason.fill("not known")
     reason.press("Enter")  # which would press the first button of the form
     assert page.verdicts() == []
     window.get_by_role("button", name="False positive").click()
     assert "verdict 1" in window.locator(".done").inner_text() and "level=high" in window.url
+    assert window.locator(".done kbd:visible").count() == 0
     window.get_by_role("button", name="Accept risk").click()
     assert "say why" in window.locator("[role=alert]").inner_text()
     window.locator("[name=reason]").fill("replaced")

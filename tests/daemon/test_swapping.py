@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -97,6 +99,35 @@ def test_under_a_stream_of_scans_nothing_is_lost_doubled_or_answered_by_two(runn
         if line["analysis"]["model"] is not None:
             of_scan.setdefault(line["scan_id"], set()).add(line["analysis"]["model"].partition("@")[0])
     assert all(len(named) == 1 for named in of_scan.values())
+    assert running.scan() == {"tuned"}
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_of_a_swap_nothing_is_lost_or_doubled_and_the_incumbent_answers(
+    running: Answering, tmp_path: Path
+) -> None:
+    other = running.registry("add", str(renamed(tmp_path / "other", "tuned")))
+    for attempt in range(8):  # a little later each time: before it looks, while it loads, while it answers
+        running.settle()
+        running.send()
+        if attempt % 2:
+            running.registry("rollback")
+        else:
+            running.registry("promote", other["digest"])
+        running.send()
+        time.sleep(0.15 * (attempt // 2))
+        running.end(signal.SIGKILL)
+        running.start()
+    running.settle()
+    lines = running.lines("sysscan.enriched/1")
+    findings = sum(len(section["findings"]) for section in REPORT["results"])
+    assert len({line["dedupe_key"] for line in lines}) == len(lines) == findings * running.scans
+    named = {line["analysis"]["model"] for line in lines} - {None}
+    assert {name.partition("@")[0] for name in named} == {"sysscan-small", "tuned"}  # by what each line says
+    assert running.scan() == {"sysscan-small"}  # the last was a rollback
+    taken = running.log.read_bytes().count(b'"reload.taken"')
+    running.registry("promote", other["digest"])
+    running.until("reload.taken", taken + 1)
     assert running.scan() == {"tuned"}
 
 

@@ -1,7 +1,7 @@
 """From the incumbent's weights to a candidate's model directory, by the commands that make any model."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from pipeline.engine.errors import EngineError
 from pipeline.engine.manifest import Manifest, read_manifest, write_manifest
 from pipeline.errors import ConfigError
 from trainer.record.run_directory import RECORD, RunDirectory
+from trainer.retrain.data import Rehearsal
 from trainer.settings import RetrainSettings
 from trainer.steps import Steps
 
@@ -24,12 +25,16 @@ class Incumbent:
     Attributes:
         digest: its name in the registry.
         form: what its weights are taken from: ``float`` as they were trained, or ``gptq``, out of four bits again.
+        classes: that it was trained on; None where it does not say, and is asked about all.
+        rehearsal: what it knows beyond the classes, and has to be shown again, so that the candidate can be asked it.
     """
 
     digest: str
     directory: Path
     manifest: Manifest
     form: str
+    classes: Sequence[str] | None
+    rehearsal: Rehearsal
 
 
 def base_form(manifest: Manifest) -> str:
@@ -73,8 +78,8 @@ class Workshop:
         arguments = [
             "finetune", "--base", str(self._run / "base"), "--data", str(self._run / "data"), "--output", str(target),
             "--optimizer", "lion_8bit", "--adapter", "lora", "--rank", str(settings.rank),
-            "--alpha", str(2 * settings.rank), "--merge-share", str(settings.merge_share),
-            "--batch", str(settings.batch), "--accumulation", "1",
+            "--alpha", str(2 * settings.rank), "--dropout", str(settings.dropout),
+            "--merge-share", str(settings.merge_share), "--batch", str(settings.batch), "--accumulation", "1",
             "--epochs", str(settings.epochs), "--learning-rate", str(settings.learning_rate),
             "--min-learning-rate", str(settings.learning_rate / 20), "--no-gradient-checkpointing",
             "--patience", "0", "--eval-every", "100", "--threads", str(settings.threads),
@@ -107,7 +112,11 @@ class Workshop:
             if path.name.endswith((".json", ".safetensors")):
                 shutil.copyfile(path, target / FLOAT / path.name)
         made = read_manifest(target)
-        classes = {*made.record.get(CLASSES, ()), *known.record.get(CLASSES, ())}
+        kept = {**made.record, **record}
+        if self._incumbent.classes is None:  # it is asked about all, and so is this one
+            kept.pop(CLASSES, None)
+        else:
+            kept[CLASSES] = sorted({*made.record.get(CLASSES, ()), *self._incumbent.classes})
         try:
             write_manifest(
                 target,
@@ -117,12 +126,7 @@ class Workshop:
                 prompt_version=made.prompt_version,
                 context_length=made.context_length,
                 parts={**made.parts, FLOAT: FLOAT},
-                # One that does not say which classes it knows is asked about all.
-                record={
-                    **made.record,
-                    **record,
-                    **({CLASSES: sorted(classes)} if known.record.get(CLASSES) else {}),
-                },
+                record=kept,
             )
         except EngineError as error:
             raise ConfigError(str(error)) from error

@@ -30,7 +30,16 @@ from pipeline.rules.signs import Subject, strongest
 from pipeline.scorecard.cases import GoldCase, read_gold, write_gold
 from pipeline.scorecard.holdouts import Holdouts, read_holdouts
 from trainer.data.cases import questions
-from trainer.data.dataset import REPORTS, SPLITS, TaughtCase, read_cases, write_dataset
+from trainer.data.dataset import (
+    HIDDEN_FOLD,
+    REPORTS,
+    SPLITS,
+    Example,
+    TaughtCase,
+    read_cases,
+    read_unknown,
+    write_dataset,
+)
 from trainer.data.phrases import Material as PhraseBook
 from trainer.data.phrases import load_material
 from trainer.data.rubric import rule
@@ -49,8 +58,22 @@ HELD_OUT = "held-out.jsonl.gz"
 DECIDED = "decided.json"
 FACTS = "facts.json"
 SYNTHETIC = "synthetic"
+_UNKNOWN_SHARE = 0.15  # of a replay sample, where findings that no class knows are part of it
 
 Progress = Callable[[str, int, int], None]
+
+
+@dataclass(slots=True, frozen=True)
+class Rehearsal:
+    """What else the replay sample holds, since the incumbent knows it and its candidate is to be asked it as well.
+
+    Attributes:
+        unknown: questions about findings that no class knows.
+        hide_fold: a fold of classes that none of these is about, as in the training of the incumbent; None: all.
+    """
+
+    unknown: bool = False
+    hide_fold: int | None = None
 
 
 @dataclass(slots=True, frozen=True)
@@ -82,23 +105,37 @@ def prepare(
     knowledge: Knowledge,
     settings: RetrainSettings,
     progress: Progress = lambda step, done, total: None,
+    rehearsal: Rehearsal = Rehearsal(),
 ) -> dict[str, Any]:
     """Write a data set directory, what is taught (``lessons.jsonl``), and the held-out verdicts; gives the counts."""
     synthetic = directory / SYNTHETIC
     synthetic.mkdir(parents=True)
-    synthesise(synthetic, knowledge, settings.seed, settings.replay, progress)
+    synthesise(
+        synthetic, knowledge, settings.seed, settings.replay, progress,
+        unknown_share=_UNKNOWN_SHARE if rehearsal.unknown else 0.0, hide_fold=rehearsal.hide_fold,
+    )  # fmt: skip
     replayed = [one for split in SPLITS for one in read_cases(synthetic, split)]
     vocabulary = Vocabulary(knowledge, _clean(replayed))
     pool = cache(lambda: _pool(synthetic, knowledge))
     found = gather(verdicts, head, vocabulary, pool)
     material = compose(found, replayed, pool(), knowledge, settings)
-    write_material(directory, material, {"seed": settings.seed, "knowledge": knowledge.digest})
+    unknown = [one for split in SPLITS for one in read_unknown(synthetic, split)]
+    if unknown:
+        material.counts["unknown_replayed"] = sum(one.split == "train" for one in unknown)
+    facts: dict[str, Any] = {"seed": settings.seed, "knowledge": knowledge.digest}
+    if rehearsal.hide_fold is not None:
+        facts[HIDDEN_FOLD] = rehearsal.hide_fold
+    write_material(directory, material, facts, unknown)
     return material.counts
 
 
-def write_material(directory: Path, material: Material, facts: dict[str, Any]) -> None:
-    """Write a data set, what is taught, and the held-out verdicts into a directory that is there."""
-    write_dataset(directory, [*material.train, *material.valid], {**facts, "counts": material.counts})
+def write_material(directory: Path, material: Material, facts: dict[str, Any], unknown: Iterable[Example] = ()) -> None:
+    """Write a data set, what is taught, and the held-out verdicts into a directory that is there.
+
+    Args:
+        unknown: examples of findings that no class knows.
+    """
+    write_dataset(directory, [*material.train, *material.valid], {**facts, "counts": material.counts}, unknown)
     write_gold(directory / HELD_OUT, material.measured)
     (directory / DECIDED).write_bytes(orjson.dumps(material.decided, option=orjson.OPT_SORT_KEYS))
     (directory / LESSONS).write_bytes(b"".join(case.as_json() + b"\n" for _, case in material.taught))

@@ -90,6 +90,9 @@ def _verdicts(counts: Mapping[str, Any]) -> Iterator[str]:
     yield f"  {counts['corrections']} correct what was shown, {counts['approvals']} approve it."
     yield f"- {counts['trained']} were trained on, {counts['trained_corrections']} of them corrections, each"
     yield f"  {counts['repeats']} times in other words beside {counts['replayed']} synthetic cases."
+    if counts.get("unknown_replayed"):
+        yield f"- {counts['unknown_replayed']} questions about findings that no class knows were replayed, since the"
+        yield "  incumbent answers such; no score below is about them."
     yield f"- Corrections were carried to {counts['carried']} like situations of made-up hosts,"
     yield f"  beside {counts['contrasted']} of the same scanners that no correction is like; as often each."
     yield f"- {counts['held_out']} were held out, and neither trained on nor replayed."

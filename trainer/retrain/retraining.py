@@ -10,17 +10,20 @@ from typing import Any
 
 import orjson
 
+from pipeline.analysis.model import knows_unknown, trained_classes
 from pipeline.analysis.prompt import PROMPT_VERSION
+from pipeline.engine.errors import EngineError
 from pipeline.engine.manifest import relist
 from pipeline.errors import ConfigError, RegistryError
 from pipeline.knowledge.schema import Knowledge
 from pipeline.models.registry import Registry
 from pipeline.review.chain import Head
+from trainer.data.dataset import HIDDEN_FOLD
 from trainer.record.model_card import write_card
 from trainer.record.run_directory import code_version
 from trainer.retrain import report
 from trainer.retrain.candidate import Incumbent, Workshop, base_form
-from trainer.retrain.data import LESSONS, prepare, preview, read_decided, read_held_out
+from trainer.retrain.data import LESSONS, Rehearsal, prepare, preview, read_decided, read_held_out
 from trainer.retrain.decided import too_many
 from trainer.retrain.decision import decide
 from trainer.retrain.gather import head_of, read_log
@@ -168,7 +171,7 @@ class Retraining:
 
         def data(target: Path) -> None:
             verdicts = read_log(place.state, head.seq)
-            world.preparing(target, verdicts, head, world.knowledge, settings, self._progress)
+            world.preparing(target, verdicts, head, world.knowledge, settings, self._progress, before.rehearsal)
 
         name = f"{before.manifest.name.partition('+')[0]}+{head.seq}"
         made = {"retraining": {"verdicts": head.seq, "head": head.hash, "incumbent": before.digest}}
@@ -279,7 +282,13 @@ def _model(registry: Registry, digest: str) -> Incumbent:
         raise RegistryError(
             f"model {entry.name}: was trained on {manifest.prompt_version}, and this version asks in {PROMPT_VERSION}"
         )
-    return Incumbent(entry.digest, entry.directory, manifest, base_form(manifest))
+    try:
+        classes, unknown = trained_classes(manifest), knows_unknown(manifest)
+    except EngineError as error:
+        raise RegistryError(str(error)) from error
+    fold = manifest.record.get(HIDDEN_FOLD)
+    rehearsal = Rehearsal(unknown, fold if isinstance(fold, int) else None)
+    return Incumbent(entry.digest, entry.directory, manifest, base_form(manifest), classes, rehearsal)
 
 
 def _new(done: Mapping[str, Any], head: Head) -> int:

@@ -17,7 +17,7 @@ def report(place: Place) -> str:
 
 
 def at_stake(text: str) -> dict[str, int]:
-    (line,) = re.findall(r"^At stake now: (.*)$", text, re.MULTILINE)
+    (line,) = re.findall(r"^Findings at stake now: (.*)$", text, re.MULTILINE)
     return {level: int(count) for count, level in re.findall(r"(\d+) (\w+)", line)}
 
 
@@ -29,7 +29,7 @@ def counted(place: Place) -> dict[str, int]:
 
 def test_it_says_what_was_decided_since_and_what_is_at_stake_now(place: Place) -> None:
     before, levels = report(place), counted(place)
-    assert "Since this scan" not in before and "At stake now" not in before
+    assert "Since this scan" not in before and "at stake now" not in before
     worst, second = place.json("review", "list", "--json", "--limit", "2")
     place.json("review", "false-positive", worst["situation"], "--reason", "[bold]ours[/bold]", "--yes", "--json")
     (corrected,) = place.json(
@@ -74,7 +74,7 @@ def test_hostile_paths_stay_text_on_a_terminal(place: Place) -> None:
     place.json("review", "false-positive", "--class", "*", "--reason", "\x1b]0;owned\x07", "--yes", "--json")
     ended = on_a_terminal("report", columns=200)
     assert "Since this scan" in ended.out and "\x1b]0;owned" not in ended.out and "\u202e" not in ended.out
-    assert "At stake now: nothing" in re.sub(r"\x1b\[[0-9;]*m", "", ended.out)
+    assert "Findings at stake now: nothing" in re.sub(r"\x1b\[[0-9;]*m", "", ended.out)
 
 
 def test_what_was_decided_does_not_count_where_the_log_is_not_what_it_was(place: Place, tmp_path: Path) -> None:

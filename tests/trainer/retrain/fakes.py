@@ -20,7 +20,7 @@ from pipeline.scorecard.holdouts import read_holdouts
 from trainer.cli.app import app
 from trainer.cli.options import _value
 from trainer.data.dataset import write_dataset
-from trainer.retrain.data import DECIDED, FACTS, HELD_OUT, LESSONS, Progress
+from trainer.retrain.data import DECIDED, FACTS, HELD_OUT, LESSONS, Progress, Rehearsal
 from trainer.retrain.decided import Decided, right_of
 from trainer.retrain.decision import Measured
 from trainer.settings import (
@@ -132,7 +132,7 @@ def preparing(count: int = 24, corrections: int = 9, decided: int = 1, die: bool
 
     def prepare(
         directory: Path, verdicts: list[Verdict], head: Head, knowledge: Knowledge, settings: RetrainSettings,
-        progress: Progress,
+        progress: Progress, rehearsal: Rehearsal,
     ) -> None:  # fmt: skip
         directory.mkdir()
         if die:

@@ -16,7 +16,7 @@ from pipeline.review.log import FILE_NAME, VerdictLog
 from pipeline.review.verdict import Correction, Draft, Situation, Target, Verdict
 from tests.trainer.retrain.fakes import Steps, measuring
 from tests.trainer.retrain.reviewers import AT, knowledge, reviewed
-from trainer.retrain.data import Progress, _clean, compose, write_material
+from trainer.retrain.data import Progress, Rehearsal, _clean, compose, write_material
 from trainer.retrain.gather import gather
 from trainer.retrain.place import Place
 from trainer.retrain.retained import Vocabulary
@@ -74,7 +74,7 @@ class Listening(Steps):
 
 def _prepare(
     directory: Path, verdicts: list[Verdict], head: Head, known: Knowledge, settings: RetrainSettings,
-    progress: Progress,
+    progress: Progress, rehearsal: Rehearsal,
 ) -> None:  # fmt: skip
     """Prepare as the product does, without the synthetic hosts, which take a minute and know of nobody."""
     directory.mkdir()
