@@ -85,11 +85,11 @@ def found_scans(
         startup.loaded()
         if refused:
             saved.remarks.append(f"Could not be used: {len(refused):,} pieces of the reports.")
-        scans = some(saved.scans(scan, host))
-        if scans is None:
+        there = some(saved.scans(scan, host))
+        if there is None:
             end_without_scans(saved, refused, what(scan, host), ", ".join(map(printable, sources)))
         name_unusable(saved, refused)
-        yield Found(scans, settings, Exit.REJECTED if saved.num_unusable or refused else Exit.DONE)
+        yield Found(there, settings, Exit.REJECTED if saved.num_unusable or refused else Exit.DONE)
 
 
 def name_unusable(saved: SavedLines, refused: Sequence[Refused] = ()) -> None:

@@ -84,7 +84,7 @@ def test_an_analysis_says_in_the_form_what_it_could_not_use(cli: Cli, tmp_path: 
     ended = cli("analyze", broken, "--format", "sarif")
     assert ended.code == 1
     assert "Could not be used: 1 piece of what was to be analysed." in notices(ended.out)
-    assert "The report is not complete" in notices(ended.out)
+    assert "The report is incomplete" in notices(ended.out)
 
 
 def test_the_ledger_gives_the_latest_scan_of_each_host(cli: Cli, state: Path, enriched: Path) -> None:
