@@ -14,6 +14,9 @@ KAFKA_VERSION ?= 4.3.1
 KAFKA := build/kafka/$(KAFKA_VERSION)
 OPENSEARCH := build/opensearch/2.19.1.0
 RSYSLOG := build/rsyslog
+# The machine's own, or the unpacked one.
+WITH_RSYSLOG = RSYSLOGD="$$(command -v rsyslogd || echo '$(CURDIR)/$(RSYSLOG)/usr/sbin/rsyslogd')" \
+    LD_LIBRARY_PATH="$$(echo '$(CURDIR)/$(RSYSLOG)'/usr/lib/*-linux-gnu)"
 KNOWLEDGE := pipeline/knowledge/compiled.json
 
 .DELETE_ON_ERROR:
@@ -26,7 +29,7 @@ help:
 	@echo 'make browser    run the tests of the review page in a browser (needs Chromium)'
 	@echo 'make endpoint   run the tests of a model behind a server, with llama.cpp (130 MB to fetch)'
 	@echo 'make plans      hold the plans of `remediate` to shellcheck and ansible-lint, and run them (20 MB to fetch)'
-	@echo 'make shippers   run the tests of log shippers with rsyslog (needs Debian 12; 1 MB to fetch)'
+	@echo 'make shippers   run the tests of log shippers with rsyslog (needs rsyslogd or apt-get; 1 MB to fetch)'
 	@echo 'make kafka      run the tests of Kafka on a real broker (needs Java 17 and Maven)'
 	@echo 'make kafka-broker  run a broker for trying things out at 127.0.0.1:9092'
 	@echo 'make servers    run the tests of sinks on OpenSearch and rsyslog (needs Java 17, Maven, and rsyslogd or apt-get)'
@@ -90,16 +93,9 @@ $(PLANS)/.installed: constraints-plans.txt
 	@$(PLANS)/bin/python -m pip $(PIP_FLAGS) install --no-deps --only-binary :all: -r constraints-plans.txt
 	@touch $@
 
-SHIPPERS := build/shippers
-
-# Debian's packages of the log shippers that it has, unpacked and not installed.
-shippers: $(VENV)/.installed-dev $(SHIPPERS)/.complete $(KNOWLEDGE)
-	SHIPPERS='$(CURDIR)/$(SHIPPERS)' $(BIN)/pytest --skips=none tests/shippers
-
-$(SHIPPERS)/.complete:
-	@mkdir -p $(SHIPPERS)
-	@cd $(SHIPPERS) && apt-get -qq download rsyslog libestr0 libfastjson4 && for one in *.deb; do dpkg -x $$one .; done
-	@touch $@
+# The log shipper that Debian has; the same rsyslog that sinks send to (below).
+shippers: $(VENV)/.installed-dev $(KNOWLEDGE) $(RSYSLOG)/.complete
+	$(WITH_RSYSLOG) $(BIN)/pytest --skips=none tests/shippers
 
 # Apache Kafka itself, fetched by Maven from wherever Maven is told to fetch. The tests start it and stop it.
 kafka: $(VENV)/.installed-dev $(VENV)/.installed-kafka $(KNOWLEDGE) $(KAFKA)/.complete
@@ -118,8 +114,7 @@ $(KAFKA)/.complete: tests/kafka/pom.xml
 # What sinks send to: OpenSearch, fetched by Maven, and rsyslog: the machine's own, or Debian's package unpacked and not
 # installed, so that no service is left behind. The tests start them and stop them.
 servers: $(VENV)/.installed-dev $(KNOWLEDGE) $(OPENSEARCH)/.complete $(RSYSLOG)/.complete
-	OPENSEARCH_LIBS='$(CURDIR)/$(OPENSEARCH)' RSYSLOGD="$$(command -v rsyslogd || echo '$(CURDIR)/$(RSYSLOG)/usr/sbin/rsyslogd')" \
-	    LD_LIBRARY_PATH="$$(echo '$(CURDIR)/$(RSYSLOG)'/usr/lib/*-linux-gnu)" $(BIN)/pytest --skips=none tests/servers
+	OPENSEARCH_LIBS='$(CURDIR)/$(OPENSEARCH)' $(WITH_RSYSLOG) $(BIN)/pytest --skips=none tests/servers
 
 $(OPENSEARCH)/.complete: tests/servers/pom.xml
 	@echo 'fetching OpenSearch into $(OPENSEARCH) ...'

@@ -18,7 +18,7 @@ from daemon.cli.exporting.sources import refusal
 from daemon.cli.gate import Gate
 from daemon.cli.options import ReportForm
 from daemon.cli.show import show_record
-from daemon.cli.summary import Shown, settled
+from daemon.cli.summary import LISTED, Shown, settled
 from daemon.cli.target import explained, open_target
 from daemon.cli.terminal import terminal
 from daemon.ledger import Ledger
@@ -40,7 +40,7 @@ from pipeline.output.write import write
 from pipeline.review.log import read_standing
 from pipeline.review.standing import NONE
 
-_SHOWN = 15  # issues of a summary
+_WARNINGS = 10  # about lists of indicators
 
 
 def analyze_reports(
@@ -93,6 +93,8 @@ def analyze_reports(
         resources = open_resources(settings, store)
         stack.callback(resources.close)
         startup.loaded()
+        for warning in resources.intel.warnings[:_WARNINGS]:
+            say(f"sysscan-agent: --intel: {printable(warning, 1000)}")
         stack.enter_context(explained(output))  # outside of what is closed after it, inside of ledger and model
         file = stack.enter_context(open_target(output, reports, "report", settings))
         # Other forms are made of whole scans: their lines wait in a file of no name.
@@ -126,7 +128,7 @@ def analyze_reports(
                     if shown_before:
                         console.print()
                     shown_before = True
-                    limit = None if all_issues or detail else _SHOWN
+                    limit = None if all_issues or detail else LISTED
                     shown = Shown(source, limit, wanted, tuple(accepted))
                     show_record(console, analysed.record, shown, detail=detail)
                 accepted.clear()

@@ -10,7 +10,7 @@ from daemon.cli.exits import Exit, die, say
 from daemon.cli.exporting.forms import Options, check_options, write_form
 from daemon.cli.exporting.kept import KeptScans
 from daemon.cli.exporting.saved import SavedLines, Unreadable, room_explained
-from daemon.cli.exporting.sources import name_unusable, some, what
+from daemon.cli.exporting.sources import end_without_scans, name_unusable, some, what
 from daemon.cli.gate import Gate
 from daemon.cli.ledger import open_to_read
 from daemon.cli.options import Form
@@ -63,8 +63,7 @@ def export_scans(
             die(Exit.USAGE, f"{', '.join(map(printable, sources))}: {error}")
         scans = some(saved.scans(scan, host))
         if scans is None:
-            name_unusable(saved)
-            die(Exit.NOT_FOUND, f"{what(scan, host)} in {', '.join(map(printable, sources))}")
+            end_without_scans(saved, (), what(scan, host), ", ".join(map(printable, sources)))
         _write(
             form,
             map(wanted.of, gate.watch(scans)),

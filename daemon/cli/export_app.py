@@ -25,6 +25,8 @@ Detail = Annotated[
     bool, typer.Option("--detail", help="Say of each issue what it is, and show the story and the compliance evidence.")
 ]
 
+AllIssues = Annotated[bool, typer.Option("--all", help="Show every issue in the summary.")]
+
 
 def report(
     scan: Annotated[
@@ -41,6 +43,7 @@ def report(
     ] = None,
     list_: Annotated[bool, typer.Option("--list", help="List the scans that can be reported on.")] = False,
     detail: Detail = False,
+    all_issues: AllIssues = False,
     level: LevelOption = None,
     class_: ClassOption = None,
     new: NewOption = False,
@@ -62,7 +65,7 @@ def report(
             show_report(
                 flags(state_dir), config, scan=scan, host=host, format_=format_, list_=list_, detail=detail,
                 wanted=Wanted(level, tuple(class_ or ()), new), show_accepted=show_accepted, fail_on=fail_on,
-                output=None if output is None or str(output) == "-" else output,
+                output=None if output is None or str(output) == "-" else output, all_issues=all_issues,
             )
         )
     )  # fmt: skip

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from daemon.cli.export_app import Detail
+from daemon.cli.export_app import AllIssues, Detail
 from daemon.cli.options import (
     AcceptedOption,
     AsJson,
@@ -42,7 +42,7 @@ def analyze(
         ),
     ] = None,
     as_json: AsJson = False,
-    all_issues: Annotated[bool, typer.Option("--all", help="Show every issue in the summary.")] = False,
+    all_issues: AllIssues = False,
     as_of: Annotated[
         str | None,
         typer.Option(

@@ -24,15 +24,29 @@ class Gate:
         self._findings = self._unseen = self._without_baseline = 0
         self._left_out = 0  # findings that would be too bad, but for the filters
         self._blind = 0  # scans of which not all is known
+        self._issues: int | None = 0  # that the findings make, as the summary counts them; None where no record says so
 
-    def count(self, findings: Iterable[EnrichedFinding]) -> None:
-        """Take findings in."""
+    def count(self, findings: Iterable[EnrichedFinding]) -> set[str]:
+        """Take findings in; give the keys of those that are too bad."""
+        bad: set[str] = set()
         if self._level is not None:
-            self._findings += count_from(self._noted(findings, self._level), self._level, self._wanted)
+            for one in self._noted(findings, self._level):
+                if count_from((one,), self._level, self._wanted):
+                    self._findings += 1
+                    bad.add(one.dedupe_key)
+        return bad
 
-    def look(self, record: ScanRecord | None) -> None:
-        """Note a scan that is not whole, or whose record, which would say so, is not there."""
+    def look(self, record: ScanRecord | None, fine: Collection[str] = ()) -> None:
+        """Note the issues of a scan, and where it is not whole, or its record, which would say so, is not there.
+
+        Args:
+            fine: keys of findings that are not too bad now, whatever they were when the record was made.
+        """
         self._blind += record is None or not record.complete
+        if record is None:
+            self._issues = None
+        elif self._issues is not None:
+            self._issues += sum(1 for issue in self._too_bad(record) if not _is_settled(issue, fine))
 
     @contextmanager
     def guarding(self) -> Iterator[None]:
@@ -53,11 +67,10 @@ class Gate:
         for scan in scans:
             if self._level is not None:
                 keys: set[str] = set()
-                before = self._findings
-                self.count(_keyed(scan.findings(), keys))
-                self.look(scan.record)
+                bad = self.count(_keyed(scan.findings(), keys))
+                self.look(scan.record, keys - bad)
                 if scan.is_part and scan.record is not None:
-                    self._unseen += self._gone(scan.record, keys, self._findings - before)
+                    self._unseen += self._gone(scan.record, keys, len(bad))
             yield scan
 
     def ended(self, code: Exit) -> Exit:
@@ -75,9 +88,12 @@ class Gate:
         if not bad:
             return code
         many = "1 finding" if bad == 1 else f"{bad:,} findings"
-        said = f" ({self._wanted.words()})" if self._wanted else ""
-        gone = f", {self._unseen:,} of them by the record of the scan alone" if self._unseen else ""
-        say(f"sysscan-agent: --fail-on {self._level}: {many} of this level or worse{said}{gone}")
+        if self._issues:
+            many = f"1 issue ({many})" if self._issues == 1 else f"{self._issues:,} issues ({many})"
+        said = f", of {self._wanted.words()}" if self._wanted else ""
+        if self._unseen:
+            said += f"; {self._unseen:,} of the findings are not in the input, but counted in its line of the scan"
+        say(f"sysscan-agent: --fail-on {self._level}: {many} of this level or worse{said}")
         return Exit.GATE
 
     def _gone(self, record: ScanRecord, keys: Collection[str], seen: int) -> int:
@@ -104,6 +120,11 @@ class Gate:
             if self._wanted and not self._wanted.takes(one):
                 self._left_out += count_from((one,), level, Wanted())
             yield one
+
+
+def _is_settled(issue: Issue, fine: Collection[str]) -> bool:
+    """Say whether all findings of an issue are named by it, and not too bad any more."""
+    return issue.lines <= len(issue.examples) and all(key in fine for key in issue.examples)
 
 
 def _keyed(findings: Iterable[EnrichedFinding], keys: set[str]) -> Iterator[EnrichedFinding]:

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from daemon.cli.exits import Exit, die
 from daemon.cli.terminal import terminal, wants_json
@@ -20,6 +22,7 @@ from pipeline.output.plan.order import LOOK_FIRST
 from pipeline.rules.compliance import FRAMEWORK_NAMES
 
 _Rows = Iterable[tuple[str, ...]]
+_BESIDE = 120  # columns from which on names and texts have room beside each other
 
 
 def show_classes(
@@ -90,6 +93,23 @@ def _knowledge(given: Mapping[str, Any], config: Path | None) -> Knowledge:
     return load_knowledge(load_features, load_settings(os.environ, given, config).knowledge_dirs)
 
 
+def _print(names: Sequence[str], rows: Sequence[Sequence[str]], *, has_texts: bool) -> None:
+    """Print rows as a table; texts that have no room beside the other columns go below them."""
+    console = terminal()
+    if has_texts and console.width < _BESIDE:
+        for first, *others, last in rows:
+            more = f"  ({', '.join(others)})" if others else ""
+            console.print(Text(first, "bold").append(more, "not bold dim"))
+            console.print(Padding(Text(last), (0, 0, 0, 4), expand=False))
+        return
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    for number, name in enumerate(names):
+        table.add_column(name, overflow="fold", no_wrap=not number)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console.print(table)
+
+
 def _show(
     names: Sequence[str], rows: _Rows, search: str | None, as_json: bool, *, shown: int | None = None, skipped: int = 0
 ) -> Exit:
@@ -103,13 +123,9 @@ def _show(
             line = dict(zip((name.replace(" ", "_") for name in names), row, strict=True))
             sys.stdout.buffer.write(orjson.dumps(line) + b"\n")
     elif wanted:
-        table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
-        columns = slice(skipped, shown)
-        for number, name in enumerate(names[columns]):
-            table.add_column(name, overflow="fold", no_wrap=not number)
-        for row in wanted:
-            table.add_row(*row[columns])
-        terminal().print(table)
+        _print(names[skipped:shown], [row[skipped:shown] for row in wanted], has_texts=not skipped)
+        if any("{" in row[-1] for row in wanted):
+            terminal().print(Text("A word in braces stands for what a finding names, such as {path}.", "dim"))
     if not wanted:
         die(Exit.NOT_FOUND, "nothing of that kind is known; leave a filter out")
     return Exit.DONE

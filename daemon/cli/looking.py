@@ -8,8 +8,8 @@ from pathlib import Path
 
 import orjson
 
-from daemon.cli.exits import Exit, die
-from daemon.cli.exporting.sources import analysed_lines, is_ours
+from daemon.cli.exits import Exit, die, say
+from daemon.cli.exporting.sources import analysed_lines, is_ours, refusal
 from daemon.cli.review.elsewhere import kept_elsewhere
 from daemon.lane.rebuild import ledger_dirs, output_path
 from daemon.ledger import Ledger
@@ -99,8 +99,15 @@ def _places(settings: Settings) -> list[Place]:
 
 def _in_source(settings: Settings, source: Path, prefix: bytes) -> bytes | None:
     if is_ours(str(source)):
+        if not any(file.exists() for file in _segments(source)):  # each alone may be gone: they are closed and removed
+            die(Exit.USAGE, f"{source}: cannot be read: No such file or directory")
         return _in_file(source, prefix)
-    with analysed_lines([str(source)], settings) as (lines, _):
+    with analysed_lines([str(source)], settings) as (lines, refused):
+        for one in refused:
+            say(f"sysscan-agent: {refusal(one)}")
+        if refused and not lines.read(1):
+            raise SystemExit(int(Exit.USAGE))
+        lines.seek(0)
         return _newest(lines, prefix)
 
 

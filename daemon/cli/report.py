@@ -17,7 +17,7 @@ from daemon.cli.options import ReportForm
 from daemon.cli.settings_to_read import settings_to_read
 from daemon.cli.show import show_record
 from daemon.cli.since import Since, show_since
-from daemon.cli.summary import Shown, settled
+from daemon.cli.summary import LISTED, Shown, settled
 from daemon.cli.target import explained, open_target
 from daemon.cli.terminal import terminal
 from daemon.ledger import ScanEntry
@@ -42,6 +42,7 @@ def show_report(
     show_accepted: bool = False,
     fail_on: Level | None = None,
     output: Path | None = None,
+    all_issues: bool = False,
 ) -> Exit:
     """Show one scan record, with its findings where a form has them, or list those there are."""
     settings = settings_to_read(given, config)
@@ -55,7 +56,8 @@ def show_report(
         die(Exit.USAGE, f"--output {output}: needs --format, and not text or --list")
     as_text = format_ == "text" or (format_ is None and sys.stdout.isatty())
     if not as_text or list_:
-        for chosen, flag in ((detail, "--detail"), (show_accepted, "--show-accepted"), (wanted, wanted.words())):
+        on_text = ((detail, "--detail"), (show_accepted, "--show-accepted"), (all_issues, "--all"))
+        for chosen, flag in (*on_text, (wanted, wanted.words())):
             if chosen:
                 on = "beside --list" if list_ else "on the record, which is about the whole scan"
                 die(Exit.USAGE, f"{flag}: has no effect {on}; {'' if list_ else 'add --format text, or '}leave it out")
@@ -84,8 +86,17 @@ def show_report(
             die(Exit.LEDGER, f"the record of scan {entry.scan_id} in {settings.state_dir} cannot be read: {error}")
         since = Since.of(KeptScans(ledger, settings), entry, record)
     show_since(terminal(), since)
-    show_record(terminal(), record, Shown(wanted=wanted, accepted=accepted), detail=detail)
+    limit = None if all_issues or detail else LISTED
+    # What a person may give to find a scan is hex digits, or there would be none.
+    shown = Shown(None, limit, wanted, accepted, _ledger(given, config), scan)
+    show_record(terminal(), record, shown, detail=detail)
     return gate.ended(Exit.DONE)
+
+
+def _ledger(given: Mapping[str, Any], config: Path | None) -> list[str]:
+    """Give the options that said which ledger it is."""
+    named = (("--state-dir", given.get("state_dir")), ("--config", config))
+    return [word for flag, value in named if value is not None for word in (flag, str(value))]
 
 
 def _list(entries: list[ScanEntry], as_text: bool) -> None:

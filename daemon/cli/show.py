@@ -24,6 +24,7 @@ from pipeline.output.records import (
     Sentence,
 )
 from pipeline.output.records.story import SentenceName
+from pipeline.output.sentences import TEMPLATES
 from pipeline.output.todo import Step, called, first_steps
 from pipeline.rules.compliance import FRAMEWORK_NAMES, FrameworkGap, SupportedControls
 
@@ -85,7 +86,7 @@ def _parts(record: ScanRecord, issues: Sequence[Issue], width: int, *, kept: boo
 def _remarks(record: ScanRecord, kept: bool) -> Iterable[Text]:
     counts = record.counts
     if not record.complete:
-        yield Text("The report is not complete: nothing counts as mended because of it.", style="yellow")
+        yield Text(TEMPLATES["unseen.incomplete"], style="yellow")
     if record.min_severity:
         least = record.min_severity if record.min_severity in LEVELS else quoted(record.min_severity, 80)
         yield Text(f"The scanner left out everything below {least}.", style="yellow")
@@ -108,17 +109,17 @@ def _remarks(record: ScanRecord, kept: bool) -> Iterable[Text]:
         yield Text(f"Probably mistakes of the scanner: {how_many}; each says why.", style="dim")
     if counts.unknown_class:
         how_many = _number(counts.unknown_class, "line")
-        yield Text(f"Of kinds that nothing is known about: {how_many}.", style="dim")
+        yield Text(f"Of a kind that this program does not know: {how_many}.", style="dim")
     if counts.stay_open:
         how_many = _number(counts.stay_open, "finding")
         yield Text(
-            f"The scanner goes on reporting these after they are mended: {how_many}; each brings an entry for the "
+            f"The scanner goes on reporting these after they are resolved: {how_many}; each brings an entry for the "
             "allow-list.",
             style="dim",
         )
     if counts.ambiguous_class:
         how_many = _number(counts.ambiguous_class, "line")
-        yield Text(f"Could be one of several things: {how_many}; each names them.", style="dim")
+        yield Text(f"Fits several kinds of finding, and does not say which: {how_many}; each names them.", style="dim")
     for entry in record.policy.expired:
         what = entry.class_ or entry.fingerprint
         yield Text(f"Allow-list entry for {what} ({entry.owner}) expired on {entry.expires}.", style="yellow")
@@ -203,7 +204,7 @@ def _baseline(baseline: BaselineSection) -> Iterable[RenderableType]:
     shown = [f"{count:,} {state}" for state, count in counts.items() if count]
     yield Text("  " + (", ".join(shown) or "nothing to compare"))
     if not baseline.compared:
-        yield Text("  This scan cannot show that anything was mended (incomplete, filtered, or SARIF).", style="dim")
+        yield Text("  This scan cannot show what was resolved: it is incomplete, filtered, or in SARIF.", style="dim")
     gone = Table.grid(padding=(0, 2, 0, 0))
     lists: tuple[tuple[str, Sequence[GoneFinding], str], ...] = (
         ("resolved", baseline.resolved, "green"),

@@ -23,6 +23,7 @@ from pipeline.rules.compliance import FRAMEWORK_NAMES, FrameworkGap
 LEVEL_STYLES = {"critical": "bold white on red", "high": "bold red", "medium": "yellow", "low": "cyan", "info": "dim"}
 LEVEL_TEXT = {**LEVEL_STYLES, "critical": "bold red"}  # without a ground
 KEY = 12  # hex digits of a dedupe key that a person copies
+LISTED = 15  # issues of a summary, unless all are asked for
 _ACTIONS = 3
 _LINES = 4  # of a command; what is longer is to be had with `show`
 _WIDE = 100  # columns from which on the things have a column of their own
@@ -39,6 +40,7 @@ _STATES: dict[Status, str] = {
     "accepted": "accepted",
     "false_positive": "called false positives",
 }
+_FURTHER = (("report", " --detail"), ("remediate", ""))
 _OTHERS = 33  # columns of all but what it is
 _SHORTEST = 12  # columns of a name that is shown in part
 _MEASURE = Console(width=80)
@@ -54,17 +56,26 @@ class Shown:
         limit: how many issues; None for all.
         wanted: which ones.
         accepted: findings that are settled, to be listed.
+        given: options that say which ledger it is, for commands that say more.
+        scan: what was given to name the scan, for the same; None: it is the latest of its host.
     """
 
     source: str | None = None
     limit: int | None = None
     wanted: Wanted = Wanted()  # noqa: RUF009 - frozen
     accepted: Sequence[EnrichedFinding] = ()
+    given: Sequence[str] = ()
+    scan: str | None = None
 
     @property
     def where(self) -> str:
         """What to add to `show KEY` so that it finds the finding."""
-        return "" if self.source is None else f" --from {shlex.quote(printable(self.source))}"
+        return self.ledger if self.source is None else f" --from {shlex.quote(printable(self.source))}"
+
+    @property
+    def ledger(self) -> str:
+        """What to add to a command so that it reads the same ledger."""
+        return "".join(f" {shlex.quote(printable(one))}" for one in self.given)
 
 
 def show_summary(console: Console, record: ScanRecord, shown: Shown) -> None:
@@ -103,6 +114,8 @@ def _verdict(record: ScanRecord) -> Text:
     for number, level in enumerate(level for level in reversed(LEVELS) if level in levels):
         line.append(", " if number else "", "default")
         line.append(f"{levels[level]:,} {level}", LEVEL_STYLES[level])
+        if not number:  # the others are told like it
+            line.append(" issue" if levels[level] == 1 else " issues", LEVEL_STYLES[level])
     worst = max(levels, key=LEVELS.index)
     sure = [one for one in issues_of(record) if one.level == worst and not _is_doubtful(one)]
     doubt = "" if sure else ", if the scanner is right"
@@ -158,7 +171,9 @@ def _issues(issues: Sequence[Issue], record: ScanRecord, shown: Shown, width: in
     listed = issues[: shown.limit]
     findings = sum(issue.lines for issue in issues)
     of = f" of {shown.wanted.words()}" if shown.wanted else ""
-    yield Text(f"\n{_number(len(issues), 'issue')}{of}, {_number(findings, 'finding')}, the worst first", style="bold")
+    repeats = " with repeats" if record.counts.lines > record.counts.distinct else ""
+    many = f"{_number(findings, 'finding')}{repeats}"
+    yield Text(f"\n{_number(len(issues), 'issue')}{of}, {many}, the worst first", style="bold")
     titles = Counter(issue.title for issue in issues_of(record))
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", show_edge=False, width=width)
     for heading, justify in (("level", "right"), ("", "right"), ("", "left")):
@@ -241,13 +256,19 @@ def _more(record: ScanRecord, shown: Shown, width: int) -> Iterator[RenderableTy
     against = [f"{FRAMEWORK_NAMES[one.framework]} {count}" for one in record.compliance if (count := _failing(one))]
     if against:
         yield Text(f"Controls with evidence against them: {', '.join(against)}. A scan cannot prove compliance.")
-    made = "" if shown.source is None else f" {shlex.quote(printable(shown.source))}"
-    command = f"analyze{made} --detail" if shown.source is not None else "report --detail"
+    if shown.source is not None:
+        source = shlex.quote(printable(shown.source))
+        command, plan = f"analyze {source} --detail", f"remediate {source}"
+    elif shown.scan is not None:
+        command, plan = f"report {shown.scan} --detail{shown.ledger}", f"remediate --scan {shown.scan}{shown.ledger}"
+    else:
+        host = shlex.quote(printable(record.host))
+        command, plan = (f"{name} --host {host}{more}{shown.ledger}" for name, more in _FURTHER)
     yield Text("More:", "dim")
     for text, what in (
         (command, "what each issue is, the whole story, compliance"),
         (f"show KEY{shown.where}", "one finding, with its commands"),
-        (f"remediate{made} --format bash", "a script that checks, applies and takes back"),
+        (f"{plan} --format bash", "a script that checks, applies and takes back"),
     )[: 3 if issues_of(record) else 1]:
         yield command_text(f"sysscan-agent {text}", 2, width)
         yield Text(f"    {what}", "dim")

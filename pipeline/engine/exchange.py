@@ -7,15 +7,14 @@ import contextlib
 import http.client
 import json
 import socket
-import threading
 from typing import Any
 
 from pipeline.engine.address import Address
+from pipeline.engine.bounded import read_body, within
 from pipeline.engine.errors import Refusal, RuntimeFault
 from pipeline.engine.reading import parse_json
 
 MAX_BYTES = 1 << 20  # of a reply; an answer has a few KB
-_READ_BYTES = 1 << 16
 _SHOWN_CHARS = 200
 
 
@@ -26,7 +25,7 @@ class _Connection(http.client.HTTPConnection):
         channel: the socket, once it is there; `sock` is gone when a reply has no length.
     """
 
-    channel: socket.socket
+    channel: socket.socket | None = None
 
     def __init__(self, address: Address, timeout_s: float) -> None:
         super().__init__("localhost", timeout=timeout_s)
@@ -52,28 +51,14 @@ def exchange(address: Address, path: str, body: object = None, *, timeout_s: flo
         RuntimeFault: if it is not there, too slow, or answers with something else; one line.
     """
     connection = _Connection(address, timeout_s)
-    late = threading.Event()
-
-    def give_up() -> None:  # a server that sends a letter a second never lets a socket's own time-out come
-        late.set()
-        with contextlib.suppress(OSError, AttributeError):  # AttributeError: there is none yet
-            connection.channel.shutdown(socket.SHUT_RDWR)
-
-    timer = threading.Timer(timeout_s, give_up)
-    timer.daemon = True
-    timer.start()
-    try:
-        status, data = _converse(connection, path, body)
-    except TimeoutError as error:
-        raise _late(address, timeout_s) from error
-    except (OSError, http.client.HTTPException) as error:
-        if late.is_set():
-            raise _late(address, timeout_s) from error
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise RuntimeFault(f"{address.text}: no answer: {' '.join(reason.split())}; does the server run?") from error
-    finally:
-        timer.cancel()
-        connection.close()
+    with contextlib.closing(connection), within(timeout_s, lambda: connection.channel) as late:
+        try:
+            status, data = _converse(connection, path, body)
+        except (OSError, http.client.HTTPException) as error:
+            if late.is_set() or isinstance(error, TimeoutError):
+                raise _late(address, timeout_s) from error
+            reason = " ".join((getattr(error, "strerror", None) or str(error) or type(error).__name__).split())
+            raise RuntimeFault(f"{address.text}: no answer: {reason}; does the server run?") from error
     if late.is_set():
         raise _late(address, timeout_s)
     if 300 <= status < 400:
@@ -90,7 +75,7 @@ def exchange(address: Address, path: str, body: object = None, *, timeout_s: flo
 
 
 def _converse(connection: _Connection, path: str, body: object) -> tuple[int, bytes]:
-    """Send the request; return the status and at most one byte more than `MAX_BYTES` of what follows."""
+    """Send the request; return the status and what follows, or a little more than `MAX_BYTES` of it."""
     headers = {"Accept": "application/json", "Connection": "close"}
     if body is None:
         connection.request("GET", path, headers=headers)
@@ -98,10 +83,7 @@ def _converse(connection: _Connection, path: str, body: object) -> tuple[int, by
         packed = json.dumps(body, ensure_ascii=False).encode()
         connection.request("POST", path, packed, {**headers, "Content-Type": "application/json"})
     response = connection.getresponse()
-    data = bytearray()
-    while len(data) <= MAX_BYTES and (piece := response.read1(_READ_BYTES)):
-        data += piece
-    return response.status, bytes(data)
+    return response.status, read_body(response, MAX_BYTES)
 
 
 def _late(address: Address, timeout_s: float) -> RuntimeFault:

@@ -107,8 +107,18 @@ class Desk:
         self._waiting: deque[Ask] = deque()
         self._order: deque[int] = deque()  # the ids of questions without an answer
         self._replies: dict[int, Reply] = {}  # to questions before which another one waits
-        for lane in lanes:
-            threading.Thread(target=self._work, args=(lane,), daemon=True).start()
+        self._is_closed = False
+        self._threads = [threading.Thread(target=self._work, args=(lane,), daemon=True) for lane in lanes]
+        for thread in self._threads:
+            thread.start()
+
+    def close(self) -> None:
+        """Have the lanes end after the step that they take; what has no answer by then gets none."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
 
     def put(self, ask: Ask) -> None:
         """Have a question answered."""
@@ -124,8 +134,10 @@ class Desk:
 
     def _work(self, lane: Lane) -> None:
         begun: dict[Any, tuple[Ask, float]] = {}
-        while True:
+        while not self._is_closed:
             ask = self._take(lane, bool(begun))
+            if self._is_closed:
+                return
             try:
                 done = self._begin(lane, ask, begun) if ask is not None else lane.advance()
             except Exception as error:  # whatever the runtimes raise, a GPU without memory included
@@ -141,7 +153,7 @@ class Desk:
         """Return the next question, if the lane has room for it; wait for one where the lane has nothing to do."""
         with self._changed:
             if not busy:
-                self._changed.wait_for(lambda: self._waiting)
+                self._changed.wait_for(lambda: self._waiting or self._is_closed)
             return self._waiting.popleft() if self._waiting and lane.num_free else None
 
     def _begin(self, lane: Lane, ask: Ask, begun: dict[Any, tuple[Ask, float]]) -> Sequence[Any]:

@@ -14,8 +14,9 @@ from pipeline.graph.resources import Resources
 from pipeline.graph.state import BatchState
 from pipeline.keys import digest, digest_bytes
 from pipeline.output.enriched import FindingWriter, Line, Outcome, level_in_effect
+from pipeline.output.judged import Judged
 from pipeline.output.records import ScanRecord, VerdictsInUse
-from pipeline.output.scan_record import Judged, record_steps
+from pipeline.output.scan_record import record_steps
 from pipeline.review.standing import NONE, Standing
 from pipeline.rules.baseline import Comparison, Prior, compare_steps
 from pipeline.rules.correlate import Group, groups_of_findings

@@ -52,20 +52,22 @@ TEMPLATES: Final[Mapping[SentenceName, str]] = {
     "todo.later": "When there is time: {summary}",
     "todo.no_hurry": "No issue is high or critical, so nothing has to be done this week.",
     "todo.expired": "{count#acceptance has|acceptances have} ended and {count?needs|need} a new decision.",
-    "unseen.incomplete": "The report is not complete: nothing counts as mended because of it.",
-    "unseen.rejected": "Could not be used: {count#finding|findings} of the report; the quarantine says which and why.",
+    "unseen.incomplete": "The report is incomplete, so a finding that is missing from it is not counted as resolved.",
+    "unseen.rejected": "Could not be read, and missing here: {count#finding|findings} of the report.",
     "unseen.min_severity": "The scanner left out everything below {severity}.",
     "unseen.not_analysed": "Findings were not analysed because of a fault in the agent; each says so.",
     "unseen.notes": "Odd about the report: {notes}.",
-    "unseen.unknown_class": "Of a kind that nothing is known about: {count#line|lines} of the report.",
-    "unseen.ambiguous_class": "Could be one of several things: {count#line|lines} of the report.",
+    "unseen.unknown_class": "Of a kind that this program does not know: {count#line|lines} of the report.",
+    "unseen.ambiguous_class": "Fits several kinds of finding, and does not say which: {count#line|lines} of the "
+    "report.",
     "unseen.not_observed": "Not reported this time: {count#earlier finding|earlier findings}, which does not show "
     "that {count?it is|they are} gone.",
     "unseen.errors": "{count#part of the host was|parts of the host were} not looked at because a scanner failed.",
-    "unseen.undecided": "This report cannot tell whether {count#finding is|findings are} so.",
+    "unseen.undecided": "Of {count#finding|findings} the report does not say enough to tell whether "
+    "{count?it is|they are} a problem.",
     "unseen.unprivileged": "The scan did not run as root, so what only root may read is missing.",
     "unseen.no_baseline": "No earlier scan is kept beside this one, so nothing is known of what changed.",
-    "unseen.cannot_show": "This scan cannot show that anything was mended.",
+    "unseen.cannot_show": "This scan cannot show what was resolved.",
 }
 _SLOT = re.compile(r"\{(\w+)(?:([#?])([^|}]*)\|([^}]*))?\}")
 _COUNT = re.compile(r"0|[1-9][0-9]*")

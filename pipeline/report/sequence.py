@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from typing import Final
 
 from pipeline.errors import Incomplete, QuarantineReason, ReportError
 from pipeline.finding import EXCERPT_BYTES, Note, ParsedReport, Reject
@@ -13,6 +14,7 @@ from pipeline.report.pretty import looks_damaged, undo_pretty
 from pipeline.report.records import BadLine
 from pipeline.report.stream import LOG_LINE, ReportAssembler, read_record
 
+NO_REPORT: Final = "neither a report nor a line of one"  # what is said of bytes that are of another kind altogether
 _BETWEEN = re.compile(rb"(?:[\s\x00]|\xef\xbb\xbf)*+")  # files that were put together keep their byte order marks
 _LOG_LINES = re.compile(rb"^(?:\xef\xbb\xbf)?" + LOG_LINE + rb".*$", re.M)
 _NEXT_START = re.compile(rb"^(?:\xef\xbb\xbf)*+\{", re.M)
@@ -123,7 +125,7 @@ class _Sequence:
         if self._anything():
             self._reject("trailing_data", "bytes after a complete document", position, end)
         else:
-            self._reject("not_a_report", "neither a report nor a line of one", position, end)
+            self._reject("not_a_report", NO_REPORT, position, end)
         return end
 
     def _begins_line(self, position: int) -> bool:
@@ -164,4 +166,4 @@ class _Sequence:
         if all(reject.reason == "log_line" for reject in self._rejects):
             return Incomplete("empty", "only log lines so far")
         offset = next(reject.offset for reject in self._rejects if reject.reason != "log_line")
-        return ReportError("not_a_report", "neither a report nor a line of one", offset)
+        return ReportError("not_a_report", NO_REPORT, offset)

@@ -30,10 +30,15 @@ def test_a_query_is_for_metrics_of_the_daemon(query: str) -> None:
 def test_labels_are_those_that_the_handbook_names(query: str) -> None:
     labels = set(re.findall(r"(\w+)=~?\"", query)) - {"instance"}
     for group in re.findall(r"by \(([^)]*)\)", query):
-        labels |= set(group.replace(" ", "").split(","))
+        labels |= set(group.replace(" ", "").split(",")) - {"instance"}
     (name, *_) = re.findall(r"sysscan_agent_\w+", query)
     (row,) = [line for line in HANDBOOK.splitlines() if line.startswith(f"| `{name}`")]
     assert all(f"`{label}`" in row for label in labels), (labels, row)
+
+
+def test_a_sink_that_fails_can_be_seen() -> None:
+    of_sinks = {name for name in NAMES if "_sink_" in name}
+    assert of_sinks and of_sinks <= set(re.findall(r"sysscan_agent_\w+", " ".join(ASKED)))
 
 
 def test_panels_do_not_lie_on_each_other_and_each_has_a_number() -> None:

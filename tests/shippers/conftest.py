@@ -1,6 +1,6 @@
-"""`make shippers` says where the programs are to be had, and without them nothing is collected."""
+"""`make shippers` says where the program is to be had, and without it nothing is collected."""
 
 import os
 
-if os.environ.get("SHIPPERS") is None:  # `make test` needs none of them
+if os.environ.get("RSYSLOGD") is None:  # `make test` needs none of them
     collect_ignore_glob = ["test_*.py"]

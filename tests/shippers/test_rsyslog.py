@@ -12,8 +12,9 @@ from pipeline.output.records import EnrichedFinding
 from tests.daemon.cli.invoke import COMMAND, ROOT, SCANS
 from tests.pipeline.output.test_lines import made
 
-HERE = Path(os.environ["SHIPPERS"])  # Debian's packages, unpacked
-LIBRARIES = HERE / "usr" / "lib" / "x86_64-linux-gnu"
+# The machine's own, or one that was unpacked, with its modules beside it.
+PROGRAM = Path(os.environ["RSYSLOGD"]).resolve()
+(MODULES,) = PROGRAM.parents[1].glob("lib/*/rsyslog")
 CONFIGURATION = ROOT / "docs" / "integrations" / "rsyslog.conf"
 PATIENCE_S = 30.0
 
@@ -31,10 +32,8 @@ def rsyslog(place: Path, watched: Path, port: int) -> Iterator[None]:
         assert text.count(documented) == 1, documented
         text = text.replace(documented, here)
     (place / "rsyslog.conf").write_text(text, encoding="utf-8")
-    program, modules = f"{HERE}/usr/sbin/rsyslogd", f"{LIBRARIES}/rsyslog"
     process = subprocess.Popen(
-        [program, "-n", "-C", "-M", modules, "-f", f"{place}/rsyslog.conf", "-i", f"{place}/pid"],
-        env={**os.environ, "LD_LIBRARY_PATH": str(LIBRARIES)},
+        [PROGRAM, "-n", "-C", "-M", MODULES, "-f", f"{place}/rsyslog.conf", "-i", f"{place}/pid"],
         stderr=(place / "errors").open("wb"),
     )
     try:

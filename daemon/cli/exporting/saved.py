@@ -90,8 +90,10 @@ class SavedLines:
     """What stands in files of enriched findings, and in standard input.
 
     Attributes:
-        unusable: the first `MOST_SHOWN` lines that cannot be used.
-        num_unusable: how many those are in all.
+        unusable: the first `MOST_SHOWN` lines that cannot be used, of files that have others.
+        foreign: of each file that has no others, and so is of another kind, the first line.
+        num_unusable: how many lines cannot be used in all.
+        num_unnamed: how many of them are in neither list, and not in a file of another kind.
         remarks: what else is missing from the scans, a sentence each.
         table: where the lines are.
     """
@@ -100,7 +102,8 @@ class SavedLines:
         """Args: `longest`: bytes of a line; what is longer is passed over."""
         self._longest = longest
         self.unusable: list[Unusable] = []
-        self.num_unusable = 0
+        self.foreign: list[Unusable] = []
+        self.num_unusable = self.num_unnamed = 0
         self.remarks: list[str] = []
         self._exit = ExitStack()
         self._files: list[int] = []
@@ -145,7 +148,9 @@ class SavedLines:
         """Note every line of a file that can be read again."""
         number = len(self._files)
         self._files.append(file.fileno())
-        start, count = 0, 0
+        start, count, used = 0, 0, 0
+        refused: list[Unusable] = []
+        num_refused = 0
         self.table.execute("BEGIN")
         while line := file.readline(self._longest):
             count += 1
@@ -158,10 +163,20 @@ class SavedLines:
                     raise RecordError(f"longer than {self._longest:,} bytes")
                 if body := line.strip():
                     self._take_line(plain_line(body), number, start, len(line))
+                    used += 1
             except RecordError as error:
-                self._refuse(Unusable(source, count, printable(str(error))))
+                num_refused += 1
+                if len(refused) < MOST_SHOWN:
+                    refused.append(Unusable(source, count, printable(str(error))))
             start += size
         self.table.execute("COMMIT")
+        self.num_unusable += num_refused
+        if refused and not used:
+            self.foreign.append(refused[0])
+        else:
+            named = refused[: MOST_SHOWN - len(self.unusable)]
+            self.unusable += named
+            self.num_unnamed += num_refused - len(named)
 
     def close_input(self) -> None:
         """Say that all has been taken.
@@ -188,6 +203,11 @@ class SavedLines:
     def verdicts(self) -> Sequence[VerdictRecord]:
         """The records of verdicts, each once."""
         return self._told.records
+
+    @property
+    def is_empty(self) -> bool:
+        """Say whether no line belongs to a scan."""
+        return self.table.execute("SELECT 1 FROM scans LIMIT 1").fetchone() is None
 
     def scans(self, scan_id: str | None = None, host: str | None = None) -> Iterator[Scan]:
         """Give scans in the order in which they begin: all, those whose id begins so, those of a host."""
@@ -306,11 +326,6 @@ class SavedLines:
         self.table.execute("INSERT OR IGNORE INTO scans (scan_id, host) VALUES (?, ?)", (scan_id, host))
         number: int = self.table.execute("SELECT scan FROM scans WHERE scan_id = ?", (scan_id,)).fetchone()[0]
         return number
-
-    def _refuse(self, line: Unusable) -> None:
-        self.num_unusable += 1
-        if len(self.unusable) < MOST_SHOWN:
-            self.unusable.append(line)
 
     def _open(self, source: str) -> BinaryIO:
         """Open a file so that it can be read twice."""

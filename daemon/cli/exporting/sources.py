@@ -6,13 +6,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NoReturn
 
 from daemon.analysis_cache import analysis_cache
 from daemon.cli import startup
 from daemon.cli.exits import Exit, die, say
 from daemon.cli.exporting.kept import KeptScans
-from daemon.cli.exporting.saved import MOST_SHOWN, STANDARD_INPUT, SavedLines, Unreadable, room_explained
+from daemon.cli.exporting.saved import STANDARD_INPUT, SavedLines, Unreadable, room_explained
 from daemon.cli.ledger import open_to_read
 from daemon.cli.settings_to_read import settings_to_read
 from daemon.one_shot import OneShot, Refused
@@ -23,6 +23,7 @@ from pipeline.errors import RecordError
 from pipeline.output.enriched import Line
 from pipeline.output.formats.scan import Scan
 from pipeline.output.write import write
+from pipeline.report.sequence import NO_REPORT
 
 _HEAD = 1 << 16  # bytes that tell our lines from a report
 _OURS = b'"schema":"sysscan.'
@@ -82,24 +83,44 @@ def found_scans(
         except RecordError as error:
             die(Exit.USAGE, f"{', '.join(map(printable, sources))}: {error}")
         startup.loaded()
-        name_unusable(saved, refused)
         if refused:
             saved.remarks.append(f"Could not be used: {len(refused):,} pieces of the reports.")
-        where = ", ".join(map(printable, sources))
-        yield Found(
-            _some(saved.scans(scan, host), scan, host, where), settings,
-            Exit.REJECTED if saved.num_unusable or refused else Exit.DONE,
-        )  # fmt: skip
+        there = some(saved.scans(scan, host))
+        if there is None:
+            end_without_scans(saved, refused, what(scan, host), ", ".join(map(printable, sources)))
+        name_unusable(saved, refused)
+        yield Found(there, settings, Exit.REJECTED if saved.num_unusable or refused else Exit.DONE)
 
 
 def name_unusable(saved: SavedLines, refused: Sequence[Refused] = ()) -> None:
     """Name lines, and pieces of reports, that could not be used."""
     for one in refused:
         say(f"sysscan-agent: {refusal(one)}")
+    for line in saved.foreign:
+        say(
+            f"sysscan-agent: {printable(line.source)}: has no line of sysscan-agent (line {line.line}: "
+            f"{printable(line.why)}); name a file that `analyze` or the daemon wrote, and give a scanner report to "
+            "`sysscan-agent analyze`"
+        )
     for line in saved.unusable:
         say(f"sysscan-agent: {printable(line.source)}: line {line.line} cannot be used: {printable(line.why)}")
-    if saved.num_unusable > MOST_SHOWN:
-        say(f"sysscan-agent: {saved.num_unusable - MOST_SHOWN:,} more lines cannot be used")
+    if saved.num_unnamed:
+        say(f"sysscan-agent: {saved.num_unnamed:,} more lines cannot be used")
+
+
+def end_without_scans(saved: SavedLines, refused: Sequence[Refused], looked_for: str, where: str) -> NoReturn:
+    """End the program, since no scan is there that could be given: say once why.
+
+    Args:
+        looked_for: as `what` says it.
+        where: the files.
+    """
+    name_unusable(saved, refused)
+    if saved.is_empty and (refused or saved.foreign):  # which says all
+        raise SystemExit(int(Exit.USAGE))
+    if saved.is_empty:
+        die(Exit.USAGE, f"{where}: empty; name a file that `analyze` or the daemon wrote")
+    die(Exit.NOT_FOUND, f"{looked_for} in {where}")
 
 
 def refusal(refused: Refused) -> str:
@@ -108,7 +129,12 @@ def refusal(refused: Refused) -> str:
     place = "".join(
         [f" at byte {reject.offset}" if reject.offset is not None else "", f" in {reject.path}" if reject.path else ""]
     )
-    return f"{printable(refused.source)}: {reject.reason}{place}: {printable(reject.detail)}"
+    said = f"{printable(refused.source)}: {reject.reason}{place}: {printable(reject.detail)}"
+    if reject.detail != NO_REPORT:
+        return said
+    if refused.source != STANDARD_INPUT and is_ours(refused.source):
+        return f"{said}, but lines that sysscan-agent wrote; `export`, `remediate` and `show --from` read them"
+    return f"{said}; needed is what sys-scan writes: JSON, NDJSON or SARIF"
 
 
 def what(scan: str | None, host: str | None) -> str:

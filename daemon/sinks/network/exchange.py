@@ -4,17 +4,16 @@ import contextlib
 import http.client
 import socket
 import ssl
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from daemon.sinks.network.settings import Url
 from daemon.sinks.network.tls import refused
+from pipeline.engine.bounded import read_body, within
 from pipeline.errors import SinkError
 
-_READ_BYTES = 1 << 16
 MOST_WAIT_S = 3600.0  # whatever the other side asks for
 
 
@@ -51,12 +50,6 @@ class _Connection(http.client.HTTPConnection):
             self.sock = self.channel = secured
             secured.do_handshake()
 
-    def interrupt(self) -> None:
-        """End it, from another thread."""
-        if self.channel is not None:
-            with contextlib.suppress(OSError):  # of a plain socket: that of TLS would take the secret away first
-                socket.socket.shutdown(self.channel, socket.SHUT_RDWR)
-
 
 def exchange(
     url: Url,
@@ -79,13 +72,11 @@ def exchange(
         SinkError: if there is no answer, or no whole one: the other side may have taken the records or not.
     """
     connection = _Connection(url, context, timeout_s)
-    with _within(connection, timeout_s) as late:
+    with contextlib.closing(connection), within(timeout_s, lambda: connection.channel) as late:
         try:
             connection.request(method, path, body, {**headers, "Connection": "close"})
             response = connection.getresponse()
-            data = bytearray()
-            while len(data) <= most and (piece := response.read1(_READ_BYTES)):
-                data += piece
+            data = read_body(response, most)
             left = response.length
         except (OSError, http.client.HTTPException, ValueError) as error:
             if late.is_set() or isinstance(error, TimeoutError):
@@ -100,28 +91,7 @@ def exchange(
         raise SinkError(f"{url.place}: answers with more than {most >> 10} KiB; see whether the address is right")
     if left:
         raise SinkError(f"{url.place}: its answer was cut off; the records are sent again")
-    return Reply(
-        response.status, bytes(data), _retry_after(response.getheader("Retry-After"), response.getheader("Date"))
-    )
-
-
-@contextlib.contextmanager
-def _within(connection: _Connection, timeout_s: float) -> Iterator[threading.Event]:
-    """Interrupt an exchange that takes too long: a letter a second never lets a socket's own time-out come."""
-    late = threading.Event()
-
-    def give_up() -> None:
-        late.set()
-        connection.interrupt()
-
-    timer = threading.Timer(timeout_s, give_up)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield late
-    finally:
-        timer.cancel()
-        connection.close()
+    return Reply(response.status, data, _retry_after(response.getheader("Retry-After"), response.getheader("Date")))
 
 
 def _late(url: Url, timeout_s: float) -> SinkError:

@@ -1,6 +1,7 @@
 """The command line within the test's own process: a process of its own for each would take minutes."""
 
 import gc
+import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -43,8 +44,14 @@ def enriched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture
+def state(taken_in: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `taken_in` gives, as a copy: what one test changes in it, no other one sees."""
+    return shutil.copytree(taken_in, tmp_path_factory.mktemp("state") / "state")
+
+
 @pytest.fixture(scope="session")
-def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def taken_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The state directory of a daemon that took in a report and two files that are none, and ended."""
     directory = tmp_path_factory.mktemp("daemon")
     reports = directory / "reports"

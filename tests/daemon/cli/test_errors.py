@@ -38,7 +38,7 @@ NOWHERE = "/nowhere/at-all"
         (["report", "--format", "pdf"], 2, "'--format'"),
         (["explain", "xyz"], 2, "xyz: give at least 6 hex digits"),
         (["explain", "abc"], 2, "abc: give at least 6 hex digits"),
-        (["explain", "abcdef01", "--from", NOWHERE], 4, f"no finding abcdef01 in {NOWHERE}"),
+        (["explain", "abcdef01", "--from", NOWHERE], 2, f"{NOWHERE}: cannot be read: "),
         (["ledger"], 2, "Missing command; see `sysscan-agent ledger --help`"),
         (["ledger", "status", "--state-dir", NOWHERE], 3, "there is no ledger here yet"),
         (["ledger", "fsck", "--state-dir", NOWHERE], 3, "there is no ledger here yet"),

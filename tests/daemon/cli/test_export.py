@@ -84,7 +84,7 @@ def test_an_analysis_says_in_the_form_what_it_could_not_use(cli: Cli, tmp_path: 
     ended = cli("analyze", broken, "--format", "sarif")
     assert ended.code == 1
     assert "Could not be used: 1 piece of what was to be analysed." in notices(ended.out)
-    assert "The report is not complete" in notices(ended.out)
+    assert "The report is incomplete" in notices(ended.out)
 
 
 def test_the_ledger_gives_the_latest_scan_of_each_host(cli: Cli, state: Path, enriched: Path) -> None:
@@ -151,22 +151,29 @@ def test_lines_that_are_missing_are_counted(cli: Cli, enriched: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"not json\n", "line 1 cannot be used: not JSON"),
-        (b"[1]\n", "line 1 cannot be used: not a line of sysscan-agent"),
+        (b"not json\n", "(line 1: not JSON: "),
+        (b"[1]\n", "(line 1: not a line of sysscan-agent)"),
         (b'{"schema":"sysscan.enriched/2"}\n', "'sysscan.enriched/2' is not known; did a newer version write it?"),
-        (b'{"schema":"sysscan.enriched/1"}\n', "line 1 cannot be used: dedupe_key: is missing"),
-        (b'{"schema":"sysscan.scan/1"}\n', "line 1 cannot be used: "),
-        (b'{"schema":"sysscan.scan/1"}\n', "line 1 cannot be used: "),
-        (b'{"schema":"sysscan.issue/1"}\n', "line 1 cannot be used: "),
-        (b"\xff\xfe\n", "line 1 cannot be used: not JSON"),
+        (b'{"schema":"sysscan.enriched/1"}\n', "(line 1: dedupe_key: is missing)"),
+        (b'{"schema":"sysscan.scan/1"}\n', "(line 1: "),
+        (b'{"schema":"sysscan.issue/1"}\n', "(line 1: "),
+        (b"\x7fELF\x02\x01\n\xff\xfe\n" * 3000, "(line 1: not JSON: "),
+        (b"a,b\n" * 3000, "(line 1: not JSON: "),
+        (SCANS.joinpath("micro-default.json").read_bytes(), "give a scanner report to `sysscan-agent analyze`"),
+        (b"", "empty"),
+        (b"\xff\xfe\n", "(line 1: not JSON: "),
     ],
 )
-def test_a_line_that_is_none_is_named(cli: Cli, tmp_path: Path, content: bytes, why: str) -> None:
+def test_a_file_of_another_kind_is_one_message(
+    cli: Cli, enriched: Path, tmp_path: Path, content: bytes, why: str
+) -> None:
     bad = written(tmp_path / "bad.ndjson", [content])
     ended = cli("export", bad, "--format", "sarif")
-    assert (ended.code, ended.out) == (4, "")  # there is no scan in it
-    assert why in ended.err
-    assert ended.err.splitlines()[-1] == f"sysscan-agent: no finished scan in {bad}"
+    assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
+    assert ended.err.startswith(f"sysscan-agent: {bad}: ") and why in ended.err
+    beside = cli("export", enriched, bad, "--format", "csv")
+    assert (beside.code, beside.err) == ((1, ended.err) if content else (0, ""))
+    assert beside.out.count("\r\n") == cli("export", enriched, "--format", "csv").out.count("\r\n") > 1
 
 
 def test_a_thousand_bad_lines_are_not_a_thousand_messages(cli: Cli, enriched: Path, tmp_path: Path) -> None:
@@ -376,7 +383,7 @@ def test_a_file_that_is_there_stays_whole_until_the_new_one_is(cli: Cli, enriche
     assert link.is_symlink() and results(target.read_text(encoding="utf-8"))
     bad = written(tmp_path / "bad.ndjson", [b"x\n"])
     before = target.read_bytes()
-    assert cli("export", bad, "--format", "sarif", "--output", target).code == 4
+    assert cli("export", bad, "--format", "sarif", "--output", target).code == 2
     assert target.read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.ndjson", "link", "out.sarif"]
 

@@ -28,7 +28,7 @@ def test_two_criticals_do_not_end_well_where_a_gate_was_asked_for(cli: Cli, form
     assert cli("analyze", "--format", form, REPORT).code == 0
     ended = cli("analyze", "--format", form, "--fail-on", "critical", REPORT)
     assert (ended.code, ended.out) == (5, cli("analyze", "--format", form, REPORT).out)
-    assert ended.err == "sysscan-agent: --fail-on critical: 2 findings of this level or worse\n"
+    assert ended.err == "sysscan-agent: --fail-on critical: 2 issues (2 findings) of this level or worse\n"
     assert cli("analyze", "--format", form, "--fail-on", "info", CALM).code == 0
 
 
@@ -62,7 +62,7 @@ def test_a_gate_on_lines_that_are_cut_off_goes_by_the_record(cli: Cli, enriched:
     cut.write_bytes(record)
     ended = cli("export", "--format", "csv", "--fail-on", "critical", cut)
     assert ended.code == 5
-    assert "2 of them by the record of the scan alone" in ended.err
+    assert "2 findings of this level or worse; 2 of the findings are not in the input" in ended.err
 
 
 def test_a_gate_counts_more_than_input_that_cannot_be_used(cli: Cli, tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_what_is_not_listed_is_counted(name: str) -> None:
 
 def test_the_verdict_and_three_things_to_do_come_first() -> None:
     lines = screen("web01-ioc.json").splitlines()
-    assert lines[0] == "web01: 2 critical, 3 high, 1 medium, 6 low. Act today."
+    assert lines[0] == "web01: 2 critical issues, 3 high, 1 medium, 6 low. Act today."
     first = "\n".join(lines[:24])
     for number in (1, 2, 3):
         assert re.search(rf"^ {number}\. (critical|high): ", first, re.M)
@@ -153,6 +153,46 @@ def test_show_and_explain_take_a_report_lines_and_the_ledger(
     missing = cli("show", "0000dead", "--state-dir", kept)
     assert (missing.code, missing.err.count("\n")) == (4, 1)
     assert "what the ledger of" in missing.err
+
+
+@pytest.mark.parametrize("which", [[], ["--host", "web01"], ["SCAN"]])
+def test_the_commands_that_a_report_names_find_what_it_is_about(
+    cli: Cli, state: Path, monkeypatch: pytest.MonkeyPatch, which: list[str]
+) -> None:
+    monkeypatch.delenv("SYSSCAN_STATE_DIR", raising=False)
+    scan = orjson.loads(cli("report", "--state-dir", state).out)["scan_id"]
+    text = cli(
+        "report", *(word.replace("SCAN", scan[:9]) for word in which), "--state-dir", state, "--format", "text"
+    ).out
+    key = re.findall(r" ([0-9a-f]{12}) *$", text, re.M)[0]
+    commands = [
+        line.replace("KEY", key).split()[2:]
+        for line in text.replace(" \\\n", "").splitlines()
+        if "$ sysscan-agent " in line
+    ]
+    assert {"report", "show", "remediate"} <= {command[0] for command in commands}
+    for command in commands:
+        ended = cli(*command, *([] if "--format" in command else ["--format", "text"]))
+        assert (ended.code, ended.err) == (0, "")
+
+
+def test_a_report_lists_the_worst_issues_and_counts_the_others(
+    cli: Cli, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.cli.report.LISTED", 5)
+    report = ["report", "--state-dir", state, "--format", "text"]
+    short, whole = cli(*report).out, cli(*report, "--all").out
+    listed = [re.findall(r" ([0-9a-f]{12}) *$", text, re.M) for text in (short, whole)]
+    assert listed[0] == listed[1][:5] and f"… and {len(listed[1]) - 5} more issues" in short
+    assert "more issues" not in whole
+    assert cli("report", "--state-dir", state, "--all").code == 2  # the record has all
+
+
+def test_a_list_of_indicators_that_cannot_be_used_is_named(cli: Cli, tmp_path: Path) -> None:
+    feed = tmp_path / "feed.bin"
+    feed.write_bytes(b"\x7fELF\xff\xfe\n" * 100)
+    ended = cli("analyze", "--intel", feed, REPORT)
+    assert (ended.code, ended.err) == (0, "sysscan-agent: --intel: feed.bin: 100 not used: not UTF-8 (first: line 1)\n")
 
 
 def test_explain_names_the_finding_as_a_policy_file_does(cli: Cli, tmp_path: Path) -> None:

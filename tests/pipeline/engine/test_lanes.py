@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from random import Random
 from typing import Any
 
@@ -83,11 +84,11 @@ def fault(number: int, error: Exception) -> Failed:
 def test_answers_come_in_the_order_of_the_questions_each_with_its_own(count: int) -> None:
     lanes = [SlowLane(number) for number in range(count)]
     sent: list[Reply] = []
-    desk = Desk(lanes, sent.append, fault)
     prompts = [f"{number:{1 + number % 9}}" for number in range(200)]
-    for number, prompt in enumerate(prompts):
-        desk.put(Ask(number + 1, prompt, "{}", 9))
-    desk.wait()
+    with closing(Desk(lanes, sent.append, fault)) as desk:
+        for number, prompt in enumerate(prompts):
+            desk.put(Ask(number + 1, prompt, "{}", 9))
+        desk.wait()
     assert [reply.id for reply in sent] == list(range(1, 201))
     assert [reply.text for reply in sent if isinstance(reply, Answered)] == [f"{prompt}!" for prompt in prompts]
     assert [reply.tokens for reply in sent if isinstance(reply, Answered)] == list(map(len, prompts))
@@ -96,11 +97,11 @@ def test_answers_come_in_the_order_of_the_questions_each_with_its_own(count: int
 
 def test_a_question_s_own_error_hurts_no_other_and_a_fault_all_that_its_lane_had() -> None:
     sent: list[Reply] = []
-    desk = Desk([SlowLane(0)], sent.append, fault)
     prompts = ["abc", "long", "abcd", "break", "ab", "abcdef"]
-    for number, prompt in enumerate(prompts):
-        desk.put(Ask(number + 1, prompt, "{}", 9))
-    desk.wait()
+    with closing(Desk([SlowLane(0)], sent.append, fault)) as desk:
+        for number, prompt in enumerate(prompts):
+            desk.put(Ask(number + 1, prompt, "{}", 9))
+        desk.wait()
     kinds = [reply.kind if isinstance(reply, Failed) else reply.text for reply in sent]
     assert kinds[1] == "TooLong" and kinds[3] == "RuntimeFault" and kinds[4:] == ["ab!", "abcdef!"]
     assert {kinds[0], kinds[2]} <= {"abc!", "abcd!", "RuntimeFault"}
@@ -113,8 +114,18 @@ def test_when_nobody_listens_any_more_the_rest_is_not_sent() -> None:
         tries.append(reply.id)
         raise BrokenPipeError
 
-    desk = Desk([SlowLane(0)], send, fault)
-    for number in range(5):
-        desk.put(Ask(number + 1, "abc", "{}", 9))
-    desk.wait()
+    with closing(Desk([SlowLane(0)], send, fault)) as desk:
+        for number in range(5):
+            desk.put(Ask(number + 1, "abc", "{}", 9))
+        desk.wait()
     assert tries == [1]
+
+
+def test_a_desk_that_is_closed_leaves_no_thread_behind_whatever_waits() -> None:
+    before = set(threading.enumerate())
+    desk = Desk([SlowLane(0), SlowLane(1)], lambda reply: None, fault)
+    assert len(set(threading.enumerate()) - before) == 2
+    for number in range(1000):
+        desk.put(Ask(number + 1, "abcdef", "{}", 9))
+    desk.close()
+    assert not set(threading.enumerate()) - before

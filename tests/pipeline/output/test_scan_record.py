@@ -11,7 +11,7 @@ import pytest
 from pipeline.analysis.answers import MemoryStore
 from pipeline.finding import RawFinding
 from pipeline.keys import canonical
-from pipeline.output.scan_record import _DoFirst
+from pipeline.output.grouping import _DoFirst
 from pipeline.rules.remediate import Action
 from tests.pipeline.analysts import PlainAnalyst
 from tests.pipeline.sessions import (
