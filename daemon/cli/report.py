@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from rich.cells import cell_len
 from rich.table import Table
 
 from daemon.cli.exits import Exit, die
@@ -17,7 +18,7 @@ from daemon.cli.options import ReportForm
 from daemon.cli.settings_to_read import settings_to_read
 from daemon.cli.show import show_record
 from daemon.cli.since import Since, show_since
-from daemon.cli.summary import LISTED, Shown, settled
+from daemon.cli.summary import LISTED, Shown, end_of, settled
 from daemon.cli.target import explained, open_target
 from daemon.cli.terminal import terminal
 from daemon.ledger import ScanEntry
@@ -27,6 +28,9 @@ from pipeline.finding import Level
 from pipeline.output.formats.wanted import Wanted
 from pipeline.output.read import read_scan
 from pipeline.output.records import EnrichedFinding
+
+_BESIDE_SOURCE = 60  # columns of what stands beside host and source, in the list of scans
+_SHORTEST = 24  # columns of a source
 
 
 def show_report(
@@ -108,6 +112,8 @@ def _list(entries: list[ScanEntry], as_text: bool) -> None:
             }  # fmt: skip
             sys.stdout.buffer.write(orjson.dumps(line, option=orjson.OPT_SORT_KEYS) + b"\n")
         return
+    console = terminal()
+    room = console.width - _BESIDE_SOURCE - max((cell_len(printable(entry.host)) for entry in entries), default=0)
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
     for heading in ("scan", "host", "as of", "findings", "complete", "from"):
         # A time that is cut short tells nothing, and of a path the end tells most.
@@ -115,6 +121,6 @@ def _list(entries: list[ScanEntry], as_text: bool) -> None:
     for entry in entries:
         table.add_row(
             entry.scan_id[:12], printable(entry.host), entry.as_of, f"{entry.findings:,}",
-            "yes" if entry.complete else "no", printable(entry.source),
+            "yes" if entry.complete else "no", end_of(printable(entry.source), max(room, _SHORTEST)),
         )  # fmt: skip
-    terminal().print(table)
+    console.print(table)

@@ -216,17 +216,17 @@ def _fitted(title: str, words: str, about: str, room: int, *, is_alone: bool) ->
     """
     apart = f" ({words})" if words else ""
     if not is_alone and not words and about:
-        apart = f": {_end_of(about, room // 2)}"
+        apart = f": {end_of(about, room // 2)}"
         about = ""
     if cell_len(title + apart) > room:
         return title if is_alone else f"{title[: max(room - cell_len(apart) - 1, 10)]}…{apart}"
     left = room - cell_len(title) - 2
     if about and left >= _SHORTEST and is_alone:  # where it is tells more than what it is like
-        return f"{title}: {_end_of(about, left)}"
+        return f"{title}: {end_of(about, left)}"
     return title + apart
 
 
-def _end_of(about: str, room: int) -> str:
+def end_of(about: str, room: int) -> str:
     """Give a name, or as much of its end as there is room for; of a path whole parts, where one fits."""
     if cell_len(about) <= room:
         return about

@@ -188,6 +188,13 @@ def test_a_report_lists_the_worst_issues_and_counts_the_others(
     assert cli("report", "--state-dir", state, "--all").code == 2  # the record has all
 
 
+def test_a_list_of_scans_names_each_file_in_one_piece(cli: Cli, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for width in ("100", "200"):
+        monkeypatch.setenv("COLUMNS", width)
+        lines = cli("report", "--list", "--state-dir", state, "--format", "text").out.splitlines()
+        assert len(lines) == 2 and REPORT.name in lines[1]
+
+
 def test_a_list_of_indicators_that_cannot_be_used_is_named(cli: Cli, tmp_path: Path) -> None:
     feed = tmp_path / "feed.bin"
     feed.write_bytes(b"\x7fELF\xff\xfe\n" * 100)
