@@ -1,5 +1,6 @@
 """Counters as a Prometheus textfile, for node_exporter's textfile collector."""
 
+import errno
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -93,6 +94,8 @@ class Metrics:
         Raises:
             OSError: when it cannot be written.
         """
+        if path.exists() and not path.is_file():  # a device such as /dev/null must not give way to a file
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
         temporary = path.with_name(f".{path.name}.tmp")  # the collector ignores names without .prom
         # The directory may be one that others write to: nothing that lies there is followed or kept.
         temporary.unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 """The Prometheus textfile."""
 
+import os
 import re
 from pathlib import Path
 
@@ -65,6 +66,16 @@ def test_no_label_breaks_out_of_its_quotes(label: str) -> None:
     assert match is not None
     back = {r"\\": "\\", r"\"": '"', r"\n": "\n"}
     assert re.sub(r"\\.", lambda escape: back[escape[0]], match[1]) == label
+
+
+def test_what_is_no_file_is_not_replaced_by_one(tmp_path: Path) -> None:
+    """As root the name of a device such as /dev/null would become a file's."""
+    pipe = tmp_path / "metrics.prom"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="not a regular file"):
+        Metrics().write(pipe)
+    assert pipe.is_fifo()
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.prom"]
 
 
 def test_the_file_is_replaced_as_a_whole_and_readable_for_the_collector(tmp_path: Path) -> None:
