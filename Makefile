@@ -24,7 +24,7 @@ KNOWLEDGE := pipeline/knowledge/compiled.json
 
 help:
 	@echo 'make demo       analyse real scans of two hosts and show what is wrong with them (output in demo-output/)'
-	@echo 'make demo-retrain  have the model learn from verdicts, in ten minutes or more (sets up .venv-trainer: 6 GB)'
+	@echo 'make demo-retrain  have the model learn from verdicts, in eight minutes or more (sets up .venv-trainer: 6 GB)'
 	@echo 'make test       run the tests, on all cores (JOBS=1: on one)'
 	@echo 'make browser    run the tests of the review page in a browser (needs Chromium)'
 	@echo 'make endpoint   run the tests of a model behind a server, with llama.cpp (130 MB to fetch)'

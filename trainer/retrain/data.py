@@ -6,6 +6,7 @@ class, since a model that is shown the rules' answer there learns that the corre
 there in its place is the correction, carried to situations of made-up hosts (`trainer.retrain.carrying`).
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -58,6 +59,7 @@ HELD_OUT = "held-out.jsonl.gz"
 DECIDED = "decided.json"
 FACTS = "facts.json"
 SYNTHETIC = "synthetic"
+_LEAST_OF_A_CLASS = 16  # cases in a replay sample
 _UNKNOWN_SHARE = 0.15  # of a replay sample, where findings that no class knows are part of it
 
 Progress = Callable[[str, int, int], None]
@@ -190,6 +192,7 @@ def compose(
     carried, contrasted = worded(meant), worded(beside)
     raised = worded(_raised(free, lessons, knowledge))
     replay = [one for one in _replay(replayed, kept, lessons) if one.prompt not in unseen]
+    again = [one for one in _rare(free, replay, lessons, maker, teacher, settings.seed) if one.prompt not in unseen]
     watched = replay[: len(taught)]
     replay = replay[len(watched) :]
     repeats = _repeats(len(taught) + len(carried), len(replay), settings)
@@ -198,7 +201,7 @@ def compose(
         for one, _ in (*taught, *carried, *contrasted)
         for wording in range(repeats)
     ]
-    train += [*replay, *(case for _, case in raised)]
+    train += [*replay, *(case for _, case in raised), *again]
     train.sort(key=lambda one: digest("order", settings.seed, one.prompt, one.response, one.wording))
     otherwise = decided(trained, lessons, frozen.cases)
     counts = {
@@ -212,6 +215,7 @@ def compose(
         "raised": len(raised),
         "repeats": repeats,
         "replayed": len(replay),
+        "rare": len(again),
         "frozen": {holdout: len(cases) for holdout, cases in frozen.cases.items()},
         "decided_otherwise": {holdout: len(places) for holdout, places in otherwise.items()},
     }
@@ -269,6 +273,28 @@ def _raised(pool: Iterable[tuple[Question, Said]], lessons: Sequence[Lesson], kn
         sign = strongest(subject, LEVELS[below])
         if sign is not None and sign[1] == asked.floor == said.level:
             yield Lesson(replace(asked, floor=LEVELS[below]), LEVELS[below], said, said, False, False, 0, "")
+
+
+def _rare(
+    pool: Sequence[tuple[Question, Said]], replay: Iterable[TaughtCase], lessons: Sequence[Lesson],
+    maker: CaseMaker, teacher: Teacher, seed: int,
+) -> Iterator[TaughtCase]:  # fmt: skip
+    """Give more cases of classes that a replay sample holds hardly any of, in other words and with other distractors.
+
+    Most situations of some classes are in the frozen holdouts, so that a case or two is left to replay, and what the
+    incumbent says of such a class changes with whatever is learned of others.
+    """
+    corrected = [one for one in lessons if one.corrects]
+    counts = Counter(one.class_id for one in replay)
+    by_class: dict[str, list[Lesson]] = {}
+    for asked, said in pool:
+        name = maker.class_of(asked)
+        if counts[name] < _LEAST_OF_A_CLASS and not any(is_like(one.question, asked) for one in corrected):
+            by_class.setdefault(name, []).append(Lesson(asked, asked.floor, said, said, False, False, 0, ""))
+    for name, members in sorted(by_class.items()):
+        for number in range(_LEAST_OF_A_CLASS - counts[name]):
+            with suppress(TeachesNothing):
+                yield _taught(members[number % len(members)], maker, teacher, seed, 1 + number // len(members))
 
 
 def _all_taught(

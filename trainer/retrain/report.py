@@ -90,6 +90,8 @@ def _verdicts(counts: Mapping[str, Any]) -> Iterator[str]:
     yield f"  {counts['corrections']} correct what was shown, {counts['approvals']} approve it."
     yield f"- {counts['trained']} were trained on, {counts['trained_corrections']} of them corrections, each"
     yield f"  {counts['repeats']} times in other words beside {counts['replayed']} synthetic cases."
+    if counts.get("rare"):
+        yield f"- {counts['rare']} more are of classes that hardly any of these are of, in other words each."
     if counts.get("unknown_replayed"):
         yield f"- {counts['unknown_replayed']} questions about findings that no class knows were replayed, since the"
         yield "  incumbent answers such; no score below is about them."

@@ -145,7 +145,7 @@ def preparing(count: int = 24, corrections: int = 9, decided: int = 1, die: bool
             "standing": len(verdicts), "lessons": 60, "corrections": 20, "approvals": 40, "below_the_floor": 1,
             "untaught": {"acceptance": 2}, "contradicted": 3, "replaced": 1, "rebuilt": 0, "unasked": 0, "no_words": 0,
             "trained": 36, "trained_corrections": corrections, "held_out": count, "repeats": 5,
-            "carried": 40, "contrasted": 40, "raised": 9, "replayed": 900,
+            "carried": 40, "contrasted": 40, "raised": 9, "replayed": 900, "rare": 7,
             "frozen": {"class": 400, "instance": 400}, "decided_otherwise": {"class": 0, "instance": decided},
         }  # fmt: skip
         (directory / FACTS).write_text(json.dumps(counts))

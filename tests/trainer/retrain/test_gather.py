@@ -159,3 +159,23 @@ def test_the_outlook_needs_no_synthetic_data(tmp_path: Path) -> None:
     counts = preview(given, head_of(tmp_path), knowledge(), RetrainSettings())
     assert counts["standing"] == len(given)
     assert counts["trained_corrections"] > 5
+
+
+def test_of_a_class_that_is_hardly_replayed_more_is_replayed_in_other_words(tmp_path: Path) -> None:
+    write_log(tmp_path, drafts(reviewed(), approve))
+    found = gathered(tmp_path)
+    settings = RetrainSettings(most_repeats=1)
+    one, case = compose(found, (), {}, knowledge(), settings).taught[0]
+    asked = replace(one.question, situation="of a made-up host")
+    pool = {asked.situation: (asked, one.shown)}
+    made = compose(found, (), pool, knowledge(), settings)
+    again = [case for case in made.train if case.situation == "of a made-up host"]
+    assert len(again) == made.counts["rare"] > 5
+    assert {other.class_id for other in again} == {case.class_id}
+    assert len({other.response for other in again} | {other.prompt for other in again}) > 2
+    # Not where the replay sample has enough of it, and not against what a reviewer has corrected.
+    more = [replace(case, situation=f"more {number}", prompt=f"more {number}") for number in range(200)]
+    assert compose(found, more, pool, knowledge(), settings).counts["rare"] == 0
+    corrected = tmp_path / "corrected"
+    write_log(corrected, drafts(reviewed(), correct))
+    assert compose(gathered(corrected), (), pool, knowledge(), settings).counts["rare"] == 0

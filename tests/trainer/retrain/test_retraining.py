@@ -340,3 +340,4 @@ def test_the_report_says_how_many_frozen_cases_were_left_out(state: Path) -> Non
     report = House(state).run().report
     assert report is not None
     assert "- 1 of 400 cases of the instance holdout have a right answer that" in report.read_text()
+    assert "- 7 more are of classes that hardly any of these are of" in report.read_text()

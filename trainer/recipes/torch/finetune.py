@@ -18,6 +18,7 @@ from trainer.quiet import quiet
 from trainer.recipes.checkpoint import Checkpoint, bind_adapter, copy_companions, inspect_checkpoint
 from trainer.recipes.tokenizer import TextEncoder, load_encoder
 from trainer.recipes.torch.device import Device
+from trainer.recipes.torch.dropout import quicken
 from trainer.recipes.torch.merge import merge, stored_dtype
 from trainer.recipes.torch.recipe import TrainingRecipe
 from trainer.record.run_directory import files_digest
@@ -100,7 +101,10 @@ class Finetune(TrainingRecipe[FinetuneSettings]):
             use_safetensors=True,
         )
         model.config.use_cache = False
-        return adapt(model, self.settings)
+        adapted = adapt(model, self.settings)
+        if device.kind == "cpu":
+            quicken(adapted)
+        return adapted
 
     def save(self, model: Any, encoder: TextEncoder) -> Mapping[str, Any]:
         """Write the adapter, or the checkpoint where all weights were trained."""
