@@ -1,7 +1,7 @@
 """What comes out as lines: none is longer than a shipper of logs takes.
 
-Fluent Bit gives a file up at a line of more than 32 KB, Vector passes over one of more than 100 KiB. The ledger and
-Kafka hold records whole; a file and a pipe get these lines.
+Fluent Bit gives a file up at a line of more than 32 KB, Vector passes over one of more than 100 KiB. The ledger holds
+records whole, and Kafka up to a limit of its own (`within`); a file and a pipe get these lines.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -26,6 +26,10 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.client import AIOKafkaClient
 from aiokafka.structs import TopicPartition
 
+from daemon.sinks.kafka.administrator import Administrator
+from daemon.sinks.kafka.settings import KafkaSettings
+from daemon.sinks.kafka.topics import wanted_topics
+
 PATIENCE_S = 90.0  # a broker starts in five seconds, on a busy machine in thirty
 USER, STRANGER = "agent", "stranger"
 PASSWORD = "open-sesame"
@@ -314,15 +318,18 @@ def _free_ports(number: int) -> list[int]:
         return [one.getsockname()[1] for one in sockets]
 
 
+async def _create_topics(cluster: Cluster) -> None:
+    settings = KafkaSettings(brokers=tuple(cluster.plain))
+    async with Administrator.connected(settings) as administrator:
+        await administrator.create(wanted_topics(settings, 1), partitions=4, replication=1)
+
+
 def _main(libs: str, port: str = "9092") -> None:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it is asked before it is there
     base = Path(tempfile.mkdtemp(prefix="sysscan-kafka-"))
     try:
         with Cluster(Path(libs), base, port=int(port)) as cluster:
-            plain = ("sysscan.reports", "sysscan.findings", "sysscan.scans", "sysscan.dlq")
-            asyncio.run(cluster.create(*plain, partitions=4))
-            asyncio.run(cluster.create("sysscan.state", partitions=4, cleanup_policy="compact"))
-            asyncio.run(cluster.create("sysscan.verdicts", partitions=1, retention_ms="-1"))
+            asyncio.run(_create_topics(cluster))
             sys.stdout.write(f"broker at {cluster.plain[0]}, with the topics of the default settings; ^C ends it\n")
             sys.stdout.flush()
             with contextlib.suppress(KeyboardInterrupt):

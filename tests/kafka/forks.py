@@ -61,10 +61,10 @@ def dying_producer(step: str, after: int, reached: Callable[[str], None], starte
             await super().begin_transaction()
             reached("begin")
 
-        async def send(self, *arguments: Any, **options: Any) -> Any:
-            sent = await super().send(*arguments, **options)
+        async def send_batch(self, *arguments: Any, **options: Any) -> Any:
+            sent = await super().send_batch(*arguments, **options)
             if step == "send":
-                await asyncio.sleep(0.003)  # some of the batch are with the broker, some are not
+                await asyncio.sleep(0.003)  # some batches of the transaction are with the broker, some are not
             reached("send")
             return sent
 
