@@ -1,6 +1,6 @@
 """What Kafka costs, beside the way through a directory, in the same run and on the same cores as the broker.
 
-    KAFKA_LIBS=build/kafka/4.3.1 python -m benchmarks.kafka [throughput|latency|start|takeover|memory|workers ...]
+    KAFKA_LIBS=build/kafka/4.3.1 python -m benchmarks.kafka [throughput|pair|latency|start|takeover|memory|workers ...]
 
 The broker is Apache Kafka itself (`make kafka` fetches it). The rules answer, so that what is measured is the way and
 not the model. Without names, all of them are measured.
@@ -152,10 +152,9 @@ async def _wait(cluster: Cluster, topic: str, records: int, process: "subprocess
 
 def throughput(bench: Bench) -> None:
     """From a directory into a file and into a topic, and from topic to topic, whole reports and lines."""
-    text = gzip.decompress(DB02.read_bytes()).decode()
     reports = bench.base / "in"
     reports.mkdir()
-    whole = {f"db-{number:02}": text.replace('"db02"', f'"db-{number:02}"') for number in range(HOSTS)}
+    whole = _reports()
     for host, report in whole.items():
         (reports / f"{host}.json").write_text(report)
     lines = {host: _as_lines(json.loads(report)) for host, report in whole.items()}
@@ -185,6 +184,40 @@ def throughput(bench: Bench) -> None:
         )
 
 
+def pair(bench: Bench) -> None:
+    """From topic to topic by one worker of four partitions, and by two of two each: a worker analyses on one core."""
+    whole = _reports()
+    messages = [(host, report.encode()) for host, report in whole.items()]
+    for round_ in range(ROUNDS):
+        took: dict[int, float] = {}
+        for count in (1, 2):
+            name = bench.topics(4)
+            for number, message in enumerate(messages):
+                bench.send(f"{name}-reports", [message], number % 4)
+            shares = ["0,1,2,3"] if count == 1 else ["0,1", "2,3"]
+            took[count] = _at_once(
+                [
+                    (
+                        bench.base / f"{round_}-{count}-{number}",
+                        {**bench.lane(name), "SYSSCAN_KAFKA__PARTITIONS": share},
+                    )
+                    for number, share in enumerate(shares)
+                ]
+            )
+            _hold(bench, name)
+        print(
+            f"{FINDINGS:,} findings, whole reports, topic to topic: one worker {FINDINGS / took[1]:,.0f}/s, "
+            f"two {FINDINGS / took[2]:,.0f}/s ({took[1] / took[2]:.2f} times)",
+            flush=True,
+        )
+
+
+def _reports() -> dict[str, str]:
+    """Give a full scan for each host."""
+    text = gzip.decompress(DB02.read_bytes()).decode()
+    return {f"db-{number:02}": text.replace('"db02"', f'"db-{number:02}"') for number in range(HOSTS)}
+
+
 def _as_lines(report: dict[str, Any]) -> list[bytes]:
     """Write a report as the scanner's NDJSON, one line a message."""
     findings = [
@@ -207,12 +240,21 @@ def _hold(bench: Bench, name: str) -> None:
 
 def _once(state: Path, *arguments: str, **environment: str) -> float:
     """Run the agent on what is there; returns seconds, its start included."""
+    return _at_once([(state, environment)], *arguments)
+
+
+def _at_once(agents: Sequence[tuple[Path, dict[str, str]]], *arguments: str) -> float:
+    """Run agents beside each other, each with its state and environment, on what is there; returns seconds."""
     began = time.perf_counter()
-    subprocess.run(
-        [sys.executable, "-m", "daemon.cli", "run", "--once", "--state-dir", str(state), *arguments],
-        cwd=ROOT, env={**os.environ, "SYSSCAN_MODEL__ENABLED": "false", **environment}, check=True,
-        stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-m", "daemon.cli", "run", "--once", "--state-dir", str(state), *arguments],
+            cwd=ROOT, env={**os.environ, "SYSSCAN_MODEL__ENABLED": "false", **environment}, stderr=subprocess.DEVNULL,
+        )
+        for state, environment in agents
+    ]  # fmt: skip
+    codes = [process.wait() for process in running]
+    assert not any(codes), codes
     return time.perf_counter() - began
 
 
@@ -391,7 +433,7 @@ def _settled_mb(process: "subprocess.Popen[bytes]") -> float:
 
 
 FIGURES: dict[str, Callable[[Bench], None]] = {
-    "throughput": throughput, "latency": latency, "start": start, "takeover": takeover, "memory": memory,
+    "throughput": throughput, "pair": pair, "latency": latency, "start": start, "takeover": takeover, "memory": memory,
     "workers": workers,
 }  # fmt: skip
 
