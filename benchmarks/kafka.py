@@ -186,30 +186,32 @@ def throughput(bench: Bench) -> None:
 
 def pair(bench: Bench) -> None:
     """From topic to topic by one worker of four partitions, and by two of two each: a worker analyses on one core."""
-    whole = _reports()
-    messages = [(host, report.encode()) for host, report in whole.items()]
-    for round_ in range(ROUNDS):
-        took: dict[int, float] = {}
-        for count in (1, 2):
-            name = bench.topics(4)
-            for number, message in enumerate(messages):
-                bench.send(f"{name}-reports", [message], number % 4)
-            shares = ["0,1,2,3"] if count == 1 else ["0,1", "2,3"]
-            took[count] = _at_once(
-                [
-                    (
-                        bench.base / f"{round_}-{count}-{number}",
-                        {**bench.lane(name), "SYSSCAN_KAFKA__PARTITIONS": share},
-                    )
-                    for number, share in enumerate(shares)
-                ]
+    kinds = {
+        "whole reports": [[report.encode()] for report in _reports().values()],
+        "lines": [_as_lines(json.loads(report)) for report in _reports().values()],
+    }
+    for kind, hosts in kinds.items():
+        for round_ in range(ROUNDS):
+            took: dict[int, float] = {}
+            for count in (1, 2):
+                name = bench.topics(4)
+                for number, rows in enumerate(hosts):
+                    messages = [(f"db-{number:02}", row) for row in rows]
+                    bench.send(f"{name}-reports", messages, number % 4)
+                shares = ["0,1,2,3"] if count == 1 else ["0,1", "2,3"]
+                states = [bench.base / f"{kind[:5]}-{round_}-{count}-{number}" for number in range(count)]
+                took[count] = _at_once(
+                    [
+                        (state, {**bench.lane(name), "SYSSCAN_KAFKA__PARTITIONS": share})
+                        for state, share in zip(states, shares, strict=True)
+                    ]
+                )
+                _hold(bench, name)
+            print(
+                f"{FINDINGS:,} findings, {kind}, topic to topic: one worker {FINDINGS / took[1]:,.0f}/s, "
+                f"two {FINDINGS / took[2]:,.0f}/s ({took[1] / took[2]:.2f} times)",
+                flush=True,
             )
-            _hold(bench, name)
-        print(
-            f"{FINDINGS:,} findings, whole reports, topic to topic: one worker {FINDINGS / took[1]:,.0f}/s, "
-            f"two {FINDINGS / took[2]:,.0f}/s ({took[1] / took[2]:.2f} times)",
-            flush=True,
-        )
 
 
 def _reports() -> dict[str, str]:
