@@ -2,8 +2,6 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import orjson
 from rich.table import Table
@@ -11,21 +9,11 @@ from rich.text import Text
 
 from daemon.cli.exits import Exit
 from daemon.cli.terminal import terminal, wants_json
+from pipeline.checks import Check, Verdict
 from pipeline.display import printable
 
-Verdict = Literal["ok", "warning", "problem"]
 _STYLES: Mapping[Verdict, str] = {"ok": "green", "warning": "yellow", "problem": "bold red"}
 _SHOWN = 4000
-
-
-@dataclass(slots=True, frozen=True)
-class Check:
-    """What was looked at, how it is, and what to do when it is not well."""
-
-    name: str
-    verdict: Verdict
-    detail: str
-    advice: str = ""
 
 
 def show_checks(checks: Sequence[Check], *, as_json: bool) -> Exit:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pipeline.graph.library  # noqa: F401 - imports LangGraph as the daemon does
-from daemon.cli.checks import Check, show_checks
+from daemon.cli.checks import show_checks
 from daemon.cli.doctor_worker import check_inputs, check_ledgers, check_verdicts
 from daemon.cli.exits import Exit
 from daemon.cli.ledger_check import check_ledger
@@ -28,6 +28,7 @@ from daemon.sources.bindings import Bindings
 from daemon.version import VERSION
 from pipeline.airgap.importing import real_because
 from pipeline.analysis.prompt import PROMPT_VERSION
+from pipeline.checks import Check
 from pipeline.engine.cpu import instruction_sets
 from pipeline.engine.errors import EngineError
 from pipeline.engine.model import Model

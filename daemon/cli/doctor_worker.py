@@ -2,13 +2,13 @@
 
 from contextlib import ExitStack
 
-from daemon.cli.checks import Check
 from daemon.cli.ledger_check import check_ledger
 from daemon.cli.review.opened import open_kept
 from daemon.lane.rebuild import ledger_dirs
 from daemon.lane.verdict_copy import advised, how_it_is_mended
 from daemon.review.audit import open_log, verify
 from daemon.settings import Settings
+from pipeline.checks import Check
 from pipeline.errors import LedgerError
 from pipeline.review.log import FILE_NAME as VERDICTS
 

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from daemon.cli import startup
-from daemon.cli.checks import Check, show_checks
+from daemon.cli.checks import show_checks
 from daemon.cli.exits import Exit, die, say
 from daemon.cli.terminal import wants_json
 from daemon.compose import kafka_adoption, kafka_part, kafka_verdict_topic
@@ -20,6 +20,7 @@ from daemon.settings import Settings, load_settings
 from daemon.sinks.kafka.cluster import Brokers, GroupState, PartitionState
 from daemon.sinks.kafka.settings import KafkaSettings
 from daemon.sinks.kafka.topics import DEFAULT_PARTITIONS, Found, Wanted, flaws, wanted_topics
+from pipeline.checks import Check
 from pipeline.errors import ConfigError, SinkError
 
 _USUAL_REPLICATION = 3

@@ -3,9 +3,9 @@
 import time
 from pathlib import Path
 
-from daemon.cli.checks import Check
 from daemon.ledger import Ledger
 from daemon.ledger.database import FILE_NAME
+from pipeline.checks import Check
 from pipeline.errors import LedgerError
 
 

@@ -4,13 +4,13 @@ import stat
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from daemon.cli.checks import Check
 from daemon.settings import Settings
 from daemon.sinks.http.probe import probe_http
 from daemon.sinks.network.secrets import secret_path
 from daemon.sinks.network.settings import NetworkSettings
 from daemon.sinks.opensearch.probe import probe_opensearch
 from daemon.sinks.syslog.probe import probe_syslog
+from pipeline.checks import Check
 from pipeline.errors import SinkError
 
 _SECRETS = ("password_file", "token_file", "secret_file", "api_key_file")

@@ -166,7 +166,7 @@ def doctor(
         typer.echo(f"{check.verdict:<7}  {check.name:<{width}}  {check.detail}")
         if check.advice:
             typer.echo(f"{'':<{width + 11}}{check.advice}")
-    if any(check.verdict == "failed" for check in checks):
+    if any(check.verdict == "problem" for check in checks):
         raise typer.Exit(1)
 
 

@@ -3,11 +3,10 @@
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal
 
+from pipeline.checks import Check, Verdict
 from pipeline.engine.cpu import instruction_sets
 from pipeline.engine.extras import how_to_install
 from pipeline.engine.memory import available_bytes
@@ -19,18 +18,6 @@ from trainer.settings import TuneSettings
 # As the wheels are called, which is what a person installs.
 PACKAGES = ("torch", "transformers", "peft", "GPTQModel", "onnx", "onnxruntime-genai", "safetensors", "tokenizers")
 _MIB = 1024 * 1024
-
-Verdict = Literal["ok", "warning", "failed"]
-
-
-@dataclass(slots=True, frozen=True)
-class Check:
-    """What was found out about one thing, and what to do where it is not well."""
-
-    name: str
-    verdict: Verdict
-    detail: str
-    advice: str = ""
 
 
 def examine(
@@ -74,7 +61,7 @@ def _installed() -> dict[str, str]:
 def _packages(installed: Mapping[str, str]) -> Check:
     missing = [name for name in PACKAGES if name not in installed]
     if missing:
-        return Check("packages", "failed", f"not installed: {', '.join(missing)}", how_to_install("trainer"))
+        return Check("packages", "problem", f"not installed: {', '.join(missing)}", how_to_install("trainer"))
     return Check("packages", "ok", ", ".join(f"{name} {installed[name]}" for name in PACKAGES))
 
 
@@ -109,5 +96,5 @@ def _preset(name: str, memory: int, free: int) -> Check:
     if not lacks:
         return Check(f"preset {name}", "ok", detail)
     smallest = min(PRESETS.values(), key=lambda each: each.memory)
-    verdict: Verdict = "failed" if preset is smallest else "warning"
+    verdict: Verdict = "problem" if preset is smallest else "warning"
     return Check(f"preset {name}", verdict, detail, f"there is too little {' and '.join(lacks)} for it")

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from pipeline.checks import Check
 from pipeline.engine.memory import available_bytes
 from trainer.cli.app import app
-from trainer.recipes.doctor import PACKAGES, Check, examine
+from trainer.recipes.doctor import PACKAGES, examine
 from trainer.recipes.tune import PRESETS
 from trainer.settings import TuneSettings
 
@@ -31,20 +32,20 @@ def test_a_machine_that_has_everything_is_well(tmp_path: Path) -> None:
 def test_each_thing_that_is_missing_is_named_with_what_to_do(tmp_path: Path) -> None:
     few = {name: version for name, version in ALL.items() if name != "peft"}
     checks = {check.name: check for check in examine(tmp_path, available=GIB, sets=("x86_64",), installed=few)}
-    assert checks["packages"].verdict == "failed"
+    assert checks["packages"].verdict == "problem"
     assert checks["packages"].detail == "not installed: peft"
     assert checks["packages"].advice
     assert checks["processor"].verdict == "warning"
     assert "without AMX" in checks["processor"].detail
     assert {name: checks[f"preset {name}"].verdict for name in PRESETS} == {
-        "small": "failed", "base-cut": "warning", "base": "warning",
+        "small": "problem", "base-cut": "warning", "base": "warning",
     }  # fmt: skip
     assert "too little memory" in checks["preset small"].advice
 
 
 def test_memory_decides_which_presets_fit(tmp_path: Path) -> None:
     for name, preset in PRESETS.items():
-        for spare, verdict in ((0, "ok"), (-1, "failed" if name == "small" else "warning")):
+        for spare, verdict in ((0, "ok"), (-1, "problem" if name == "small" else "warning")):
             memory = preset.memory * (1 << 20) + spare
             assert verdicts(examine(tmp_path, available=memory, sets=AMX, installed=ALL))[f"preset {name}"] == verdict
 
