@@ -149,7 +149,8 @@ def test_what_cannot_be_used_is_named_and_the_rest_is_sent(cluster: Cluster, top
 def test_a_topic_that_is_not_there_says_how_to_make_it(cluster: Cluster) -> None:
     done = publish(cluster.plain, "no-such-topic", str(SCANS / "micro-default.json"))
     assert done.returncode == 1 and done.stdout == b""
-    assert b"a topic does not exist: create no-such-topic" in done.stderr and done.stderr.count(b"\n") == 1
+    assert b"kafka no-such-topic (kafka.input_topic): is not there" in done.stderr
+    assert b"`sysscan-agent kafka topics --create` creates it" in done.stderr and done.stderr.count(b"\n") == 1
 
 
 def test_nobody_there_is_one_line(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def test_what_was_committed_before_a_fault_and_not_told_of_counts_when_it_is_off
         one.finish()
 
 
-@settings(max_examples=examples(300))
+@settings(max_examples=examples(150))
 @given(data=st.data())
 def test_whatever_transactions_and_connections_come_to_all_is_there_once_and_nothing_is_marked_before(
     data: st.DataObject,

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import RecordError
@@ -14,8 +14,9 @@ from pipeline.output.lines import MOST, within
 from pipeline.output.read import read_finding, read_scan, read_verdict
 from pipeline.output.records import EnrichedFinding, ScanRecord, VerdictRecord
 from pipeline.output.write import write
+from tests.depth import examples
 from tests.pipeline.output.any_record import full
-from tests.pipeline.output.test_lines import hostile, made
+from tests.pipeline.output.test_lines import made
 from tests.pipeline.schemas import contract
 
 Kind = Literal["finding", "scan", "verdict"]
@@ -27,7 +28,7 @@ RECORDS: list[tuple[Kind, str, type, Callable[[bytes], Any]]] = [
 
 
 @pytest.mark.parametrize(("kind", "name", "type_", "read"), RECORDS)
-@hostile
+@settings(max_examples=examples(8), suppress_health_check=[HealthCheck.too_slow])  # a scan's record has megabytes
 @given(
     seed=st.integers(0, 1 << 30),
     share=st.sampled_from([0.0, 0.01, 0.05, 0.3, 1.0]),
