@@ -57,6 +57,7 @@ class MemoryTopic:
         with self.changed:
             assert self.changed.wait_for(lambda: self._allowed > 0, PATIENCE_S), "nobody let it end"
             self._allowed -= 1
+            self.changed.notify_all()
             outcome = self.outcomes.pop(0) if self.outcomes else "committed"
             if outcome in ("committed", "unanswered"):
                 self.records += records
