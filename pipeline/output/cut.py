@@ -59,7 +59,7 @@ def shortened(record: Record, most: int, whole: str) -> Record:
     Of a list that says in `cut` that it was longer, that is what it is said to have been.
 
     Args:
-        most: without the line end; any record fits 24 KiB.
+        most: without the line end; any record fits 32 KiB.
         whole: the command that gives the whole of it.
     """
     before = record.cut

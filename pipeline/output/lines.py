@@ -103,7 +103,7 @@ def within(kind: Literal["finding", "scan", "verdict"], line: bytes, most: int) 
 
     Args:
         line: as it is written.
-        most: any record fits 24 KiB.
+        most: any record fits 32 KiB.
 
     Raises:
         RecordError: if it is none.

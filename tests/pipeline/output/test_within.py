@@ -32,7 +32,7 @@ RECORDS: list[tuple[Kind, str, type, Callable[[bytes], Any]]] = [
 @given(
     seed=st.integers(0, 1 << 30),
     share=st.sampled_from([0.0, 0.01, 0.05, 0.3, 1.0]),
-    most=st.sampled_from([24 << 10, 100_000, 999_000]),
+    most=st.sampled_from([32 << 10, 100_000, 999_000]),
 )
 def test_it_has_at_most_so_many_bytes_and_is_a_record_of_its_format_whatever_is_in_it(
     kind: Kind, name: str, type_: type, read: Callable[[bytes], Any], seed: int, share: float, most: int
