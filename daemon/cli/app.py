@@ -20,7 +20,18 @@ from daemon.cli.kafka_app import kafka_app, publish
 from daemon.cli.ledger_app import ledger_app
 from daemon.cli.list_app import list_app
 from daemon.cli.model_app import model_app
-from daemon.cli.options import AsJson, Config, Host, IntelFiles, KnowledgeDirs, Policy, StateDir, TextOrJson, flags
+from daemon.cli.options import (
+    AsJson,
+    Config,
+    Host,
+    IntelFiles,
+    KnowledgeDirs,
+    Policy,
+    StateDir,
+    TextOrJson,
+    flags,
+    refuse_early,
+)
 from daemon.cli.review.app import review_app
 from pipeline.engine.runtimes import Runtime
 from pipeline.errors import AgentError
@@ -114,13 +125,8 @@ def root(
 
         typer.echo(f"sysscan-agent {VERSION}")
         raise typer.Exit
-    command = context.invoked_subcommand
-    if command is not None:
-        early = [
-            name for name in context.params if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
-        ]
-        if early:  # the command would never hear of it
-            die(Exit.USAGE, f"--{early[0].replace('_', '-')} stands before `{command}`; put it behind the command")
+    if context.invoked_subcommand is not None:
+        refuse_early(context)
         return
     if not watch:
         typer.echo(context.get_help())

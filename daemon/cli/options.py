@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from daemon.cli.exits import Exit, die
 from daemon.cli.terminal import choose_format
 from pipeline.finding import Level
 
@@ -128,3 +129,11 @@ def kafka_flags(brokers: str | None, **others: str | None) -> dict[str, Any]:
     """Arrange options about Kafka as settings; what was not given stays out."""
     given: dict[str, Any] = {name: value for name, value in others.items() if value is not None}
     return given if brokers is None else {**given, "brokers": [one for one in brokers.split(",") if one]}
+
+
+def refuse_early(context: typer.Context) -> None:
+    """End where an option stands before the command that it is meant for, which would never hear of it."""
+    for name in context.params:
+        if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE":
+            option = f"--{name.replace('_', '-')}"
+            die(Exit.USAGE, f"{option} stands before `{context.invoked_subcommand}`; put it behind the command")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from daemon.cli.exits import Exit, die
-from daemon.cli.options import LARGEST, AsJson, Config, KnowledgeDirs, StateDir, TextOrJson, flags
+from daemon.cli.options import LARGEST, AsJson, Config, KnowledgeDirs, StateDir, TextOrJson, flags, refuse_early
 from pipeline.finding import Level
 
 review_app = typer.Typer(
@@ -75,6 +75,7 @@ def root(
     if context.invoked_subcommand is not None:
         if web:
             die(Exit.USAGE, f"--web: has no effect on `review {context.invoked_subcommand}`")
+        refuse_early(context)
         return
     if web:
         from daemon.cli.review.web import serve_page

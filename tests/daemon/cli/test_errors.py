@@ -48,6 +48,7 @@ NOWHERE = "/nowhere/at-all"
         (["ledger", "quarantine", "dismiss", "1", "--state-dir", NOWHERE], 3, "there is no ledger here yet"),
         (["ledger", "quarantine", "list", "--reason", "bad"], 2, "no such reason: bad; there are: empty, "),
         (["--state-dir", NOWHERE, "report"], 2, "--state-dir stands before `report`; put it behind the command"),
+        (["review", "--state-dir", NOWHERE, "list"], 2, "--state-dir stands before `list`; put it behind the command"),
     ],
     ids=lambda value: " ".join(map(str, value)).replace(str(ROOT), "") if isinstance(value, list) else None,
 )
