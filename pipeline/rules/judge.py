@@ -126,7 +126,7 @@ class Judge:
     def case(self, seq: int) -> Case:
         """Name all that a judgement depends on within the scan: what the finding says, and its correlations."""
         content = self._index.members[seq].classified.content
-        groups = self._groups.get(seq) if self._groups else None
+        groups = self._groups.get(seq)
         return (content, *[group.group for group in groups]) if groups else content
 
     def judge(self, seq: int) -> Judgement:

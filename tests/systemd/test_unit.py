@@ -73,13 +73,19 @@ def test_the_air_gapped_service_is_exposed_by_two_tenths_at_most() -> None:
     assert exposure(UNIT) <= 0.2
 
 
-@with_systemd
-def test_the_form_that_reads_files_of_root_stays_below_the_limit_for_it(tmp_path: Path) -> None:
+def exposures(tmp_path: Path, drop_in: str) -> tuple[float, float]:
+    """Give how exposed the unit is without a drop-in, and with it."""
     shutil.copy(UNIT, tmp_path)
     plain = exposure(tmp_path / UNIT.name)
     (tmp_path / f"{UNIT.name}.d").mkdir()
-    shutil.copy(DROP_INS / "root-only-reports.conf", tmp_path / f"{UNIT.name}.d")
-    assert plain < exposure(tmp_path / UNIT.name) <= 0.7
+    shutil.copy(DROP_INS / drop_in, tmp_path / f"{UNIT.name}.d")
+    return plain, exposure(tmp_path / UNIT.name)
+
+
+@with_systemd
+def test_the_form_that_reads_files_of_root_stays_below_the_limit_for_it(tmp_path: Path) -> None:
+    plain, opened_up = exposures(tmp_path, "root-only-reports.conf")
+    assert plain < opened_up <= 0.7
 
 
 @with_systemd
@@ -272,11 +278,8 @@ def test_the_sandbox_of_these_tests_is_one() -> None:
 
 @with_systemd
 def test_the_form_that_reaches_brokers_opens_the_network_and_nothing_else(tmp_path: Path) -> None:
-    shutil.copy(UNIT, tmp_path)
-    plain = exposure(tmp_path / UNIT.name)
-    (tmp_path / f"{UNIT.name}.d").mkdir()
-    shutil.copy(DROP_INS / "kafka.conf", tmp_path / f"{UNIT.name}.d")
-    assert plain < exposure(tmp_path / UNIT.name) <= 1.2
+    plain, opened_up = exposures(tmp_path, "kafka.conf")
+    assert plain < opened_up <= 1.2
     opened = settings_of((DROP_INS / "kafka.conf").read_text(encoding="utf-8"))
     assert set(opened) == {
         "Wants", "After", "PrivateNetwork", "RestrictAddressFamilies", "IPAddressDeny", "IPAddressAllow",
@@ -286,11 +289,8 @@ def test_the_form_that_reaches_brokers_opens_the_network_and_nothing_else(tmp_pa
 @with_systemd
 def test_sinks_open_the_network_to_the_addresses_that_are_written_there(tmp_path: Path) -> None:
     installed(tmp_path)
-    shutil.copy(UNIT, tmp_path)
-    plain = exposure(tmp_path / UNIT.name)
-    (tmp_path / f"{UNIT.name}.d").mkdir()
-    shutil.copy(DROP_INS / "sinks.conf", tmp_path / f"{UNIT.name}.d")
-    assert plain < exposure(tmp_path / UNIT.name) <= 1.2
+    plain, opened_up = exposures(tmp_path, "sinks.conf")
+    assert plain < opened_up <= 1.2
     opened = settings_of((DROP_INS / "sinks.conf").read_text(encoding="utf-8"))
     assert (opened["IPAddressDeny"], opened["IPAddressAllow"]) == (["any"], ["192.0.2.0/24"])
     assert set(opened) == {
@@ -301,11 +301,8 @@ def test_sinks_open_the_network_to_the_addresses_that_are_written_there(tmp_path
 @with_systemd
 def test_a_model_on_loopback_opens_the_network_to_loopback_alone(tmp_path: Path) -> None:
     installed(tmp_path)
-    shutil.copy(UNIT, tmp_path)
-    plain = exposure(tmp_path / UNIT.name)
-    (tmp_path / f"{UNIT.name}.d").mkdir()
-    shutil.copy(DROP_INS / "model-endpoint.conf", tmp_path / f"{UNIT.name}.d")
-    assert plain < exposure(tmp_path / UNIT.name) <= 1.2
+    plain, opened_up = exposures(tmp_path, "model-endpoint.conf")
+    assert plain < opened_up <= 1.2
     opened = settings_of((DROP_INS / "model-endpoint.conf").read_text(encoding="utf-8"))
     assert (opened["IPAddressDeny"], opened["IPAddressAllow"]) == (["any"], ["localhost"])
     assert set(opened) == {"PrivateNetwork", "RestrictAddressFamilies", "IPAddressDeny", "IPAddressAllow"}
