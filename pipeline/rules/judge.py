@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
 from pipeline.classes.scan import ScanIndex
 from pipeline.contract import Doc
@@ -29,6 +29,7 @@ from pipeline.rules.signs import Subject, count_patterns
 from pipeline.steps import Steps, release
 
 Case = str | tuple[str, ...]
+Shared = TypeVar("Shared")
 
 _MAX_SHARED = 4096  # lists and actions that are remembered, of each kind; a report can make up any number of them
 _DEGREES: tuple[Degree, ...] = get_args(Degree)  # surest first
@@ -371,11 +372,9 @@ class ClassRules:
         key = contraindicated, *values_of(ref, slots, escaped)
         known = self._actions.get(key)
         if known is None:
-            if len(self._actions) >= _MAX_SHARED:
-                self._actions.clear()
             action, expected = self._knowledge.remediations[ref.use], self._knowledge.expected
-            known = render(ref, action, slots, expected, self._profile, contraindicated, escaped)
-            self._actions[key] = known
+            done = render(ref, action, slots, expected, self._profile, contraindicated, escaped)
+            known = _remember(self._actions, key, done)
         return known
 
     def controls(self, topics: Sequence[str], status: Status, disputed: bool) -> tuple[str, tuple[Control, ...]]:
@@ -383,10 +382,8 @@ class ClassRules:
         key = status, disputed, *topics
         known = self._controls.get(key)
         if known is None:
-            if len(self._controls) >= _MAX_SHARED:
-                self._controls.clear()
             controls = controls_for(self._of_knowledge(topics), status, disputed)
-            known = self._controls[key] = digest("controls", *key), controls
+            known = _remember(self._controls, key, (digest("controls", *key), controls))
         return known
 
     def shared_techniques(
@@ -396,10 +393,8 @@ class ClassRules:
         key = tuple(topics), tuple([(ref.technique, ref.basis) for ref in extra])
         known = self._techniques.get(key)
         if known is None:
-            if len(self._techniques) >= _MAX_SHARED:
-                self._techniques.clear()
             techniques = techniques_for(self._of_knowledge(topics), extra, self._knowledge.techniques)
-            known = self._techniques[key] = digest("techniques", *key), techniques
+            known = _remember(self._techniques, key, (digest("techniques", *key), techniques))
         return known
 
     def _of_knowledge(self, topics: Sequence[str]) -> list[Topic]:
@@ -425,3 +420,11 @@ class ClassRules:
                     table.setdefault(name, []).append((artefact, test))
             self._artefacts = table
         return self._artefacts.get(class_id, ())
+
+
+def _remember(table: dict[tuple[object, ...], Shared], key: tuple[object, ...], value: Shared) -> Shared:
+    """Keep what findings share; a table that is full is begun anew."""
+    if len(table) >= _MAX_SHARED:
+        table.clear()
+    table[key] = value
+    return value
