@@ -31,6 +31,9 @@ def broken_references(knowledge: Knowledge, features: Collection[str]) -> Iterat
     for key, topic in knowledge.topics.items():
         if topic.expected is not None and topic.expected not in knowledge.expected:
             yield ("topics", key, "expected"), f"no such expected value: {topic.expected}"
+    for key in knowledge.aliases:
+        if key not in knowledge.topics:
+            yield ("aliases", key), "no such topic"
     for key, entry in knowledge.expected.items():
         if "default" not in entry.accepted or "default" not in entry.preferred:
             yield ("expected", key), "needs accepted.default and preferred.default"

@@ -495,5 +495,6 @@ class Knowledge(Fact):
     families: dict[Id, str] = {}
     tools: dict[str, ToolFact] = {}
     synonyms: dict[Id, list[str]] = {}  # words that mean nearly the same where an unknown finding is searched
+    aliases: dict[Id, list[str]] = {}  # topic → how other tools and people word it
     looks: dict[Id, Look] = {}
     digest: str = ""

@@ -1,15 +1,19 @@
-"""Which topics of the knowledge have the words of a finding: BM25 over a few weighted fields.
+"""Which topics of the knowledge have the words of a finding: BM25 over a few weighted fields, and how much of a topic.
 
-Only what a topic says itself counts: its id, title and notes. Texts of classes, titles of controls and names of
-techniques were tried, and found less (docs/unknown.md).
+What a topic says itself counts: its id, title and notes; and `aliases`, how other tools word it. Texts of classes,
+titles of controls and names of techniques were tried, and found less (docs/unknown.md).
+
+A long finding shares a common word with many topics. So a topic counts for more of whose title, or of one of whose
+aliases, much was said; and for less where the finding names another setting or place than the topic is about.
 
 Source: Robertson, Zaragoza, Taylor, Simple BM25 extension to multiple weighted fields, CIKM 2004.
 """
 
 import math
 import re
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from bisect import insort
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from pipeline.knowledge.schema import Knowledge, Topic
@@ -26,18 +30,23 @@ class Weights:
         synonym: of a word that only means nearly the same as one of the finding's.
         prior: added to what the finding says as a whole, so that one common word is no evidence.
         foreign: what a word counts there that no topic has, in parts of the rarest one's weight.
+        least_phrase: what the words of a title or alias weigh at least, so that one common word is no phrase.
+        elsewhere: what is left of a score where the finding names another setting or place.
         claim: the least confidence at which a topic is named at all.
     """
 
     key: float = 3.0
     title: float = 3.0
     notes: float = 0.7
+    alias: float = 1.0
     saturation: float = 0.8
     length: float = 0.5
     synonym: float = 0.3
     prior: float = 1.5
     foreign: float = 0.6
-    claim: float = 0.15
+    least_phrase: float = 3.0
+    elsewhere: float = 0.5
+    claim: float = 0.13
 
 
 @dataclass(slots=True, frozen=True)
@@ -45,7 +54,8 @@ class Candidate:
     """A topic that a finding may be about.
 
     Attributes:
-        score: from 0 to 1: how much of what the finding says the topic has, rare words for more than common ones.
+        score: from 0 to 1: how much of what the finding says the topic has, times how much of the topic's title, or of
+            another phrase for it, the finding says; rare words count for more than common ones.
         evidence: the words and names of the finding that it has, the weightiest first.
     """
 
@@ -54,19 +64,46 @@ class Candidate:
     evidence: tuple[str, ...]
 
 
+@dataclass(slots=True, frozen=True)
+class _Named:
+    """The settings and places that a text names."""
+
+    settings: frozenset[str]
+    places: frozenset[str]
+
+    @classmethod
+    def of(cls, names: Iterable[str]) -> "_Named":
+        listed = frozenset(names)
+        places = frozenset(name for name in listed if name.startswith("/"))
+        return cls(frozenset(name for name in listed - places if not name.isdigit()), places)
+
+    def is_elsewhere(self, other: "_Named", is_named: bool) -> bool:
+        """Say whether a finding that names `other`, or a setting that nobody knows, speaks of another thing."""
+        if self.settings and not self.settings & other.settings and (other.settings or is_named):
+            return True
+        return bool(self.places and other.places and not self.places & other.places)
+
+
 class TopicIndex:
     """The topics of a knowledge by their words; made once, in a few hundredths of a second."""
 
     def __init__(self, knowledge: Knowledge, words: WordFilter, weights: Weights) -> None:
         self._weights = weights
-        fields = {key: _fields(key, topic, weights) for key, topic in sorted(knowledge.topics.items())}
+        self._phrases: dict[str, list[frozenset[str]]] = {}
+        self._names: dict[str, _Named] = {}
         counts: dict[str, dict[str, float]] = {}
-        for key, parts in fields.items():
+        for key, topic in sorted(knowledge.topics.items()):
             weighted: dict[str, float] = defaultdict(float)
-            for weight, texts in parts:
-                for term, count in Counter(_terms(words.filter_ours(texts))).items():
-                    weighted[term] += weight * count
-            counts[key] = weighted
+            phrases: list[frozenset[str]] = []
+            for weight, is_phrase, text in _texts(key, topic, knowledge.aliases.get(key, ()), weights):
+                terms = list(_terms(words.filter_ours([text])))
+                for term in terms:
+                    weighted[term] += weight
+                if is_phrase:
+                    phrases.append(frozenset(terms))
+            counts[key], self._phrases[key] = weighted, phrases
+            names = words.filter_ours([key.partition(".")[2], topic.title])
+            self._names[key] = _Named.of(token for kind, token in names if kind == "name")
         average = sum(sum(count.values()) for count in counts.values()) / max(1, len(counts))
         self._postings: dict[str, list[tuple[str, float]]] = defaultdict(list)
         for key, weighted in counts.items():
@@ -89,6 +126,7 @@ class TopicIndex:
         """Give the topics that share most with a finding, the best first."""
         scores: dict[str, float] = defaultdict(float)
         evidence: dict[str, list[tuple[float, str]]] = defaultdict(list)
+        said: dict[str, float] = {}
         mass = self._weights.prior
         for shown, wanted in _wanted(filtered):
             best: dict[str, float] = {}
@@ -98,17 +136,33 @@ class TopicIndex:
                 if idf is None:
                     continue
                 strongest = max(strongest, idf * weight)
+                said[term] = max(said.get(term, 0.0), min(weight, 1.0) * idf)
                 for topic, share in self._postings[term]:
                     best[topic] = max(best.get(topic, 0.0), idf * weight * share)
             mass += strongest or self._unknown * self._weights.foreign
             for topic, gained in best.items():
                 scores[topic] += gained
                 evidence[topic].append((-gained, shown))
-        ranked = sorted(scores.items(), key=lambda item: (-item[1], item[0]))[:most]
+        named, is_named = _Named.of(filtered.names), "SETTING" in filtered.kinds
+        best_first = sorted(scores.items(), key=lambda item: (-item[1], item[0]))
+        found: list[tuple[float, str]] = []
+        for topic, gained in best_first:
+            if len(found) >= most and gained / mass < -found[most - 1][0]:
+                break  # of no other one what it gained is as much as what these have
+            elsewhere = self._weights.elsewhere if self._names[topic].is_elsewhere(named, is_named) else 1.0
+            insort(found, (-gained / mass * self._said_of(topic, said) * elsewhere, topic))
         return [
-            Candidate(topic, round(score / mass, 4), tuple(dict.fromkeys(word for _, word in sorted(evidence[topic]))))
-            for topic, score in ranked
+            Candidate(topic, round(-negative, 4), tuple(dict.fromkeys(word for _, word in sorted(evidence[topic]))))
+            for negative, topic in found[:most]
         ]
+
+    def _said_of(self, topic: str, said: Mapping[str, float]) -> float:
+        """Give how much of a topic's title, or of the best of its other phrases, was said, from 0 to 1."""
+        most = 0.0
+        for phrase in self._phrases[topic]:
+            whole = max(sum(self._idf[term] for term in phrase), self._weights.least_phrase)
+            most = max(most, sum(said.get(term, 0.0) for term in phrase) / whole)
+        return most
 
     def _expanded(self, wanted: Iterable[tuple[str, float]]) -> Iterator[tuple[str, float]]:
         for term, weight in wanted:
@@ -144,11 +198,14 @@ def _terms(filtered: Iterable[tuple[str, str]]) -> Iterator[str]:
                     yield stem(part.lower())
 
 
-def _fields(key: str, topic: Topic, weights: Weights) -> list[tuple[float, list[str]]]:
-    """List the texts of a topic with what they count."""
+def _texts(key: str, topic: Topic, aliases: Iterable[str], weights: Weights) -> Iterator[tuple[float, bool, str]]:
+    """List the texts of a topic with what they count, and whether they name it as a whole."""
     family, _, rest = key.partition(".")
-    return [
-        (weights.key, [family, rest, rest.replace(".", " ").replace("_", " ")]),
-        (weights.title, [topic.title]),
-        (weights.notes, list(topic.notes)),
-    ]
+    yield weights.key, False, family
+    yield weights.key, False, rest
+    yield weights.key, True, rest.replace(".", " ").replace("_", " ")
+    yield weights.title, True, topic.title
+    for note in topic.notes:
+        yield weights.notes, False, note
+    for alias in aliases:
+        yield weights.alias, True, alias

@@ -14,7 +14,13 @@ class LikelyTopic:
 
     topic: Annotated[str, Doc("Id of the topic.")]
     title: Annotated[str, Doc("Its title.")]
-    score: Annotated[Percent, Doc("How much of what the finding says the topic has; rare words count for more.")]
+    score: Annotated[
+        Percent,
+        Doc(
+            "How much of what the finding says the topic has, times how much of a phrase for the topic it says; rare "
+            "words count for more."
+        ),
+    ]
     evidence: Annotated[
         tuple[str, ...], Items(most=6), Doc("Words of the finding that the topic has, the weightiest first.")
     ]

@@ -65,7 +65,9 @@ class Vocabulary:
     def __init__(self, common: "CommonWords", knowledge: Knowledge) -> None:
         barred = {stem(word) for word in common.spoken}
         titles = list(_titles(knowledge))
-        texts = [*titles, *(note for topic in knowledge.topics.values() for note in topic.notes)]
+        notes = (note for topic in knowledge.topics.values() for note in topic.notes)
+        aliases = (phrase for phrases in knowledge.aliases.values() for phrase in phrases)
+        texts = [*titles, *notes, *aliases]
 
         def own(said: Iterable[str]) -> frozenset[str]:
             return frozenset(word for text in said for word in words_in(text) if stem(word) not in barred)

@@ -23,7 +23,11 @@ from pipeline.output.records import EnrichedFinding
 from pipeline.rules.policy import Policy
 from pipeline.scorecard.hidden import Column, Gold, Said, find, folds, hide, score, subject_of
 
-KINDS_FILE = Path(__file__).parent / "data" / "unknown.json"
+_DATA = Path(__file__).parent / "data"
+# Findings of kinds that no class describes. Half of the forty were used to tune the search and all of the sixty were read
+# when it was changed; the eighty were measured once, afterwards. Sixty and eighty are by two other authors, who had seen
+# nothing but the topics' titles.
+FORTY, SIXTY, EIGHTY = (_DATA / f"unknown_{number}.json" for number in ("forty", "sixty", "eighty"))
 MakeAnalyst = Callable[[Knowledge], Analyst]
 
 _AS_OF = "2026-11-02T02:11:02Z"
@@ -138,9 +142,9 @@ def _answer(knowledge: Knowledge, gold: Sequence[Gold], columns: dict[str, Colum
             columns[name].scores[one.group].append(score(one, answer))
 
 
-def kinds() -> list[Gold]:
+def kinds(file: Path = FORTY) -> list[Gold]:
     """Give the findings of kinds that no class describes, with the topics that are right."""
-    entries: list[dict[str, Any]] = orjson.loads(KINDS_FILE.read_bytes())
+    entries: list[dict[str, Any]] = orjson.loads(file.read_bytes())
     header = ScanHeader(source_format="json", host="host", cmdline="sys-scan", started_at=_AS_OF, finished_at=_AS_OF)
     return [
         Gold(

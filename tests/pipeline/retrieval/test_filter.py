@@ -97,7 +97,7 @@ def test_a_bag_does_not_depend_on_the_order_of_its_words() -> None:
         ("0123 4242", (), (), ("MODE", "NUMBER")),
         ("/opt/secret-project/x", (), ("/opt",), ("PATH",)),
         ("/etc/cron.d/nightly", (), ("/etc/cron.d",), ("PATH",)),
-        ("/proc/sys/net/ipv6/conf/all/forwarding", ("conf", "forwarding"), ("/proc/sys",), ("PATH",)),
+        ("/proc/sys/net/ipv6/conf/eth7/forwarding", ("conf", "forwarding"), ("/proc/sys",), ("PATH",)),
         ("/proc/sys/kernel/kptr_restrict", (), ("kernel.kptr_restrict",), ()),
         ("kernel.kptr_restrict=0", (), ("kernel.kptr_restrict",), ("NUMBER",)),
         ("NONEWPRIVILEGES nonewprivileges", (), ("NoNewPrivileges",), ()),

@@ -10,6 +10,7 @@ import pytest
 from pipeline.finding import RawFinding
 from pipeline.knowledge.schema import Topic
 from pipeline.retrieval.retriever import Retriever
+from pipeline.scorecard.hidden_answers import SIXTY, kinds
 from pipeline.scorecard.payloads import HOSTILE
 from tests.pipeline.retrieval.closed import retriever
 from tests.pipeline.sessions import knowledge
@@ -24,7 +25,7 @@ def test_a_finding_gets_its_topic_with_the_words_that_speak_for_it() -> None:
     likely = retriever().likely(finding("docker:socket"))
     assert likely is not None and likely.claimed
     assert likely.topics[0].topic == "container.writable_runtime_socket"
-    assert {"socket", "writable"} <= set(likely.topics[0].evidence)
+    assert {"socket", "engine"} <= set(likely.topics[0].evidence)
     assert likely.topics[0].score > likely.topics[1].score
 
 
@@ -59,6 +60,43 @@ def test_an_operators_own_topic_is_found_by_its_words() -> None:
     raw = titled("The zeppelin in the hangar")
     assert (found := Retriever(own).likely(raw)) is not None and found.topics[0].topic == "own.zeppelin"
     assert (without := retriever().likely(raw)) is not None and not without.claimed
+
+
+@pytest.mark.parametrize(
+    ("title", "topic"),
+    [
+        ("/run/docker.sock is accessible to everybody", "container.writable_runtime_socket"),
+        ("Data volume has neither LUKS nor dm-crypt", "encryption.disk"),
+        ("snmpd answers to community 'public'", "service.snmp"),
+    ],
+)
+def test_a_finding_in_the_words_of_another_tool_gets_its_topic(title: str, topic: str) -> None:
+    assert (likely := retriever().likely(titled(title))) is not None and likely.claimed
+    assert likely.topics[0].topic == topic
+
+
+def test_an_operators_own_words_for_a_topic_are_found() -> None:
+    raw = titled("Zeppelin hangar left unlocked")
+    assert (before := retriever().likely(raw)) is not None and not before.claimed
+    own = knowledge().model_copy(
+        update={"aliases": {**knowledge().aliases, "encryption.disk": ["zeppelin hangar left unlocked"]}}
+    )
+    assert (found := Retriever(own).likely(raw)) is not None and found.topics[0].topic == "encryption.disk"
+
+
+def test_another_place_is_not_taken_for_one_of_ours() -> None:
+    likely = retriever().likely(titled("noexec is not set on /dev/shm"))
+    assert likely is not None
+    assert "mount.tmp.noexec" not in [one.topic for one in likely.topics[:1]]
+
+
+def test_the_best_topics_are_the_first_of_all_topics() -> None:
+    for entry in kinds(SIXTY):
+        words = retriever().words(entry.raw)
+        assert words is not None
+        everything = retriever().search(words, len(knowledge().topics))
+        assert retriever().search(words, 5) == everything[:5]
+        assert [one.score for one in everything] == sorted((one.score for one in everything), reverse=True)
 
 
 def test_no_text_of_a_finding_reaches_a_look() -> None:
