@@ -24,9 +24,9 @@ from pipeline.rules.policy import Policy
 from pipeline.scorecard.hidden import Column, Gold, Said, find, folds, hide, score, subject_of
 
 _DATA = Path(__file__).parent / "data"
-# Findings of kinds that no class describes. Half of the forty were used to tune the search and all of the sixty were read
-# when it was changed; the eighty were measured once, afterwards. Sixty and eighty are by two other authors, who had seen
-# nothing but the topics' titles.
+# Findings of kinds that no class describes. Half of the forty were used to tune the search and all of the sixty were
+# read when it was changed; the eighty were measured once, afterwards. Sixty and eighty are by two other authors, who
+# had seen nothing but the topics' titles.
 FORTY, SIXTY, EIGHTY = (_DATA / f"unknown_{number}.json" for number in ("forty", "sixty", "eighty"))
 MakeAnalyst = Callable[[Knowledge], Analyst]
 
