@@ -5,6 +5,7 @@ Findings go by several times, once for each part, so that nothing is kept that g
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from itertools import groupby
 
 from pipeline.display import printable
@@ -44,12 +45,14 @@ def markdown(scans: Iterable[Scan]) -> Iterator[bytes]:
             yield (line + "\n").encode("utf-8", "replace")
 
 
+@lru_cache(maxsize=2048)  # the same controls, kinds and reasons come again and again
 def prose(text: str, limit: int = _TEXT) -> str:
     """Write a text so that it shows as it is and does nothing: no markup, no link, no line of its own."""
     shown = _MARKS.sub(r"\\\1", printable(text, limit))
     return _LINKS.sub(lambda found: f"{found[0]}\\", shown)
 
 
+@lru_cache(maxsize=2048)
 def name(text: str, limit: int = _NAME) -> str:
     """Write what a host calls something, as code: a path, a unit, an id."""
     shown = printable(text, limit).replace("|", "\\|")
@@ -82,7 +85,7 @@ def _scan(scan: Scan) -> Iterator[str]:
     yield from _table(("status", "findings"), ((one, f"{count:,}") for one, count in sorted(seen.status.items())))
     yield from _kinds(seen)
     yield from _together(seen, record)
-    yield from _accepted(scan)
+    yield from _accepted(scan, seen)
     if record is not None and record.policy.expired:
         yield "### Acceptances that have ended"
         yield ""
@@ -196,7 +199,7 @@ def _todo(kind: Kind) -> str:
     return kind.look.summary if kind.look is not None else ""
 
 
-def _accepted(scan: Scan) -> Iterator[str]:
+def _accepted(scan: Scan, seen: Overview) -> Iterator[str]:
     yield "## Accepted risks and false positives"
     yield ""
     yield "Accepted risks stay evidence below. What is a false positive is none."
@@ -208,7 +211,7 @@ def _accepted(scan: Scan) -> Iterator[str]:
                 name(finding.fingerprint), name(subject_of(finding).name), finding.status.replace("_", " "),
                 prose(entry.owner), prose(entry.expires or "none given"), prose(entry.reason), _decided(finding),
             )
-            for finding in scan.findings()
+            for finding in (scan.findings() if seen.settled else ())
             if finding.status in SETTLED and (entry := finding.suppression) is not None
         ),
     )  # fmt: skip

@@ -96,6 +96,11 @@ class Overview:
     verdicts: VerdictsInUse | None = None
     members: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def settled(self) -> int:
+        """Count the findings that somebody has settled; without any, nobody needs to look for them."""
+        return sum(self.status[status] for status in SETTLED)
+
     def worst_first(self) -> list[Kind]:
         """Give the kinds that are at stake, the worst first."""
         return sorted(

@@ -25,10 +25,10 @@ MOST_LISTED = 3_000  # findings in the lists of evidence of a page, about a mega
 _MOST_SETTLED = 500
 
 
-def settled(scan: Scan) -> Iterator[Markup]:
+def settled(scan: Scan, seen: Overview) -> Iterator[Markup]:
     rows: list[Sequence[Markup]] = []
     more = 0
-    for finding in scan.findings():
+    for finding in scan.findings() if seen.settled else ():
         entry = finding.suppression
         if finding.status not in SETTLED or entry is None:
             continue

@@ -185,7 +185,7 @@ def _host(one: _Told, least: Level, *, alone: bool) -> Iterator[str]:
         ("stake", stake(seen)),
         ("together", together(seen, scan.record)),
         ("changed", _changed(one)),
-        ("settled", settled(scan)),
+        ("settled", settled(scan, seen)),
         ("controls", controls_of(seen, scan.record)),
         ("evidence", evidence(scan, seen, least)),
         ("limits", limits(scan, seen)),
