@@ -99,6 +99,9 @@ PACKAGES = [
     Scenario("apparmor.enable"),
 ]
 
+# They change nothing that could be taken back, but save what they find (test_evidence.py).
+SAVES = ("process.investigate", "file.investigate_setuid")
+
 # Tools that this machine may not have, or that have no namespace: what they do to files is done here in a few lines.
 STAND_INS = {
     # Reads what grub-mkconfig of Debian reads.

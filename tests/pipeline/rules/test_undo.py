@@ -10,6 +10,7 @@ from pipeline.features import load_features
 from pipeline.knowledge.load import load_knowledge
 from pipeline.knowledge.schema import Remediation
 from pipeline.rules.undo import note_name
+from tests.pipeline.remedies.scenarios import SAVES
 
 VALUES = st.lists(
     st.one_of(st.binary(max_size=30), st.sampled_from([b"/tmp", b"a", b"a-b", b"a,b", b"", b"-", b"."])), max_size=3
@@ -40,7 +41,7 @@ def test_another_value_for_the_same_setting_has_the_same_note() -> None:
 
 def test_every_shipped_command_that_changes_something_notes_what_was_there() -> None:
     for name, action in load_knowledge(load_features).remediations.items():
-        if action.command is not None and name != "process.restart_upgraded":  # which only lists
+        if action.command is not None and name not in ("process.restart_upgraded", *SAVES):  # which list or copy
             assert action.note, name
         if action.command is None:
             assert action.rollback == ": nothing to undo", name

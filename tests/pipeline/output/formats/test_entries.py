@@ -174,7 +174,7 @@ def test_a_long_title_hides_no_description() -> None:
 
 def test_one_thing_to_do_is_told_once_with_all_that_it_is_for() -> None:
     todo = section(page(real_scan("web01-ioc.json")), "What to do first")
-    assert todo.count("Keep evidence of the process") == 1
+    assert todo.count("Save evidence of process") == 1
     assert (
         "The same for: /tmp/.cache-helper (process 509), /usr/bin/sleep (process 512), /usr/bin/sleep (process 513)"
         in todo
