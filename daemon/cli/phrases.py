@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Final
 
 _PHRASES: Final[Mapping[tuple[str, str], str]] = {
-    ("advice", "set"): "can be set",
-    ("advice", "test_first"): "try it first",
-    ("advice", "little_gain"): "gains little",
+    ("advice", "set"): "safe to set",
+    ("advice", "test_first"): "try before setting",
+    ("advice", "little_gain"): "little to gain",
     ("advice", "leave"): "leave it: setting it would break the service",
     ("deleted", "distribution"): "a package's own program",
     ("deleted", "local"): "not from a package",
@@ -22,10 +22,10 @@ _PHRASES: Final[Mapping[tuple[str, str], str]] = {
     ("kind", "script"): "a script",
     ("kind", "temporary"): "a temporary file",
     ("match", "bot"): "a name like a bot's",
-    ("match", "bot_inside"): "part of a word like a bot's",
+    ("match", "bot_inside"): "only inside a longer word",
     ("match", "kernel_name"): "a kernel thread's name",
     ("match", "miner"): "a name like a miner's",
-    ("match", "unseen"): "the word is not in the report",
+    ("match", "unseen"): "what matched is not said",
     ("mode", "absent"): "not there",
     ("mode", "off"): "switched off",
     ("mode", "permissive"): "only logs",

@@ -3,7 +3,7 @@
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
@@ -25,7 +25,7 @@ LEVEL_TEXT = {**LEVEL_STYLES, "critical": "bold red"}  # without a ground
 KEY = 12  # hex digits of a dedupe key that a person copies
 LISTED = 15  # issues of a summary, unless all are asked for
 _ACTIONS = 3
-_LINES = 4  # of a command; what is longer is to be had with `show`
+LEAST = 3  # issues that are listed on however low a terminal
 _WIDE = 100  # columns from which on the things have a column of their own
 _URGENCY: dict[Level, str] = {
     "critical": "Act today",
@@ -40,10 +40,10 @@ _STATES: dict[Status, str] = {
     "accepted": "accepted",
     "false_positive": "called false positives",
 }
-_FURTHER = (("report", " --detail"), ("remediate", ""))
-_OTHERS = 33  # columns of all but what it is
+_OTHERS = 39  # columns of all but what it is
 _SHORTEST = 12  # columns of a name that is shown in part
 _MEASURE = Console(width=80)
+_INTRUSION = ("ioc.", "yara.")  # classes of indicators of an attack
 _DOUBTFUL = frozenset({"certain", "likely"})
 
 
@@ -58,6 +58,9 @@ class Shown:
         accepted: findings that are settled, to be listed.
         given: options that say which ledger it is, for commands that say more.
         scan: what was given to name the scan, for the same; None: it is the latest of its host.
+        brief: without what stands below the list of issues; one command says all that.
+        bare: without what the host is, how many findings there are, and empty lines.
+        lines: how many lines a command may take; of a longer one it is said how to see it.
     """
 
     source: str | None = None
@@ -66,6 +69,14 @@ class Shown:
     accepted: Sequence[EnrichedFinding] = ()
     given: Sequence[str] = ()
     scan: str | None = None
+    brief: bool = False
+    bare: bool = False
+    lines: int = 3
+
+    @property
+    def gap(self) -> str:
+        """What sets a part apart from the one before."""
+        return "" if self.bare else "\n"
 
     @property
     def where(self) -> str:
@@ -79,7 +90,27 @@ class Shown:
 
 
 def show_summary(console: Console, record: ScanRecord, shown: Shown) -> None:
-    """Print what a scan comes to."""
+    """Print what a scan comes to: on a terminal no more than there is room for, if that is possible."""
+    if not console.is_terminal or shown.limit is None:
+        _print(console, record, shown)
+        return
+    shorter = replace(shown, brief=True)
+    for one in (shown, shorter, replace(shorter, lines=1), replace(shorter, lines=1, bare=True)):
+        rest = console.height - 1 - _height(console, record, replace(one, limit=0))
+        fitted = replace(one, limit=min(one.limit or 0, max(rest, LEAST)))
+        if _height(console, record, fitted) < console.height and (one.brief or fitted.limit == shown.limit):
+            break
+    _print(console, record, fitted)
+
+
+def _height(console: Console, record: ScanRecord, shown: Shown) -> int:
+    """Count the rows that it would take."""
+    with console.capture() as text:
+        _print(console, record, shown)
+    return text.get().count("\n")
+
+
+def _print(console: Console, record: ScanRecord, shown: Shown) -> None:
     for part in _parts(record, shown, console.width):
         console.print(part, crop=False, soft_wrap=isinstance(part, Text) and part.no_wrap is True)
 
@@ -87,11 +118,12 @@ def show_summary(console: Console, record: ScanRecord, shown: Shown) -> None:
 def _parts(record: ScanRecord, shown: Shown, width: int) -> Iterator[RenderableType]:
     issues = [issue for issue in issues_of(record) if shown.wanted.takes_issue(issue)]
     yield _verdict(record)
-    yield from _counts(record)
+    if not shown.bare:
+        yield from _counts(record)
     # What the scanner is probably mistaken about comes after what is as bad and surely so.
     steps = first_steps(sorted(issues, key=lambda one: (-LEVELS.index(one.level), _is_doubtful(one))), _ACTIONS)
     if steps:
-        yield Text("\nDo first", style="bold")
+        yield Text(f"{shown.gap}Do first", style="bold")
         for number, step in enumerate(steps, 1):
             said = Text(f" {number}. ").append(f"{step.level}: ", LEVEL_TEXT[step.level])
             yield from _hanging(said.append(printable(step.summary, 600)), width)
@@ -101,7 +133,10 @@ def _parts(record: ScanRecord, shown: Shown, width: int) -> Iterator[RenderableT
     elif shown.wanted and issues_of(record):
         every = _number(len(issues_of(record)), "issue")
         yield Text(f"\nNo issue is of {shown.wanted.words()}; without that there are {every}.")
-    yield from _more(record, shown, width)
+    if shown.brief:
+        yield command_text(f"sysscan-agent {_commands(record, shown)[0]}", 2, width)
+    else:
+        yield from _more(record, shown, width)
 
 
 def _verdict(record: ScanRecord) -> Text:
@@ -119,7 +154,10 @@ def _verdict(record: ScanRecord) -> Text:
     worst = max(levels, key=LEVELS.index)
     sure = [one for one in issues_of(record) if one.level == worst and not _is_doubtful(one)]
     doubt = "" if sure else ", if the scanner is right"
-    return line.append(f". {_URGENCY[worst]}{doubt}.", "bold")
+    urgency = _URGENCY[worst]
+    if any(one.class_.startswith(_INTRUSION) and one.level == worst == "critical" for one in sure):
+        urgency = "Signs of intrusion, act now"
+    return line.append(f". {urgency}{doubt}.", "bold")
 
 
 def _counts(record: ScanRecord) -> Iterator[Text]:
@@ -128,15 +166,15 @@ def _counts(record: ScanRecord) -> Iterator[Text]:
     scanned = f"scanned {record.started_at}" if record.started_at else "scanned at an unknown time"
     yield Text(f"{about}; {scanned}" if about else scanned.capitalize(), "dim")
     at_stake = sum(counts.level.values())
-    said = [f"{at_stake:,} at stake in {_number(len(issues_of(record)), 'issue')}"] if at_stake else []
+    said = [f"{at_stake:,} to be dealt with, in {_number(len(issues_of(record)), 'issue')}"] if at_stake else []
     said += [f"{count:,} {words}" for state, words in _STATES.items() if (count := counts.status.get(state))]
-    twins = counts.lines - counts.distinct
-    again = f", and {twins:,} that repeat one of them" if twins else ""
+    again = f" ({counts.lines:,} with repeats)" if counts.lines > counts.distinct else ""
     total = f"{_number(counts.distinct, 'finding')}{again}"
     yield Text(f"{total}: {', '.join(said)}." if said else f"{total}.", "dim")
     mistakes = sum(1 for issue in issues_of(record) if _is_doubtful(issue))
     if mistakes:
-        yield Text(f"Probably mistakes of the scanner: {_number(mistakes, 'issue')}, marked ?.", "dim")
+        are = "is probably a mistake" if mistakes == 1 else "are probably mistakes"
+        yield Text(f"{_number(mistakes, 'issue')} {are} of the scanner, marked with a question mark.", "dim")
     for told in record.story:
         if told.name == "matters.nothing":
             yield Text(printable(told.text, 1000))
@@ -152,7 +190,7 @@ def _command(command: str | None, key: str, shown: Shown, width: int) -> Text:
     room = width - 6
     if command is not None:
         lines = command_lines(command, room)
-        if len(lines) <= _LINES and max(map(len, lines)) <= room:
+        if len(lines) <= shown.lines and max(map(len, lines)) <= room:
             return command_text(command, 4, width)
     return command_text(f"sysscan-agent show {key[:KEY]}{shown.where}", 4, width)
 
@@ -171,27 +209,33 @@ def _issues(issues: Sequence[Issue], record: ScanRecord, shown: Shown, width: in
     listed = issues[: shown.limit]
     findings = sum(issue.lines for issue in issues)
     of = f" of {shown.wanted.words()}" if shown.wanted else ""
-    repeats = " with repeats" if record.counts.lines > record.counts.distinct else ""
-    many = f"{_number(findings, 'finding')}{repeats}"
-    yield Text(f"\n{_number(len(issues), 'issue')}{of}, {many}, the worst first", style="bold")
+    distinct = sum(record.counts.level.values())
+    if findings > distinct and not shown.wanted:
+        many = f"{_number(distinct, 'finding')} ({findings:,} with repeats)"
+    else:
+        repeats = " with repeats" if record.counts.lines > record.counts.distinct else ""
+        many = f"{_number(findings, 'finding')}{repeats}"
+    yield Text(f"{shown.gap}{_number(len(issues), 'issue')}{of}, {many}, the worst first", style="bold")
     titles = Counter(issue.title for issue in issues_of(record))
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", show_edge=False, width=width)
-    for heading, justify in (("level", "right"), ("", "right"), ("", "left")):
+    for heading, justify in (("level", "right"), ("of 100", "right"), ("", "left")):
         table.add_column(heading, justify="right" if justify == "right" else "left", no_wrap=True)
     wide = width >= _WIDE
     room = (width - _OTHERS) * 3 // 5 if wide else width - _OTHERS
     table.add_column("what", no_wrap=True, overflow="ellipsis", width=room)
     if wide:
         table.add_column("where", no_wrap=True, overflow="ellipsis", ratio=1)
-    table.add_column("many", justify="right", no_wrap=True)
+    table.add_column("found", justify="right", no_wrap=True)
     table.add_column("key", no_wrap=True)
     for issue in listed:
         style = LEVEL_TEXT[issue.level]
         about = printable(issue.labels[0], 200) if issue.labels[0] else ""
+        others = f" +{issue.distinct - 1:,}" if about and issue.distinct > 1 else ""
         title, words = printable(called(issue), 200), in_words(issue.split)
         apart = titles[issue.title] > 1
         what = _fitted(title, words, "" if wide else about, room, is_alone=not apart)
-        cells = [Text(what)] + ([Text(about, "dim")] if wide else [])
+        place = end_of(about, width - _OTHERS - room - 1 - cell_len(others)) + others
+        cells = [Text(what)] + ([Text(place, "dim")] if wide else [])
         doubt = "?" if _is_doubtful(issue) or issue.status == "unknown" else ""
         table.add_row(
             Text(issue.level, style), Text(f"{issue.score}", style), Text(doubt, "magenta"), *cells,
@@ -201,7 +245,8 @@ def _issues(issues: Sequence[Issue], record: ScanRecord, shown: Shown, width: in
     if len(listed) < len(issues):
         rest = issues[len(listed) :]
         many = _number(sum(issue.lines for issue in rest), "finding")
-        yield Text(f"… and {_number(len(rest), 'more issue')} ({many}), none of them worse: --all", "dim")
+        how = "" if shown.brief else f": sysscan-agent {_commands(record, shown)[0].replace(' --detail', ' --all')}"
+        yield Text(f"… and {_number(len(rest), 'more issue')} ({many}), none of them worse{how}", "dim")
     left = len(issues_of(record)) - len(issues)
     if left:
         many = _number(sum(one.lines for one in issues_of(record)) - findings, "finding")
@@ -235,8 +280,12 @@ def end_of(about: str, room: int) -> str:
 
 
 def _more(record: ScanRecord, shown: Shown, width: int) -> Iterator[RenderableType]:
+    names = {key: label for issue in issues_of(record) for key, label in zip(issue.examples, issue.labels, strict=True)}
     for group in record.correlations[:3]:
-        yield Text(f"\nTogether, {group.level}: {group.title} ({_number(group.findings, 'finding')}). {group.first}")
+        known = [f"{printable(names[key], 80)} {key[:KEY]}" for key in group.members if names.get(key)][:2]
+        what = f": {', '.join(known)}{', …' if group.findings > len(known) else ''}" if known else ""
+        many = _number(group.findings, "finding")
+        yield Text(f"\nTogether, {group.level}: {group.title} ({many}{what}). {group.first}")
     if len(record.correlations) > 3:
         yield Text(f"… and {_number(len(record.correlations) - 3, 'more pattern')}: --detail", "dim")
     if shown.accepted:
@@ -253,25 +302,29 @@ def _more(record: ScanRecord, shown: Shown, width: int) -> Iterator[RenderableTy
             )
         is_first = any(told.name == "changed.all_new" for told in record.story)
         yield Text("No earlier scan is known." if is_first else f"Since earlier scans: {', '.join(said) or 'nothing'}.")
-    against = [f"{FRAMEWORK_NAMES[one.framework]} {count}" for one in record.compliance if (count := _failing(one))]
+    against = [f"{count} of {FRAMEWORK_NAMES[one.framework]}" for one in record.compliance if (count := _failing(one))]
     if against:
         yield Text(f"Controls with evidence against them: {', '.join(against)}. A scan cannot prove compliance.")
-    if shown.source is not None:
-        source = shlex.quote(printable(shown.source))
-        command, plan = f"analyze {source} --detail", f"remediate {source}"
-    elif shown.scan is not None:
-        command, plan = f"report {shown.scan} --detail{shown.ledger}", f"remediate --scan {shown.scan}{shown.ledger}"
-    else:
-        host = shlex.quote(printable(record.host))
-        command, plan = (f"{name} --host {host}{more}{shown.ledger}" for name, more in _FURTHER)
+    command, plan = _commands(record, shown)
     yield Text("More:", "dim")
     for text, what in (
         (command, "what each issue is, the whole story, compliance"),
         (f"show KEY{shown.where}", "one finding, with its commands"),
-        (f"{plan} --format bash", "a script that checks, applies and takes back"),
+        (f"{plan} --format bash", "prints a script that checks, applies and undoes; it changes nothing by itself"),
     )[: 3 if issues_of(record) else 1]:
         yield command_text(f"sysscan-agent {text}", 2, width)
         yield Text(f"    {what}", "dim")
+
+
+def _commands(record: ScanRecord, shown: Shown) -> tuple[str, str]:
+    """Give the commands that say all of a scan, and that make a plan of it."""
+    if shown.source is not None:
+        source = shlex.quote(printable(shown.source))
+        return f"analyze {source} --detail", f"remediate {source}"
+    if shown.scan is not None:
+        return f"report {shown.scan} --detail{shown.ledger}", f"remediate --scan {shown.scan}{shown.ledger}"
+    host = shlex.quote(printable(record.host))
+    return f"report --host {host} --detail{shown.ledger}", f"remediate --host {host}{shown.ledger}"
 
 
 def _accepted(finding: EnrichedFinding) -> Text:

@@ -1,9 +1,15 @@
 """The first screen: how bad it is, three things to do, a line an issue, and nothing that is in no count."""
 
+import fcntl
+import os
 import re
 import shutil
+import struct
 import subprocess
+import sys
+import termios
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import orjson
@@ -23,7 +29,26 @@ from tests.pipeline.output.plan.planned import kinds, knowledge
 
 Cli = Callable[..., Ended]
 NAMES = [name for name, _ in real_scans()]
+AGENT = str(Path(sys.executable).with_name("sysscan-agent"))
 BASH = shutil.which("bash") or "bash"
+
+
+def on_a_terminal(command: list[str], rows: int, columns: int) -> str:
+    """Give what a terminal of this size shows of a command, colours left out."""
+    leader, follower = os.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
+    with subprocess.Popen(
+        command, stdin=follower, stdout=follower, stderr=subprocess.DEVNULL, env={**environment, "TERM": "xterm"}
+    ) as process:
+        os.close(follower)
+        shown = bytearray()
+        with suppress(OSError):  # which is how its end looks
+            while piece := os.read(leader, 65536):
+                shown += piece
+        os.close(leader)
+    assert process.returncode == 0
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()).replace("\r", "")
 
 
 def record_of(name: str) -> ScanRecord:
@@ -51,7 +76,7 @@ def test_every_scan_fits_its_terminal_and_counts_every_finding(name: str, width:
     flat = " ".join(text.split())
     counts = record.counts
     assert f"{counts.distinct:,} finding" in flat
-    parts = re.findall(r"[:,] ([\d,]+) (?:at stake|passed|for information|acc|cal)", flat)
+    parts = re.findall(r"[:,] ([\d,]+) (?:to be dealt with|passed|for information|acc|cal)", flat)
     said = [int(one.replace(",", "")) for one in parts]
     assert sum(said) == counts.distinct
 
@@ -60,16 +85,45 @@ def test_every_scan_fits_its_terminal_and_counts_every_finding(name: str, width:
 def test_what_is_not_listed_is_counted(name: str) -> None:
     text, record = screen(name, limit=3), record_of(name)
     rest = sum(issue.lines for issue in record.issues[3:])
-    assert f"… and {len(record.issues) - 3:,} more issues ({rest:,} findings), none of them worse: --all" in text
+    assert (
+        f"… and {len(record.issues) - 3:,} more issues ({rest:,} findings), none of them worse: sysscan-agent" in text
+    )
+    assert "--all" in text
 
 
 def test_the_verdict_and_three_things_to_do_come_first() -> None:
     lines = screen("web01-ioc.json").splitlines()
-    assert lines[0] == "web01: 2 critical issues, 3 high, 1 medium, 6 low. Act today."
+    assert lines[0] == "web01: 2 critical issues, 3 high, 1 medium, 6 low. Signs of intrusion, act now."
     first = "\n".join(lines[:24])
     for number in (1, 2, 3):
         assert re.search(rf"^ {number}\. (critical|high): ", first, re.M)
     assert first.count("    $ ") == 3
+
+
+@pytest.mark.parametrize("size", ["24x80", "24x100", "40x100", "60x120"])
+@pytest.mark.parametrize(
+    "name",
+    ["db02-default.json", "db02-full.json.gz", "web01-fs-hygiene.json", "web01-ioc.json", "web01-containers.json"],
+)
+def test_on_a_terminal_the_verdict_and_what_to_do_first_stay_on_the_screen(name: str, size: str) -> None:
+    rows, columns = map(int, size.split("x"))
+    text = on_a_terminal([AGENT, "analyze", str(SCANS / name)], rows, columns)
+    lines = text.splitlines()
+    assert len(lines) < rows, "the prompt of the shell takes a row, too"
+    assert max(map(len, map(str.rstrip, lines))) <= columns
+    assert re.match(r"(db02|web01): ", lines[0])
+    record = record_of(name)
+    if record.issues:
+        listed = re.findall(r" [\d,]+ ([0-9a-f]{12}) *$", text, re.M)
+        assert len(listed) >= min(3, len(record.issues))
+        assert text.count("    $ ") == min(3, len(listed)) or len(record.issues) < 3
+        assert len(listed) == len(record.issues) or f"… and {len(record.issues) - len(listed)} more issue" in text
+        assert "--detail" in text
+
+
+def test_what_is_asked_for_is_shown_whole_on_a_terminal() -> None:
+    text = on_a_terminal([AGENT, "analyze", str(SCANS / "web01-ioc.json"), "--all"], 24, 80)
+    assert len(text.splitlines()) > 40 and "A scan cannot prove compliance" in " ".join(text.split())
 
 
 def test_nothing_at_stake_says_what_ran() -> None:
@@ -79,7 +133,7 @@ def test_nothing_at_stake_says_what_ran() -> None:
 
 
 def test_two_processes_with_one_program_are_both_counted() -> None:
-    row = next(line for line in screen("web01-ioc.json").splitlines() if "LD_PRELOAD" in line and "high 70" in line)
+    row = next(line for line in screen("web01-ioc.json").splitlines() if "LD_PRELOAD" in line and "  70 " in line)
     assert re.search(r" 2 [0-9a-f]{12}", row)
 
 
