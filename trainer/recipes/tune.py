@@ -30,7 +30,7 @@ class Preset:
         layers: blocks of SmolLM2 that are kept, 0 for all; None goes on with the model of the package.
         training: options of `finetune`.
         group_size: weights that share a scale; the width of the model has to be a multiple.
-        memory, disk: in MiB, estimated for the settings of the preset; measured for the small one alone.
+        memory, disk: in MiB, for the settings of the preset; that of `base` is estimated, the others are measured.
         speed: tokens a second on two quiet cores with AMX, about.
         tokens: that an example takes on average with its tokenizer, half of them of unknown findings.
     """
@@ -63,8 +63,8 @@ PRESETS = {
          "--weight-decay", "0.1"),
         128, 2500, 700, 4000, 185,
     ),
-    "base-cut": Preset(12, _LORA, 64, 5000, 2500, 600, 400),
-    "base": Preset(0, _LORA, 64, 9000, 4500, 250, 400),
+    "base-cut": Preset(12, _LORA, 64, 8000, 2500, 600, 400),
+    "base": Preset(0, _LORA, 64, 16000, 4500, 250, 400),
 }  # fmt: skip
 
 
@@ -109,7 +109,7 @@ class Tune:
             f"disk: {preset.disk} MiB needed, {free // _MIB} free at {existing(self.output)}",
             f"device: {'a GPU, which training uses by itself' if has_gpu() else 'processor only'}",
             f"training: about {tokens / 1e6:.1f} million tokens, {duration(tokens / preset.speed)} on two quiet cores "
-            "with AMX; other load, or no AMX, makes it several times that",
+            "with AMX; longer without it, and with other load beside it",
         ]
 
     def run(self) -> Path:

@@ -104,7 +104,7 @@ def test_an_output_that_holds_something_else_is_refused(tmp_path: Path) -> None:
 def test_too_little_memory_is_refused_before_anything_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tune, "available_bytes", lambda: 64 << 20)
     steps = Recorded()
-    with pytest.raises(ConfigError, match=r"preset base needs 9000 MiB of memory, 64 MiB are available"):
+    with pytest.raises(ConfigError, match=r"preset base needs 16000 MiB of memory, 64 MiB are available"):
         made(tmp_path / "run", steps, preset="base").run()
     assert not steps.commands
 
