@@ -71,9 +71,7 @@ def _processor(sets: Sequence[str]) -> Check:
     detail = f"{kind}, {cores} cores, {'with' if 'amx_bf16' in others else 'without'} AMX"
     if "amx_bf16" in others:
         return Check("processor", "ok", detail)
-    return Check(
-        "processor", "warning", detail, "times are estimated with AMX; without it they are longer"
-    )
+    return Check("processor", "warning", detail, "times are estimated with AMX; without it they are longer")
 
 
 def _device() -> Check:
