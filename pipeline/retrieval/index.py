@@ -89,18 +89,18 @@ class TopicIndex:
 
     def __init__(self, knowledge: Knowledge, words: WordFilter, weights: Weights) -> None:
         self._weights = weights
-        self._phrases: dict[str, list[frozenset[str]]] = {}
+        self._phrases: dict[str, list[tuple[str, ...]]] = {}  # in an order: sums of floats depend on it
         self._names: dict[str, _Named] = {}
         counts: dict[str, dict[str, float]] = {}
         for key, topic in sorted(knowledge.topics.items()):
             weighted: dict[str, float] = defaultdict(float)
-            phrases: list[frozenset[str]] = []
+            phrases: list[tuple[str, ...]] = []
             for weight, is_phrase, text in _texts(key, topic, knowledge.aliases.get(key, ()), weights):
                 terms = list(_terms(words.filter_ours([text])))
                 for term in terms:
                     weighted[term] += weight
                 if is_phrase:
-                    phrases.append(frozenset(terms))
+                    phrases.append(tuple(dict.fromkeys(terms)))
             counts[key], self._phrases[key] = weighted, phrases
             names = words.filter_ours([key.partition(".")[2], topic.title])
             self._names[key] = _Named.of(token for kind, token in names if kind == "name")

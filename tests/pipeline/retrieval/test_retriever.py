@@ -1,8 +1,10 @@
 """What an unknown finding looks like: topics by words, a look from the list, and nothing where too little speaks."""
 
+import os
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -97,6 +99,22 @@ def test_the_best_topics_are_the_first_of_all_topics() -> None:
         everything = retriever().search(words, len(knowledge().topics))
         assert retriever().search(words, 5) == everything[:5]
         assert [one.score for one in everything] == sorted((one.score for one in everything), reverse=True)
+
+
+def test_scores_are_the_same_to_the_last_digit_in_every_process() -> None:
+    program = (
+        "from pipeline.retrieval.index import TopicIndex as I;"
+        "from tests.pipeline.retrieval.test_retriever import SIXTY, kinds, retriever as r;"
+        "print([{t: I._said_of(r()._index, t, dict.fromkeys(r()._index._idf, 0.1)) for t in r()._index._phrases},"
+        "[r().search(r().words(one.raw), 9) for one in kinds(SIXTY)]])"
+    )
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, check=True, env={**os.environ, "PYTHONHASHSEED": seed}
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(said) == 1
 
 
 def test_no_text_of_a_finding_reaches_a_look() -> None:
