@@ -12,6 +12,7 @@ LABEL = 80  # characters of what a host calls something
 _TITLE = 160
 _NAMED = 4  # labels of one issue
 _DONE_TO = 2  # labels of one thing to do
+_URGENT: frozenset[Level] = frozenset({"high", "critical"})
 _NAMELESS = "Unknown kind of finding"
 
 
@@ -37,8 +38,9 @@ class Step:
 def first_steps(issues: Iterable[Issue], most: int) -> list[Step]:
     """Take what is to be done about the first issues, in their order, the same thing once.
 
-    For findings of a kind that nobody knows it is the first look. An issue of which nothing can be done, or nothing
-    without harm, has no step.
+    For findings of a kind that nobody knows it is the first look; where there is none, either, and the scanner holds
+    them for urgent, that somebody reads what it says. An issue of which nothing can be done, or nothing without harm,
+    has no step.
     """
     steps: dict[str, Step] = {}
     for issue in issues:
@@ -90,5 +92,13 @@ def _step(issue: Issue) -> Step | None:
         subject = f"{called(issue)} ({things})" if things else called(issue)
         return Step(
             issue.level, f"For {subject}, look first: {ended(look.summary)}", look.command, None, issue.examples[0]
+        )
+    if action is None and issue.class_.startswith(UNKNOWN) and issue.level in _URGENT:
+        return Step(
+            issue.level,
+            f"Read what the scanner says of {called(issue)}: no class knows it.",
+            None,
+            None,
+            issue.examples[0],
         )
     return None
