@@ -25,7 +25,7 @@ LEVEL_TEXT = {**LEVEL_STYLES, "critical": "bold red"}  # without a ground
 KEY = 12  # hex digits of a dedupe key that a person copies
 LISTED = 15  # issues of a summary, unless all are asked for
 _ACTIONS = 3
-LEAST = 3  # issues that are listed on however low a terminal
+_LEAST = 3  # issues that are listed on however low a terminal
 _WIDE = 100  # columns from which on the things have a column of their own
 _URGENCY: dict[Level, str] = {
     "critical": "Act today",
@@ -97,7 +97,7 @@ def show_summary(console: Console, record: ScanRecord, shown: Shown) -> None:
     shorter = replace(shown, brief=True)
     for one in (shown, shorter, replace(shorter, lines=1), replace(shorter, lines=1, bare=True)):
         rest = console.height - 1 - _height(console, record, replace(one, limit=0))
-        fitted = replace(one, limit=min(one.limit or 0, max(rest, LEAST)))
+        fitted = replace(one, limit=min(one.limit or 0, max(rest, _LEAST)))
         if _height(console, record, fitted) < console.height and (one.brief or fitted.limit == shown.limit):
             break
     _print(console, record, fitted)

@@ -89,7 +89,7 @@ class TopicIndex:
 
     def __init__(self, knowledge: Knowledge, words: WordFilter, weights: Weights) -> None:
         self._weights = weights
-        self._phrases: dict[str, list[tuple[str, ...]]] = {}  # in an order: sums of floats depend on it
+        named: dict[str, list[tuple[str, ...]]] = {}  # in an order: sums of floats depend on it
         self._names: dict[str, _Named] = {}
         counts: dict[str, dict[str, float]] = {}
         for key, topic in sorted(knowledge.topics.items()):
@@ -101,7 +101,7 @@ class TopicIndex:
                     weighted[term] += weight
                 if is_phrase:
                     phrases.append(tuple(dict.fromkeys(terms)))
-            counts[key], self._phrases[key] = weighted, phrases
+            counts[key], named[key] = weighted, phrases
             names = words.filter_ours([key.partition(".")[2], topic.title])
             self._names[key] = _Named.of(token for kind, token in names if kind == "name")
         average = sum(sum(count.values()) for count in counts.values()) / max(1, len(counts))
@@ -114,6 +114,10 @@ class TopicIndex:
         self._idf = {
             term: math.log(1 + (total - len(found) + 0.5) / (len(found) + 0.5))
             for term, found in self._postings.items()
+        }
+        self._phrases = {
+            key: [(phrase, max(sum(self._idf[term] for term in phrase), weights.least_phrase)) for phrase in phrases]
+            for key, phrases in named.items()
         }
         self._unknown = math.log(1 + total)
         self._synonyms: dict[str, list[str]] = defaultdict(list)
@@ -159,8 +163,7 @@ class TopicIndex:
     def _said_of(self, topic: str, said: Mapping[str, float]) -> float:
         """Give how much of a topic's title, or of the best of its other phrases, was said, from 0 to 1."""
         most = 0.0
-        for phrase in self._phrases[topic]:
-            whole = max(sum(self._idf[term] for term in phrase), self._weights.least_phrase)
+        for phrase, whole in self._phrases[topic]:
             most = max(most, sum(said.get(term, 0.0) for term in phrase) / whole)
         return most
 
