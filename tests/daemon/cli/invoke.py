@@ -4,6 +4,7 @@ import os
 import pty
 import subprocess
 import sys
+import termios
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,10 +32,13 @@ def in_a_process(*arguments: str, **environment: str) -> Ended:
     return Ended(done.returncode, done.stdout, done.stderr)
 
 
-def on_a_terminal(*arguments: str, columns: int = 100) -> Ended:
+def on_a_terminal(*arguments: str, columns: int = 100, rows: int | None = None) -> Ended:
     """Run with a terminal for standard output; standard error stays a pipe."""
     leader, follower = pty.openpty()
     environment = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm-256color"}
+    if rows is not None:
+        termios.tcsetwinsize(follower, (rows, columns))
+        environment["LINES"] = str(rows)
     process = subprocess.Popen(
         [*COMMAND, *arguments], stdout=follower, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environment
     )

@@ -1,15 +1,9 @@
 """The first screen: how bad it is, three things to do, a line an issue, and nothing that is in no count."""
 
-import fcntl
-import os
 import re
 import shutil
-import struct
 import subprocess
-import sys
-import termios
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import orjson
@@ -23,32 +17,20 @@ from daemon.cli.phrases import in_words
 from daemon.cli.show import show_record
 from daemon.cli.summary import Shown
 from pipeline.output.records import ScanRecord
-from tests.daemon.cli.invoke import REPORT, SCANS, Ended
+from tests.daemon.cli.invoke import REPORT, SCANS, Ended, on_a_terminal
 from tests.pipeline.output.formats.exported import real_scan, real_scans
 from tests.pipeline.output.plan.planned import kinds, knowledge
 
 Cli = Callable[..., Ended]
 NAMES = [name for name, _ in real_scans()]
-AGENT = str(Path(sys.executable).with_name("sysscan-agent"))
 BASH = shutil.which("bash") or "bash"
 
 
-def on_a_terminal(command: list[str], rows: int, columns: int) -> str:
+def on_screen(rows: int, columns: int, *arguments: str) -> str:
     """Give what a terminal of this size shows of a command, colours left out."""
-    leader, follower = os.openpty()
-    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
-    with subprocess.Popen(
-        command, stdin=follower, stdout=follower, stderr=subprocess.DEVNULL, env={**environment, "TERM": "xterm"}
-    ) as process:
-        os.close(follower)
-        shown = bytearray()
-        with suppress(OSError):  # which is how its end looks
-            while piece := os.read(leader, 65536):
-                shown += piece
-        os.close(leader)
-    assert process.returncode == 0
-    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()).replace("\r", "")
+    ended = on_a_terminal(*arguments, rows=rows, columns=columns)
+    assert ended.code == 0, ended.err
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", ended.out)
 
 
 def record_of(name: str) -> ScanRecord:
@@ -107,7 +89,7 @@ def test_the_verdict_and_three_things_to_do_come_first() -> None:
 )
 def test_on_a_terminal_the_verdict_and_what_to_do_first_stay_on_the_screen(name: str, size: str) -> None:
     rows, columns = map(int, size.split("x"))
-    text = on_a_terminal([AGENT, "analyze", str(SCANS / name)], rows, columns)
+    text = on_screen(rows, columns, "analyze", str(SCANS / name))
     lines = text.splitlines()
     assert len(lines) < rows, "the prompt of the shell takes a row, too"
     assert max(map(len, map(str.rstrip, lines))) <= columns
@@ -122,7 +104,7 @@ def test_on_a_terminal_the_verdict_and_what_to_do_first_stay_on_the_screen(name:
 
 
 def test_what_is_asked_for_is_shown_whole_on_a_terminal() -> None:
-    text = on_a_terminal([AGENT, "analyze", str(SCANS / "web01-ioc.json"), "--all"], 24, 80)
+    text = on_screen(24, 80, "analyze", str(SCANS / "web01-ioc.json"), "--all")
     assert len(text.splitlines()) > 40 and "A scan cannot prove compliance" in " ".join(text.split())
 
 
