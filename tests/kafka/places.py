@@ -74,23 +74,21 @@ def drive(delivery: Delivery, until: Callable[[], bool], what: str) -> None:
 
 
 def records(cluster: Cluster, *topics: str, isolation: str = "read_committed") -> list[ConsumerRecord]:
-    """Read topics to the end that is readable, in order of the partitions."""
-    return asyncio.run(_records(cluster, topics, isolation))
-
-
-def settled(cluster: Cluster, *topics: str) -> list[ConsumerRecord]:
-    """Read topics to their end, once no transaction in them is open any more.
+    """Read topics to their end of now, in order of the partitions.
 
     A commit is confirmed when its coordinator has written it down; the leaders of the partitions hear of it after that,
-    and of a new leader's first moments a reader sees less than was confirmed.
+    and of a new leader's first moments a reader sees less than was confirmed. So whoever reads what was committed waits
+    first until every transaction that is in the topics now has ended; one that stays open fails the test.
     """
-    deadline = time.monotonic() + PATIENCE_S
-    while True:
-        stable, high = (asyncio.run(_ends(cluster, topics, one)) for one in ("read_committed", "read_uncommitted"))
-        if stable == high:
-            return records(cluster, *topics)
-        assert time.monotonic() < deadline, f"a transaction stays open: readable up to {stable} of {high}"
-        time.sleep(0.1)
+    if isolation == "read_committed":
+        written = asyncio.run(_ends(cluster, topics, "read_uncommitted"))
+        deadline = time.monotonic() + PATIENCE_S
+        while any(
+            (stable := asyncio.run(_ends(cluster, topics, isolation)))[one] < end for one, end in written.items()
+        ):
+            assert time.monotonic() < deadline, f"a transaction stays open: readable up to {stable} of {written}"
+            time.sleep(0.1)
+    return asyncio.run(_records(cluster, topics, isolation))
 
 
 async def _ends(cluster: Cluster, topics: Sequence[str], isolation: str) -> dict[TopicPartition, int]:

@@ -40,7 +40,7 @@ class Site:
     def lines(self, host: str) -> list[list[dict[str, Any]]]:
         """Give the lines of a host, scan by scan."""
         found: dict[str, list[dict[str, Any]]] = {}
-        for one in places.settled(self.topics.cluster, self.topics.findings):
+        for one in places.records(self.topics.cluster, self.topics.findings):
             line = json.loads(one.value)
             if line["host"] == host:
                 found.setdefault(line["scan_id"], []).append(line)

@@ -43,7 +43,7 @@ def scans(number: int) -> list[Sent]:
 
 
 def lines(topics: Topics, schema: str) -> list[dict[str, Any]]:
-    found = [json.loads(one.value) for one in places.settled(topics.cluster, topics.findings)]
+    found = [json.loads(one.value) for one in places.records(topics.cluster, topics.findings)]
     return [line for line in found if line["schema"] == schema]
 
 

@@ -46,7 +46,7 @@ def password(tmp_path: Path) -> Path:
 def finish(cluster: Cluster, outbox: MemoryOutbox, delivery: Delivery) -> None:
     places.drive(delivery, lambda: outbox.marks.get(delivery.name) == len(outbox.rows), "all delivered")
     topic = delivery.name.removeprefix("kafka:")
-    assert [one.value for one in places.settled(cluster, topic)] == [one.line for one in outbox.rows]
+    assert [one.value for one in places.records(cluster, topic)] == [one.line for one in outbox.rows]
     assert delivery.fault is None
 
 
