@@ -20,7 +20,7 @@ WITH_RSYSLOG = RSYSLOGD="$$(command -v rsyslogd || echo '$(CURDIR)/$(RSYSLOG)/us
 KNOWLEDGE := pipeline/knowledge/compiled.json
 
 .DELETE_ON_ERROR:
-.PHONY: help bundle demo demo-retrain man package-test pythons deb test trainer browser endpoint plans shippers kafka kafka-broker servers test-trainer lint bench knowledge schema model wheel clean output-digests vocabulary
+.PHONY: help bundle demo demo-retrain man package-test pythons deb test trainer browser endpoint plans shippers kafka kafka-broker servers test-trainer lint bench knowledge schema model ranking wheel clean output-digests vocabulary
 
 help:
 	@echo 'make demo       analyse real scans of two hosts and show what is wrong with them (output in demo-output/)'
@@ -40,6 +40,7 @@ help:
 	@echo 'make knowledge  compile the knowledge again (the others do it where needed)'
 	@echo 'make schema     write docs/schema/ anew from the records'
 	@echo 'make vocabulary  write the closed list of words anew'
+	@echo 'make ranking     learn anew how the search for topics weighs what it finds'
 	@echo 'make model      train the embedded model anew, from nothing (hours; into model-run/)'
 	@echo 'make wheel      build the package into dist/'
 	@echo 'make bundle     make the offline bundle: all wheels for one Python, with what installs them (100 MB to fetch)'
@@ -160,6 +161,10 @@ schema: $(VENV)/.installed-dev
 # The closed list of words that an unknown finding is told in, from a pinned package and words by hand.
 vocabulary: $(VENV)/.installed-dev
 	@$(BIN)/python -m trainer.data.words
+
+# How what the search for topics measures is weighed, learnt from written findings; `--check` says how well.
+ranking: $(VENV)/.installed-dev $(KNOWLEDGE)
+	@$(BIN)/python -m trainer.data.ranking
 
 # The embedded model from nothing: data, training, quantisation, export, shipped answers, scorecards, card. Same versions,
 # same kind of machine, two threads: same bytes. Quiet is needed more than cores: another load halves the speed.

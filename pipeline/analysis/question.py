@@ -34,7 +34,7 @@ class Unknown:
         tokens: of closed lists, without common English.
         topics: ids of the topics that share most with it, the likeliest first.
         ceiling: the highest level that an answer may give, from the scanner's severity.
-        scores: of the topics: how much of what the finding says each has, in per cent, rounded to fives.
+        scores: of the topics: how likely the finding is about each, in per cent, rounded to fives.
     """
 
     tokens: tuple[str, ...]

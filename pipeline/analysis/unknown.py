@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from pipeline.analysis.question import Unknown
 from pipeline.finding import Level
-from pipeline.retrieval.index import Candidate
 from pipeline.retrieval.likely import Likely
+from pipeline.retrieval.retriever import Candidate
 
-CLOSE = 0.8  # of the first topic's score: what comes so near is named, too
+CLOSE = 0.5  # what is at least half as likely as the first topic is named, too
 _STEPS = 20  # that scores are told in: of five per cent each
 
 

@@ -30,7 +30,7 @@ from pipeline.finding import LEVELS, Level
 from pipeline.knowledge.schema import Knowledge
 from pipeline.retrieval.retriever import asked_controls, look_for
 
-QUESTION = "unknown/1"  # in the `questions` of a model's record: it was trained on these
+QUESTION = "unknown/2"  # in the `questions` of a model's record: it was trained on these
 
 NONE = "0"  # stands for: none of these topics
 MAX_WORDS = 32
@@ -50,7 +50,7 @@ class UnknownCase:
         tokens: words, names and kinds that are left of the finding's texts.
         topics: ids, the likeliest first; the prompt numbers them from 1.
         titles: theirs.
-        scores: how much of what the finding says each topic has, in per cent, rounded to fives.
+        scores: how likely the finding is about each topic, in per cent, rounded to fives.
         controls: ``framework:id``, those of all topics, sorted.
         controls_of: for each topic those that it is mapped to and that there is room for.
         looks: ids of the first looks that fit any of the topics, sorted.

@@ -496,5 +496,6 @@ class Knowledge(Fact):
     tools: dict[str, ToolFact] = {}
     synonyms: dict[Id, list[str]] = {}  # words that mean nearly the same where an unknown finding is searched
     aliases: dict[Id, list[str]] = {}  # topic → how other tools and people word it
+    off_topic: dict[Id, list[str]] = {}  # kind of thing → what is reported of it that no topic is about
     looks: dict[Id, Look] = {}
     digest: str = ""

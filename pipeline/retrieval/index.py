@@ -4,7 +4,9 @@ What a topic says itself counts: its id, title and notes; and `aliases`, how oth
 titles of controls and names of techniques were tried, and found less (docs/unknown.md).
 
 A long finding shares a common word with many topics. So a topic counts for more of whose title, or of one of whose
-aliases, much was said; and for less where the finding names another setting or place than the topic is about.
+aliases, much was said; and for less where the finding names another setting or place than the topic is about. What
+other tools report that no topic is about (`off_topic`) is searched like topics: it says how much another thing has of
+the finding. What is measured here is weighed in `ranking.py`.
 
 Source: Robertson, Zaragoza, Taylor, Simple BM25 extension to multiple weighted fields, CIKM 2004.
 """
@@ -13,12 +15,15 @@ import math
 import re
 from bisect import insort
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from pipeline.knowledge.schema import Knowledge, Topic
 from pipeline.retrieval.filter import Filtered, WordFilter
+from pipeline.retrieval.ranking import Found, Match
 from pipeline.retrieval.vocabulary import stem
+
+_OFF_TOPIC = "/"  # begins the name of what no topic is about; no topic's id has it
 
 
 @dataclass(slots=True, frozen=True)
@@ -32,7 +37,6 @@ class Weights:
         foreign: what a word counts there that no topic has, in parts of the rarest one's weight.
         least_phrase: what the words of a title or alias weigh at least, so that one common word is no phrase.
         elsewhere: what is left of a score where the finding names another setting or place.
-        claim: the least confidence at which a topic is named at all.
     """
 
     key: float = 3.0
@@ -46,22 +50,6 @@ class Weights:
     foreign: float = 0.6
     least_phrase: float = 3.0
     elsewhere: float = 0.5
-    claim: float = 0.13
-
-
-@dataclass(slots=True, frozen=True)
-class Candidate:
-    """A topic that a finding may be about.
-
-    Attributes:
-        score: from 0 to 1: how much of what the finding says the topic has, times how much of the topic's title, or of
-            another phrase for it, the finding says; rare words count for more than common ones.
-        evidence: the words and names of the finding that it has, the weightiest first.
-    """
-
-    topic: str
-    score: float
-    evidence: tuple[str, ...]
 
 
 @dataclass(slots=True, frozen=True)
@@ -84,6 +72,26 @@ class _Named:
         return bool(self.places and other.places and not self.places & other.places)
 
 
+@dataclass(slots=True)
+class _Shared:
+    """What a thing shares with a finding."""
+
+    gained: float = 0.0
+    strongest: float = 0.0
+    named: float = 0.0
+    words: list[tuple[float, str]] = field(default_factory=list)
+
+    def add(self, shown: str, gained: float) -> None:
+        self.gained += gained
+        self.strongest = max(self.strongest, gained)
+        if is_name(shown):
+            self.named += gained
+        self.words.append((-gained, shown))
+
+    def evidence(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(word for _, word in sorted(self.words)))
+
+
 class TopicIndex:
     """The topics of a knowledge by their words; made once, in a few hundredths of a second."""
 
@@ -92,17 +100,26 @@ class TopicIndex:
         named: dict[str, list[tuple[str, ...]]] = {}  # in an order: sums of floats depend on it
         self._names: dict[str, _Named] = {}
         counts: dict[str, dict[str, float]] = {}
-        for key, topic in sorted(knowledge.topics.items()):
+        titles: dict[str, tuple[str, ...]] = {}
+        of_topics: dict[str, list[frozenset[str]]] = defaultdict(list)  # phrases, by each of their words
+        for key, named_by, texts in _things(knowledge, weights):
             weighted: dict[str, float] = defaultdict(float)
             phrases: list[tuple[str, ...]] = []
-            for weight, is_phrase, text in _texts(key, topic, knowledge.aliases.get(key, ()), weights):
+            for weight, is_phrase, text in texts:
                 terms = list(_terms(words.filter_ours([text])))
                 for term in terms:
                     weighted[term] += weight
                 if is_phrase:
                     phrases.append(tuple(dict.fromkeys(terms)))
+            if not key.startswith(_OFF_TOPIC):
+                for phrase in phrases:
+                    for term in phrase:
+                        of_topics[term].append(frozenset(phrase))
+            elif _is_said_in(phrases[0], of_topics):
+                continue  # somebody, perhaps the operator, has a topic for it
             counts[key], named[key] = weighted, phrases
-            names = words.filter_ours([key.partition(".")[2], topic.title])
+            titles[key] = tuple(dict.fromkeys(_terms(words.filter_ours(named_by[-1:]))))
+            names = words.filter_ours(named_by)
             self._names[key] = _Named.of(token for kind, token in names if kind == "name")
         average = sum(sum(count.values()) for count in counts.values()) / max(1, len(counts))
         self._postings: dict[str, list[tuple[str, float]]] = defaultdict(list)
@@ -119,6 +136,10 @@ class TopicIndex:
             key: [(phrase, max(sum(self._idf[term] for term in phrase), weights.least_phrase)) for phrase in phrases]
             for key, phrases in named.items()
         }
+        self._titles = {
+            key: (terms, sum(self._idf[term] for term in terms), max(terms, key=self._idf.__getitem__, default=""))
+            for key, terms in titles.items()
+        }
         self._unknown = math.log(1 + total)
         self._synonyms: dict[str, list[str]] = defaultdict(list)
         for group in knowledge.synonyms.values():
@@ -126,12 +147,11 @@ class TopicIndex:
             for one in stems:
                 self._synonyms[one] += [other for other in stems if other != one]
 
-    def search(self, filtered: Filtered, most: int) -> list[Candidate]:
-        """Give the topics that share most with a finding, the best first."""
-        scores: dict[str, float] = defaultdict(float)
-        evidence: dict[str, list[tuple[float, str]]] = defaultdict(list)
+    def search(self, filtered: Filtered, most: int) -> Found:
+        """Give the topics that share most with a finding, the best first, and the best of what no topic is about."""
+        shared: dict[str, _Shared] = defaultdict(_Shared)
         said: dict[str, float] = {}
-        mass = self._weights.prior
+        mass, length, unknown = self._weights.prior, 0, 0
         for shown, wanted in _wanted(filtered):
             best: dict[str, float] = {}
             strongest = 0.0
@@ -141,24 +161,46 @@ class TopicIndex:
                     continue
                 strongest = max(strongest, idf * weight)
                 said[term] = max(said.get(term, 0.0), min(weight, 1.0) * idf)
-                for topic, share in self._postings[term]:
-                    best[topic] = max(best.get(topic, 0.0), idf * weight * share)
+                for key, share in self._postings[term]:
+                    best[key] = max(best.get(key, 0.0), idf * weight * share)
+            length += 1
+            unknown += not strongest
             mass += strongest or self._unknown * self._weights.foreign
-            for topic, gained in best.items():
-                scores[topic] += gained
-                evidence[topic].append((-gained, shown))
+            for key, gained in best.items():
+                shared[key].add(shown, gained)
         named, is_named = _Named.of(filtered.names), "SETTING" in filtered.kinds
-        best_first = sorted(scores.items(), key=lambda item: (-item[1], item[0]))
-        found: list[tuple[float, str]] = []
-        for topic, gained in best_first:
-            if len(found) >= most and gained / mass < -found[most - 1][0]:
-                break  # of no other one what it gained is as much as what these have
-            elsewhere = self._weights.elsewhere if self._names[topic].is_elsewhere(named, is_named) else 1.0
-            insort(found, (-gained / mass * self._said_of(topic, said) * elsewhere, topic))
-        return [
-            Candidate(topic, round(-negative, 4), tuple(dict.fromkeys(word for _, word in sorted(evidence[topic]))))
-            for negative, topic in found[:most]
-        ]
+        topics: list[tuple[float, str]] = []
+        others: list[tuple[float, str]] = []
+        for key, one in sorted(shared.items(), key=lambda item: (-item[1].gained, item[0])):
+            listed, room = (others, 1) if key.startswith(_OFF_TOPIC) else (topics, most)
+            if len(listed) >= room and one.gained / mass < -listed[room - 1][0]:
+                continue  # what it gained is as much as what these have
+            elsewhere = self._weights.elsewhere if self._names[key].is_elsewhere(named, is_named) else 1.0
+            insort(listed, (-one.gained / mass * self._said_of(key, said) * elsewhere, key))
+
+        def match(negative: float, key: str) -> Match:
+            terms, whole, rarest = self._titles[key]
+            titled = sum(said.get(term, 0.0) for term in terms)
+            return Match(
+                topic=key,
+                score=-negative,
+                covered=shared[key].gained / mass,
+                said=self._said_of(key, said),
+                titled=titled / whole if whole else 0.0,
+                rarest=said.get(rarest, 0.0) / self._idf[rarest] if rarest else 0.0,
+                strongest=shared[key].strongest,
+                named=shared[key].named,
+                gained=shared[key].gained,
+                is_elsewhere=self._names[key].is_elsewhere(named, is_named),
+                evidence=shared[key].evidence(),
+            )
+
+        return Found(
+            tuple(match(*one) for one in topics[:most]),
+            match(*others[0]) if others else None,
+            length,
+            unknown / length if length else 0.0,
+        )
 
     def _said_of(self, topic: str, said: Mapping[str, float]) -> float:
         """Give how much of a topic's title, or of the best of its other phrases, was said, from 0 to 1."""
@@ -172,6 +214,11 @@ class TopicIndex:
             yield term, weight
             for other in self._synonyms.get(term, ()):
                 yield other, weight * self._weights.synonym
+
+
+def is_name(token: str) -> bool:
+    """Say whether what is left of a text is a setting, a place or a mode, and not a word."""
+    return not (token.isalpha() and token.islower())
 
 
 _PARTS = re.compile(r"[A-Z]+(?![a-z])\d*|[A-Z]?[a-z]+\d*|\d+")
@@ -199,6 +246,25 @@ def _terms(filtered: Iterable[tuple[str, str]]) -> Iterator[str]:
             for part in _PARTS.findall(token):
                 if len(part) > 1 and not part.isdigit():
                     yield stem(part.lower())
+
+
+def _is_said_in(phrase: Collection[str], phrases: Mapping[str, Collection[frozenset[str]]]) -> bool:
+    """Say whether one of some phrases, which are listed by each of their words, has all the words of another."""
+    if not phrase:
+        return True
+    fewest = min((phrases.get(term, ()) for term in phrase), key=len)
+    return any(other.issuperset(phrase) for other in fewest)
+
+
+def _things(
+    knowledge: Knowledge, weights: Weights
+) -> Iterator[tuple[str, list[str], Iterator[tuple[float, bool, str]]]]:
+    """List what is searched: topics, and then what no topic is about; each with what it is named by, its title last."""
+    for key, topic in sorted(knowledge.topics.items()):
+        yield key, [key.partition(".")[2], topic.title], _texts(key, topic, knowledge.aliases.get(key, ()), weights)
+    for group, phrases in sorted(knowledge.off_topic.items()):
+        for number, phrase in enumerate(phrases):
+            yield f"{_OFF_TOPIC}{group}/{number}", [phrase], iter([(weights.title, True, phrase)])
 
 
 def _texts(key: str, topic: Topic, aliases: Iterable[str], weights: Weights) -> Iterator[tuple[float, bool, str]]:

@@ -17,8 +17,8 @@ class LikelyTopic:
     score: Annotated[
         Percent,
         Doc(
-            "How much of what the finding says the topic has, times how much of a phrase for the topic it says; rare "
-            "words count for more."
+            "How likely the finding is about it, in per cent: from the words that both have, as learnt from findings "
+            "of other tools. What is missing to 100 is other topics and none."
         ),
     ]
     evidence: Annotated[
@@ -54,7 +54,7 @@ class Likely:
     """What a finding of an unknown kind looks like. It is no evidence: `compliance` does not have it."""
 
     claimed: Annotated[
-        bool, Doc("Whether enough speaks for the first topic to name it; else no topic and no control is.")
+        bool, Doc("Whether the first topic is likelier than none; else neither topic nor control is named.")
     ]
     basis: Annotated[LikelyBasis, Doc("Who chose the first topic: the search by words, or a model.")]
     topics: Annotated[tuple[LikelyTopic, ...], Items(most=3), Doc("At most three topics, the likeliest first.")] = ()

@@ -1,15 +1,17 @@
 """Says what an unknown finding looks like, by its words alone."""
 
-from collections.abc import Collection, Iterator
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from pipeline.finding import RawFinding
 from pipeline.knowledge.schema import Knowledge
 from pipeline.retrieval.filter import MAX_TEXT, Filtered, WordFilter
-from pipeline.retrieval.index import Candidate, TopicIndex, Weights
+from pipeline.retrieval.index import TopicIndex, Weights, is_name
 from pipeline.retrieval.likely import FirstLook, Likely, LikelyBasis, LikelyControl, LikelyTopic
+from pipeline.retrieval.ranking import FILE as RANKING
+from pipeline.retrieval.ranking import RANKED, Found, Ranking, RankingDamaged
 from pipeline.retrieval.vocabulary import FILE, Vocabulary, VocabularyDamaged
 
 CANDIDATES = 5  # that a model chooses from
@@ -21,6 +23,20 @@ _EVIDENCE = 6
 _ASKED_CONTROLS = {"nist_800_53_r5": 2, "nist_csf_2_0": 1, "pci_dss_4_0": 1}
 
 
+@dataclass(slots=True, frozen=True)
+class Candidate:
+    """A topic that a finding may be about.
+
+    Attributes:
+        score: how likely it is about that, from 0 to 1.
+        evidence: the words and names of the finding that the topic has, the weightiest first.
+    """
+
+    topic: str
+    score: float
+    evidence: tuple[str, ...]
+
+
 class Retriever:
     """Finds topics for findings; what it needs is made with the first finding that nobody knows.
 
@@ -28,10 +44,10 @@ class Retriever:
         failure: why it can say nothing, in a line, or None.
     """
 
-    def __init__(self, knowledge: Knowledge, weights: Weights | None = None, file: Path = FILE) -> None:
+    def __init__(self, knowledge: Knowledge, file: Path = FILE, ranking: Path = RANKING) -> None:
         self._knowledge = knowledge
-        self._weights = weights or Weights()
         self._file = file
+        self._ranking_file = ranking
         self._known: dict[Filtered, tuple[Candidate, ...]] = {}
         self._words: dict[tuple[str, ...], Filtered] = {}
         self.failure: str | None = None
@@ -45,12 +61,20 @@ class Retriever:
             return None
 
     @cached_property
+    def _ranking(self) -> Ranking | None:
+        try:
+            return Ranking.read(self._ranking_file)
+        except RankingDamaged as error:
+            self.failure = str(error)
+            return None
+
+    @cached_property
     def _index(self) -> TopicIndex | None:
-        return TopicIndex(self._knowledge, self._filter, self._weights) if self._filter is not None else None
+        return TopicIndex(self._knowledge, self._filter, Weights()) if self._filter is not None else None
 
     def check(self) -> str | None:
         """Say why it can say nothing, or None; for those who look before there is a finding."""
-        return self.failure if self._filter is None else None
+        return self.failure if self._filter is None or self._ranking is None else None
 
     def words(self, raw: RawFinding) -> Filtered | None:
         """Give what is left of a finding's texts, or None where the closed list is damaged."""
@@ -72,9 +96,21 @@ class Retriever:
         """Give what a model is shown of a bag."""
         return self._filter.telling(words) if self._filter is not None else ()
 
+    def found(self, words: Filtered, most: int) -> Found:
+        """Give what shares words with a finding, as it was measured."""
+        return self._index.search(words, most) if self._index is not None else Found()
+
     def search(self, words: Filtered, most: int) -> list[Candidate]:
-        """List as many topics as are asked for, the best first."""
-        return self._index.search(words, most) if self._index is not None else []
+        """List as many topics as are asked for, the likeliest of the first `RANKED` first."""
+        if self._ranking is None:
+            return []
+        found = self.found(words, max(most, RANKED))
+        listed = [
+            Candidate(match.topic, likely, match.evidence)
+            for match, likely in zip(found.matches, self._ranking.probabilities(found), strict=True)
+        ]
+        best = [sorted(part, key=lambda one: -one.score) for part in (listed[:RANKED], listed[RANKED:])]
+        return [*best[0], *best[1]][:most]
 
     def candidates(self, words: Filtered) -> tuple[Candidate, ...]:
         """List the topics that share most with a finding, the best first."""
@@ -86,19 +122,19 @@ class Retriever:
         return known
 
     def likely(self, raw: RawFinding) -> Likely | None:
-        """Say what a finding looks like, or None where the closed list is damaged."""
+        """Say what a finding looks like, or None where the closed list or the weights are damaged."""
         words = self.words(raw)
-        return None if words is None else self.told(self.candidates(words), "retrieved")
+        return None if words is None or self._ranking is None else self.told(self.candidates(words), "retrieved")
 
     def chosen(self, raw: RawFinding, topic: str | None, controls: Collection[str], look: str | None) -> Likely | None:
-        """Say what a model chose among what was found; None where the closed list is damaged.
+        """Say what a model chose among what was found; None where the closed list or the weights are damaged.
 
         Args:
             controls: ``framework:id``, those that it picked out of the topic's it was asked about (`asked_controls`).
                 What its prompt had no room for stays.
         """
         words = self.words(raw)
-        if words is None:
+        if words is None or self._ranking is None:
             return None
         shown = self.look_of(look) if look is not None and look in self._knowledge.looks else None
         found = self.candidates(words)
@@ -112,7 +148,7 @@ class Retriever:
 
     def told(self, candidates: tuple[Candidate, ...], basis: LikelyBasis) -> Likely:
         """Put candidates, the chosen one first, into what is told."""
-        if not candidates or (basis == "retrieved" and not self._claims(candidates[0])):
+        if not candidates or (basis == "retrieved" and not self._claims(candidates)):
             return Likely(claimed=False, basis=basis)
         first = candidates[0].topic
         return Likely(
@@ -132,10 +168,11 @@ class Retriever:
             look=self.look(first),
         )
 
-    def _claims(self, candidate: Candidate) -> bool:
-        """Say whether enough speaks for a topic to name it: never one common word alone."""
-        is_named = any(not (token.isalpha() and token.islower()) for token in candidate.evidence)
-        return candidate.score >= self._weights.claim and (is_named or len(candidate.evidence) > 1)
+    def _claims(self, candidates: Sequence[Candidate]) -> bool:
+        """Say whether the first topic is likelier than none of them; it never is by one common word alone."""
+        first = candidates[0]
+        none = 1 - sum(one.score for one in candidates[:RANKED])
+        return first.score > none and (any(map(is_name, first.evidence)) or len(first.evidence) > 1)
 
     def look(self, topic: str) -> FirstLook | None:
         """Give the look with the longest beginning of a topic's id."""

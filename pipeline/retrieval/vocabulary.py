@@ -25,7 +25,7 @@ SCHEMA = "sysscan.vocabulary/1"
 _WORD = re.compile(r"[A-Za-z][a-z]*\d{0,3}|[A-Z]{2,}")
 _SLASHED = re.compile(r"(?<![\w/])/[A-Za-z0-9._-]+(?:/[A-Za-z0-9._-]+)*")
 _DOTTED = re.compile(r"\b(?:kernel|net|fs|vm|user|dev)(?:\.[a-z0-9_]+)+\b")
-_DIRECTIVE = re.compile(r"\b(?:[A-Z][A-Za-z]+){2,}(?==)")
+_DIRECTIVE = re.compile(r"\b(?=[A-Z]*[a-z])(?:[A-Z][A-Za-z]+){2,}(?==)")
 _PREFIX = re.compile(r"^(?:sysctl|systemd|module)\.")
 _ENDINGS = (
     "ations", "ation", "ions", "ion", "ings", "ing", "ities", "ity", "ies", "ied", "es", "ed", "er", "s", "e", "y",
@@ -66,8 +66,8 @@ class Vocabulary:
         barred = {stem(word) for word in common.spoken}
         titles = list(_titles(knowledge))
         notes = (note for topic in knowledge.topics.values() for note in topic.notes)
-        aliases = (phrase for phrases in knowledge.aliases.values() for phrase in phrases)
-        texts = [*titles, *notes, *aliases]
+        groups = (*knowledge.aliases.values(), *knowledge.off_topic.values())
+        texts = [*titles, *notes, *(phrase for phrases in groups for phrase in phrases)]
 
         def own(said: Iterable[str]) -> frozenset[str]:
             return frozenset(word for text in said for word in words_in(text) if stem(word) not in barred)

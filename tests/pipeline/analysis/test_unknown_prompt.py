@@ -211,9 +211,9 @@ def manifest(record: dict[str, Any]) -> Manifest:
 def test_a_models_record_says_which_questions_it_knows() -> None:
     assert not knows_unknown(manifest({}))
     assert not knows_unknown(manifest({"questions": []}))
-    assert knows_unknown(manifest({"questions": ["unknown/1"]}))
+    assert knows_unknown(manifest({"questions": ["unknown/2"]}))
     with pytest.raises(ModelDamaged, match="export it again"):
-        knows_unknown(manifest({"questions": "unknown/1"}))
+        knows_unknown(manifest({"questions": "unknown/2"}))
 
 
 def test_the_model_of_the_package_does_not_know_them() -> None:

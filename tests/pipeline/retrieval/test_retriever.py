@@ -11,6 +11,7 @@ import pytest
 
 from pipeline.finding import RawFinding
 from pipeline.knowledge.schema import Topic
+from pipeline.retrieval.ranking import RANKED
 from pipeline.retrieval.retriever import Retriever
 from pipeline.scorecard.hidden_answers import SIXTY, kinds
 from pipeline.scorecard.payloads import HOSTILE
@@ -67,7 +68,7 @@ def test_an_operators_own_topic_is_found_by_its_words() -> None:
 @pytest.mark.parametrize(
     ("title", "topic"),
     [
-        ("/run/docker.sock is accessible to everybody", "container.writable_runtime_socket"),
+        ("Docker socket is world-writable", "container.writable_runtime_socket"),
         ("Data volume has neither LUKS nor dm-crypt", "encryption.disk"),
         ("snmpd answers to community 'public'", "service.snmp"),
     ],
@@ -86,6 +87,27 @@ def test_an_operators_own_words_for_a_topic_are_found() -> None:
     assert (found := Retriever(own).likely(raw)) is not None and found.topics[0].topic == "encryption.disk"
 
 
+@pytest.mark.parametrize("title", ["PermitRootLogin yes", "sudo NOPASSWD", "SSH root login is permitted"])
+def test_what_no_topic_is_about_is_not_taken_for_a_neighbour(title: str) -> None:
+    assert (likely := retriever().likely(titled(title))) is not None
+    assert not likely.claimed
+
+
+def test_an_operators_own_topic_is_found_though_something_off_topic_has_its_words() -> None:
+    (phrase, *_), *_ = knowledge().off_topic.values()
+    raw = titled(phrase)
+    assert (before := retriever().likely(raw)) is not None and not before.claimed
+    own = knowledge().model_copy(update={"topics": {**knowledge().topics, "own.topic": Topic(title=phrase)}})
+    assert (found := Retriever(own).likely(raw)) is not None and found.topics[0].topic == "own.topic"
+
+
+def test_every_phrase_that_is_off_topic_is_known_as_such() -> None:
+    """Or it would be of no use: a phrase that is also said of a topic, or has no word of the closed list."""
+    phrases = [phrase for group in knowledge().off_topic.values() for phrase in group]
+    claimed = [phrase for phrase in phrases if (likely := retriever().likely(titled(phrase))) is None or likely.claimed]
+    assert len(claimed) <= len(phrases) / 50, claimed
+
+
 def test_another_place_is_not_taken_for_one_of_ours() -> None:
     likely = retriever().likely(titled("noexec is not set on /dev/shm"))
     assert likely is not None
@@ -98,7 +120,9 @@ def test_the_best_topics_are_the_first_of_all_topics() -> None:
         assert words is not None
         everything = retriever().search(words, len(knowledge().topics))
         assert retriever().search(words, 5) == everything[:5]
-        assert [one.score for one in everything] == sorted((one.score for one in everything), reverse=True)
+        for part in (everything[:RANKED], everything[RANKED:]):
+            assert [one.score for one in part] == sorted((one.score for one in part), reverse=True)
+        assert sum(one.score for one in everything[:RANKED]) <= 1.001
 
 
 def test_scores_are_the_same_to_the_last_digit_in_every_process() -> None:

@@ -95,7 +95,7 @@ def test_the_candidate_of_one_that_is_asked_about_all_classes_is_too(tmp_path: P
 @pytest.mark.parametrize("name", ["classes", "questions"])
 def test_a_record_that_makes_no_sense_is_refused_before_anything_is_made(tmp_path: Path, name: str) -> None:
     with pytest.raises(RegistryError, match=f"{name} in its manifest is no list of names"):
-        retrained(tmp_path, {name: "unknown/1"})
+        retrained(tmp_path, {name: "unknown/2"})
     assert not (tmp_path / "state" / "retraining" / "run").exists()
 
 

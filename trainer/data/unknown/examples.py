@@ -18,8 +18,7 @@ from pipeline.finding import LEVELS, Level
 from pipeline.graph.session import ScanSession
 from pipeline.keys import digest
 from pipeline.knowledge.schema import Knowledge
-from pipeline.retrieval.index import Candidate
-from pipeline.retrieval.retriever import CANDIDATES, Retriever
+from pipeline.retrieval.retriever import CANDIDATES, Candidate, Retriever
 from pipeline.retrieval.vocabulary import stem, words_in
 from pipeline.scorecard.hidden import FOLDS, folds, hide
 from trainer.data.dataset import Example
