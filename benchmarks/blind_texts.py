@@ -3,9 +3,10 @@
     python benchmarks/blind_texts.py pairs DIRECTORY [--model DIR] [--number 60] [--seed 1]
     python benchmarks/blind_texts.py score DIRECTORY
 
-`pairs` analyses real reports twice, by the model (asked everything: no shipped answers) and by the rules, and takes
-at most three findings of a class: half of them of classes that the model never saw in training. It writes
-``pairs.jsonl`` (what the scanner reported, and two texts A and B in an order drawn by the seed) and ``key.json``. A
+`pairs` analyses real reports twice, by the model (asked everything: no shipped answers, and always its words) and by the
+rules, and takes at most three findings of a class of which both say something else: half of them of classes that the
+model never saw in training. It writes ``pairs.jsonl`` (what the scanner reported, and two texts A and B in an order
+drawn by the seed) and ``key.json``. A
 judge, who has not seen the key, writes ``verdicts.jsonl``: ``{"pair": 1, "right": "A"|"B"|"both"|"neither", "better":
 "A"|"B"|"same"}``. The criteria: right (says nothing false of the finding, and nothing that the report does not
 support), and better for an administrator (specific to this finding, says what to make of it, no padding). `score`
@@ -60,7 +61,8 @@ def write_pairs(directory: Path, model: Path | None, number: int, seed: int) -> 
             continue
         by_model, by_rules = analyse(report, model, enabled=True), analyse(report, model, enabled=False)
         for one, other in zip(by_model, by_rules, strict=True):
-            if one["analysis"]["origin"] == "model":
+            is_other = one["analysis"]["assessment"] != other["analysis"]["assessment"]
+            if one["analysis"]["origin"] == "model" and is_other:
                 group = "class of the class holdout" if one["class"] in unseen else "other class"
                 chosen.setdefault(f"{one['class']} {one['analysis']['assessment']}", (group, one, other))
     drawn = random.Random(seed)
@@ -121,6 +123,7 @@ def analyse(report: Path, model: Path | None, *, enabled: bool) -> list[dict[str
             "SYSSCAN_STATE_DIR": f"{state}/state",
             "SYSSCAN_MODEL__ENABLED": str(enabled).lower(),
             "SYSSCAN_MODEL__SHIPPED": "false",
+            "SYSSCAN_MODEL__TEXTS": "model",
             **({"SYSSCAN_MODEL__PATH": str(model.absolute())} if model else {}),
         }
         done = subprocess.run(agent("analyze", str(report)), cwd=ROOT, env=environment, capture_output=True, check=True)
