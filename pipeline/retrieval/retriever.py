@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipeline.finding import RawFinding
 from pipeline.knowledge.schema import Knowledge
+from pipeline.remembered import Remembered
 from pipeline.retrieval.filter import MAX_TEXT, Filtered, WordFilter
 from pipeline.retrieval.index import Candidate, TopicIndex, Weights
 from pipeline.retrieval.likely import FirstLook, Likely, LikelyBasis, LikelyControl, LikelyTopic
@@ -32,8 +33,8 @@ class Retriever:
         self._knowledge = knowledge
         self._weights = weights or Weights()
         self._file = file
-        self._known: dict[Filtered, tuple[Candidate, ...]] = {}
-        self._words: dict[tuple[str, ...], Filtered] = {}
+        self._known: Remembered[Filtered, tuple[Candidate, ...]] = Remembered(_MAX_KNOWN)
+        self._words: Remembered[tuple[str, ...], Filtered] = Remembered(_MAX_TEXTS)
         self.failure: str | None = None
 
     @cached_property
@@ -59,8 +60,6 @@ class Retriever:
         texts = tuple(_texts(raw))
         known = self._words.get(texts)
         if known is None:
-            if len(self._words) >= _MAX_TEXTS:
-                self._words.clear()
             known = self._words[texts] = self._filter.filter(texts)
         return known
 
@@ -80,8 +79,6 @@ class Retriever:
         """List the topics that share most with a finding, the best first."""
         known = self._known.get(words)
         if known is None:
-            if len(self._known) >= _MAX_KNOWN:
-                self._known.clear()
             known = self._known[words] = tuple(self.search(words, CANDIDATES))
         return known
 

@@ -14,6 +14,7 @@ from pipeline.intel.match import Hit, Intel
 from pipeline.keys import digest
 from pipeline.knowledge.predicates import Test, View, compile_all, view
 from pipeline.knowledge.schema import ClassSpec, Degree, Knowledge, LevelRule, RemediationRef, TechniqueRef, Topic
+from pipeline.remembered import Remembered
 from pipeline.report.sarif_state import ReportedAcceptance, acceptance_of
 from pipeline.review.standing import NONE, Standing, situation_of
 from pipeline.review.verdict import MAX_TEXT, Correction
@@ -29,7 +30,8 @@ from pipeline.rules.signs import Subject, count_patterns
 from pipeline.steps import Steps, release
 
 Case = str | tuple[str, ...]
-Shared = TypeVar("Shared")
+T = TypeVar("T")
+Shared = Remembered[tuple[object, ...], T]
 
 _MAX_SHARED = 4096  # lists and actions that are remembered, of each kind; a report can make up any number of them
 _DEGREES: tuple[Degree, ...] = get_args(Degree)  # surest first
@@ -361,9 +363,9 @@ class ClassRules:
         self._profile = profile
         self._classes: dict[str, ClassRule] = {}
         self._artefacts: dict[str, list[tuple[Artefact, Test]]] | None = None
-        self._controls: dict[tuple[object, ...], tuple[str, tuple[Control, ...]]] = {}
-        self._techniques: dict[tuple[object, ...], tuple[str, tuple[Technique, ...]]] = {}
-        self._actions: dict[tuple[object, ...], Action] = {}
+        self._controls: Shared[tuple[str, tuple[Control, ...]]] = Remembered(_MAX_SHARED)
+        self._techniques: Shared[tuple[str, tuple[Technique, ...]]] = Remembered(_MAX_SHARED)
+        self._actions: Shared[Action] = Remembered(_MAX_SHARED)
 
     def action(
         self, ref: RemediationRef, slots: Mapping[str, str], contraindicated: str | None, escaped: Collection[str]
@@ -373,8 +375,8 @@ class ClassRules:
         known = self._actions.get(key)
         if known is None:
             action, expected = self._knowledge.remediations[ref.use], self._knowledge.expected
-            done = render(ref, action, slots, expected, self._profile, contraindicated, escaped)
-            known = _remember(self._actions, key, done)
+            known = render(ref, action, slots, expected, self._profile, contraindicated, escaped)
+            self._actions[key] = known
         return known
 
     def controls(self, topics: Sequence[str], status: Status, disputed: bool) -> tuple[str, tuple[Control, ...]]:
@@ -383,7 +385,7 @@ class ClassRules:
         known = self._controls.get(key)
         if known is None:
             controls = controls_for(self._of_knowledge(topics), status, disputed)
-            known = _remember(self._controls, key, (digest("controls", *key), controls))
+            known = self._controls[key] = digest("controls", *key), controls
         return known
 
     def shared_techniques(
@@ -394,7 +396,7 @@ class ClassRules:
         known = self._techniques.get(key)
         if known is None:
             techniques = techniques_for(self._of_knowledge(topics), extra, self._knowledge.techniques)
-            known = _remember(self._techniques, key, (digest("techniques", *key), techniques))
+            known = self._techniques[key] = digest("techniques", *key), techniques
         return known
 
     def _of_knowledge(self, topics: Sequence[str]) -> list[Topic]:
@@ -420,11 +422,3 @@ class ClassRules:
                     table.setdefault(name, []).append((artefact, test))
             self._artefacts = table
         return self._artefacts.get(class_id, ())
-
-
-def _remember(table: dict[tuple[object, ...], Shared], key: tuple[object, ...], value: Shared) -> Shared:
-    """Keep what findings share; a table that is full is begun anew."""
-    if len(table) >= _MAX_SHARED:
-        table.clear()
-    table[key] = value
-    return value
