@@ -7,8 +7,9 @@ import pytest
 
 from pipeline.finding import LEVELS, Level
 from pipeline.intel.match import load_intel
+from pipeline.rules.class_rules import ClassRules
 from pipeline.rules.correlate import Correlator, groups_of_findings
-from pipeline.rules.judge import ClassRules, Judge, Judgement
+from pipeline.rules.judge import Judge, Judgement
 from pipeline.rules.policy import Override, Policy
 from pipeline.rules.score import FactorName, level_of
 from pipeline.rules.signs import SIGNS, SignName, Subject, count_patterns, strongest
