@@ -143,8 +143,9 @@ class Database:
                     schema.create(connection)
 
     def _refuse_stranger(self) -> None:
-        ours = self.connection.execute("PRAGMA application_id").fetchone()[0] == schema.APPLICATION_ID
-        if not ours and self.connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
+        # In this order: where another process makes the ledger just now, tables and name come with one transaction.
+        filled = self.connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is not None
+        if filled and self.connection.execute("PRAGMA application_id").fetchone()[0] != schema.APPLICATION_ID:
             raise LedgerError(f"{self.path}: a database, but not a ledger; choose another --state-dir")
 
     def version(self) -> int:

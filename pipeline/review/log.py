@@ -262,8 +262,9 @@ class VerdictLog:
 
     def _set_up(self, read_only: bool) -> None:
         connection = self._connection
-        ours = connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
-        if not ours and connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
+        # In this order: where another process makes the log just now, tables and name come with one transaction.
+        filled = connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is not None
+        if filled and connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
             raise LedgerError(f"{self.path}: a database, but not a log of verdicts")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA_VERSION:
