@@ -17,18 +17,18 @@ def test_it_is_begun_once_and_ends_when_it_is_told(logs: list[dict[str, Any]]) -
         while not thread.stopping:
             wake.wait(PATIENCE_S)
 
-    thread = SinkThread("http:siem", run, PATIENCE_S)
+    thread = SinkThread("a sink of these tests", run, PATIENCE_S)
     thread.begin()
     thread.begin()
     thread.end(wake.set)
-    assert ran == ["http:siem"]
-    assert not [one for one in threading.enumerate() if one.name == "http:siem"]
+    assert ran == ["a sink of these tests"]
+    assert not [one for one in threading.enumerate() if one.name == "a sink of these tests"]
     assert not logs
 
 
 def test_what_was_never_begun_is_not_woken() -> None:
     woken: list[bool] = []
-    thread = SinkThread("http:siem", lambda: None, PATIENCE_S)
+    thread = SinkThread("a sink of these tests", lambda: None, PATIENCE_S)
     thread.end(lambda: woken.append(True))
     assert thread.stopping and not woken
 
@@ -39,10 +39,10 @@ def test_one_that_does_not_end_is_left_behind_and_said(logs: list[dict[str, Any]
     def run() -> None:
         held.wait(PATIENCE_S)
 
-    thread = SinkThread("http:siem", run, 0.01)
+    thread = SinkThread("a sink of these tests", run, 0.01)
     thread.begin()
     try:
         thread.end(lambda: None)
     finally:
         held.set()
-    assert [(one["event"], one["sink"]) for one in logs] == [("sink.not_closed", "http:siem")]
+    assert [(one["event"], one["sink"]) for one in logs] == [("sink.not_closed", "a sink of these tests")]
