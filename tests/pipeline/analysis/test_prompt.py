@@ -31,7 +31,7 @@ from pipeline.classes.scan import ScanContext
 from pipeline.finding import LEVELS, RawFinding, ScanHeader
 from pipeline.graph.session import ScanSession
 from pipeline.scorecard.payloads import HOSTILE, findings_with
-from tests.pipeline.sessions import FILES, knowledge, reports, shared
+from tests.pipeline.sessions import corpus, knowledge, reports, shared
 
 MARK = "zqxjkvw"  # stands in no list of ours
 
@@ -198,7 +198,7 @@ class TestCritique:
 def all_questions() -> list[Question]:
     return [
         question
-        for name in FILES
+        for name in corpus()
         for report in reports(name)
         for question in questions(report.header, list(report.findings))
     ]
@@ -319,7 +319,7 @@ def _distinct(header: ScanHeader, findings: list[RawFinding]) -> list[tuple[RawF
 _SEEN: set[object] = set()
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", corpus())
 def test_no_string_of_a_real_finding_reaches_a_prompt(name: str) -> None:
     for report in reports(name):
         assert not any(MARK in text for text in prompts(report.header, list(report.findings)))
