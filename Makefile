@@ -19,6 +19,10 @@ WITH_RSYSLOG = RSYSLOGD="$$(command -v rsyslogd || echo '$(CURDIR)/$(RSYSLOG)/us
     LD_LIBRARY_PATH="$$(echo '$(CURDIR)/$(RSYSLOG)'/usr/lib/*-linux-gnu)"
 KNOWLEDGE := pipeline/knowledge/compiled.json
 
+# The tests start the program hundreds of times; where the compiled form of its modules may not be kept, each start takes a
+# fifth longer.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DELETE_ON_ERROR:
 .PHONY: help bundle demo demo-retrain man package-test pythons deb test trainer browser endpoint plans shippers kafka kafka-broker servers test-trainer lint bench knowledge schema model ranking wheel clean output-digests vocabulary
 

@@ -3,9 +3,9 @@
     python benchmarks/blind_texts.py pairs DIRECTORY [--model DIR] [--number 60] [--seed 1]
     python benchmarks/blind_texts.py score DIRECTORY
 
-`pairs` analyses real reports twice, by the model (asked everything: no shipped answers, and always its words) and by the
-rules, and takes at most three findings of a class of which both say something else: half of them of classes that the
-model never saw in training. It writes ``pairs.jsonl`` (what the scanner reported, and two texts A and B in an order
+`pairs` analyses real reports twice, by the model (asked everything: no shipped answers, and always its words) and by
+the rules, and takes at most three findings of a class of which both say something else: half of them of classes that
+the model never saw in training. It writes ``pairs.jsonl`` (what the scanner reported, and two texts A and B in an order
 drawn by the seed) and ``key.json``. A
 judge, who has not seen the key, writes ``verdicts.jsonl``: ``{"pair": 1, "right": "A"|"B"|"both"|"neither", "better":
 "A"|"B"|"same"}``. The criteria: right (says nothing false of the finding, and nothing that the report does not

@@ -1,12 +1,11 @@
 """Takes closed scans through the graph, batch by batch, and commits what comes out."""
 
-import math
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from daemon.awaited import Awaited
+from daemon.batch_runner import BatchRunner
 from daemon.capacity import Capacity, Ticket
 from daemon.checkpoints import Checkpoints
 from daemon.finishing import Finishing
@@ -21,11 +20,9 @@ from daemon.shortage import wait_for_more
 from pipeline.engine.generator import IDLE, Health
 from pipeline.errors import LedgerError, ScanDamaged
 from pipeline.finding import Member, RawFinding
-from pipeline.graph.asking import Paused, Pending
-from pipeline.graph.batches import run_batch
-from pipeline.graph.graph import BatchGraph, build_graph
+from pipeline.graph.asking import Paused
 from pipeline.graph.resources import Resources
-from pipeline.graph.session import ScanSession, Stale
+from pipeline.graph.session import ScanSession
 from pipeline.graph.state import thread_name
 from pipeline.output.enriched import Line
 from pipeline.output.unanalysed import unanalysed_line
@@ -93,19 +90,15 @@ class Worker:
         self._retains = retains
         self._clock = clock
         self._in_hand = in_hand
-        self._slice_ends = math.inf
         self._failures: tuple[str | None, str | None] = (None, None)  # told last: the model's, the search's
-        self.awaited = Awaited(clock)
+        self._runner = BatchRunner(checkpoints, clock)
+        self.awaited = self._runner.awaited
         self._queue = queue
         self._resources = resources
         self._next: Resources | None = None
-        self._checkpoints = checkpoints
         self._batch_size = batch_size
-        self._sessions: dict[int, ScanSession] = {}
-        self._graph = build_graph(self._sessions, checkpoints.saver)
         self._opening: Opening | None = None
         self._job: _Job | None = None
-        self._swept = False
         self.analysed: dict[str, int] = {"model": 0, "rules": 0, "review": 0}
         self.finished = 0
 
@@ -166,19 +159,12 @@ class Worker:
                 self._drop(scan.scan_no)
             return True
         except sqlite3.Error as error:  # of the checkpoints; the ledger explains its own
-            if not self._checkpoints.mend(error):
-                raise self._checkpoints.explain(error) from error
-            self._graph = build_graph(self._sessions, self._checkpoints.saver)
+            self._runner.mend(error)
             return True
 
     def tidy(self) -> None:
         """Give the space of finished work back."""
-        try:
-            self._checkpoints.shrink()
-        except sqlite3.Error as error:
-            if not self._checkpoints.mend(error):
-                raise self._checkpoints.explain(error) from error
-            self._graph = build_graph(self._sessions, self._checkpoints.saver)
+        self._runner.tidy()
 
     def _step(self) -> bool:
         if self.awaited.waiting:
@@ -196,7 +182,7 @@ class Worker:
             scan = self._queue.next_scan()
             if scan is None:
                 self._leave_room()
-                self._sweep_threads(())
+                self._runner.sweep(())
                 return False
             if not self._has_room(scan):
                 return True
@@ -246,7 +232,7 @@ class Worker:
     def _drop(self, scan_no: int) -> None:
         """Forget all that is held of a scan."""
         scan = self._scan_in_hand()
-        self._sessions.pop(scan_no, None)
+        self._runner.end(scan_no)
         self._job = self._opening = None
         self._leave_room()
         self.awaited.expect(())
@@ -259,10 +245,9 @@ class Worker:
         if not self._in_turn(opening.advance):
             return
         scan, batches = opening.scan, opening.batches or []
-        self._sweep_threads([self._thread(scan, batch) for batch in batches])
+        self._runner.sweep([self._thread(scan, batch) for batch in batches])
         if opening.session is not None:
-            opening.session.pause = self._pause
-            self._sessions[scan.scan_no] = opening.session
+            self._runner.begin(scan.scan_no, opening.session)
         self._job = _Job(scan, opening.findings, opening.session, batches)
         self._opening = None
 
@@ -294,7 +279,7 @@ class Worker:
                     "batch.failed", scan_id=job.scan.scan_id, first=batch.first, last=batch.last,
                     attempt=again.attempt, error=repr(error), exc_info=True,
                 )  # fmt: skip
-                self._checkpoints.delete(thread)
+                self._runner.forget(thread)
                 return
         rows = [(line.key, line.level, line.changed, line.line) for line in lines]
         self._queue.commit_batch(batch, rows, self._retained(job, batch, lines))
@@ -302,19 +287,13 @@ class Worker:
         job.lines = []
         for line in lines:
             self.analysed[line.origin] += 1
-        self._checkpoints.delete(thread)
+        self._runner.forget(thread)
 
     def _retained(self, job: _Job, batch: Batch, lines: Sequence[Line]) -> Sequence[Reviewable]:
         """Give what is kept of a batch for reviews; nothing of a scan that our own code fails on."""
         if job.session is None or not self._retains:
             return ()
         return reviewables(job.session, batch.first, lines)
-
-    def _pause(self, pending: Collection[Pending]) -> None:
-        """Leave the batch to the model, or to others where asking it takes long; the answers so far are kept."""
-        if pending or self._clock() >= self._slice_ends:
-            self.awaited.expect(pending)
-            raise Paused
 
     def _tell_failure(self) -> None:
         """Log what keeps the model or the search of topics from answering, once for each thing that does."""
@@ -327,37 +306,29 @@ class Worker:
         self._failures = found
 
     def _together(self, session: ScanSession, batch: Batch, thread: str) -> list[Line]:
-        self._slice_ends = self._clock() + _SLICE_S
         try:
-            return run_batch(self._graph, session, batch.first, batch.last, thread=thread)
-        except Stale as stale:
-            logger.info("batch.restarted", first=batch.first, last=batch.last, reason=str(stale))
-            self._checkpoints.delete(thread)
-            return run_batch(self._graph, session, batch.first, batch.last, thread=thread)
+            return self._runner.together(session, batch, thread, self._clock() + _SLICE_S)
         finally:
-            self._slice_ends = math.inf
             self._tell_failure()
 
     def _one_by_one(self, job: _Job, batch: Batch) -> bool:
         """Keep what our own code can do of a batch that it failed on as a whole; returns whether all of it is done."""
-        graph = build_graph(self._sessions)
         turn_ends = self._clock() + _SLICE_S  # a model may be asked about each
         for seq in range(batch.first + len(job.lines), batch.last):
             try:
-                job.lines.append(self._alone(job, seq, graph))
+                job.lines.append(self._alone(job, seq))
             except Paused:
                 break
             if self._clock() >= turn_ends:
                 break
         return len(job.lines) == batch.last - batch.first
 
-    def _alone(self, job: _Job, seq: int, graph: BatchGraph) -> Line:
+    def _alone(self, job: _Job, seq: int) -> Line:
         member: Member | None = None
         if job.session is not None:
             member = job.session.index.members[seq]
             try:
-                (line,) = run_batch(graph, job.session, seq, seq + 1)
-                return line
+                return self._runner.alone(job.session, seq)
             except (LedgerError, Paused):
                 raise
             except Exception as error:
@@ -371,7 +342,7 @@ class Worker:
         finishing, was_stored = job.finishing, job.finishing.stored
         done = self._in_turn(finishing.advance)
         if finishing.stored and not was_stored:
-            self._sessions.pop(job.scan.scan_no, None)
+            self._runner.end(job.scan.scan_no)
             self.finished += 1
             if self._in_hand is not None:
                 self._in_hand.let_go()
@@ -397,11 +368,3 @@ class Worker:
 
     def _thread(self, scan: ClosedScan, batch: Batch) -> str:
         return thread_name(self._resources.digest, scan.scan_id, batch.first, batch.last)
-
-    def _sweep_threads(self, wanted: "list[str] | tuple[()]") -> None:
-        """Discard, once after start, the threads that nothing waits for."""
-        if self._swept:
-            return
-        for thread in sorted(set(self._checkpoints.threads()).difference(wanted)):
-            self._checkpoints.delete(thread)
-        self._swept = True

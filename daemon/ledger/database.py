@@ -143,9 +143,16 @@ class Database:
                     schema.create(connection)
 
     def _refuse_stranger(self) -> None:
-        ours = self.connection.execute("PRAGMA application_id").fetchone()[0] == schema.APPLICATION_ID
-        if not ours and self.connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
+        # Asked twice: another process that makes the ledger just now gives it tables and name with one transaction.
+        if (
+            not self._is_ours()
+            and self.connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+            and not self._is_ours()
+        ):
             raise LedgerError(f"{self.path}: a database, but not a ledger; choose another --state-dir")
+
+    def _is_ours(self) -> bool:
+        return bool(self.connection.execute("PRAGMA application_id").fetchone()[0] == schema.APPLICATION_ID)
 
     def version(self) -> int:
         """Give the version of the tables; 0 before they are made."""

@@ -29,6 +29,7 @@ from pipeline.engine.generator import DeferredGenerator, Generator, Grammar, Hea
 from pipeline.engine.manifest import Manifest
 from pipeline.keys import digest
 from pipeline.knowledge.schema import Knowledge
+from pipeline.remembered import Remembered
 
 CLASSES = "classes"  # in a model's record: the classes that it was trained on
 QUESTIONS = "questions"  # in a model's record: the kinds of question beyond those about classes
@@ -99,7 +100,8 @@ class ModelAnalyst:
         self._knowledge = knowledge
         self._knows_unknown = knows_unknown
         self._name = name
-        self._recalled: dict[str, Recalled | None] = {}  # by question: most scans of a host raise those of the last
+        # By question: most scans of a host raise those of the last.
+        self._recalled: Remembered[str, Recalled | None] = Remembered(_MAX_RECALLED)
         self.failure: str | None = None
         self._digest = digest(
             "analyst",
@@ -161,8 +163,6 @@ class ModelAnalyst:
         It is what asking would give: a second attempt counts only where the first is known and was refused.
         """
         if question.key not in self._recalled:
-            if len(self._recalled) >= _MAX_RECALLED:
-                self._recalled.clear()
             self._recalled[question.key] = self._recall(question)
         return self._recalled[question.key]
 

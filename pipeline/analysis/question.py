@@ -9,7 +9,8 @@ from pipeline.engine.generator import Health
 from pipeline.finding import LEVELS, Level, Member, ScanHeader, Severity, Status
 from pipeline.keys import digest
 from pipeline.knowledge.schema import Knowledge
-from pipeline.rules.judge import Artefact, Judgement
+from pipeline.rules.class_rules import Artefact
+from pipeline.rules.judge import Judgement
 
 Origin = Literal["model", "rules", "review"]
 TextBy = Literal["model", "rules", "review"]

@@ -12,8 +12,8 @@ from pipeline.knowledge.schema import Knowledge
 from pipeline.output.records import Provenance
 from pipeline.output.write import Parts, name_of
 from pipeline.retrieval.retriever import Retriever
+from pipeline.rules.class_rules import ClassRules
 from pipeline.rules.correlate import Correlator
-from pipeline.rules.judge import ClassRules
 from pipeline.rules.policy import Policy
 
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 from pipeline.analysis.answers import Answers, CachedAnswer
 from pipeline.analysis.choice import choose
-from pipeline.analysis.question import UNKNOWN, Answer, FallbackReason, Question, Unknown, highest_level, question
-from pipeline.analysis.unknown import unknown_of
+from pipeline.analysis.question import UNKNOWN, Answer, FallbackReason, Question
 from pipeline.classes.scan import ScanContext, ScanIndex, baseline_scope, index_steps
 from pipeline.finding import Level, RawFinding
 from pipeline.graph.asking import Asking, Pause, again, wait_for_one
+from pipeline.graph.questions import Questions
 from pipeline.graph.resources import Resources
 from pipeline.graph.state import BatchState
 from pipeline.keys import digest, digest_bytes
@@ -20,7 +20,7 @@ from pipeline.output.scan_record import record_steps
 from pipeline.review.standing import NONE, Standing
 from pipeline.rules.baseline import Comparison, Prior, compare_steps
 from pipeline.rules.correlate import Group, groups_of_findings
-from pipeline.rules.judge import Case, Judge, Judgement
+from pipeline.rules.judge import Judge, Judgement
 from pipeline.steps import Steps, finish, pieces, release
 
 _NONE = -1  # stands for an action where there is none to take
@@ -75,10 +75,7 @@ class ScanSession:
             resources.parts,
             resources.retriever,
         )
-        self._analyst_digest = resources.analyst.digest if resources.analyst is not None else resources.knowledge.digest
-        self._questions: dict[Case, Question] = {}
-        self._question_at: list[Question | None] = [None] * len(index.members)  # by position, as for judgements
-        self._shapes: dict[tuple[object, ...], Question] = {}
+        self._questions = Questions(index, self.judge, resources)
         self._answers = Answers(resources.store if resources.analyst is not None else None)
         self._asking = Asking(resources.analyst, self._answers) if resources.analyst is not None else None
         self._lines: dict[tuple[int, int], list[Line]] = {}
@@ -116,7 +113,7 @@ class ScanSession:
 
     def release(self) -> Steps[None]:
         """Let go of the scan, in steps; the session is of no use afterwards."""
-        yield from release(self._questions, self._question_at, self._shapes)
+        yield from self._questions.release()
         yield from self._writer.release()
         yield from self.judge.release()
         if self.comparison is not None:
@@ -174,53 +171,7 @@ class ScanSession:
 
     def question(self, seq: int) -> Question:
         """Ask about a finding; equal situations in equal context share the question."""
-        asked = self._question_at[seq]
-        if asked is None:
-            asked = self._question_at[seq] = self._ask(seq)
-        return asked
-
-    def _ask(self, seq: int) -> Question:
-        member = self.index.members[seq]
-        case = self.judge.case(seq)
-        known = self._questions.get(case)
-        if known is None:
-            judgement = self.judge.judge(seq)
-            context = tuple(group.rule for group in self.judge.groups(seq))
-            finding, artefact = member.classified, judgement.artefact
-            unknown = self._unknown(seq, judgement)
-            # All that a question is made of; what is shared between findings (controls, techniques) by its name.
-            shape = (
-                finding.situation,
-                member.severity,
-                judgement.status,
-                judgement.asked_floor,
-                context,
-                bool(judgement.intel),
-                artefact.id if artefact is not None else None,
-                judgement.controls_key,
-                judgement.techniques_key,
-                tuple((action.id, action.contraindicated is None) for action in judgement.remediation),
-                tuple(finding.slots),
-                unknown,
-            )
-            known = self._shapes.get(shape)
-            if known is None:
-                known = self._shapes[shape] = question(
-                    member, judgement, context, self._resources.knowledge, self._analyst_digest, unknown
-                )
-            self._questions[case] = known
-        return known
-
-    def _unknown(self, seq: int, judgement: Judgement) -> Unknown | None:
-        """Give what is left of the texts of a finding that no class knows, or None for any other."""
-        if not judgement.class_id.startswith(UNKNOWN):
-            return None
-        retriever, raw = self._resources.retriever, self.index.findings[seq]
-        words = retriever.words(raw)
-        if words is None:
-            return None
-        ceiling = highest_level(raw.severity, judgement.asked_floor)
-        return unknown_of(retriever.telling(words), retriever.candidates(words), ceiling)
+        return self._questions.of(seq)
 
     def recall(self, asked: Sequence[int]) -> list[int]:
         """Look answers up; give those that stay open."""

@@ -13,6 +13,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pipeline.remembered import Remembered
+
 MAX_STATES = 4_096  # of one expression, its repetitions written out
 _MAX_KEPT = 20_000  # transitions of one expression that are remembered
 _MAX_NESTING = 50
@@ -48,8 +50,8 @@ class Automaton:
         self._end = builder.end
         self._start = builder.start
         self._ascii = re.ASCII if builder.flags & re.ASCII else 0
-        self._places: dict[tuple[frozenset[int], int], tuple[frozenset[int], bool]] = {}
-        self._steps: dict[tuple[frozenset[int], str], frozenset[int]] = {}
+        self._places: Remembered[tuple[frozenset[int], int], tuple[frozenset[int], bool]] = Remembered(_MAX_KEPT)
+        self._steps: Remembered[tuple[frozenset[int], str], frozenset[int]] = Remembered(_MAX_KEPT)
         self._has_places = any(state.where for state in self._states)
         self.work = 0  # states that were looked at, for whoever wants to know what a search costs
 
@@ -103,8 +105,6 @@ class Automaton:
                 waiting += state.next
         self.work += len(seen)
         result = frozenset(n for n in seen if self._states[n].takes is not None), self._end in seen
-        if len(self._places) >= _MAX_KEPT:
-            self._places.clear()
         self._places[pending, place] = result
         return result
 
@@ -124,8 +124,6 @@ class Automaton:
                 following.update(self._states[number].next)
         self.work += len(standing)
         result = frozenset(following)
-        if len(self._steps) >= _MAX_KEPT:
-            self._steps.clear()
         self._steps[standing, char] = result
         return result
 

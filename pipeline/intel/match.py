@@ -17,6 +17,7 @@ from pipeline.intel.expression import Equal, anchors, holds
 from pipeline.intel.indicator_list import LIST_KINDS, ListLine, list_lines
 from pipeline.intel.skipped import SkipLog, Skipped
 from pipeline.intel.stix_bundle import Indicator, read_bundles, utc
+from pipeline.remembered import Remembered
 from pipeline.shortage import is_shortage
 
 Strength = Literal["hash", "address", "name"]
@@ -81,7 +82,8 @@ class Intel:
         self._list_files: list[str] = []
         self._unanchored: list[int] = []
         self._prefixes: set[tuple[int, int]] = set()  # (IP version, length) of the networks in indicators
-        self._found: dict[tuple[tuple[str, tuple[str, ...]], ...], tuple[tuple[int, int], ...]] = {}
+        self._found: Remembered[tuple[tuple[str, tuple[str, ...]], ...], tuple[tuple[int, int], ...]]
+        self._found = Remembered(_REMEMBERED)
         self._index = b"".join(sorted(self._entries(indicators, lines, skipped)))
         self.skipped: tuple[Skipped, ...] = skipped.entries()  # reading the lines may have added to it
         used = {*self._list_files, *(indicator.source.partition(": ")[0] for indicator in indicators)}
@@ -116,8 +118,6 @@ class Intel:
         key = tuple(sorted(seen.items()))
         found = self._found.get(key)
         if found is None:
-            if len(self._found) >= _REMEMBERED:
-                self._found.clear()
             found = self._found[key] = self._look_up(seen)
         hits = [
             hit for file, number in found if (hit := self._hit(file, number, seen, moments[0], moments[1])) is not None

@@ -1,9 +1,8 @@
 """Makes the issues of a scan: what is at stake, findings of one kind as one, the worst first."""
 
-import re
 from collections import Counter
 from collections.abc import Sequence
-from typing import Final, TypeGuard
+from typing import TypeGuard
 
 from pipeline.display import printable
 from pipeline.finding import RawFinding, Status
@@ -12,6 +11,7 @@ from pipeline.knowledge.schema import Knowledge
 from pipeline.output.judged import Judged
 from pipeline.output.records import ActionCount, AtStake, FirstAction, Issue, IssueArtefact
 from pipeline.output.unknown import issue_likely, reported
+from pipeline.output.values import without_values
 from pipeline.rules.baseline import BaselineState, Comparison, identity_slots, label_of
 from pipeline.rules.judge import Judgement
 from pipeline.rules.remediate import Action
@@ -20,9 +20,6 @@ from pipeline.steps import PIECE, Steps, pieces
 
 _EXAMPLES = 5  # findings that an issue names
 _AT_STAKE = frozenset({"open", "unknown", "error"})
-
-# Paths, names in quotes, and words or parts of an id with a digit.
-_VALUE: Final = re.compile(r"""/[^\s"']*|"[^"]*"|'[^']*'|[^\s:=,()/]*\d[^\s:=,()/]*""")
 
 
 def is_at_stake(status: Status) -> TypeGuard[AtStake]:
@@ -70,7 +67,7 @@ def issue_steps(judged: Judged, comparison: Comparison | None, knowledge: Knowle
 
 def _kind(raw: RawFinding) -> str:
     """Name the kind of a finding that nobody knows: its title, or else its id, without what looks like a value."""
-    return _VALUE.sub("*", raw.title if raw.title else raw.id)
+    return without_values(raw.title if raw.title else raw.id)
 
 
 def _issue(

@@ -9,6 +9,7 @@ import orjson
 
 from pipeline.contract import record_fields
 from pipeline.keys import digest_bytes
+from pipeline.remembered import Remembered
 from pipeline.steps import PIECE, Steps, pieces
 
 _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS
@@ -52,14 +53,12 @@ class Parts:
     """Parts of records that many records share, written once each."""
 
     def __init__(self) -> None:
-        self._written: dict[str, orjson.Fragment] = {}
+        self._written: Remembered[str, orjson.Fragment] = Remembered(_MAX_PARTS)
 
     def of(self, name: str, part: object) -> orjson.Fragment:
         """Give a part as it is written; `name` stands for all that it holds."""
         known = self._written.get(name)
         if known is None:
-            if len(self._written) >= _MAX_PARTS:
-                self._written.clear()
             known = self._written[name] = fragment(part)
         return known
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipeline.finding import RawFinding
 from pipeline.knowledge.schema import Knowledge
+from pipeline.remembered import Remembered
 from pipeline.retrieval.filter import MAX_TEXT, Filtered, WordFilter
 from pipeline.retrieval.index import TopicIndex, Weights, is_name
 from pipeline.retrieval.likely import FirstLook, Likely, LikelyBasis, LikelyControl, LikelyTopic
@@ -48,8 +49,8 @@ class Retriever:
         self._knowledge = knowledge
         self._file = file
         self._ranking_file = ranking
-        self._known: dict[Filtered, tuple[Candidate, ...]] = {}
-        self._words: dict[tuple[str, ...], Filtered] = {}
+        self._known: Remembered[Filtered, tuple[Candidate, ...]] = Remembered(_MAX_KNOWN)
+        self._words: Remembered[tuple[str, ...], Filtered] = Remembered(_MAX_TEXTS)
         self.failure: str | None = None
 
     @cached_property
@@ -83,8 +84,6 @@ class Retriever:
         texts = tuple(_texts(raw))
         known = self._words.get(texts)
         if known is None:
-            if len(self._words) >= _MAX_TEXTS:
-                self._words.clear()
             known = self._words[texts] = self._filter.filter(texts)
         return known
 
@@ -116,8 +115,6 @@ class Retriever:
         """List the topics that share most with a finding, the best first."""
         known = self._known.get(words)
         if known is None:
-            if len(self._known) >= _MAX_KNOWN:
-                self._known.clear()
             known = self._known[words] = tuple(self.search(words, CANDIDATES))
         return known
 

@@ -262,8 +262,12 @@ class VerdictLog:
 
     def _set_up(self, read_only: bool) -> None:
         connection = self._connection
-        ours = connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
-        if not ours and connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
+        # Asked twice: another process that makes the log just now gives it tables and name with one transaction.
+        if (
+            not self._is_ours()
+            and connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+            and not self._is_ours()
+        ):
             raise LedgerError(f"{self.path}: a database, but not a log of verdicts")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA_VERSION:
@@ -282,6 +286,9 @@ class VerdictLog:
                 connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def _is_ours(self) -> bool:
+        return bool(self._connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID)
 
     def _to_wal(self) -> None:
         """Switch the new file over; while another process does the same, SQLite does not wait by itself."""

@@ -114,12 +114,12 @@ class Traces:
     """
 
     def __init__(self, payload: str, known: Collection[str] = ()) -> None:
-        self._pieces = {
+        pieces = {
             text[start : start + PIECE]
             for text in (payload, printable(payload, len(payload) * 10))
             for start in range(max(1, len(text) - PIECE + 1))
-            if not any(text[start : start + PIECE] in name for name in known)
         }
+        self._pieces = {piece for piece in pieces if not any(piece in name for name in known)}
 
     def within(self, text: str) -> bool:
         """Say whether a text holds a piece."""

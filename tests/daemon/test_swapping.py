@@ -1,5 +1,6 @@
 """Another model answers without a restart, from the next scan on; one that cannot be used changes nothing."""
 
+import itertools
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ from pipeline.models.embedded import EMBEDDED_MODEL
 from tests.crash.process import wait_until
 from tests.daemon.cli.invoke import SCANS, in_a_process
 from tests.daemon.running import Running
+from tests.depth import is_deep
 
 REPORT = json.loads((SCANS / "web01-ioc.json").read_text())
 
@@ -107,15 +109,14 @@ def test_killed_at_any_moment_of_a_swap_nothing_is_lost_or_doubled_and_the_incum
     running: Answering, tmp_path: Path
 ) -> None:
     other = running.registry("add", str(renamed(tmp_path / "other", "tuned")))
-    for attempt in range(8):  # a little later each time: before it looks, while it loads, while it answers
+    swaps = (("promote", other["digest"]), ("rollback",))
+    # A little later each time: before it looks, while it loads, while it answers.
+    for later_s, swap in itertools.product((0.0, 0.15, 0.3, 0.45) if is_deep() else (0.0, 0.3), swaps):
         running.settle()
         running.send()
-        if attempt % 2:
-            running.registry("rollback")
-        else:
-            running.registry("promote", other["digest"])
+        running.registry(*swap)
         running.send()
-        time.sleep(0.15 * (attempt // 2))
+        time.sleep(later_s)
         running.end(signal.SIGKILL)
         running.start()
     running.settle()

@@ -15,10 +15,10 @@ import pytest
 from jsonschema import Draft202012Validator
 from structlog.testing import capture_logs
 
+import daemon.batch_runner
 import daemon.finishing
 import daemon.ledger.settling
 import daemon.opening
-import daemon.worker
 from daemon.checkpoints import Checkpoints
 from daemon.inference import ModelProcess
 from daemon.ledger import Ledger
@@ -143,7 +143,7 @@ def test_a_scan_that_was_half_done_goes_on_where_the_ledger_says(
         ran.append(first)
         return run_batch(graph, session, first, last, **more)
 
-    monkeypatch.setattr(daemon.worker, "run_batch", watched)
+    monkeypatch.setattr(daemon.batch_runner, "run_batch", watched)
     shop.finish(shop.worker())
     assert ran[0] == 2 * SIZE
     assert len(ran) == len(set(ran))

@@ -70,6 +70,12 @@ def resources(
     return Resources(known, policy, load_intel([]), version="0.1.0", analyst=analyst, store=store, texts=texts)
 
 
+@lru_cache(maxsize=1)
+def shared() -> Resources:
+    """What the scans of a process without a model share, for tests that change nothing of it: made once."""
+    return resources()
+
+
 def context_of(parsed: ParsedReport, scan_no: int = 1, **changes: Any) -> ScanContext:
     header = parsed.header
     context = ScanContext(
@@ -139,6 +145,12 @@ class Baseline:
             for fingerprint in session.comparison.forget:
                 del rows[fingerprint]
         return session
+
+
+@lru_cache(maxsize=1)
+def all_by_rules() -> tuple[tuple[str, list[Line], dict[str, Any]], ...]:
+    """Every scan of the corpus as it comes out without a model: made once, and only looked at."""
+    return tuple(everything(shared()))
 
 
 def everything(on: Resources, batch_size: int = 256) -> Iterator[tuple[str, list[Line], dict[str, Any]]]:

@@ -20,7 +20,16 @@ from pipeline.scorecard.payloads import HOSTILE, findings_with, harmless
 from tests.depth import examples
 from tests.pipeline.analysts import PlainAnalyst
 from tests.pipeline.schemas import contract
-from tests.pipeline.sessions import SCANS, documents, lines_of, made_up, record_of, resources, session_of
+from tests.pipeline.sessions import (
+    SCANS,
+    documents,
+    lines_of,
+    made_up,
+    record_of,
+    resources,
+    session_of,
+    shared,
+)
 
 
 def acting(text: str) -> bool:
@@ -48,13 +57,13 @@ def reasons(line: dict[str, Any]) -> list[dict[str, Any]]:
 
 def levels(name: str, without: tuple[str, ...] = ()) -> list[int]:
     findings = [finding for finding in findings_with(name) if finding.scanner not in without]
-    lines = documents(lines_of(session_of(made_up(findings), resources(), {})))
+    lines = documents(lines_of(session_of(made_up(findings), shared(), {})))
     return [LEVELS.index(line["risk"]["level"]) for line in lines]
 
 
 def verdicts(name: str, without: tuple[str, ...] = ()) -> list[tuple[Any, ...]]:
     findings = [finding for finding in findings_with(name) if finding.scanner not in without]
-    lines = documents(lines_of(session_of(made_up(findings), resources(), {})))
+    lines = documents(lines_of(session_of(made_up(findings), shared(), {})))
     return [
         (line["class"], line["status"], line["status_basis"], line["severity"], reasons(line), line["artefact"],
          line["compliance"], line["attack"], [action["id"] for action in line["remediation"]],
@@ -80,7 +89,7 @@ def test_what_a_hostile_name_says_changes_nothing(kind: str) -> None:
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_a_hostile_name_is_kept_as_it_is_and_acts_on_no_reader(kind: str) -> None:
     name = HOSTILE[kind]
-    session = session_of(made_up(findings_with(name)), resources(), {})
+    session = session_of(made_up(findings_with(name)), shared(), {})
     lines = lines_of(session)
     for line, document, raw in zip(lines, documents(lines), session.index.findings, strict=True):
         contract("enriched-1").check(document)
@@ -158,7 +167,7 @@ def test_any_metadata_comes_through_the_real_parser_into_a_whole_line(
         if isinstance(id_, str) and id_:
             section["findings"][0]["id"] = id_
     (parsed,) = read_document(orjson.dumps(document), Limits()).reports
-    session = session_of(parsed, resources(), {})
+    session = session_of(parsed, shared(), {})
     lines = lines_of(session)
     assert len(lines) == len(parsed.findings) > 10
     for line, raw in zip(lines, parsed.findings, strict=True):
@@ -172,7 +181,7 @@ def test_any_metadata_comes_through_the_real_parser_into_a_whole_line(
 
 def test_names_that_are_not_text_are_escaped_named_and_given_back_to_the_byte_in_commands() -> None:
     (real,) = read_document((SCANS / "malformed" / "real-invalid-utf8.json").read_bytes(), Limits()).reports
-    lines = documents(lines_of(session_of(real, resources(), {})))
+    lines = documents(lines_of(session_of(real, shared(), {})))
     escaped = [line for line in lines if line["finding"]["escaped"]]
     assert escaped
     for line in escaped:
@@ -196,7 +205,7 @@ def test_escaped_and_plain_names_that_look_alike_stay_apart() -> None:
         ],
     }  # fmt: skip
     (parsed,) = read_document(orjson.dumps(document).replace(b"@", b"\xff"), Limits()).reports
-    one, other = documents(lines_of(session_of(parsed, resources(), {})))
+    one, other = documents(lines_of(session_of(parsed, shared(), {})))
     assert one["finding"]["id"] == other["finding"]["id"]
     assert (one["finding"]["escaped"], other["finding"]["escaped"]) == (["id"], [])
     assert one["fingerprint"] != other["fingerprint"]

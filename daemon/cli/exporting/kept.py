@@ -15,6 +15,7 @@ from pipeline.output.latest import with_verdict
 from pipeline.output.read import read_counts, read_finding, read_scan
 from pipeline.output.records import EnrichedFinding, ScanRecord, VerdictsInUse
 from pipeline.output.superseding import OutAlready, superseded
+from pipeline.remembered import Remembered
 from pipeline.review.chain import Head
 from pipeline.review.log import FILE_NAME, read_standing
 from pipeline.review.standing import NONE
@@ -46,7 +47,7 @@ class KeptScans:
         if self._standing.head.seq:
             knowledge = load_knowledge(load_features, settings.knowledge_dirs)
             self._policy = load_policy(settings.policy_files, knowledge)
-        self._situations: dict[str, Situation | None] = {}
+        self._situations: Remembered[str, Situation | None] = Remembered(_ROWS)
 
     def latest(self, host: str | None = None) -> Iterator[Scan]:
         """Give the latest scan of each host and scope, or of one host only.
@@ -150,8 +151,6 @@ class KeptScans:
 
     def _situation(self, name: str) -> Situation | None:
         if name not in self._situations:
-            if len(self._situations) >= _ROWS:
-                self._situations.clear()
             self._situations[name] = self._ledger.reviews.situation(name)
         return self._situations[name]
 

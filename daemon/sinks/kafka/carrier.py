@@ -11,6 +11,7 @@ from typing import Any
 from daemon.log import get_logger
 from daemon.ports.outbox import OutboxRow
 from daemon.sinks.kafka.connection import Connect, Connection, Mark, Record
+from daemon.sinks.thread import SinkThread
 from pipeline.errors import SinkError
 
 logger = get_logger(__name__)
@@ -46,9 +47,8 @@ class Carrier:
         self._fault: SinkError | None = None
         self._mark: Mark | None = None
         self._connected = False
-        self._stopping = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
+        self._thread = SinkThread(name, self._run, _CLOSE_S)
         self._called = threading.Event()  # the loop is there
         self._wanted: asyncio.Event
         self.wake: Callable[[], None] = _nobody
@@ -102,18 +102,10 @@ class Carrier:
     def close(self) -> None:
         """End the thread; a transaction under way is ended first, if the brokers answer."""
         self.wake = _nobody
-        self._stopping = True
-        if self._thread is not None:
-            self._call()
-            self._thread.join(_CLOSE_S)
-            if self._thread.is_alive():
-                logger.warning("kafka.not_closed", sink=self._name, waited_s=_CLOSE_S)
-            self._thread = None
+        self._thread.end(self._call)
 
     def _call(self) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-            self._thread.start()
+        self._thread.begin()
         self._called.wait()
         assert self._loop is not None
         with contextlib.suppress(RuntimeError):  # it has ended
@@ -122,7 +114,7 @@ class Carrier:
     # On the thread
 
     def _run(self) -> None:
-        while not self._stopping:
+        while not self._thread.stopping:
             try:
                 asyncio.run(self._carry_on())
             except Exception as error:  # a fault of ours, or one that the library does not declare
@@ -141,14 +133,14 @@ class Carrier:
         self._called.set()
         connection: Connection | None = None
         try:
-            while not self._stopping:
+            while not self._thread.stopping:
                 await self._wanted.wait()
                 self._wanted.clear()
                 try:
                     if connection is None and not self._faulty():
                         connection = await self._connect()
                         self._note_connection(connection.mark)
-                    while connection is not None and not self._stopping and (batch := self._next()) is not None:
+                    while connection is not None and not self._thread.stopping and (batch := self._next()) is not None:
                         await self._commit(connection, batch)
                 except SinkError as error:
                     with self._lock:

@@ -8,6 +8,7 @@ from daemon.log import get_logger
 from daemon.ports.outbox import OutboxRow
 from daemon.ports.sink import Pending
 from daemon.sinks.network.items import Item
+from daemon.sinks.thread import SinkThread
 from pipeline.errors import SinkError
 
 logger = get_logger(__name__)
@@ -37,14 +38,13 @@ class NetworkSink:
         self._items = items
         self._send = send
         self._wake: Callable[[], None] = _nobody
-        self._thread: threading.Thread | None = None
+        self._thread = SinkThread(name, self._run, _CLOSE_S)
         self._changed = threading.Condition()  # for what follows
         self._batches: deque[tuple[int, Sequence[OutboxRow]]] = deque()
         self._offered = 0
         self._returned = 0  # what was last called durable, from where on rows are offered again after a fault
         self._durable = 0
         self._fault: SinkError | None = None
-        self._stopping = False
 
     def tell(self, wake: Callable[[], None]) -> None:
         """Call `wake`, from the thread, whenever it has got on."""
@@ -71,7 +71,7 @@ class NetworkSink:
             if rows:
                 self._offered = rows[-1].position
                 self._batches.append((self._offered, rows))
-                self._begin()
+                self._thread.begin()
                 self._changed.notify()
             self._returned = min(self._durable, self._offered)
             return self._returned
@@ -79,19 +79,11 @@ class NetworkSink:
     def close(self) -> None:
         """End the thread; what is under way is given some seconds, and sent again by the next process if need be."""
         self._wake = _nobody
-        with self._changed:
-            self._stopping = True
-            self._changed.notify()
-        if self._thread is not None:
-            self._thread.join(_CLOSE_S)
-            if self._thread.is_alive():
-                logger.warning("sink.not_closed", sink=self.name, waited_s=_CLOSE_S)
-            self._thread = None
+        self._thread.end(self._notify)
 
-    def _begin(self) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
-            self._thread.start()
+    def _notify(self) -> None:
+        with self._changed:
+            self._changed.notify()
 
     # On the thread
 
@@ -113,8 +105,8 @@ class NetworkSink:
     def _next(self) -> tuple[int, list[OutboxRow]] | None:
         """Wait for rows; several batches that wait go together. None: it is to end."""
         with self._changed:
-            self._changed.wait_for(lambda: self._stopping or (self._batches and self._fault is None))
-            if self._stopping:
+            self._changed.wait_for(lambda: self._thread.stopping or (self._batches and self._fault is None))
+            if self._thread.stopping:
                 return None
             end, rows = 0, list[OutboxRow]()
             while self._batches:
@@ -130,9 +122,8 @@ class NetworkSink:
         """
         with self._changed:
             self._durable = max(self._durable, position)
-            stopping = self._stopping
         self._wake()
-        if stopping:
+        if self._thread.stopping:
             raise SinkError(f"{self.name}: ends")
 
     def _failed(self, error: SinkError) -> None:

@@ -8,14 +8,13 @@ from daemon.log import get_logger
 from daemon.parser import DocumentParser
 from daemon.ports.files import Files
 from daemon.ports.inputs import Inputs
+from daemon.sources.directory.advancing import Advancer
 from daemon.sources.directory.content import Content
-from daemon.sources.directory.copies import is_copy
 from daemon.sources.directory.descriptors import DescriptorPool, Exhausted
 from daemon.sources.directory.identity import birth_ns
 from daemon.sources.directory.lineage import Lineage
 from daemon.sources.directory.names import rotation
 from daemon.sources.directory.opening import Opener
-from daemon.sources.directory.predecessors import Predecessors
 from daemon.sources.directory.reading import Reader
 from daemon.sources.directory.refusals import Refusals
 from daemon.sources.directory.settings import WatchSettings
@@ -69,9 +68,7 @@ class Sweeper:
         blocked: says that the ledger takes nothing more just now; files are then found and held open, not read.
         parser: reads large documents; None has them read here.
         """
-        self._inputs = inputs
         self._files = files
-        self._settings = settings
         self._clock = clock
         self._blocked = blocked
         self.tree = Tree(settings.roots, settings.names, excluded)
@@ -83,9 +80,10 @@ class Sweeper:
         self._lineage = Lineage(inputs, files, limits, settings, self._verifier, clock)
         self._refusals = Refusals(inputs, self._reader, self._lineage, lambda entry: _discover(entry, clock()))
         self._roots: dict[str, tuple[int, int] | None] = {}
-        self._streams: list[Tracked] = []  # partly read before this sweep
         self._opener = Opener(self._pool, self.tree, self._lineage, self._reader, blocked)
-        self._predecessors = Predecessors(self._lineage, self._opener)
+        self._advancer = Advancer(
+            inputs, files, settings, self._lineage, self._reader, self._opener, self._pool, clock, self._forget
+        )
         self._gone_only = False
         self._has_listed = False  # everything, since the start
         self.idle = True
@@ -222,8 +220,8 @@ class Sweeper:
         ):  # else new files were not looked at: what is lost may go on in them after the next start
             result.expect(self._lineage.settle(lambda: self._reader.final or self._all_seen()))
         yield
-        self._streams = [file for file in self._tracked.values() if file.is_growing_stream]
-        self._predecessors.among(self._tracked.values())
+        self._advancer.streams = [file for file in self._tracked.values() if file.is_growing_stream]
+        self._advancer.predecessors.among(self._tracked.values())
         waiting = self._in_order(self._tracked.values())
         while waiting:
             waiting = yield from self._pass(waiting, result)
@@ -246,7 +244,7 @@ class Sweeper:
             if file.gone_at is None and self._gone_only:
                 continue
             turns.held = False
-            for _ in self._advance(file, result):
+            for _ in self._advancer.advance(file, result):
                 yield
                 self._reader.go_on(result)
                 if self._blocked():
@@ -348,7 +346,7 @@ class Sweeper:
             if file.state is None and not file.wanted:
                 # Not the report whose inode number it has: it is forgotten without a word.
                 self._pool.close(file)
-                del self._tracked[file.key]
+                self._forget(file)
         return replaced
 
     def _reread(self) -> None:
@@ -362,74 +360,8 @@ class Sweeper:
                 file.restart()
                 file.state = state
 
-    # Reading
-
-    def _advance(self, file: Tracked, result: SweepResult) -> Iterator[None]:
-        now = self._clock()
-        if file.taken:
-            return
-        if file.gone_at is not None:
-            yield from self._finish_gone(file, result)
-            return
-        if file.unreadable:
-            return
-        if file.state is not None and file.state.path != file.path:
-            file.state = self._lineage.renamed(file)
-        if file.due(now) or (self._reader.final and not file.drained):
-            due = file.first_seen + self._settings.rotate_wait_s
-            copy = yield from is_copy(file, self._streams, now - self._settings.stream_idle_s)
-            if copy and now < due and not self._reader.final:
-                result.waiting += 1
-                result.expect(due)
-                return
-            if file.state is None and file.copied is not None and file.descriptor is not None:
-                signature, end = file.copied
-                if signature_of(file.descriptor) == signature:
-                    yield from self._reader.skip(file, file.descriptor, end, result)
-                    logger.info("source.copy_skipped", path=file.path)
-            if file.state is None:
-                file.after = yield from self._predecessors.of(file, result)
-            elif file.state.kind == "stream" and not file.state.offset and not file.compressed:
-                # It was empty when it was found, perhaps before what was rotated out of its way was read.
-                self._files.follow(file.state.input_id, (yield from self._predecessors.of(file, result)))
-            yield from self._read(file, result)
-        elif file.retry_at is not None:
-            result.waiting += 1
-            result.expect(file.retry_at)
-        yield from self._reader.settle(file, result)
-        if file.drained and (file.state is None or file.state.kind == "document" or file.compressed):
-            self._pool.close(file)
-
-    def _read(self, file: Tracked, result: SweepResult) -> Iterator[None]:
-        descriptor = self._opener.open(file, result)
-        if descriptor is None:
-            return
-        try:
-            yield from self._reader.read(file, descriptor, result)
-        except OSError as error:
-            logger.warning("source.read_failed", path=file.path, error=str(error))
-            result.again = True
-            if not is_shortage(error):
-                self._opener.refuse(file, f"{error.strerror}; it is tried again", result)
-
-    def _finish_gone(self, file: Tracked, result: SweepResult) -> Iterator[None]:
-        now = self._clock()
-        assert file.gone_at is not None
-        if file.descriptor is not None:
-            file.note(signature_of(file.descriptor), now)
-            if file.due(now) or self._reader.final:
-                yield from self._read(file, result)
-        yield from self._reader.settle(file, result)
-        until = max(file.changed_at, file.gone_at) + self._settings.rotate_wait_s
-        if file.descriptor is not None:
-            if now < until:
-                result.expect(until)
-            elif file.drained and not file.open_scan:
-                self._pool.close(file)
-        if now >= file.gone_at + self._settings.forget_after_s and file.descriptor is None:
-            if file.state is not None:
-                self._inputs.drop(file.state.input_id)
-            del self._tracked[file.key]
+    def _forget(self, file: Tracked) -> None:
+        del self._tracked[file.key]
 
     def _in_order(self, files: Iterable[Tracked]) -> list[Tracked]:
         return sorted(files, key=lambda file: (0, file.state.input_id) if file.state is not None else (1, *file.order))

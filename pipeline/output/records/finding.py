@@ -13,8 +13,8 @@ from pipeline.output.records.cut import Cut
 from pipeline.output.records.origin import HostFacts, Provenance
 from pipeline.retrieval.likely import Likely
 from pipeline.rules.baseline import BaselineState
+from pipeline.rules.class_rules import Artefact
 from pipeline.rules.compliance import Control, Technique
-from pipeline.rules.judge import Artefact
 from pipeline.rules.remediate import Action
 from pipeline.rules.review import Review
 from pipeline.rules.score import Risk

@@ -24,7 +24,7 @@ from tests.daemon.ledger.reports import (
     work_off,
 )
 
-SCANS = Path("tests/data/scans")
+SCANS = Path(__file__).parents[2] / "data" / "scans"
 
 
 def test_a_scan_is_whole_after_the_announced_number_of_findings(ledger: Ledger) -> None:

@@ -20,7 +20,15 @@ from pipeline.engine.errors import ModelDamaged, TooLong, Unfinished
 from pipeline.engine.generator import Grammar
 from pipeline.finding import LEVELS
 from tests.pipeline.scorecard.speakers import Speaker
-from tests.pipeline.sessions import documents, knowledge, lines_of, report, resources, session_of
+from tests.pipeline.sessions import (
+    documents,
+    knowledge,
+    lines_of,
+    report,
+    resources,
+    session_of,
+    shared,
+)
 
 Speak = Callable[[dict[str, Any], dict[str, Any]], str]
 
@@ -44,7 +52,7 @@ def analyst(speak: Speak = plainly) -> ModelAnalyst:
 
 
 def some_question(class_id: str = "suid_sgid.usr_local", scan: str = "web01-fs-hygiene.json") -> Question:
-    session = session_of(report(scan), resources(), {})
+    session = session_of(report(scan), shared(), {})
     return next(
         question for member in session.index.members if (question := session.question(member.seq)).class_id == class_id
     )

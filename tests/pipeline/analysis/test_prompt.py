@@ -31,7 +31,7 @@ from pipeline.classes.scan import ScanContext
 from pipeline.finding import LEVELS, RawFinding, ScanHeader
 from pipeline.graph.session import ScanSession
 from pipeline.scorecard.payloads import HOSTILE, findings_with
-from tests.pipeline.sessions import FILES, knowledge, reports, resources
+from tests.pipeline.sessions import corpus, knowledge, reports, shared
 
 MARK = "zqxjkvw"  # stands in no list of ours
 
@@ -62,7 +62,7 @@ ANSWER = Answer(
 
 def questions(header: ScanHeader, findings: list[RawFinding]) -> Iterator[Question]:
     context = ScanContext(0, "scan", "host", "report", header, True, 0, "2026-11-30T00:00:00Z")
-    session = ScanSession.of(context, findings, resources(), None)
+    session = ScanSession.of(context, findings, shared(), None)
     known = {session.question(member.seq).key: session.question(member.seq) for member in session.index.members}
     yield from known.values()
 
@@ -198,7 +198,7 @@ class TestCritique:
 def all_questions() -> list[Question]:
     return [
         question
-        for name in FILES
+        for name in corpus()
         for report in reports(name)
         for question in questions(report.header, list(report.findings))
     ]
@@ -307,7 +307,7 @@ def _tainted(raw: RawFinding, slots: dict[str, str]) -> Iterator[RawFinding]:
 def _distinct(header: ScanHeader, findings: list[RawFinding]) -> list[tuple[RawFinding, dict[str, str]]]:
     """Keep one finding of each shape: class, the keys it has, and the features it gets."""
     context = ScanContext(0, "scan", "host", "report", header, True, 0, "2026-11-30T00:00:00Z")
-    members = ScanSession.of(context, findings, resources(), None).index.members
+    members = ScanSession.of(context, findings, shared(), None).index.members
     shapes: dict[object, tuple[RawFinding, dict[str, str]]] = {}
     for raw, member in zip(findings, members, strict=True):
         found = member.classified
@@ -319,7 +319,7 @@ def _distinct(header: ScanHeader, findings: list[RawFinding]) -> list[tuple[RawF
 _SEEN: set[object] = set()
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", corpus())
 def test_no_string_of_a_real_finding_reaches_a_prompt(name: str) -> None:
     for report in reports(name):
         assert not any(MARK in text for text in prompts(report.header, list(report.findings)))
@@ -351,7 +351,7 @@ def test_the_mark_comes_through_to_the_slots() -> None:
     header = report.header
     tainted = [each for raw, slots in _distinct(header, list(report.findings)) for each in _tainted(raw, slots)]
     context = ScanContext(0, "scan", "host", "report", header, True, 0, "2026-11-30T00:00:00Z")
-    members = ScanSession.of(context, tainted, resources(), None).index.members
+    members = ScanSession.of(context, tainted, shared(), None).index.members
     hit = [member for member in members if any(MARK in value for value in member.classified.slots.values())]
     assert len(hit) > len(members) / 4
 

@@ -30,7 +30,16 @@ from pipeline.models.embedded import EMBEDDED_MODEL
 from pipeline.scorecard.payloads import HOSTILE
 from tests.pipeline.engine.byte_tokenizer import write_tokenizer
 from tests.pipeline.retrieval.closed import allowed
-from tests.pipeline.sessions import documents, knowledge, lines_of, made_up, record_of, resources, session_of
+from tests.pipeline.sessions import (
+    documents,
+    knowledge,
+    lines_of,
+    made_up,
+    record_of,
+    resources,
+    session_of,
+    shared,
+)
 from tests.pipeline.unknown import finding
 
 
@@ -53,7 +62,7 @@ class Scripted:
 
 
 def question_of(raw: RawFinding) -> Question:
-    return session_of(made_up([raw]), resources(), {}).question(0)
+    return session_of(made_up([raw]), shared(), {}).question(0)
 
 
 def case_of(raw: RawFinding) -> UnknownCase:

@@ -9,7 +9,7 @@ from pipeline.classes.classify import Classifier
 from pipeline.finding import Classified, RawFinding, ScanHeader
 from tests.perturbed import IDS, TEXTS, Labelled, id_figures, in_texts, labelled, measure
 from tests.pipeline.classes.rewordings import REWORDINGS, Rewording
-from tests.pipeline.sessions import resources
+from tests.pipeline.sessions import shared
 
 JSON = ScanHeader("json", host="h", cmdline="sys-scan")
 KEPT_AT_LEAST = 0.99
@@ -19,7 +19,7 @@ SHARE = 7
 
 
 def classify(raw: RawFinding, header: ScanHeader = JSON) -> Classified:
-    return Classifier(resources().classes, header, "h").classify(raw)
+    return Classifier(shared().classes, header, "h").classify(raw)
 
 
 @pytest.mark.parametrize("name", TEXTS)

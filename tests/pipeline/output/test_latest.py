@@ -14,7 +14,7 @@ from pipeline.review.chain import Head
 from pipeline.review.standing import Standing, situation_of
 from pipeline.review.verdict import Correction, Draft, Situation, Target, Verdict
 from pipeline.rules.policy import Policy
-from tests.pipeline.sessions import lines_of, report, resources, session_of
+from tests.pipeline.sessions import lines_of, report, session_of, shared
 
 AT = "2026-11-20T12:00:00Z"
 SCAN = "web01-ioc.json"
@@ -30,12 +30,12 @@ def verdicts(*drafts: Draft) -> list[Verdict]:
 def judged(given: Sequence[Verdict] = ()) -> dict[str, EnrichedFinding]:
     """The findings of a scan as they are judged with verdicts, by dedupe key."""
     standing = Standing(given, Head(given[-1].seq, f"{given[-1].seq:064x}") if given else Head())
-    session = session_of(report(SCAN), resources(), {}, standing=standing)
+    session = session_of(report(SCAN), shared(), {}, standing=standing)
     return {one.dedupe_key: one for one in (read_finding(line.line) for line in lines_of(session))}
 
 
 def situations() -> dict[str, Situation]:
-    members = session_of(report(SCAN), resources(), {}).index.members
+    members = session_of(report(SCAN), shared(), {}).index.members
     return {member.dedupe_key: situation_of(member.classified) for member in members}
 
 

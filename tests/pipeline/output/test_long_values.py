@@ -1,23 +1,18 @@
 """No value of a report keeps the rules busy: patterns and features take time in proportion to its length."""
 
 import re
-import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
 from typing import Any
 
-import pytest
 from pydantic import BaseModel
 
 from pipeline.features import load_features
 from pipeline.features.registry import FeatureContext
 from pipeline.finding import ScanHeader
 from pipeline.knowledge.load import load_knowledge
+from tests.pipeline.output.bounded import bounded
 
 LENGTH = 1 << 16
-# What is linear takes a thousandth of this, what is quadratic ten times as much and more.
-BUSY_S = 2.0
 PARTS = (
     "a", "1", " ", ".", "/", "-", ":", "_", "=", ",", "(", "[", "\\", "\n", "a/", "1.", "-1", "a ", "a=1 ", "a, ",
     "../", ".so.1", "/python", "kworker/1",
@@ -32,22 +27,6 @@ def values(*prefixes: str) -> Iterator[str]:
             value = prefix + part * (LENGTH // len(part))
             yield value
             yield value + "!x"
-
-
-@contextmanager
-def bounded(what: str) -> Iterator[None]:
-    """Break off what does not come to an end; processor time, so that a busy machine changes nothing."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        pytest.fail(f"does not come to an end: {what}")
-
-    before = signal.signal(signal.SIGVTALRM, stop)
-    signal.setitimer(signal.ITIMER_VIRTUAL, BUSY_S)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        signal.signal(signal.SIGVTALRM, before)
 
 
 def patterns(value: Any, name: str = "") -> Iterator[str]:

@@ -18,7 +18,7 @@ from pipeline.rules.compliance import FrameworkGap
 from tests.depth import examples
 from tests.pipeline.output.any_record import any_of, full, keys_of
 from tests.pipeline.schemas import contract
-from tests.pipeline.sessions import everything, lines_of, report, resources, session_of
+from tests.pipeline.sessions import all_by_rules, lines_of, report, session_of, shared
 
 PUBLISHED = [
     ("enriched-1", EnrichedFinding, read_finding),
@@ -64,14 +64,14 @@ def test_any_scan_record_comes_back_equal_and_is_as_published(record: ScanRecord
 
 
 def test_what_real_scans_give_is_written_again_byte_by_byte() -> None:
-    for _, lines, record in everything(resources()):
+    for _, lines, record in all_by_rules():
         for line in lines[::7]:
             assert write(read_finding(line.line)) == line.line
         assert write(read_scan(orjson.dumps(record))) == orjson.dumps(record, option=orjson.OPT_SORT_KEYS)
 
 
 def test_a_session_s_record_comes_back_equal() -> None:
-    session = session_of(report("web01-ioc.json"), resources(), {})
+    session = session_of(report("web01-ioc.json"), shared(), {})
     lines_of(session)
     assert read_scan(write(session.record())) == session.record()
 

@@ -16,14 +16,15 @@ from pipeline.rules.remediate import Action
 from tests.pipeline.analysts import PlainAnalyst
 from tests.pipeline.sessions import (
     Baseline,
+    all_by_rules,
     documents,
-    everything,
     lines_of,
     made_up,
     record_of,
     report,
     resources,
     session_of,
+    shared,
 )
 
 SCAN = "web01-ioc.json"
@@ -37,7 +38,7 @@ def scans() -> list[Scan]:
     keys = ("dedupe_key", "fingerprint", "class", "status", "risk", "remediation", "correlations", "compliance")
     return [
         (name, [{key: line[key] for key in keys} for line in documents(lines)], record)
-        for name, lines, record in everything(resources())
+        for name, lines, record in all_by_rules()
     ]
 
 
@@ -101,7 +102,7 @@ def test_what_to_do_first_never_does_harm(scans: list[Scan]) -> None:
 
 
 def test_no_issue_says_to_set_what_would_break_a_unit() -> None:
-    full = session_of(report("db02-full.json.gz"), resources(), {})
+    full = session_of(report("db02-full.json.gz"), shared(), {})
     barred = {
         (line["class"], line["slots"]["unit"])
         for line in documents(lines_of(full))
@@ -116,7 +117,7 @@ def test_no_issue_says_to_set_what_would_break_a_unit() -> None:
 
 def test_of_several_actions_one_that_does_harm_is_the_last_choice() -> None:
     (judgement,) = [
-        judged for judged in map(session_of(report(SCAN), resources(), {}).judge.judge, range(97)) if judged.remediation
+        judged for judged in map(session_of(report(SCAN), shared(), {}).judge.judge, range(97)) if judged.remediation
     ][:1]
     good = replace(judgement.remediation[0], id="good", contraindicated=None)
     bad = replace(good, id="bad", contraindicated="breaks login", command=None)
@@ -170,7 +171,7 @@ def test_the_gap_analysis_speaks_of_evidence_only(scans: list[Scan]) -> None:
 
 
 def test_a_record_of_nothing_is_whole() -> None:
-    record = record_of(session_of(made_up([]), resources(), {}))
+    record = record_of(session_of(made_up([]), shared(), {}))
     assert record["counts"]["lines"] == 0
     assert (record["issues"], record["top"], record["correlations"]) == ([], [], [])
     assert record["baseline"]["compared"] is True
@@ -178,14 +179,14 @@ def test_a_record_of_nothing_is_whole() -> None:
 
 def test_a_title_of_an_unknown_kind_acts_on_no_terminal() -> None:
     finding = RawFinding("novel", "x", "high", "evil\x1b]8;;http://x\x07\u202e", "d", 70, {})
-    (issue,) = record_of(session_of(made_up([finding]), resources(), {}))["issues"]
+    (issue,) = record_of(session_of(made_up([finding]), shared(), {}))["issues"]
     assert issue["title"] == "evil\\x1b]8;;http://x\\x07\\u202e"
 
 
 def test_what_was_not_observed_is_listed_in_part_and_counted_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.output.scan_record._UNSEEN", 2)
     (real,) = (finding for finding in report("db02-drift-1.json").findings if finding.id == "/usr/local/sbin/maint")
-    memory, where = Baseline(), resources()
+    memory, where = Baseline(), shared()
     for number in range(1, 5):
         memory.session(made_up([replace(real, id=f"/usr/local/sbin/{number}")]), where, number)
     told = record_of(memory.session(made_up([]), where, 5))["baseline"]
@@ -247,7 +248,7 @@ def test_what_an_analysis_picks_out_is_in_the_lists_that_it_is_picked_from() -> 
 
 
 def test_the_rules_pick_the_first_action_and_the_strongest_controls() -> None:
-    lines = documents(lines_of(session_of(report("web01-ioc.json"), resources()), 4096))
+    lines = documents(lines_of(session_of(report("web01-ioc.json"), shared()), 4096))
     (line,) = [line for line in lines if line["class"] == "kernel_params.kptr_restrict"]
     assert line["analysis"]["action"] == line["remediation"][0]["id"]
     assert {"framework": "nist_800_53_r5", "control": "CM-6"} in line["analysis"]["controls"]
@@ -257,7 +258,7 @@ def test_the_rules_pick_the_first_action_and_the_strongest_controls() -> None:
 def test_where_a_model_raises_the_level_its_own_words_say_why() -> None:
     made = resources(analyst=PlainAnalyst(level="high"), texts="best")
     lines = documents(lines_of(session_of(report("web01-ioc.json"), made), 4096))
-    ruled = documents(lines_of(session_of(report("web01-ioc.json"), resources()), 4096))
+    ruled = documents(lines_of(session_of(report("web01-ioc.json"), shared()), 4096))
     raised = {one["risk"]["level"] != other["risk"]["level"] for one, other in zip(lines, ruled, strict=True)}
     assert raised == {True, False}
     for one, other in zip(lines, ruled, strict=True):
@@ -268,7 +269,7 @@ def test_where_a_model_raises_the_level_its_own_words_say_why() -> None:
 def test_a_model_s_analysis_is_told_in_the_words_of_the_knowledge_where_it_has_some(name: str) -> None:
     best, own, ruled = (
         documents(lines_of(session_of(report(name), made), 4096))
-        for made in (resources(analyst=PlainAnalyst(), texts="best"), resources(analyst=PlainAnalyst()), resources())
+        for made in (resources(analyst=PlainAnalyst(), texts="best"), resources(analyst=PlainAnalyst()), shared())
     )
     for shown, model, rules in zip(best, own, ruled, strict=True):
         assert (shown["analysis"]["origin"], shown["risk"]["level"]) == ("model", model["risk"]["level"])

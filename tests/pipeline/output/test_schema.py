@@ -15,14 +15,14 @@ from pipeline.report.read import read_document
 from tests.pipeline.schemas import SCHEMAS, contract
 from tests.pipeline.sessions import (
     SCANS,
+    all_by_rules,
     corpus,
     documents,
-    everything,
     lines_of,
     record_of,
     report,
-    resources,
     session_of,
+    shared,
 )
 
 # One line for each key, type, word and requirement of version 1 as it was first made from the records. Lines may be
@@ -34,7 +34,7 @@ MALFORMED = sorted(path.name for path in (SCANS / "malformed").iterdir() if path
 def test_every_line_and_record_of_every_real_scan_is_as_published() -> None:
     enriched, scan = contract("enriched-1"), contract("scan-1")
     total = 0
-    for _, lines, record in everything(resources()):
+    for _, lines, record in all_by_rules():
         for document in documents(lines):
             enriched.check(document)
         scan.check(record)
@@ -78,7 +78,7 @@ def test_what_can_be_used_of_malformed_reports_gives_lines_as_published() -> Non
         except ReportError:
             continue
         for parsed in found:
-            session = session_of(parsed, resources(), {})
+            session = session_of(parsed, shared(), {})
             for document in documents(lines_of(session)):
                 enriched.check(document)
                 read += 1
@@ -87,7 +87,7 @@ def test_what_can_be_used_of_malformed_reports_gives_lines_as_published() -> Non
 
 
 def test_validating_key_by_key_is_the_same_as_validating_the_whole() -> None:
-    session = session_of(report("web01-ioc.json"), resources(), {})
+    session = session_of(report("web01-ioc.json"), shared(), {})
     for document in documents(lines_of(session)):
         contract("enriched-1").whole.validate(document)
     contract("scan-1").whole.validate(record_of(session))
@@ -131,7 +131,7 @@ def test_every_key_is_described_and_no_object_of_ours_is_open(name: str) -> None
     ],
 )
 def test_the_schema_refuses_what_the_contract_does_not_hold(path: tuple[str, ...], value: object) -> None:
-    document = documents(lines_of(session_of(report("web01-ioc.json"), resources(), {})))[0]
+    document = documents(lines_of(session_of(report("web01-ioc.json"), shared(), {})))[0]
     inner = document
     for key in path[:-1]:
         inner = inner[key]
@@ -141,7 +141,7 @@ def test_the_schema_refuses_what_the_contract_does_not_hold(path: tuple[str, ...
 
 
 def test_a_contraindicated_action_with_a_command_is_refused() -> None:
-    lines = documents(lines_of(session_of(report("web01-sysctl-weak.json"), resources(), {})))
+    lines = documents(lines_of(session_of(report("web01-sysctl-weak.json"), shared(), {})))
     document = next(line for line in lines if line["remediation"] and line["remediation"][0]["command"])
     document["remediation"][0]["contraindicated"] = "breaks login"
     with pytest.raises(ValidationError):

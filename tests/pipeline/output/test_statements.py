@@ -11,11 +11,20 @@ from pipeline.finding import RawFinding, ScanHeader
 from pipeline.output.read import read_finding
 from pipeline.rules.score import level_of
 from tests.pipeline.analysts import PlainAnalyst
-from tests.pipeline.sessions import FILES, knowledge, lines_of, report, reports, resources, session_of
+from tests.pipeline.sessions import (
+    FILES,
+    knowledge,
+    lines_of,
+    report,
+    reports,
+    resources,
+    session_of,
+    shared,
+)
 
 
 def test_what_the_scanner_got_wrong_is_no_failing_evidence() -> None:
-    session = session_of(report("web01-wk2-integrity-critical.json"), resources(), {})
+    session = session_of(report("web01-wk2-integrity-critical.json"), shared(), {})
     lines = [read_finding(line.line) for line in lines_of(session)]
     mistaken = [one for one in lines if one.artefact is not None and one.artefact.degree != "cannot_tell"]
     assert mistaken
@@ -26,7 +35,7 @@ def test_what_the_scanner_got_wrong_is_no_failing_evidence() -> None:
 @pytest.mark.parametrize("name", FILES[::4])
 def test_disputed_evidence_is_counted_apart_and_never_as_failing(name: str) -> None:
     for parsed in reports(name):
-        session = session_of(parsed, resources(), {})
+        session = session_of(parsed, shared(), {})
         lines = [read_finding(line.line) for line in lines_of(session)]
         for gap in session.record().compliance:
             told = {
@@ -50,7 +59,7 @@ def test_tcp_syncookies_that_are_always_on_fail_no_control() -> None:
         metadata={"value": "2", "expected": "1"},
     )  # fmt: skip
     parsed = replace(report("web01-base-full.json.gz"), findings=(raw,))
-    (line,) = lines_of(session_of(parsed, resources(), {}))
+    (line,) = lines_of(session_of(parsed, shared(), {}))
     made = read_finding(line.line)
     assert not [control for control in made.compliance if control.evidence == "failing"]
 
@@ -79,7 +88,7 @@ UNKNOWN = (
 
 def test_different_findings_that_nobody_knows_are_different_issues() -> None:
     parsed = replace(report("web01-base-default.json"), findings=UNKNOWN)
-    issues = session_of(parsed, resources(), {}).record().issues
+    issues = session_of(parsed, shared(), {}).record().issues
     assert [(issue.title, issue.lines) for issue in issues] == [
         ("Socket /run/a.sock is open", 2),
         ("Another thing", 1),
@@ -89,9 +98,9 @@ def test_different_findings_that_nobody_knows_are_different_issues() -> None:
 
 def test_a_newer_scanner_is_noted() -> None:
     parsed = report("web01-base-default.json")
-    assert "newer_scanner" not in session_of(parsed, resources(), {}).record().notes
+    assert "newer_scanner" not in session_of(parsed, shared(), {}).record().notes
     newer = replace(parsed, header=replace(parsed.header, tool_version="6.0.1"))
-    assert "newer_scanner" in session_of(newer, resources(), {}).record().notes
+    assert "newer_scanner" in session_of(newer, shared(), {}).record().notes
     words = ["7", "6.1", "v6.0.1-rc1", "6.0.0", "5.9.9", "nightly", None]
     assert [is_newer(word) for word in words] == [True, True, True, False, False, False, False]
 
@@ -136,6 +145,6 @@ def test_what_published_sources_speak_of_fails_their_control(
 ) -> None:
     raw = RawFinding(scanner, id_, severity, *words, metadata=metadata)  # type: ignore[arg-type]
     parsed = replace(report("web01-base-default.json"), findings=(raw,))
-    (line,) = lines_of(session_of(parsed, resources(), {}))
+    (line,) = lines_of(session_of(parsed, shared(), {}))
     evidence = {one.control: one.evidence for one in read_finding(line.line).compliance}
     assert evidence.get(control) == "failing", evidence

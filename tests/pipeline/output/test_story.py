@@ -16,7 +16,17 @@ from pipeline.output.records.story import Part, Sentence, SentenceName
 from pipeline.output.sentences import TEMPLATES, BadSentence, render, sentence, slots_of
 from pipeline.output.write import write
 from pipeline.rules.policy import Allow, Policy
-from tests.pipeline.sessions import Baseline, corpus, documents, lines_of, made_up, record_of, reports, resources
+from tests.pipeline.sessions import (
+    Baseline,
+    corpus,
+    documents,
+    lines_of,
+    made_up,
+    record_of,
+    reports,
+    resources,
+    shared,
+)
 
 # Daemons that every kind of host has, to ask others for the time, names or accounts.
 ASKING = re.compile(
@@ -78,7 +88,7 @@ def told() -> tuple[Told, ...]:
 
 def made_up_scans() -> Iterator[Told]:
     """What no scan of the corpus has: listeners, server units, a changed host with something new at stake, faults."""
-    baseline, on = Baseline(), resources()
+    baseline, on = Baseline(), shared()
     unknown = RawFinding("new", "x:1", "high", "Something new", "x")
     units = [one for one in reports("web01-base-full.json.gz")[0].findings if one.scanner == "systemd_units"][:400]
     listeners = [
@@ -382,7 +392,7 @@ def test_every_story_is_in_order_and_each_sentence_is_its_template_filled_in() -
 
 def test_the_record_reads_back_with_its_story() -> None:
     (parsed,) = reports("web01-ioc.json")
-    record = Baseline().session(parsed, resources(), 1).record()
+    record = Baseline().session(parsed, shared(), 1).record()
     assert read_scan(write(record)) == record
 
 
@@ -430,7 +440,7 @@ def hostile(text: str) -> Iterator[Told]:
     ]
     processes = [RawFinding("processes", "77", "info", f"Process 77 {text}", f"cmd={text}", metadata={"cmd": text})]
     header = {"host": text, "os_pretty": text, "kernel": text, "arch": text, "min_severity": text}
-    baseline, on = Baseline(), resources()
+    baseline, on = Baseline(), shared()
     scans = ([unknown], [unknown, words], [unknown, words, *files, *processes])
     for number, findings in enumerate(scans, 1):
         parsed = made_up(findings, **header)
@@ -460,7 +470,7 @@ def test_text_of_the_report_never_reads_as_a_sentence_of_ours(text: str) -> None
 def test_a_text_that_is_cut_says_so() -> None:
     title = "A title that goes on and on " * 20
     parsed = made_up([RawFinding("new", "p" * 300, "critical", title, "x")], host="h" * 200, os_pretty="o" * 500)
-    one = Told("long", parsed, Baseline().session(parsed, resources(), 1))
+    one = Told("long", parsed, Baseline().session(parsed, shared(), 1))
     for name, slots in (("host.system", ("host", "system")), ("matters.worst", ("title", "about"))):
         said = one.one(name)
         assert said is not None
@@ -472,7 +482,7 @@ def test_an_unknown_finding_has_its_first_look_as_what_is_to_be_done() -> None:
     parsed = made_up(
         [RawFinding("sock", "docker.sock", "critical", "World writable container engine socket", "docker socket open")]
     )
-    one = Told("look", parsed, Baseline().session(parsed, resources(), 1))
+    one = Told("look", parsed, Baseline().session(parsed, shared(), 1))
     (line,) = one.lines
     (slots,) = one.of("todo.now")
     assert slots["summary"] == (

@@ -11,12 +11,20 @@ from pipeline.scorecard.hidden_answers import kinds
 from pipeline.scorecard.hostile import Traces
 from pipeline.scorecard.payloads import HOSTILE
 from tests.pipeline.schemas import contract
-from tests.pipeline.sessions import documents, lines_of, made_up, record_of, report, resources, session_of
+from tests.pipeline.sessions import (
+    documents,
+    lines_of,
+    made_up,
+    record_of,
+    report,
+    session_of,
+    shared,
+)
 from tests.pipeline.unknown import finding
 
 
 def told(*findings: RawFinding) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    session = session_of(made_up(findings), resources(), {})
+    session = session_of(made_up(findings), shared(), {})
     return documents(lines_of(session)), record_of(session)
 
 
@@ -57,7 +65,7 @@ def test_the_scanners_severity_stands() -> None:
 
 
 def test_a_known_finding_has_none_of_this() -> None:
-    session = session_of(report("web01-ioc.json"), resources(), {})
+    session = session_of(report("web01-ioc.json"), shared(), {})
     lines, record = documents(lines_of(session)), record_of(session)
     assert not any("likely" in line for line in lines)
     assert not any("likely" in issue or "reported" in issue for issue in record["issues"])
@@ -77,7 +85,7 @@ def test_a_hostile_text_changes_no_level_and_reaches_no_analysis_and_no_command(
     """In title and description: what it says may change the guess, never the level, and nothing of it is repeated."""
     payload, raw = HOSTILE[kind], finding("docker:socket")
     plain = told(raw)[0][0]
-    traces = Traces(payload, resources().retriever.known_names())
+    traces = Traces(payload, shared().retriever.known_names())
     for changed in (
         replace(raw, title=payload),
         replace(raw, description=payload),
@@ -92,4 +100,4 @@ def test_a_hostile_text_changes_no_level_and_reaches_no_analysis_and_no_command(
         said = [line["analysis"]["assessment"], line["analysis"]["impact"], orjson.dumps(line["likely"]).decode()]
         assert not any(traces.within(text) for text in said)
         look = line["likely"].get("look")
-        assert look is None or look["command"] in {one.command for one in resources().knowledge.looks.values()}
+        assert look is None or look["command"] in {one.command for one in shared().knowledge.looks.values()}

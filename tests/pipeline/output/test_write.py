@@ -13,7 +13,7 @@ from pipeline.output.records import EnrichedFinding, HostFacts, ScanRecord
 from pipeline.output.write import Parts, fragment, name_of, write
 from pipeline.rules.compliance import Control
 from tests.pipeline.output.any_record import full
-from tests.pipeline.sessions import report, resources, session_of
+from tests.pipeline.sessions import report, session_of, shared
 
 CONTROL = Control("hipaa", "164.312(b)", "Audit controls", "none", "sourced", "s")
 
@@ -65,7 +65,7 @@ def test_records_are_named_after_what_they_hold() -> None:
 
 
 def test_a_line_of_a_scan_is_its_record_and_twins_differ_in_their_keys_alone() -> None:
-    session = session_of(report("db02-full.json.gz"), resources(), {})
+    session = session_of(report("db02-full.json.gz"), shared(), {})
     writer, count = session._writer, len(session.index.members)
     outcomes = [session._outcome(session.question(seq), "no_model") for seq in range(count)]
     assert sum(occurrences > 1 for occurrences in session.index.occurrences) > 1000

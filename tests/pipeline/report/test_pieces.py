@@ -1,5 +1,6 @@
 """A document cut into pieces, sent, and put together again."""
 
+import gc
 import json
 import os
 import socket
@@ -104,6 +105,7 @@ class Served:
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     monkeypatch.setattr(serve, "_bound", lambda own, memory: None)
+    gc.freeze()  # as the process does: it collects after each document, and is not to look through all that tests keep
     made = Served()
     yield made
     made.close()

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -195,6 +196,7 @@ def test_what_is_no_log_of_ours_or_of_a_newer_version_is_refused(tmp_path: Path)
 WRITER = """
 import sys
 from pathlib import Path
+from typing import Any
 from pipeline.review.log import VerdictLog
 from pipeline.review.verdict import Draft, Target
 path, name, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
@@ -224,6 +226,32 @@ def test_several_processes_write_side_by_side_from_the_first_moment_on(tmp_path:
     for name in ("a", "b", "c"):
         own = [verdict.reason for verdict in verdicts if verdict.author == name]
         assert own == [f"{name} {number // 2}" for number in range(30)]
+
+
+@pytest.mark.parametrize("statements", range(6))  # then it has begun to make it itself
+def test_a_log_that_another_process_makes_meanwhile_is_no_stranger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statements: int
+) -> None:
+    """It is made between two statements of the one that opens it, wherever that is."""
+    path, plain = tmp_path / FILE_NAME, sqlite3.connect
+    left = statements
+
+    class Between(sqlite3.Connection):
+        def execute(self, statement: str, /, *values: Any) -> sqlite3.Cursor:
+            nonlocal left
+            if left == 0:
+                VerdictLog.open(path).close()
+            left -= 1
+            return super().execute(statement, *values)
+
+    def connect(*place: Any, **options: Any) -> sqlite3.Connection:
+        monkeypatch.setattr(sqlite3, "connect", plain)
+        return plain(*place, **options, factory=Between)
+
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    with VerdictLog.open(path) as log:
+        assert left < 0
+        assert list(log.verdicts()) == []
 
 
 def test_a_writer_that_is_killed_at_any_moment_leaves_the_chain_intact_and_what_it_was_told_is_stored(

@@ -6,13 +6,22 @@ import pytest
 
 from pipeline.rules.acceptance import acceptance
 from pipeline.rules.policy import load_policy
-from tests.pipeline.sessions import documents, knowledge, lines_of, record_of, report, resources, session_of
+from tests.pipeline.sessions import (
+    documents,
+    knowledge,
+    lines_of,
+    record_of,
+    report,
+    resources,
+    session_of,
+    shared,
+)
 
 SCAN = "db02-full.json.gz"
 
 
 def test_every_offered_entry_pasted_accepts_its_finding_and_no_other(tmp_path: Path) -> None:
-    session = session_of(report(SCAN), resources(), {})
+    session = session_of(report(SCAN), shared(), {})
     lines = documents(lines_of(session))
     offered = {
         action["acceptance"]: line["fingerprint"]
@@ -34,7 +43,7 @@ def test_every_offered_entry_pasted_accepts_its_finding_and_no_other(tmp_path: P
 
 
 def test_only_drop_ins_of_units_are_offered_one_and_none_without_a_command() -> None:
-    for line in documents(lines_of(session_of(report(SCAN), resources(), {}))):
+    for line in documents(lines_of(session_of(report(SCAN), shared(), {}))):
         for action in line["remediation"]:
             by_drop_in = action["id"].startswith("systemd.dropin") and action["command"] is not None
             assert ("acceptance" in action) == by_drop_in
@@ -43,7 +52,7 @@ def test_only_drop_ins_of_units_are_offered_one_and_none_without_a_command() -> 
 
 
 def test_a_scan_without_such_findings_says_nothing_of_them() -> None:
-    assert "stay_open" not in record_of(session_of(report("db02-default.json"), resources(), {}))["counts"]
+    assert "stay_open" not in record_of(session_of(report("db02-default.json"), shared(), {}))["counts"]
 
 
 @pytest.mark.parametrize(

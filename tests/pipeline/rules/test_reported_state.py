@@ -8,7 +8,7 @@ import orjson
 from pipeline.output.read import read_finding
 from pipeline.report.limits import Limits
 from pipeline.report.read import read_document
-from tests.pipeline.sessions import documents, lines_of, record_of, resources, session_of
+from tests.pipeline.sessions import documents, lines_of, record_of, session_of, shared
 
 TEXT = "World-writable file: /opt/a"
 
@@ -17,7 +17,7 @@ def outcome(result: dict[str, Any], tool: str = "sys-scan") -> dict[str, Any]:
     result = {"ruleId": "/opt/a", "level": "medium", "message": {"text": TEXT}, **result}
     log = {"version": "2.1.0", "runs": [{"tool": {"driver": {"name": tool}}, "results": [result]}]}
     (report,) = read_document(json.dumps(log).encode(), Limits()).reports
-    session = session_of(report, resources())
+    session = session_of(report, shared())
     (line,) = documents(lines_of(session))
     read_finding(orjson.dumps(line))
     assert record_of(session)["counts"]["status"] == {line["status"]: 1}
@@ -54,5 +54,5 @@ def test_the_same_words_in_another_format_mean_nothing() -> None:
     finding = {"id": "/opt/a", "severity": "medium", "title": TEXT, "kind": "pass", "suppressions": [{}]}
     log = {"results": [{"scanner": "world_writable", "findings": [finding]}]}
     (report,) = read_document(json.dumps(log).encode(), Limits()).reports
-    (line,) = documents(lines_of(session_of(report, resources())))
+    (line,) = documents(lines_of(session_of(report, shared())))
     assert line["status"] not in ("passed", "accepted")

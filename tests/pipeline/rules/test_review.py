@@ -14,7 +14,15 @@ from pipeline.review.verdict import Correction, Kind, Situation, Target, Verdict
 from pipeline.rules.policy import Allow, Override, Policy
 from tests.pipeline.analysts import PlainAnalyst
 from tests.pipeline.schemas import contract
-from tests.pipeline.sessions import documents, lines_of, record_of, report, resources, session_of
+from tests.pipeline.sessions import (
+    documents,
+    lines_of,
+    record_of,
+    report,
+    resources,
+    session_of,
+    shared,
+)
 
 SCAN = "web01-ioc.json"
 AT = "2026-11-01T00:00:00Z"
@@ -180,10 +188,10 @@ def test_a_situation_reaches_all_its_findings_here_or_everywhere_and_no_others()
 
 
 def test_what_passes_and_is_held_for_bad_is_open() -> None:
-    plain = session_of(report("web01-base-full.json.gz"), resources(), {})
+    plain = session_of(report("web01-base-full.json.gz"), shared(), {})
     passed = next(line for line in documents(lines_of(plain)) if line["status"] == "passed")
     decided = standing(verdict("correct", on(passed), correction=Correction(level="high")))
-    session = session_of(report("web01-base-full.json.gz"), resources(), {}, standing=decided)
+    session = session_of(report("web01-base-full.json.gz"), shared(), {}, standing=decided)
     line = the(documents(lines_of(session)), passed["fingerprint"])
     assert (line["status"], line["risk"]["level"], line["review"]["status_without"]) == ("open", "high", "passed")
     assert any(issue["level"] == "high" for issue in record_of(session)["issues"])
@@ -234,7 +242,7 @@ def test_an_acceptance_falls_away_by_the_scan_s_own_time_and_is_named_as_those_o
     as_of = before["as_of"][:10]
     for until, holds in ((as_of, True), ("2026-01-01", False)):
         decided = standing(verdict("accept", on(before), owner="ops", until=until))
-        session = session_of(report(SCAN), resources(), {}, standing=decided)
+        session = session_of(report(SCAN), shared(), {}, standing=decided)
         line = the(documents(lines_of(session)), before["fingerprint"])
         assert (line["status"] == "accepted") == holds and ("review" in line) == holds
         expired = record_of(session)["policy"]["expired"]
@@ -259,7 +267,7 @@ def test_same_input_and_same_prefix_of_the_log_give_the_same_bytes_and_a_longer_
     made: list[bytes] = []
     for prefix in (1, 2, 3):
         for verdicts in (log[:prefix], [replace(one) for one in log][:prefix]):
-            session = session_of(report(SCAN), resources(), {}, standing=Standing(verdicts, Head(prefix, "b" * 64)))
+            session = session_of(report(SCAN), shared(), {}, standing=Standing(verdicts, Head(prefix, "b" * 64)))
             made.append(b"\n".join(line.line for line in lines_of(session)) + write(session.record()))
         assert made[-1] == made[-2]
     assert len(set(made)) == 3
@@ -276,7 +284,7 @@ def test_another_model_and_other_knowledge_keep_verdicts(kind: str) -> None:
     if kind == "model":
         found = lines(decided, analyst=PlainAnalyst())
     else:
-        known = resources().knowledge
+        known = shared().knowledge
         spec = known.classes[before["class"]]
         more = spec.model_copy(update={"meaning": "Told otherwise.", "title": "Another title"})
         known = known.model_copy(update={"classes": {**known.classes, before["class"]: more}, "digest": "1" * 32})

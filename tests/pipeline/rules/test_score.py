@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from pipeline.finding import LEVELS, SEVERITIES, Level, Severity, Status
 from pipeline.intel.match import load_intel
+from pipeline.rules.class_rules import ClassRules
 from pipeline.rules.correlate import Correlator, groups_of_findings
-from pipeline.rules.judge import ClassRules, Judge, Judgement
+from pipeline.rules.judge import Judge, Judgement
 from pipeline.rules.policy import Override, Policy
 from pipeline.rules.score import Evidence, Risk, level_of, score
 from pipeline.steps import finish

@@ -4,7 +4,8 @@ import pytest
 
 from pipeline.classes.scan import ScanIndex
 from pipeline.intel.match import load_intel
-from pipeline.rules.judge import ClassRules, Judge
+from pipeline.rules.class_rules import ClassRules
+from pipeline.rules.judge import Judge
 from pipeline.rules.policy import Policy
 from pipeline.rules.remediate import Action
 from tests.pipeline.composed import SCANS, indexed, knowledge
@@ -12,7 +13,7 @@ from tests.pipeline.composed import SCANS, indexed, knowledge
 
 def test_rules_that_judged_other_scans_give_the_actions_of_fresh_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     """Actions are shared between findings and scans; what one of them says must not come out at another."""
-    monkeypatch.setattr("pipeline.rules.judge._MAX_SHARED", 50)
+    monkeypatch.setattr("pipeline.rules.class_rules._MAX_SHARED", 50)
     shared = ClassRules(knowledge(), "default")
 
     def actions(index: ScanIndex, rules: ClassRules) -> list[tuple[Action, ...]]:

@@ -12,7 +12,7 @@ from pipeline.finding import RawFinding
 from pipeline.output.formats.scan import Scan
 from pipeline.output.read import read_finding, read_scan
 from pipeline.output.records import EnrichedFinding, ScanRecord, Suppression
-from tests.pipeline.sessions import everything, lines_of, made_up, record_of, resources, session_of
+from tests.pipeline.sessions import all_by_rules, lines_of, made_up, record_of, session_of, shared
 
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
 # Making up a record takes long, whatever Hypothesis thinks of that, and to find a small one that fails takes minutes.
@@ -22,7 +22,7 @@ ANY_RECORD = settings(max_examples=20, deadline=None, suppress_health_check=[Hea
 @lru_cache(maxsize=1)
 def real_scans() -> tuple[tuple[str, Scan], ...]:
     """Name and scan of every report in `tests/data/scans`, in order."""
-    found = everything(resources())
+    found = all_by_rules()
     return tuple(_scan(name, tuple(line.line for line in lines), record) for name, lines, record in found)
 
 
@@ -39,7 +39,7 @@ def scan_of(findings: Iterable[EnrichedFinding], record: ScanRecord | None = Non
 
 def scan_with(*findings: RawFinding) -> Scan:
     """A scan that reports these findings, analysed."""
-    session = session_of(made_up(findings), resources(), {})
+    session = session_of(made_up(findings), shared(), {})
     return _scan("", tuple(line.line for line in lines_of(session)), record_of(session))[1]
 
 

@@ -21,7 +21,7 @@ from pipeline.report.read import read_document
 from pipeline.rules.score import level_of
 from tests.pipeline.output.any_record import any_of
 from tests.pipeline.output.formats.exported import ANY_RECORD, accepted, real_scan, real_scans, scan_of, some
-from tests.pipeline.sessions import corpus, lines_of, resources, session_of
+from tests.pipeline.sessions import corpus, lines_of, session_of, shared
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "data" / "schemas" / "sarif-schema-2.1.0.json").read_bytes())
 VALIDATOR = Draft4Validator(SCHEMA)
@@ -212,7 +212,7 @@ def read_back(name: str) -> list[tuple[EnrichedFinding, EnrichedFinding]]:
     """The findings of a scan, and beside each what comes of it when our SARIF is analysed."""
     (report,) = read_document(b"".join(sarif([real_scan(name)], all_=True)), Limits()).reports
     assert report.rejects == ()
-    after = [read_finding(line.line) for line in lines_of(session_of(report, resources()))]
+    after = [read_finding(line.line) for line in lines_of(session_of(report, shared()))]
     return list(zip(real_scan(name).findings(), after, strict=True))
 
 
@@ -245,7 +245,7 @@ def test_read_back_what_was_restored_still_stands_for_the_same_thing(name: str) 
 def test_read_back_an_acceptance_stays_one() -> None:
     before = accepted(some())
     (report,) = read_document(b"".join(sarif([scan_of([before])])), Limits()).reports
-    (line,) = lines_of(session_of(report, resources()))
+    (line,) = lines_of(session_of(report, shared()))
     after = read_finding(line.line)
     assert (after.status, after.fingerprint) == ("accepted", before.fingerprint)
     assert after.suppression is not None
