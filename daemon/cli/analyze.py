@@ -15,6 +15,7 @@ from daemon.cli import startup
 from daemon.cli.exits import Exit, die, say
 from daemon.cli.export import convert_lines
 from daemon.cli.exporting.sources import refusal
+from daemon.cli.filters import check_classes
 from daemon.cli.gate import Gate
 from daemon.cli.options import ReportForm
 from daemon.cli.show import show_record
@@ -93,6 +94,7 @@ def analyze_reports(
         resources = open_resources(settings, store)
         stack.callback(resources.close)
         startup.loaded()
+        check_classes(wanted.classes, settings.knowledge_dirs)
         for warning in resources.intel.warnings[:_WARNINGS]:
             say(f"sysscan-agent: --intel: {printable(warning, 1000)}")
         stack.enter_context(explained(output))  # outside of what is closed after it, inside of ledger and model

@@ -12,6 +12,8 @@ from rich.table import Table
 from daemon.cli.exits import Exit, die
 from daemon.cli.export import export_kept
 from daemon.cli.exporting.kept import KeptScans
+from daemon.cli.exporting.sources import what
+from daemon.cli.filters import among, check_classes
 from daemon.cli.gate import Gate
 from daemon.cli.ledger import open_to_read
 from daemon.cli.options import ReportForm
@@ -67,19 +69,25 @@ def show_report(
                 die(Exit.USAGE, f"{flag}: has no effect {on}; {'' if list_ else 'add --format text, or '}leave it out")
     if list_ and fail_on is not None:
         die(Exit.USAGE, "--fail-on: has no effect beside --list; leave it out")
+    if list_ and scan is not None:
+        die(Exit.USAGE, f"{scan}: a scan has no effect beside --list; leave one of them out")
     gate = Gate(fail_on, wanted)
     accepted: list[EnrichedFinding] = []
     with gate.guarding(), open_to_read(settings) as ledger, ledger.database.snapshot():
         if list_:
-            _list(ledger.records.rows(host=host), as_text)
+            rows = ledger.records.rows(host=host)
+            if host is not None and not rows:
+                there = among(host, ledger.reviews.hosts())
+                die(Exit.NOT_FOUND, f"{what(None, host)} in {settings.state_dir}; there {there or 'is none at all'}")
+            _list(rows, as_text)
             return Exit.DONE
+        check_classes(wanted.classes, settings.knowledge_dirs, lambda: ledger.reviews.names("class_id"))
         entry = ledger.records.find(scan_id=scan, host=host)
         if entry is not None and (fail_on is not None or show_accepted):
             (kept,) = gate.watch([KeptScans(ledger, settings).scan(entry)])
             accepted = settled(kept.findings()) if show_accepted else []
         if entry is None or entry.record is None:
-            what = f"scan {scan}" if scan else f"finished scan of host {host}" if host else "finished scan"
-            die(Exit.NOT_FOUND, f"no {what} in {settings.state_dir}; `report --list` shows those there are")
+            die(Exit.NOT_FOUND, f"{what(scan, host)} in {settings.state_dir}; `report --list` shows those there are")
         if not as_text:
             with explained(output), open_target(output, (), "file", settings) as file:
                 file.write(entry.record + b"\n")
@@ -88,6 +96,7 @@ def show_report(
             record = read_scan(entry.record)
         except RecordError as error:
             die(Exit.LEDGER, f"the record of scan {entry.scan_id} in {settings.state_dir} cannot be read: {error}")
+        gate.note_past(record)
         since = Since.of(KeptScans(ledger, settings), entry, record)
     show_since(terminal(), since)
     limit = None if all_issues or detail else LISTED

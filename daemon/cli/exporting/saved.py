@@ -95,6 +95,7 @@ class SavedLines:
         num_unusable: how many lines cannot be used in all.
         num_unnamed: how many of them are in neither list, and not in a file of another kind.
         remarks: what else is missing from the scans, a sentence each.
+        classes: of the findings.
         table: where the lines are.
     """
 
@@ -105,6 +106,7 @@ class SavedLines:
         self.foreign: list[Unusable] = []
         self.num_unusable = self.num_unnamed = 0
         self.remarks: list[str] = []
+        self.classes: set[str] = set()
         self._exit = ExitStack()
         self._files: list[int] = []
         self.table = sqlite3.connect("", isolation_level=None)  # a temporary file, for as long as it is open
@@ -209,6 +211,10 @@ class SavedLines:
         """Say whether no line belongs to a scan."""
         return self.table.execute("SELECT 1 FROM scans LIMIT 1").fetchone() is None
 
+    def names(self) -> list[tuple[str, str]]:
+        """List the ids of the scans, each with its host."""
+        return self.table.execute("SELECT scan_id, host FROM scans ORDER BY scan").fetchall()
+
     def scans(self, scan_id: str | None = None, host: str | None = None) -> Iterator[Scan]:
         """Give scans in the order in which they begin: all, those whose id begins so, those of a host."""
         for scan, name, of_host, file, start, size, is_whole, cut in self.table.execute(
@@ -273,6 +279,7 @@ class SavedLines:
 
     def _take_finding(self, line: bytes, file: int, start: int, size: int) -> None:
         finding = read_finding(line)
+        self.classes.add(finding.class_)
         scan = self._scan_number(finding.scan_id, finding.host)
         used = finding.provenance.verdicts
         if used is not None:
