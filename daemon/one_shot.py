@@ -64,7 +64,8 @@ class OneShot:
     ) -> None:
         """Args:
         standing: the verdicts that reports are judged with.
-        as_of: for reports that carry no time; default: when the file was last changed.
+        as_of: when the reports came in, and for those that carry no time when they were made; default: when the file
+            was last changed. RFC 3339, UTC, whole seconds.
         ledger: keeps the baseline; without one there is none.
         """
         self._resources = resources
@@ -171,7 +172,7 @@ class OneShot:
             header=header,
             complete=report.complete,
             rejected=len(report.rejects),
-            as_of=self._as_of or header.finished_at or header.started_at or modified,
+            as_of=header.finished_at or header.started_at or self._as_of or modified,
             received=self._as_of or modified,
         )
 

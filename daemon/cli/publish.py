@@ -17,6 +17,7 @@ import orjson
 from daemon.cli import startup
 from daemon.cli.exits import Exit, say
 from daemon.cli.terminal import wants_json
+from daemon.cli.unheeded import unheeded_host
 from daemon.compose import kafka_part
 from daemon.settings import Settings, load_settings
 from daemon.sources.directory.names import NameRules, hidden
@@ -58,7 +59,7 @@ def publish_reports(names: Sequence[str], given: Mapping[str, Any], config: Path
     publisher = kafka_part("publisher")
     startup.loaded()
     with bars() as advance:
-        run = _Run(settings, wants_json(as_json), advance)
+        run = _Run(settings, wants_json(as_json), advance, given.get("host"))
         asyncio.run(run.publish(names, lambda: publisher.Publisher.open(settings.kafka, settings.kafka.input_topic)))
     return Exit.REJECTED if run.failed else Exit.DONE
 
@@ -70,13 +71,16 @@ class _Run:
         failed: something could not be used, or is not known to be there.
     """
 
-    def __init__(self, settings: Settings, as_json: bool, advance: Advance) -> None:
+    def __init__(self, settings: Settings, as_json: bool, advance: Advance, host: str | None) -> None:
+        """Args: `host`: as `--host` has it, or None."""
         most = min(MAX_VALUE_BYTES, settings.kafka.max_record_bytes - _ROOM_BYTES)
         self._packer = Packer(settings.limits, settings.host, max(1, most))
         self._topic = settings.kafka.input_topic
         self._wanted = NameRules(settings.watch.names).wanted
         self._as_json = as_json
         self._advance = advance
+        self._host = host
+        self._unheeded: set[str] = set()  # what was said of `--host`
         self._flying: deque[_Sent] = deque()
         self._bytes = 0
         self.failed = False
@@ -114,6 +118,7 @@ class _Run:
             await publisher.close()
 
     async def _send(self, publisher: _Sends, name: str, parcel: Parcel) -> None:
+        self._say_unheeded(name, parcel.host)
         sent = _Sent(name, parcel, sum(len(value) for value, _ in parcel.messages))
         while self._flying and (self._bytes + sent.size > _IN_FLIGHT_BYTES or len(self._flying) >= _IN_FLIGHT):
             await self._confirm()
@@ -121,6 +126,12 @@ class _Run:
         self._bytes += sent.size
         for value, headers in parcel.messages:
             sent.places.append(asyncio.ensure_future(await publisher.send(parcel.host, value, headers)))
+
+    def _say_unheeded(self, name: str, host: str) -> None:
+        for line in unheeded_host(name, host, self._host or host):
+            if line not in self._unheeded:
+                self._unheeded.add(line)
+                say(f"sysscan-agent: {line}")
 
     async def _confirm(self) -> None:
         """Wait for the oldest parcel, and say where it is."""
