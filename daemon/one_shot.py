@@ -27,6 +27,7 @@ from pipeline.output.records import ScanRecord
 from pipeline.report.limits import Limits
 from pipeline.review.standing import NONE, Standing
 from pipeline.shortage import is_shortage
+from pipeline.unreadable import why_unreadable
 
 STANDARD_INPUT = "-"
 _AHEAD = 8  # batches that are begun while one waits for the model; their lines are kept meanwhile, 1 MB each
@@ -199,7 +200,7 @@ def read_source(source: str, limits: Limits) -> tuple[bytes, str]:
     except OSError as error:
         if is_shortage(error):
             raise
-        raise ReportError("unreadable", error.strerror or str(error)) from error
+        raise ReportError("unreadable", why_unreadable(error)) from error
 
 
 def _rfc3339(seconds: float) -> str:

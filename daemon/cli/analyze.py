@@ -14,7 +14,7 @@ from daemon.analysis_cache import analysis_cache
 from daemon.cli import startup
 from daemon.cli.exits import Exit, die, say
 from daemon.cli.export import convert_lines
-from daemon.cli.exporting.sources import refusal
+from daemon.cli.exporting.refusals import refusal
 from daemon.cli.filters import check_classes
 from daemon.cli.gate import Gate
 from daemon.cli.options import ReportForm

@@ -16,6 +16,7 @@ import orjson
 
 from daemon.cli import startup
 from daemon.cli.exits import Exit, say
+from daemon.cli.exporting.refusals import advice
 from daemon.cli.terminal import wants_json
 from daemon.cli.unheeded import unheeded_host
 from daemon.compose import kafka_part
@@ -26,6 +27,7 @@ from daemon.sources.kafka.parcels import MAX_VALUE_BYTES, Packer, Parcel
 from pipeline.bars import Advance, bars
 from pipeline.display import printable
 from pipeline.errors import ConfigError, SinkError
+from pipeline.unreadable import why_unreadable
 
 _IN_FLIGHT_BYTES = 8 << 20  # handed over and not confirmed
 _IN_FLIGHT = 256
@@ -150,7 +152,7 @@ class _Run:
             with _opened(name) as file:
                 yield from self._packer.pack(file)
         except OSError as error:
-            yield Refused("unreadable", f"cannot be read: {error.strerror}")
+            yield Refused("unreadable", f"cannot be read: {why_unreadable(error)}")
 
     def _files(self, name: str) -> Iterator[str]:
         """Give the files that a name stands for: those of a directory in the order in which they were written.
@@ -174,7 +176,7 @@ class _Run:
 
     def _refuse(self, name: str, refused: Refused) -> None:
         self._say(name, "refused", reason=refused.reason, detail=refused.detail)
-        say(f"sysscan-agent: {printable(name)}: {refused.reason}: {printable(refused.detail)}")
+        say(f"sysscan-agent: {printable(name)}: {refused.reason}: {printable(refused.detail)}{advice(refused.reason)}")
 
     def _say(self, name: str, status: str, **more: Any) -> None:
         self.failed = self.failed or status != "sent"

@@ -59,7 +59,7 @@ def show_report(
             settings, format_, output=output, scan=scan, host=host, only=True, wanted=wanted, fail_on=fail_on
         )
     if output is not None and (list_ or format_ != "json"):
-        die(Exit.USAGE, f"--output {output}: needs --format, and not text or --list")
+        die(Exit.USAGE, f"--output {output}: has no effect on text or --list; add --format json, or another form")
     as_text = format_ == "text" or (format_ is None and sys.stdout.isatty())
     if not as_text or list_:
         on_text = ((detail, "--detail"), (show_accepted, "--show-accepted"), (all_issues, "--all"))

@@ -30,12 +30,15 @@ from pipeline.output.lines import whole_record
 from pipeline.output.read import read_finding, read_issue, read_scan, read_scan_line, read_verdict
 from pipeline.output.records import EnrichedFinding, IssueRecord, ScanRecord, VerdictRecord, VerdictsInUse
 from pipeline.shortage import is_shortage
+from pipeline.unreadable import why_unreadable
 
 STANDARD_INPUT = "-"
 MOST_SHOWN = 20  # lines that cannot be used which are named one by one
 
 _LONGEST = 64 << 20  # bytes of a line; the record of a scan of 100,000 different issues has some 50 MB
 _BUFFER = 1 << 20
+_HEAD = 1 << 16  # bytes that tell our lines from a report
+_OURS = b'"schema":"sysscan.'
 _FULL = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
 _TABLES = """
 CREATE TABLE scans (
@@ -51,6 +54,15 @@ CREATE TABLE verdicts (number INTEGER PRIMARY KEY, key BLOB UNIQUE, line BLOB);
 """
 
 Take = Callable[[bytes, int, int, int], None]
+
+
+def is_ours(source: str) -> bool:
+    """Say whether a file begins with a line of ours; what cannot be read is said where it is read."""
+    try:
+        with Path(source).open("rb") as file:
+            return _OURS in file.readline(_HEAD)
+    except OSError:
+        return True
 
 
 @contextmanager
@@ -143,7 +155,7 @@ class SavedLines:
             except OSError as error:
                 if is_shortage(error):
                     raise
-                raise Unreadable(f"{printable(source)}: cannot be read: {error.strerror or error}") from error
+                raise Unreadable(f"{printable(source)}: cannot be read: {why_unreadable(error)}") from error
         self.close_input()
 
     def take(self, source: str, file: BinaryIO) -> None:

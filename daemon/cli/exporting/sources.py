@@ -12,7 +12,8 @@ from daemon.analysis_cache import analysis_cache
 from daemon.cli import startup
 from daemon.cli.exits import Exit, die, say
 from daemon.cli.exporting.kept import KeptScans
-from daemon.cli.exporting.saved import STANDARD_INPUT, SavedLines, Unreadable, room_explained
+from daemon.cli.exporting.refusals import refusal
+from daemon.cli.exporting.saved import STANDARD_INPUT, SavedLines, Unreadable, is_ours, room_explained
 from daemon.cli.filters import among
 from daemon.cli.ledger import open_to_read
 from daemon.cli.settings_to_read import settings_to_read
@@ -24,10 +25,7 @@ from pipeline.errors import RecordError
 from pipeline.output.enriched import Line
 from pipeline.output.formats.scan import Scan
 from pipeline.output.write import write
-from pipeline.report.sequence import NO_REPORT
 
-_HEAD = 1 << 16  # bytes that tell our lines from a report
-_OURS = b'"schema":"sysscan.'
 _KEY = 12  # hex digits of a scan id
 
 
@@ -131,20 +129,6 @@ def end_without_scans(
     die(Exit.NOT_FOUND, f"{what(scan, host)} in {where}; there {listed}")
 
 
-def refusal(refused: Refused) -> str:
-    """Say what of a report could not be used, where, and why."""
-    reject = refused.reject
-    place = "".join(
-        [f" at byte {reject.offset}" if reject.offset is not None else "", f" in {reject.path}" if reject.path else ""]
-    )
-    said = f"{printable(refused.source)}: {reject.reason}{place}: {printable(reject.detail)}"
-    if reject.detail != NO_REPORT:
-        return said
-    if refused.source != STANDARD_INPUT and is_ours(refused.source):
-        return f"{said}, but lines that sysscan-agent wrote; `export`, `remediate` and `show --from` read them"
-    return f"{said}; needed is what sys-scan writes: JSON, NDJSON or SARIF"
-
-
 def what(scan: str | None, host: str | None) -> str:
     """Say what was looked for and not found."""
     wanted = f"no scan {printable(scan)}" if scan else "no finished scan"
@@ -173,15 +157,6 @@ def _analyse(reports: Sequence[str], settings: Settings, into: BinaryIO) -> list
             for analysed in run.analyse(source, emit):
                 into.write(write(analysed.record) + b"\n")
         return run.refused
-
-
-def is_ours(source: str) -> bool:
-    """Say whether a file begins with a line of ours; what cannot be read is said where it is read."""
-    try:
-        with Path(source).open("rb") as file:
-            return _OURS in file.readline(_HEAD)
-    except OSError:
-        return True
 
 
 def some(scans: Iterator[Scan]) -> Iterator[Scan] | None:

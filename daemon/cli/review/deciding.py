@@ -87,7 +87,7 @@ def undo(given: Mapping[str, Any], config: Path | None, seq: int, *, reason: str
 
 
 def _refuse(error: Unfit) -> NoReturn:
-    die(Exit.USAGE, f"--{error.field}: {error}")
+    die(Exit.USAGE, error.of_option())
 
 
 def _ask(what: str, *, yes: bool) -> None:
