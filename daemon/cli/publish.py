@@ -27,6 +27,7 @@ from daemon.sources.kafka.parcels import MAX_VALUE_BYTES, Packer, Parcel
 from pipeline.bars import Advance, bars
 from pipeline.display import printable
 from pipeline.errors import ConfigError, SinkError
+from pipeline.harmless import harmless
 from pipeline.unreadable import why_unreadable
 
 _IN_FLIGHT_BYTES = 8 << 20  # handed over and not confirmed
@@ -182,7 +183,7 @@ class _Run:
         self.failed = self.failed or status != "sent"
         if self._as_json:
             line = {"file": os.fsencode(name).decode("utf-8", "backslashreplace"), "status": status, **more}
-            sys.stdout.buffer.write(orjson.dumps(line) + b"\n")
+            sys.stdout.buffer.write(harmless(orjson.dumps(line)) + b"\n")
             sys.stdout.buffer.flush()
         elif status == "sent":
             parts = f" in {more['messages']} messages" if more["messages"] > 1 else ""

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import orjson
 from rich.cells import cell_len
 from rich.table import Table
 
@@ -27,6 +26,7 @@ from daemon.ledger import ScanEntry
 from pipeline.display import printable
 from pipeline.errors import RecordError
 from pipeline.finding import Level
+from pipeline.harmless import as_json
 from pipeline.output.formats.wanted import Wanted
 from pipeline.output.read import read_scan
 from pipeline.output.records import EnrichedFinding
@@ -119,7 +119,7 @@ def _list(entries: list[ScanEntry], as_text: bool) -> None:
                 "scan_id": entry.scan_id, "host": entry.host, "as_of": entry.as_of, "findings": entry.findings,
                 "rejected": entry.rejected, "complete": entry.complete, "source": printable(entry.source, 4096),
             }  # fmt: skip
-            sys.stdout.buffer.write(orjson.dumps(line, option=orjson.OPT_SORT_KEYS) + b"\n")
+            sys.stdout.buffer.write(as_json(line) + b"\n")
         return
     console = terminal()
     room = console.width - _BESIDE_SOURCE - max((cell_len(printable(entry.host)) for entry in entries), default=0)
