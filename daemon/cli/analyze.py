@@ -126,7 +126,7 @@ def analyze_reports(
         for source in reports:
             for analysed in run.analyse(source, emit, partial(advance, f"findings of {printable(source, 40)}")):
                 gate.look(analysed.record)
-                said.update(dict.fromkeys(unheeded(source, analysed.record, given.get("host"), as_of)))
+                said.update(dict.fromkeys(unheeded(source, analysed.record, given.get("host"), as_of, recorded=record)))
                 if not to_terminal:
                     record_lines = scan_lines(analysed.record) if as_lines else [write(analysed.record)]
                     lines.write(b"".join([line + b"\n" for line in record_lines]))

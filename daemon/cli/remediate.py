@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from daemon.cli.exits import Exit, die
+from daemon.cli.exits import Exit, die, say
 from daemon.cli.exporting.sources import found_scans
 from daemon.cli.filters import check_classes
 from daemon.cli.gate import Gate
@@ -46,6 +46,10 @@ def write_plan(
         kinds = {name: action.kind for name, action in knowledge.remediations.items()}
         gate = Gate(None, wanted)
         made = list(plans(gate.watch(found.scans), kinds, wanted, included))
+        there = {step.action for plan in made for step in plan.steps}
+        for action in included:
+            if action not in there:
+                say(f"sysscan-agent: --include {action}: has no effect; nothing here asks for it alone")
         if form == "bash" and len(made) > 1:
             hosts = ", ".join(printable(plan.host, 60) for plan in made[:10])
             die(Exit.USAGE, f"--format bash: a script is for one host; choose with --host one of {hosts}")

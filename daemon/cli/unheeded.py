@@ -1,4 +1,4 @@
-"""Options about reports that say themselves what the option would say for them: the report's own word counts."""
+"""Options that do not count for a report, because of what it says itself, or does not say."""
 
 from collections.abc import Iterator
 
@@ -6,13 +6,16 @@ from pipeline.display import printable
 from pipeline.output.records import ScanRecord
 
 
-def unheeded(source: str, record: ScanRecord, host: str | None, as_of: str | None) -> Iterator[str]:
+def unheeded(source: str, record: ScanRecord, host: str | None, as_of: str | None, *, recorded: bool) -> Iterator[str]:
     """Say, a line each, which options did not count for a report.
 
     Args:
         host: as `--host` has it, or None.
         as_of: as `--as-of` has it, or None; as the record has times.
+        recorded: `--record` is there.
     """
+    if recorded and record.baseline is None:
+        yield f"--record: {printable(source)} does not say of which host it is, or how made, so it is kept nowhere"
     if host is not None:
         yield from unheeded_host(source, record.host if record.host_source == "report" else host, host)
     if as_of is not None and record.as_of != as_of:

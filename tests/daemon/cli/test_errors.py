@@ -42,6 +42,7 @@ NOWHERE = "/nowhere/at-all"
         (["remediate", "--format", "bash", NOWHERE], 2, f"{NOWHERE}: cannot be read: No such file or directory; check"),
         (["report", "--output", "x"], 2, "--output x: has no effect on text or --list; add --format json"),
         (["review", "undo", "abc"], 2, "'NUMBER': needed is a whole number; see `sysscan-agent review undo --help`"),
+        (["kafka", "topics", "--partitions", "3"], 2, "--partitions 3: has no effect without --create; add it"),
         (["review", "undo", "0"], 2, "'NUMBER': needed is 1 or more; see"),
         (["review", "list", "--limit", str(1 << 63)], 2, f"'--limit': needed is {(1 << 63) - 1} or less; see"),
         (["ledger", "aside", "retry", "1.5"], 2, "'NUMBER': needed is a whole number; see"),

@@ -52,6 +52,13 @@ def test_what_the_report_says_too_needs_no_word(cli: Cli) -> None:
     assert cli("analyze", "--host", "web01", "--as-of", time, REPORT).err == ""
 
 
+def test_a_report_that_no_baseline_can_be_kept_of_is_named(cli: Cli, tmp_path: Path) -> None:
+    ended = cli("analyze", "--record", "--state-dir", tmp_path, NAMELESS)
+    assert ended.code == 0
+    assert ended.err.startswith(f"sysscan-agent: --record: {NAMELESS} does not say of which host it is")
+    assert cli("analyze", "--record", "--state-dir", tmp_path, REPORT).err == ""
+
+
 def test_times_have_one_form_whoever_says_them(cli: Cli) -> None:
     """A reader that compares them as texts must not find the same second earlier or later."""
     for arguments in ([REPORT], [NAMELESS], ["--as-of", GIVEN, NAMELESS]):
