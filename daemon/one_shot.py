@@ -27,6 +27,7 @@ from pipeline.output.records import ScanRecord
 from pipeline.report.limits import Limits
 from pipeline.review.standing import NONE, Standing
 from pipeline.shortage import is_shortage
+from pipeline.unreadable import why_unreadable
 
 STANDARD_INPUT = "-"
 _AHEAD = 8  # batches that are begun while one waits for the model; their lines are kept meanwhile, 1 MB each
@@ -64,7 +65,8 @@ class OneShot:
     ) -> None:
         """Args:
         standing: the verdicts that reports are judged with.
-        as_of: for reports that carry no time; default: when the file was last changed.
+        as_of: when the reports came in, and for those that carry no time when they were made; default: when the file
+            was last changed. RFC 3339, UTC, whole seconds.
         ledger: keeps the baseline; without one there is none.
         """
         self._resources = resources
@@ -171,7 +173,7 @@ class OneShot:
             header=header,
             complete=report.complete,
             rejected=len(report.rejects),
-            as_of=self._as_of or header.finished_at or header.started_at or modified,
+            as_of=header.finished_at or header.started_at or self._as_of or modified,
             received=self._as_of or modified,
         )
 
@@ -198,7 +200,7 @@ def read_source(source: str, limits: Limits) -> tuple[bytes, str]:
     except OSError as error:
         if is_shortage(error):
             raise
-        raise ReportError("unreadable", error.strerror or str(error)) from error
+        raise ReportError("unreadable", why_unreadable(error)) from error
 
 
 def _rfc3339(seconds: float) -> str:

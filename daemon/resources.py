@@ -157,5 +157,5 @@ def _expand(paths: tuple[Path, ...], suffixes: tuple[str, ...] | None) -> list[P
         elif path.exists():
             files.append(path)
         else:
-            raise ConfigError(f"{path}: no such file")
+            raise ConfigError(f"{path}: no such file; check the name")
     return files

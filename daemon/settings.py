@@ -23,6 +23,7 @@ from pipeline.engine.runtimes import Runtime
 from pipeline.errors import ConfigError
 from pipeline.finding import Level
 from pipeline.report.limits import Limits
+from pipeline.unreadable import why_unreadable
 
 CONFIG_FILE = Path("/etc/sysscan-agent/config.toml")
 KNOWLEDGE_DIR = Path("/etc/sysscan-agent/knowledge.d")
@@ -232,6 +233,7 @@ def load_settings(
             first["msg"]
             .removeprefix("Value error, ")
             .replace("Input should be", "must be")
+            .replace("String should", "must")
             .replace("a valid tuple", "a list")
         )
         raise ConfigError(f"setting {name}: {reason} ({given}from {whence})") from error
@@ -239,7 +241,7 @@ def load_settings(
         raise ConfigError("setting sinks: a dead_letter is output.path; give it a file of its own")
     for directory in settings.knowledge_dirs:
         if not _is_there(directory, stat.S_ISDIR):  # a misspelt one would be the same as none at all
-            raise ConfigError(f"setting knowledge_dirs: {directory}: no such directory")
+            raise ConfigError(f"setting knowledge_dirs: {directory}: no such directory; check the name")
     return settings
 
 
@@ -280,7 +282,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
     try:
         content = tomllib.loads(read_regular(path).decode("utf-8-sig"))  # a mark in front is no content
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+        raise ConfigError(f"{path}: cannot be read: {why_unreadable(error)}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
     except RecursionError as error:

@@ -4,7 +4,7 @@ import re
 
 # Whatever can move the cursor, hide text, or make it read otherwise than it is written. Spelled out instead of asked of
 # `unicodedata`, so that another Python with other tables gives the same bytes.
-_UNSAFE = re.compile(
+UNSAFE = re.compile(
     "["
     "\x00-\x1f\x7f-\x9f"  # control characters, DEL, C1
     "\ud800-\udfff"  # lone surrogates
@@ -27,7 +27,7 @@ def printable(text: str, limit: int = MAX_SHOWN) -> str:
     """Replace characters that act on a terminal or hide by their escapes, and cut what is overlong."""
     cut = len(text) > limit
     text = text[:limit]  # first, or a value of megabytes would be escaped to show a line of it
-    shown = text if text.isascii() and text.isprintable() else _UNSAFE.sub(_escape, text)
+    shown = text if text.isascii() and text.isprintable() else UNSAFE.sub(_escape, text)
     return shown if len(shown) <= limit and not cut else f"{shown[: limit - 1]}…"
 
 

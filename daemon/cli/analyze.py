@@ -14,13 +14,15 @@ from daemon.analysis_cache import analysis_cache
 from daemon.cli import startup
 from daemon.cli.exits import Exit, die, say
 from daemon.cli.export import convert_lines
-from daemon.cli.exporting.sources import refusal
+from daemon.cli.exporting.refusals import refusal
+from daemon.cli.filters import check_classes
 from daemon.cli.gate import Gate
 from daemon.cli.options import ReportForm
 from daemon.cli.show import show_record
 from daemon.cli.summary import LISTED, Shown, settled
 from daemon.cli.target import explained, open_target
 from daemon.cli.terminal import terminal
+from daemon.cli.unheeded import unheeded
 from daemon.ledger import Ledger
 from daemon.one_shot import OneShot
 from daemon.resources import open_resources
@@ -41,6 +43,7 @@ from pipeline.review.log import read_standing
 from pipeline.review.standing import NONE
 
 _WARNINGS = 10  # about lists of indicators
+_SECONDS = len("2026-11-04T03:00:44")
 
 
 def analyze_reports(
@@ -69,7 +72,7 @@ def analyze_reports(
     settings = load_settings(os.environ, given, config)
     if as_of is not None:
         try:
-            as_of = utc(as_of)
+            as_of = f"{utc(as_of)[:_SECONDS]}Z"
         except ValueError:
             die(Exit.USAGE, f"--as-of {as_of}: not a time in RFC 3339 form, such as 2026-11-04T03:00:44Z")
     standing = read_standing(verdicts) if verdicts is not None else NONE
@@ -93,6 +96,7 @@ def analyze_reports(
         resources = open_resources(settings, store)
         stack.callback(resources.close)
         startup.loaded()
+        check_classes(wanted.classes, settings.knowledge_dirs)
         for warning in resources.intel.warnings[:_WARNINGS]:
             say(f"sysscan-agent: --intel: {printable(warning, 1000)}")
         stack.enter_context(explained(output))  # outside of what is closed after it, inside of ledger and model
@@ -117,10 +121,12 @@ def analyze_reports(
                 whole = [line.line for line in made]
                 lines.write(b"".join([line + b"\n" for line in (map(finding_line, whole) if as_lines else whole)]))
 
+        said: dict[str, None] = {}  # a file may hold many reports
         shown_before = False
         for source in reports:
             for analysed in run.analyse(source, emit, partial(advance, f"findings of {printable(source, 40)}")):
                 gate.look(analysed.record)
+                said.update(dict.fromkeys(unheeded(source, analysed.record, given.get("host"), as_of, recorded=record)))
                 if not to_terminal:
                     record_lines = scan_lines(analysed.record) if as_lines else [write(analysed.record)]
                     lines.write(b"".join([line + b"\n" for line in record_lines]))
@@ -137,6 +143,8 @@ def analyze_reports(
             convert_lines(lines, form, file, len(run.refused), wanted)
     if (notice := _notice(resources)) is not None:
         say(f"sysscan-agent: {printable(notice, 1000)}; see `sysscan-agent doctor`")
+    for line in said:
+        say(f"sysscan-agent: {line}")
     for refused in run.refused:
         say(f"sysscan-agent: {refusal(refused)}")
     return gate.ended(Exit.REJECTED if run.refused else Exit.DONE)

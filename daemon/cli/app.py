@@ -3,6 +3,7 @@
 The commands import what they need when they run: LangGraph alone takes half a second, and `--help` needs none of it.
 """
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -40,6 +41,13 @@ _NAME = "sysscan-agent"
 _EPILOG = (
     "Exit codes: 0 done; 1 done, but some input could not be used; 2 a flag, setting or file must be changed first; "
     "3 the ledger is in use, damaged or not there yet; 4 not found; 5 what --fail-on names was found."
+)
+
+# What a library says of values, in the words of this program.
+_WORDS = (
+    (re.compile(r"Input should be a valid integer\b.*"), "needed is a whole number"),
+    (re.compile(r"Input should be greater than or equal to (-?\d+)"), r"needed is \1 or more"),
+    (re.compile(r"Input should be less than or equal to (-?\d+)"), r"needed is \1 or less"),
 )
 
 app = typer.Typer(
@@ -101,6 +109,8 @@ def main() -> None:
 
 def _usage(error: TyperException) -> str:
     message = " ".join(error.format_message().replace(" Value error,", "").split()).rstrip(".")
+    for pattern, words in _WORDS:
+        message = pattern.sub(words, message)
     context = getattr(error, "ctx", None)
     return f"{message}; see `{context.command_path if context is not None else _NAME} --help`"
 

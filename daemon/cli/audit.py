@@ -73,7 +73,7 @@ def give_up_audit(given: Mapping[str, Any], config: Path | None, after: int, *, 
         try:
             gone = go_on_after(ledger, log, after, reason=reason, at=now(), author=author())
         except Unfit as error:
-            die(Exit.USAGE, f"--{error.field}: {error}")
+            die(Exit.USAGE, error.of_option())
         except Refused as error:
             die(Exit.USAGE, f"{settings.state_dir / FILE_NAME}: {error}")
     if wants_json(as_json):

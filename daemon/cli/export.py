@@ -11,6 +11,7 @@ from daemon.cli.exporting.forms import Options, check_options, write_form
 from daemon.cli.exporting.kept import KeptScans
 from daemon.cli.exporting.saved import SavedLines, Unreadable, room_explained
 from daemon.cli.exporting.sources import end_without_scans, name_unusable, some, what
+from daemon.cli.filters import check_classes
 from daemon.cli.gate import Gate
 from daemon.cli.ledger import open_to_read
 from daemon.cli.options import Form
@@ -63,16 +64,11 @@ def export_scans(
             die(Exit.USAGE, f"{', '.join(map(printable, sources))}: {error}")
         scans = some(saved.scans(scan, host))
         if scans is None:
-            end_without_scans(saved, (), what(scan, host), ", ".join(map(printable, sources)))
-        _write(
-            form,
-            map(wanted.of, gate.watch(scans)),
-            options,
-            output,
-            sources,
-            _daemon_settings(given, config),
-            saved.verdicts,
-        )
+            end_without_scans(saved, (), sources, scan=scan, host=host)
+        settings_of_daemon = _daemon_settings(given, config)
+        known = settings_of_daemon.knowledge_dirs if settings_of_daemon is not None else ()
+        check_classes(wanted.classes, known, lambda: saved.classes)
+        _write(form, map(wanted.of, gate.watch(scans)), options, output, sources, settings_of_daemon, saved.verdicts)
         name_unusable(saved)
     return gate.ended(Exit.REJECTED if saved.num_unusable else Exit.DONE)
 
@@ -98,6 +94,7 @@ def export_kept(
     with gate.guarding(), open_to_read(settings) as ledger, ledger.database.snapshot():
         kept = KeptScans(ledger, settings)
         startup.loaded()
+        check_classes(wanted.classes, settings.knowledge_dirs, lambda: ledger.reviews.names("class_id"))
         if only or scan is not None:
             entry = ledger.records.find(scan_id=scan, host=host)
             if entry is not None and entry.findings and not kept.has_findings(entry):

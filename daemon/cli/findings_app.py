@@ -46,7 +46,9 @@ def analyze(
     as_of: Annotated[
         str | None,
         typer.Option(
-            "--as-of", help="Time (RFC 3339) for rules that depend on it, for reports that carry none.", metavar="TIME"
+            "--as-of",
+            help="When reports came in, and undated ones were made (RFC 3339). Default: the time of the file.",
+            metavar="TIME",
         ),
     ] = None,
     record: Annotated[bool, typer.Option("--record", help="Compare with and add to the host's baseline.")] = False,

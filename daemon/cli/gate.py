@@ -1,7 +1,8 @@
 """`--fail-on`: ends a command with an exit code of its own where something is too bad to go on."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from daemon.cli.exits import Exit, say
 from daemon.cli.failures import leave_closed_pipe
@@ -21,7 +22,8 @@ class Gate:
     def __init__(self, level: Level | None, wanted: Wanted) -> None:
         """Args: `level`: None lets everything pass."""
         self._level, self._wanted = level, wanted
-        self._findings = self._unseen = self._without_baseline = 0
+        self._findings = self._unseen = 0
+        self._lacks_past = False  # some finding has nothing that it could be newer than
         self._left_out = 0  # findings that would be too bad, but for the filters
         self._blind = 0  # scans of which not all is known
         self._issues: int | None = 0  # that the findings make, as the summary counts them; None where no record says so
@@ -29,11 +31,14 @@ class Gate:
     def count(self, findings: Iterable[EnrichedFinding]) -> set[str]:
         """Take findings in; give the keys of those that are too bad."""
         bad: set[str] = set()
-        if self._level is not None:
-            for one in self._noted(findings, self._level):
-                if count_from((one,), self._level, self._wanted):
-                    self._findings += 1
-                    bad.add(one.dedupe_key)
+        for one in self._without_past(findings):
+            if self._level is None:
+                continue
+            if self._wanted and not self._wanted.takes(one):
+                self._left_out += count_from((one,), self._level, Wanted())
+            elif count_from((one,), self._level, self._wanted):
+                self._findings += 1
+                bad.add(one.dedupe_key)
         return bad
 
     def look(self, record: ScanRecord | None, fine: Collection[str] = ()) -> None:
@@ -47,6 +52,10 @@ class Gate:
             self._issues = None
         elif self._issues is not None:
             self._issues += sum(1 for issue in self._too_bad(record) if not _is_settled(issue, fine))
+
+    def note_past(self, record: ScanRecord) -> None:
+        """Note where a scan has no earlier one that its findings could be newer than."""
+        self._lacks_past = self._lacks_past or record.baseline is None
 
     @contextmanager
     def guarding(self) -> Iterator[None]:
@@ -71,11 +80,13 @@ class Gate:
                 self.look(scan.record, keys - bad)
                 if scan.is_part and scan.record is not None:
                     self._unseen += self._gone(scan.record, keys, len(bad))
+            elif self._wanted.new:
+                scan = replace(scan, findings=_counted(scan.findings, self._without_past))
             yield scan
 
     def ended(self, code: Exit) -> Exit:
         """Say what stopped the gate, and how the command ends."""
-        if self._without_baseline and self._wanted.new:
+        if self._lacks_past and self._wanted.new:
             say("sysscan-agent: --new: no earlier scans are known of some findings, so that all of these count as new")
         bad = self._findings + self._unseen
         if self._level is not None and self._left_out:
@@ -114,17 +125,23 @@ class Gate:
                 if LEVELS.index(issue.level) >= least and self._wanted.takes_issue(issue):
                     yield issue
 
-    def _noted(self, findings: Iterable[EnrichedFinding], level: Level) -> Iterator[EnrichedFinding]:
+    def _without_past(self, findings: Iterable[EnrichedFinding]) -> Iterator[EnrichedFinding]:
+        """Give findings on; note where one has no earlier scan to be held to."""
         for one in findings:
-            self._without_baseline += one.baseline is None
-            if self._wanted and not self._wanted.takes(one):
-                self._left_out += count_from((one,), level, Wanted())
+            self._lacks_past = self._lacks_past or one.baseline is None
             yield one
 
 
 def _is_settled(issue: Issue, fine: Collection[str]) -> bool:
     """Say whether all findings of an issue are named by it, and not too bad any more."""
     return issue.lines <= len(issue.examples) and all(key in fine for key in issue.examples)
+
+
+def _counted(
+    findings: Callable[[], Iterator[EnrichedFinding]],
+    count: Callable[[Iterable[EnrichedFinding]], Iterator[EnrichedFinding]],
+) -> Callable[[], Iterator[EnrichedFinding]]:
+    return lambda: count(findings())
 
 
 def _keyed(findings: Iterable[EnrichedFinding], keys: set[str]) -> Iterator[EnrichedFinding]:

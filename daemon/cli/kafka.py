@@ -32,6 +32,9 @@ def look_after_topics(
     as_json: bool,
 ) -> Exit:  # fmt: skip
     """Create the topics that are missing, if asked to, and say what is wrong with those that are there."""
+    for value, flag in ((partitions, "--partitions"), (replication, "--replication")):
+        if value is not None and not create:
+            die(Exit.USAGE, f"{flag} {value}: has no effect without --create; add it, or leave {flag} out")
     settings = kafka_settings(given, config)
     return show_checks(asyncio.run(_topics(settings, create, partitions, replication)), as_json=as_json)
 

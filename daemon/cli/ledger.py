@@ -18,6 +18,7 @@ from daemon.review.audit import lacking
 from daemon.settings import Settings, load_settings
 from pipeline.display import printable
 from pipeline.errors import QuarantineReason
+from pipeline.harmless import harmless
 from pipeline.review.log import FILE_NAME
 
 
@@ -184,5 +185,5 @@ def _show_table(entries: Sequence[Quarantined]) -> None:
 
 
 def _print_json(value: Any) -> None:
-    sys.stdout.buffer.write(orjson.dumps(value) + b"\n")
+    sys.stdout.buffer.write(harmless(orjson.dumps(value)) + b"\n")
     sys.stdout.buffer.flush()

@@ -9,7 +9,9 @@ from pathlib import Path
 import orjson
 
 from daemon.cli.exits import Exit, die, say
-from daemon.cli.exporting.sources import analysed_lines, is_ours, refusal
+from daemon.cli.exporting.refusals import refusal
+from daemon.cli.exporting.saved import is_ours
+from daemon.cli.exporting.sources import analysed_lines
 from daemon.cli.review.elsewhere import kept_elsewhere
 from daemon.lane.rebuild import ledger_dirs, output_path
 from daemon.ledger import Ledger
@@ -17,6 +19,7 @@ from daemon.ledger.database import FILE_NAME
 from daemon.settings import Settings
 from pipeline.output.ecs import plain_line
 from pipeline.shortage import is_shortage
+from pipeline.unreadable import why_unreadable
 
 
 @dataclass(slots=True, frozen=True)
@@ -100,7 +103,7 @@ def _places(settings: Settings) -> list[Place]:
 def _in_source(settings: Settings, source: Path, prefix: bytes) -> bytes | None:
     if is_ours(str(source)):
         if not any(file.exists() for file in _segments(source)):  # each alone may be gone: they are closed and removed
-            die(Exit.USAGE, f"{source}: cannot be read: No such file or directory")
+            die(Exit.USAGE, f"{source}: cannot be read: No such file or directory; check the name")
         return _in_file(source, prefix)
     with analysed_lines([str(source)], settings) as (lines, refused):
         for one in refused:
@@ -178,4 +181,4 @@ def _lines(path: Path) -> Iterator[bytes]:
     except OSError as error:
         if is_shortage(error):
             raise
-        die(Exit.USAGE, f"{path}: cannot be read: {error.strerror}")
+        die(Exit.USAGE, f"{path}: cannot be read: {why_unreadable(error)}")

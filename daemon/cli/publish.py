@@ -16,7 +16,9 @@ import orjson
 
 from daemon.cli import startup
 from daemon.cli.exits import Exit, say
+from daemon.cli.exporting.refusals import advice
 from daemon.cli.terminal import wants_json
+from daemon.cli.unheeded import unheeded_host
 from daemon.compose import kafka_part
 from daemon.settings import Settings, load_settings
 from daemon.sources.directory.names import NameRules, hidden
@@ -25,6 +27,8 @@ from daemon.sources.kafka.parcels import MAX_VALUE_BYTES, Packer, Parcel
 from pipeline.bars import Advance, bars
 from pipeline.display import printable
 from pipeline.errors import ConfigError, SinkError
+from pipeline.harmless import harmless
+from pipeline.unreadable import why_unreadable
 
 _IN_FLIGHT_BYTES = 8 << 20  # handed over and not confirmed
 _IN_FLIGHT = 256
@@ -58,7 +62,7 @@ def publish_reports(names: Sequence[str], given: Mapping[str, Any], config: Path
     publisher = kafka_part("publisher")
     startup.loaded()
     with bars() as advance:
-        run = _Run(settings, wants_json(as_json), advance)
+        run = _Run(settings, wants_json(as_json), advance, given.get("host"))
         asyncio.run(run.publish(names, lambda: publisher.Publisher.open(settings.kafka, settings.kafka.input_topic)))
     return Exit.REJECTED if run.failed else Exit.DONE
 
@@ -70,13 +74,16 @@ class _Run:
         failed: something could not be used, or is not known to be there.
     """
 
-    def __init__(self, settings: Settings, as_json: bool, advance: Advance) -> None:
+    def __init__(self, settings: Settings, as_json: bool, advance: Advance, host: str | None) -> None:
+        """Args: `host`: as `--host` has it, or None."""
         most = min(MAX_VALUE_BYTES, settings.kafka.max_record_bytes - _ROOM_BYTES)
         self._packer = Packer(settings.limits, settings.host, max(1, most))
         self._topic = settings.kafka.input_topic
         self._wanted = NameRules(settings.watch.names).wanted
         self._as_json = as_json
         self._advance = advance
+        self._host = host
+        self._unheeded: set[str] = set()  # what was said of `--host`
         self._flying: deque[_Sent] = deque()
         self._bytes = 0
         self.failed = False
@@ -114,6 +121,7 @@ class _Run:
             await publisher.close()
 
     async def _send(self, publisher: _Sends, name: str, parcel: Parcel) -> None:
+        self._say_unheeded(name, parcel.host)
         sent = _Sent(name, parcel, sum(len(value) for value, _ in parcel.messages))
         while self._flying and (self._bytes + sent.size > _IN_FLIGHT_BYTES or len(self._flying) >= _IN_FLIGHT):
             await self._confirm()
@@ -121,6 +129,12 @@ class _Run:
         self._bytes += sent.size
         for value, headers in parcel.messages:
             sent.places.append(asyncio.ensure_future(await publisher.send(parcel.host, value, headers)))
+
+    def _say_unheeded(self, name: str, host: str) -> None:
+        for line in unheeded_host(name, host, self._host or host):
+            if line not in self._unheeded:
+                self._unheeded.add(line)
+                say(f"sysscan-agent: {line}")
 
     async def _confirm(self) -> None:
         """Wait for the oldest parcel, and say where it is."""
@@ -139,7 +153,7 @@ class _Run:
             with _opened(name) as file:
                 yield from self._packer.pack(file)
         except OSError as error:
-            yield Refused("unreadable", f"cannot be read: {error.strerror}")
+            yield Refused("unreadable", f"cannot be read: {why_unreadable(error)}")
 
     def _files(self, name: str) -> Iterator[str]:
         """Give the files that a name stands for: those of a directory in the order in which they were written.
@@ -163,13 +177,13 @@ class _Run:
 
     def _refuse(self, name: str, refused: Refused) -> None:
         self._say(name, "refused", reason=refused.reason, detail=refused.detail)
-        say(f"sysscan-agent: {printable(name)}: {refused.reason}: {printable(refused.detail)}")
+        say(f"sysscan-agent: {printable(name)}: {refused.reason}: {printable(refused.detail)}{advice(refused.reason)}")
 
     def _say(self, name: str, status: str, **more: Any) -> None:
         self.failed = self.failed or status != "sent"
         if self._as_json:
             line = {"file": os.fsencode(name).decode("utf-8", "backslashreplace"), "status": status, **more}
-            sys.stdout.buffer.write(orjson.dumps(line) + b"\n")
+            sys.stdout.buffer.write(harmless(orjson.dumps(line)) + b"\n")
             sys.stdout.buffer.flush()
         elif status == "sent":
             parts = f" in {more['messages']} messages" if more["messages"] > 1 else ""

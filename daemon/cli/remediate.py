@@ -4,8 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from daemon.cli.exits import Exit, die
+from daemon.cli.exits import Exit, die, say
 from daemon.cli.exporting.sources import found_scans
+from daemon.cli.filters import check_classes
+from daemon.cli.gate import Gate
 from daemon.cli.options import PlanForm
 from daemon.cli.target import explained, open_target
 from pipeline.display import printable
@@ -39,9 +41,15 @@ def write_plan(
     if output is not None and str(output) == "-":
         output = None
     with found_scans(given, config, sources, scan=scan, host=host) as found:
+        check_classes(wanted.classes, found.settings.knowledge_dirs, found.classes)
         knowledge = load_knowledge(load_features, found.settings.knowledge_dirs)
         kinds = {name: action.kind for name, action in knowledge.remediations.items()}
-        made = list(plans(found.scans, kinds, wanted, included))
+        gate = Gate(None, wanted)
+        made = list(plans(gate.watch(found.scans), kinds, wanted, included))
+        there = {step.action for plan in made for step in plan.steps}
+        for action in included:
+            if action not in there:
+                say(f"sysscan-agent: --include {action}: has no effect; nothing here asks for it alone")
         if form == "bash" and len(made) > 1:
             hosts = ", ".join(printable(plan.host, 60) for plan in made[:10])
             die(Exit.USAGE, f"--format bash: a script is for one host; choose with --host one of {hosts}")
@@ -54,7 +62,7 @@ def write_plan(
         with explained(output), open_target(output, sources, "file", found.settings) as file:
             for piece in _pieces(form, made):
                 file.write(piece)
-        return found.exit_code
+        return gate.ended(found.exit_code)
 
 
 def _pieces(form: PlanForm, made: Sequence[Plan]) -> Iterator[bytes]:

@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import orjson
 from rich.cells import cell_len
 from rich.table import Table
 
 from daemon.cli.exits import Exit, die
 from daemon.cli.export import export_kept
 from daemon.cli.exporting.kept import KeptScans
+from daemon.cli.exporting.sources import what
+from daemon.cli.filters import among, check_classes
 from daemon.cli.gate import Gate
 from daemon.cli.ledger import open_to_read
 from daemon.cli.options import ReportForm
@@ -25,6 +26,7 @@ from daemon.ledger import ScanEntry
 from pipeline.display import printable
 from pipeline.errors import RecordError
 from pipeline.finding import Level
+from pipeline.harmless import as_json
 from pipeline.output.formats.wanted import Wanted
 from pipeline.output.read import read_scan
 from pipeline.output.records import EnrichedFinding
@@ -57,7 +59,7 @@ def show_report(
             settings, format_, output=output, scan=scan, host=host, only=True, wanted=wanted, fail_on=fail_on
         )
     if output is not None and (list_ or format_ != "json"):
-        die(Exit.USAGE, f"--output {output}: needs --format, and not text or --list")
+        die(Exit.USAGE, f"--output {output}: has no effect on text or --list; add --format json, or another form")
     as_text = format_ == "text" or (format_ is None and sys.stdout.isatty())
     if not as_text or list_:
         on_text = ((detail, "--detail"), (show_accepted, "--show-accepted"), (all_issues, "--all"))
@@ -67,19 +69,25 @@ def show_report(
                 die(Exit.USAGE, f"{flag}: has no effect {on}; {'' if list_ else 'add --format text, or '}leave it out")
     if list_ and fail_on is not None:
         die(Exit.USAGE, "--fail-on: has no effect beside --list; leave it out")
+    if list_ and scan is not None:
+        die(Exit.USAGE, f"{scan}: a scan has no effect beside --list; leave one of them out")
     gate = Gate(fail_on, wanted)
     accepted: list[EnrichedFinding] = []
     with gate.guarding(), open_to_read(settings) as ledger, ledger.database.snapshot():
         if list_:
-            _list(ledger.records.rows(host=host), as_text)
+            rows = ledger.records.rows(host=host)
+            if host is not None and not rows:
+                there = among(host, ledger.reviews.hosts())
+                die(Exit.NOT_FOUND, f"{what(None, host)} in {settings.state_dir}; there {there or 'is none at all'}")
+            _list(rows, as_text)
             return Exit.DONE
+        check_classes(wanted.classes, settings.knowledge_dirs, lambda: ledger.reviews.names("class_id"))
         entry = ledger.records.find(scan_id=scan, host=host)
         if entry is not None and (fail_on is not None or show_accepted):
             (kept,) = gate.watch([KeptScans(ledger, settings).scan(entry)])
             accepted = settled(kept.findings()) if show_accepted else []
         if entry is None or entry.record is None:
-            what = f"scan {scan}" if scan else f"finished scan of host {host}" if host else "finished scan"
-            die(Exit.NOT_FOUND, f"no {what} in {settings.state_dir}; `report --list` shows those there are")
+            die(Exit.NOT_FOUND, f"{what(scan, host)} in {settings.state_dir}; `report --list` shows those there are")
         if not as_text:
             with explained(output), open_target(output, (), "file", settings) as file:
                 file.write(entry.record + b"\n")
@@ -88,6 +96,7 @@ def show_report(
             record = read_scan(entry.record)
         except RecordError as error:
             die(Exit.LEDGER, f"the record of scan {entry.scan_id} in {settings.state_dir} cannot be read: {error}")
+        gate.note_past(record)
         since = Since.of(KeptScans(ledger, settings), entry, record)
     show_since(terminal(), since)
     limit = None if all_issues or detail else LISTED
@@ -110,7 +119,7 @@ def _list(entries: list[ScanEntry], as_text: bool) -> None:
                 "scan_id": entry.scan_id, "host": entry.host, "as_of": entry.as_of, "findings": entry.findings,
                 "rejected": entry.rejected, "complete": entry.complete, "source": printable(entry.source, 4096),
             }  # fmt: skip
-            sys.stdout.buffer.write(orjson.dumps(line, option=orjson.OPT_SORT_KEYS) + b"\n")
+            sys.stdout.buffer.write(as_json(line) + b"\n")
         return
     console = terminal()
     room = console.width - _BESIDE_SOURCE - max((cell_len(printable(entry.host)) for entry in entries), default=0)

@@ -34,6 +34,7 @@ _DEGREES: dict[Degree, str] = {
     "cannot_tell": "the scanner may be mistaken",
 }
 _STEPS = 5  # actions
+_ONE_LINE = 90  # columns from which on the headings of the compliance table have one line
 _SENTENCE = 1_000  # characters
 # Sentences of the story that stand among the remarks or with the patterns, with what to do about them.
 _REMARKED: frozenset[SentenceName] = frozenset(
@@ -79,7 +80,7 @@ def _parts(record: ScanRecord, issues: Sequence[Issue], width: int, *, kept: boo
     if record.baseline is not None:
         yield from _baseline(record.baseline)
     yield Text("\nCompliance: controls with evidence in this scan", style="bold")
-    yield _compliance(record.compliance)
+    yield _compliance(record.compliance, width)
     yield Padding(Text(_COMPLIANCE_WORDS, "dim"), (0, 0, 0, 2))
 
 
@@ -222,14 +223,14 @@ def _baseline(baseline: BaselineSection) -> Iterable[RenderableType]:
         yield Text("  Not observed: not reported this time, which does not show that it is gone.", style="dim")
 
 
-def _compliance(frameworks: Sequence[FrameworkGap]) -> Table:
+def _compliance(frameworks: Sequence[FrameworkGap], width: int) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
-    table.add_column("  framework")
-    table.add_column("failing, sourced", justify="right")
-    table.add_column("failing, other", justify="right")
-    table.add_column("supporting", justify="right")
-    table.add_column("disputed", justify="right")
-    table.add_column("covered", justify="right")
+    table.add_column("  framework", no_wrap=True)
+    # Where there is no room, a heading takes two lines, which leaves each framework its one.
+    for heading in (("failing,", "sourced"), ("failing,", "other")):
+        table.add_column((" " if width > _ONE_LINE else "\n").join(heading), justify="right", overflow="fold")
+    for name in ("supporting", "disputed", "covered"):
+        table.add_column(name, justify="right", no_wrap=True)
     for entry in frameworks:
         failing, covered = entry.failing, entry.coverage
         table.add_row(

@@ -12,6 +12,7 @@ import orjson
 from daemon.fleet.row import MAX_NEWS, MAX_SCOPES, News, Posture, Row, posture
 from daemon.fleet.scan import Issue, Place, Scan, Unusable, level_of, number, read_counts, text
 from pipeline.finding import LEVELS
+from pipeline.harmless import as_json
 
 POSTURE = "sysscan.posture/1"
 ALERT = "sysscan.alert/1"
@@ -76,7 +77,7 @@ def write_alert(alert: Alert) -> bytes:
         "scan_id": alert.scan_id, "issue": alert.issue or None, "situation": alert.situation or None,
         "title": alert.title, "label": alert.label or None, "score": alert.score,
     }  # fmt: skip
-    return orjson.dumps(record, option=orjson.OPT_SORT_KEYS)
+    return as_json(record)
 
 
 def write_row(row: Row, scope_ms: int) -> bytes:
@@ -94,7 +95,7 @@ def write_row(row: Row, scope_ms: int) -> bytes:
         "scans": [_scan(one) for one in row.scans],
         "news": [_news(one) for one in row.news],
     }
-    return orjson.dumps(record, option=orjson.OPT_SORT_KEYS)
+    return as_json(record)
 
 
 def read_row(value: bytes) -> Row:

@@ -103,6 +103,12 @@ class ReviewStore(Store):
             rows = connection.execute(f"SELECT DISTINCT {column} FROM retained ORDER BY 1").fetchall()  # noqa: S608
         return [row[0] for row in rows]
 
+    def hosts(self) -> list[str]:
+        """List the hosts of which a scan or a finding is kept, in order."""
+        with self._database.read() as connection:
+            rows = connection.execute("SELECT host FROM retained UNION SELECT host FROM scans ORDER BY 1").fetchall()
+        return [row[0] for row in rows]
+
     def counted(self, wanted: Filter, findings: Collection[tuple[str, str, str]]) -> dict[tuple[str, str], int]:
         """Say how many of some findings, by (host, fingerprint), are in each situation of each host."""
         where, values = wanted.where()

@@ -11,11 +11,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from daemon.ledger.database import Database
 from daemon.ledger.retained import Filter
 from daemon.ledger.words import words_of
+from pipeline.harmless import as_json
 
 _MOST_PARTS = 4  # read at the same time
 _MOST_PATTERN = 1000  # characters; SQLite refuses a pattern that is very long
@@ -50,7 +49,7 @@ def held_in(state_dir: Path, text: str, wanted: Filter) -> frozenset[str]:
 
 def _queries(state_dir: Path, text: str, wanted: Filter) -> list[Query]:
     """Say what is to be asked for a text; the answers together are what holds it."""
-    spelt = orjson.dumps(text)[1:-1]  # as the line has it
+    spelt = as_json(text)[1:-1]  # as the line has it
     found = words_of(spelt)
     conditions, values = wanted.conditions()
     narrowed = "".join(f" AND {one}" for one in conditions)

@@ -13,6 +13,7 @@ from pipeline.engine.reading import read_regular
 from pipeline.errors import ConfigError, LedgerError
 from pipeline.review.chain import Head, check
 from pipeline.review.log import MISSING, RESTORE, VerdictLog
+from pipeline.unreadable import why_unreadable
 
 SCHEMA = "sysscan.audit/1"
 _KEY_BYTES = 64 << 10
@@ -96,7 +97,7 @@ def sign(content: bytes, key_file: Path) -> bytes:
     try:
         key = load_pem_private_key(read_regular(key_file, _KEY_BYTES), password=None)
     except OSError as error:
-        raise ConfigError(f"{key_file}: cannot be read: {error.strerror}") from error
+        raise ConfigError(f"{key_file}: cannot be read: {why_unreadable(error)}") from error
     except (ValueError, TypeError) as error:
         raise ConfigError(f"{key_file}: no private key in PEM form, or an encrypted one") from error
     if not isinstance(key, Ed25519PrivateKey):

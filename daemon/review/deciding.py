@@ -1,6 +1,6 @@
 """Deciding, as every way in which people review does it: what a verdict needs, giving it, and taking it back."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -14,7 +14,12 @@ from pipeline.review.standing import is_of_line, situation_covered, undone_by
 from pipeline.review.verdict import MAX_TEXT, Correction, Draft, Kind, Verdict
 from pipeline.rules.review import SETTLES
 
-_CORRECTED = {"class_id": "to-class", "controls": "control", "techniques": "technique"}
+_LISTED = {
+    "to-class": "`sysscan-agent list classes` has all",
+    "action": "`sysscan-agent list remediations` has all",
+    "control": "give FRAMEWORK:ID as `sysscan-agent list controls` has them",
+    "technique": "give the id of an ATT&CK technique that findings are mapped to, such as T1068",
+}
 
 
 class Unfit(AgentError):
@@ -22,11 +27,17 @@ class Unfit(AgentError):
 
     Attributes:
         field: what is wrong, named as the options of the commands are.
+        why: what is wrong with it, and what to do.
+        given: what was given, fit to be shown, or empty.
     """
 
     def __init__(self, field: str, why: str, given: str = "") -> None:
-        super().__init__(f"{printable(given)}: {why}" if given else why)
-        self.field = field
+        self.field, self.why, self.given = field, why, printable(given)
+        super().__init__(f"{self.given}: {why}" if given else why)
+
+    def of_option(self) -> str:
+        """Say it to somebody who gave options."""
+        return f"--{self.field} {self.given}".rstrip() + f": {self.why}"
 
 
 class Overtaken(AgentError):
@@ -92,9 +103,9 @@ def _day(given: str, today: str) -> str:
     try:
         day = date.fromisoformat(given).isoformat()
     except ValueError as error:
-        raise Unfit("until", "not a day such as 2027-01-31", given) from error
+        raise Unfit("until", "not a day; give one such as 2027-01-31", given) from error
     if day < today[:10]:
-        raise Unfit("until", "that day is over", day)
+        raise Unfit("until", "that day is over; give today or a later one", day)
     return day
 
 
@@ -105,16 +116,16 @@ def check(correction: Correction, knowledge: Knowledge) -> None:
         Unfit: when it is not.
     """
     controls = {f"{one.framework}:{one.control}" for topic in knowledge.topics.values() for one in topic.controls}
-    known: tuple[tuple[str, Sequence[str], Callable[[str], bool]], ...] = (
-        ("class_id", [correction.class_id] if correction.class_id else [], knowledge.classes.__contains__),
-        ("action", [correction.action] if correction.action else [], knowledge.remediations.__contains__),
-        ("controls", correction.controls or (), controls.__contains__),
-        ("techniques", correction.techniques or (), knowledge.techniques.__contains__),
+    known: tuple[tuple[str, Sequence[str], Collection[str]], ...] = (
+        ("to-class", [correction.class_id] if correction.class_id else [], knowledge.classes),
+        ("action", [correction.action] if correction.action else [], knowledge.remediations),
+        ("control", correction.controls or (), controls),
+        ("technique", correction.techniques or (), knowledge.techniques),
     )
-    for field, values, is_known in known:
+    for field, values, names in known:
         for value in values:
-            if not is_known(value):
-                raise Unfit(_CORRECTED.get(field, field), "the knowledge has no such thing", value)
+            if value not in names:
+                raise Unfit(field, f"the knowledge has no such thing; {_LISTED[field]}", value)
 
 
 def give(

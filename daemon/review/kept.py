@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Literal, Protocol
 
 from daemon.ledger.given_up import GivenUp
 from daemon.ledger.retained import Filter, Group, Retained
@@ -19,6 +19,10 @@ class Kept(Protocol):
     def anchors(self) -> list[Anchor]: ...
 
     def given_up(self) -> list[GivenUp]: ...
+
+    def names(self, column: Literal["class_id", "host", "scanner"]) -> list[str]: ...
+
+    def hosts(self) -> list[str]: ...
 
     def groups(
         self, wanted: Filter, without: Collection[tuple[str, str, str]] = (), among: Collection[str] | None = None
@@ -78,6 +82,14 @@ class ManyKept:
     def given_up(self) -> list[GivenUp]:
         """List the verdicts that somebody said to go on without."""
         return [one for store in self._stores for one in store.given_up()]
+
+    def names(self, column: Literal["class_id", "host", "scanner"]) -> list[str]:
+        """List what stands in a column, in order."""
+        return sorted({name for store in self._stores for name in store.names(column)})
+
+    def hosts(self) -> list[str]:
+        """List the hosts of which a scan or a finding is kept, in order."""
+        return sorted({name for store in self._stores for name in store.hosts()})
 
     def groups(
         self, wanted: Filter, without: Collection[tuple[str, str, str]] = (), among: Collection[str] | None = None

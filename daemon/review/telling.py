@@ -15,6 +15,7 @@ from pipeline.output.read import read_finding
 from pipeline.output.superseding import MOST, OutAlready, Reach, verdict_record
 from pipeline.output.write import write
 from pipeline.review.chain import Head
+from pipeline.review.standing import NONE
 from pipeline.review.verdict import Verdict
 from pipeline.rules.policy import Policy
 
@@ -53,6 +54,7 @@ class Telling:
         self._share = share
         self._waiting: list[tuple[Verdict, Head]] = []
         self._told: Head | None = None
+        self._counts = NONE  # behind the verdict that was told last: to make it takes time with every verdict given
 
     @property
     def problem(self) -> str | None:
@@ -127,6 +129,7 @@ class Telling:
                 out.append(OutAlready(read_finding(lines[row.row]), situation, row.keys))
             except RecordError as error:
                 logger.warning("verdict.line_unreadable", fingerprint=row.fingerprint, reason=str(error))
-        standing = self._verdicts.upto(verdict.seq)
-        record = verdict_record(verdict, about, head, standing, out, reach, self._policy(), of)
+        before = self._counts if self._counts.head == self._told else self._verdicts.upto(verdict.seq - 1)
+        self._counts = self._verdicts.upto(verdict.seq)
+        record = verdict_record(verdict, about, head, before, self._counts, out, reach, self._policy(), of)
         return record.dedupe_key, write(record)

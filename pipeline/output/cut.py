@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar, Union, g
 import orjson
 
 from pipeline.contract import Items, Pattern, record_fields
+from pipeline.harmless import LONGEST_SPELT, harmless
 from pipeline.output.records import (
     Cut,
     CutPart,
@@ -160,7 +161,7 @@ class _Cutter:
         return few
 
     def _text(self, text: str, way: str) -> str:
-        if len(text) * 6 <= self._stage.text:  # no character takes more bytes than \u001b
+        if len(text) * LONGEST_SPELT <= self._stage.text:
             return text
         size = _size(text)
         if size <= self._stage.text:
@@ -173,11 +174,11 @@ class _Cutter:
 
     def _free(self, value: Mapping[str, Any], way: str) -> Mapping[str, Any]:
         """Cut what a report made up: any keys and values."""
-        of = len(orjson.dumps(value))
+        of = len(harmless(orjson.dumps(value)))
         if of <= self._stage.text:
             return value
         kept = self._loose(value, 0) if self._stage.text >= _LAST_WITH_FREE else {}
-        size = len(orjson.dumps(kept))
+        size = len(harmless(orjson.dumps(kept)))
         if size < of:
             self._note(way, "bytes", size, of)
         return kept if isinstance(kept, dict) else {}
@@ -201,4 +202,4 @@ class _Cutter:
 
 def _size(text: str) -> int:
     """Count the bytes of a text as it is written, without its quotes."""
-    return len(orjson.dumps(text)) - 2
+    return len(harmless(orjson.dumps(text))) - 2

@@ -6,10 +6,9 @@ ECS 8.11, https://www.elastic.co/guide/en/ecs/8.11/ecs-field-reference.html.
 
 from typing import Any, Final
 
-import orjson
-
 from pipeline.display import printable
 from pipeline.finding import Level
+from pipeline.harmless import as_json
 from pipeline.output.cut import LineRecord
 from pipeline.output.lines import LONGEST, fitted
 from pipeline.output.records import EnrichedFinding, HostFacts, IssueRecord, ScanLine
@@ -27,7 +26,7 @@ Fields = dict[str, Any]
 
 def ecs_line(record: LineRecord) -> bytes:
     """Write a record for ECS, without the line end; the record in it is cut where the line would be too long."""
-    head = orjson.dumps(_fields(record), option=orjson.OPT_SORT_KEYS)[:-1] + _TAIL
+    head = as_json(_fields(record))[:-1] + _TAIL
     return head + write(fitted(record, LONGEST - 2 - len(head))) + b"}"
 
 

@@ -55,7 +55,7 @@ def with_verdict(
 
     Args:
         verdict: None where one that its line tells of was taken back.
-        status, level: what it leaves, as `superseded` and `VerdictRecord.findings` say.
+        status, level: what it leaves, as `as_it_counts` and `VerdictRecord.findings` say.
         overruled: why it does not count in full, or None.
         used: up to which verdict this is.
     """

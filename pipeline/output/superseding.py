@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pipeline.display import printable
-from pipeline.finding import Classified
+from pipeline.finding import Classified, Level, Status
 from pipeline.keys import digest
 from pipeline.output.records import Corrected, EnrichedFinding, ReviewedSituation, SupersededFinding, VerdictRecord
 from pipeline.review.chain import Head
@@ -33,6 +33,15 @@ class OutAlready:
 
 
 @dataclass(slots=True, frozen=True)
+class Counted:
+    """What a finding is by the verdicts that count; `overruled` says why the one on it does not count in full."""
+
+    status: Status
+    level: Level
+    overruled: str | None
+
+
+@dataclass(slots=True, frozen=True)
 class Reach:
     """How much that is kept a verdict is about."""
 
@@ -46,6 +55,7 @@ def verdict_record(
     verdict: Verdict,
     about: Verdict,
     head: Head,
+    before: Standing,
     standing: Standing,
     out: Sequence[OutAlready],
     reach: Reach,
@@ -56,7 +66,7 @@ def verdict_record(
 
     Args:
         about: the verdict itself, or the one that it undoes: whose target it has.
-        standing: what counts from it on.
+        before, standing: what counted until this verdict, and what counts from it on.
         out: the worst findings that it is about.
         of: whose findings these are, where several tell of one verdict, each of its own findings.
     """
@@ -96,12 +106,19 @@ def verdict_record(
         affected=reach.findings,
         lines=reach.lines,
         hosts=reach.hosts,
-        findings=tuple(superseded(one, standing, policy, verdict.at) for one in out[:MOST]),
+        findings=tuple(
+            _superseded(
+                one,
+                as_it_counts(one, before, policy, verdict.at),
+                as_it_counts(one, standing, policy, verdict.at),
+            )
+            for one in out[:MOST]
+        ),
     )
 
 
-def superseded(out: OutAlready, standing: Standing, policy: Policy, at: str) -> SupersededFinding:
-    """Say what becomes of one finding by what counts at a time: what its next scan would say of the same report."""
+def as_it_counts(out: OutAlready, standing: Standing, policy: Policy, at: str) -> Counted:
+    """Say what one finding is by what counts at a time: what its next scan would say of the same report."""
     line, review = out.line, out.line.review
     status = line.status if review is None else review.status_without
     level = line.risk.level if review is None else review.level_without
@@ -119,15 +136,19 @@ def superseded(out: OutAlready, standing: Standing, policy: Policy, at: str) -> 
             level, held = level_with(ruling, level, override, has_indicator=has_indicator)
             overruled = overruled or held
             status = status_with(ruling, out.situation.status if ruling.drops_allow else status)
+    return Counted(status, level, overruled)
+
+
+def _superseded(out: OutAlready, before: Counted, now: Counted) -> SupersededFinding:
     return SupersededFinding(
-        fingerprint=line.fingerprint,
-        host=line.host,
+        fingerprint=out.line.fingerprint,
+        host=out.line.host,
         dedupe_keys=out.keys,
-        status=status,
-        level=level,
-        status_before=line.status,
-        level_before=line.risk.level,
-        overruled=overruled,
+        status=now.status,
+        level=now.level,
+        status_before=before.status,
+        level_before=before.level,
+        overruled=now.overruled,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from pipeline.contract import record_fields
+from pipeline.harmless import harmless
 from pipeline.keys import digest_bytes
 from pipeline.remembered import Remembered
 from pipeline.steps import PIECE, Steps, pieces
@@ -75,7 +76,7 @@ def name_of(record: object) -> str:
 
 def _dumped(value: object) -> bytes:
     # A copy, because orjson hands out its whole buffer: 16 KiB for a line of two.
-    return bytes(memoryview(orjson.dumps(value, _object, _OPTIONS)))
+    return harmless(bytes(memoryview(orjson.dumps(value, _object, _OPTIONS))))
 
 
 def _object(record: Any) -> dict[str, Any]:

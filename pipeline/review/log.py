@@ -24,6 +24,7 @@ SCHEMA_VERSION = 1
 _BUSY_S = 10.0
 _FETCH = 500
 MISSING = "is missing, and the ledger has seen verdicts"
+_NOT_BEGUN = "there are no verdicts yet; check the path, or give one with `sysscan-agent review`"
 RESTORE = (
     "Restore the newer copy of this log; `sysscan-agent audit verify` names what is missing, `audit give-up` goes on "
     "without it"
@@ -70,7 +71,7 @@ class VerdictLog:
             UnknownSchema: when a newer version wrote it.
         """
         if read_only and not path.exists():
-            raise NotBegun(f"{path}: there are no verdicts yet")
+            raise NotBegun(f"{path}: {_NOT_BEGUN}")
         if not read_only and not is_there(path) and seen():
             raise LedgerError(f"{path}: {MISSING}; nothing was stored. {RESTORE}")
         try:
@@ -275,7 +276,7 @@ class VerdictLog:
         connection.execute("PRAGMA trusted_schema = OFF")
         if read_only:
             if not version:  # a crash between creating the file and filling it
-                raise NotBegun(f"{self.path}: there are no verdicts yet")
+                raise NotBegun(f"{self.path}: {_NOT_BEGUN}")
             return
         connection.execute("PRAGMA synchronous = FULL")
         if version == SCHEMA_VERSION:

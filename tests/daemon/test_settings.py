@@ -80,7 +80,7 @@ def test_the_default_file_is_read_where_it_exists(monkeypatch: pytest.MonkeyPatc
 
 def test_a_file_that_was_named_must_exist(tmp_path: Path) -> None:
     message = refusal(config=tmp_path / "nowhere.toml")
-    assert message == f"{tmp_path}/nowhere.toml: cannot be read: No such file or directory"
+    assert message == f"{tmp_path}/nowhere.toml: cannot be read: No such file or directory; check the name"
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_a_value_of_the_wrong_kind_is_refused_with_what_was_given(environment: d
 def test_a_knowledge_directory_that_is_not_there_is_refused() -> None:
     """A misspelt one would otherwise be the same as none."""
     assert refusal(flags={"knowledge_dirs": [Path("/nowhere/knowledge.d")]}) == (
-        "setting knowledge_dirs: /nowhere/knowledge.d: no such directory"
+        "setting knowledge_dirs: /nowhere/knowledge.d: no such directory; check the name"
     )
 
 

@@ -14,7 +14,7 @@ from pipeline.output.formats.scan import Past, Scan
 from pipeline.output.latest import with_verdict
 from pipeline.output.read import read_counts, read_finding, read_scan
 from pipeline.output.records import EnrichedFinding, ScanRecord, VerdictsInUse
-from pipeline.output.superseding import OutAlready, superseded
+from pipeline.output.superseding import OutAlready, as_it_counts
 from pipeline.remembered import Remembered
 from pipeline.review.chain import Head
 from pipeline.review.log import FILE_NAME, read_standing
@@ -145,7 +145,7 @@ class KeptScans:
         verdict = self._standing.find(line.host, line.fingerprint, situation, line.as_of)
         if verdict is None and line.review is None:
             return line
-        now = superseded(OutAlready(line, situation, row.keys), self._standing, self._policy, line.as_of)
+        now = as_it_counts(OutAlready(line, situation, row.keys), self._standing, self._policy, line.as_of)
         upto = VerdictsInUse(head.seq, head.hash)
         return with_verdict(line, verdict, now.status, now.level, now.overruled, upto)
 

@@ -30,12 +30,15 @@ from pipeline.output.lines import whole_record
 from pipeline.output.read import read_finding, read_issue, read_scan, read_scan_line, read_verdict
 from pipeline.output.records import EnrichedFinding, IssueRecord, ScanRecord, VerdictRecord, VerdictsInUse
 from pipeline.shortage import is_shortage
+from pipeline.unreadable import why_unreadable
 
 STANDARD_INPUT = "-"
 MOST_SHOWN = 20  # lines that cannot be used which are named one by one
 
 _LONGEST = 64 << 20  # bytes of a line; the record of a scan of 100,000 different issues has some 50 MB
 _BUFFER = 1 << 20
+_HEAD = 1 << 16  # bytes that tell our lines from a report
+_OURS = b'"schema":"sysscan.'
 _FULL = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
 _TABLES = """
 CREATE TABLE scans (
@@ -51,6 +54,15 @@ CREATE TABLE verdicts (number INTEGER PRIMARY KEY, key BLOB UNIQUE, line BLOB);
 """
 
 Take = Callable[[bytes, int, int, int], None]
+
+
+def is_ours(source: str) -> bool:
+    """Say whether a file begins with a line of ours; what cannot be read is said where it is read."""
+    try:
+        with Path(source).open("rb") as file:
+            return _OURS in file.readline(_HEAD)
+    except OSError:
+        return True
 
 
 @contextmanager
@@ -95,6 +107,7 @@ class SavedLines:
         num_unusable: how many lines cannot be used in all.
         num_unnamed: how many of them are in neither list, and not in a file of another kind.
         remarks: what else is missing from the scans, a sentence each.
+        classes: of the findings.
         table: where the lines are.
     """
 
@@ -105,6 +118,7 @@ class SavedLines:
         self.foreign: list[Unusable] = []
         self.num_unusable = self.num_unnamed = 0
         self.remarks: list[str] = []
+        self.classes: set[str] = set()
         self._exit = ExitStack()
         self._files: list[int] = []
         self.table = sqlite3.connect("", isolation_level=None)  # a temporary file, for as long as it is open
@@ -141,7 +155,7 @@ class SavedLines:
             except OSError as error:
                 if is_shortage(error):
                     raise
-                raise Unreadable(f"{printable(source)}: cannot be read: {error.strerror or error}") from error
+                raise Unreadable(f"{printable(source)}: cannot be read: {why_unreadable(error)}") from error
         self.close_input()
 
     def take(self, source: str, file: BinaryIO) -> None:
@@ -209,6 +223,10 @@ class SavedLines:
         """Say whether no line belongs to a scan."""
         return self.table.execute("SELECT 1 FROM scans LIMIT 1").fetchone() is None
 
+    def names(self) -> list[tuple[str, str]]:
+        """List the ids of the scans, each with its host."""
+        return self.table.execute("SELECT scan_id, host FROM scans ORDER BY scan").fetchall()
+
     def scans(self, scan_id: str | None = None, host: str | None = None) -> Iterator[Scan]:
         """Give scans in the order in which they begin: all, those whose id begins so, those of a host."""
         for scan, name, of_host, file, start, size, is_whole, cut in self.table.execute(
@@ -273,6 +291,7 @@ class SavedLines:
 
     def _take_finding(self, line: bytes, file: int, start: int, size: int) -> None:
         finding = read_finding(line)
+        self.classes.add(finding.class_)
         scan = self._scan_number(finding.scan_id, finding.host)
         used = finding.provenance.verdicts
         if used is not None:

@@ -1,7 +1,7 @@
 """Where commands take scans from: saved lines, scanner reports that are analysed on the spot, or the ledger."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,9 @@ from daemon.analysis_cache import analysis_cache
 from daemon.cli import startup
 from daemon.cli.exits import Exit, die, say
 from daemon.cli.exporting.kept import KeptScans
-from daemon.cli.exporting.saved import STANDARD_INPUT, SavedLines, Unreadable, room_explained
+from daemon.cli.exporting.refusals import refusal
+from daemon.cli.exporting.saved import STANDARD_INPUT, SavedLines, Unreadable, is_ours, room_explained
+from daemon.cli.filters import among
 from daemon.cli.ledger import open_to_read
 from daemon.cli.settings_to_read import settings_to_read
 from daemon.one_shot import OneShot, Refused
@@ -23,10 +25,8 @@ from pipeline.errors import RecordError
 from pipeline.output.enriched import Line
 from pipeline.output.formats.scan import Scan
 from pipeline.output.write import write
-from pipeline.report.sequence import NO_REPORT
 
-_HEAD = 1 << 16  # bytes that tell our lines from a report
-_OURS = b'"schema":"sysscan.'
+_KEY = 12  # hex digits of a scan id
 
 
 @dataclass(slots=True)
@@ -35,11 +35,13 @@ class Found:
 
     Attributes:
         scans: once, in order.
+        classes: gives the classes of the findings that are there.
         exit_code: how the command ends if nothing else is wrong.
     """
 
     scans: Iterator[Scan]
     settings: Settings
+    classes: Callable[[], Collection[str]]
     exit_code: Exit = Exit.DONE
 
 
@@ -65,7 +67,7 @@ def found_scans(
                 say(f"sysscan-agent: no verdict counts: {printable(kept.lacking)}")
             yield Found(
                 _some(scans, scan, host, f"{settings.state_dir}; `report --list` shows those there are"), settings,
-                Exit.DONE if kept.lacking is None else Exit.REJECTED,
+                lambda: ledger.reviews.names("class_id"), Exit.DONE if kept.lacking is None else Exit.REJECTED,
             )  # fmt: skip
         return
     reports = [source for source in sources if source != STANDARD_INPUT and not is_ours(source)]
@@ -87,9 +89,10 @@ def found_scans(
             saved.remarks.append(f"Could not be used: {len(refused):,} pieces of the reports.")
         there = some(saved.scans(scan, host))
         if there is None:
-            end_without_scans(saved, refused, what(scan, host), ", ".join(map(printable, sources)))
+            end_without_scans(saved, refused, sources, scan=scan, host=host)
         name_unusable(saved, refused)
-        yield Found(there, settings, Exit.REJECTED if saved.num_unusable or refused else Exit.DONE)
+        code = Exit.REJECTED if saved.num_unusable or refused else Exit.DONE
+        yield Found(there, settings, lambda: saved.classes, code)
 
 
 def name_unusable(saved: SavedLines, refused: Sequence[Refused] = ()) -> None:
@@ -108,33 +111,22 @@ def name_unusable(saved: SavedLines, refused: Sequence[Refused] = ()) -> None:
         say(f"sysscan-agent: {saved.num_unnamed:,} more lines cannot be used")
 
 
-def end_without_scans(saved: SavedLines, refused: Sequence[Refused], looked_for: str, where: str) -> NoReturn:
-    """End the program, since no scan is there that could be given: say once why.
-
-    Args:
-        looked_for: as `what` says it.
-        where: the files.
-    """
+def end_without_scans(
+    saved: SavedLines, refused: Sequence[Refused], sources: Sequence[str], *, scan: str | None, host: str | None
+) -> NoReturn:
+    """End the program, since no scan is there that could be given: say once why, and which there are."""
     name_unusable(saved, refused)
+    where = ", ".join(map(printable, sources))
     if saved.is_empty and (refused or saved.foreign):  # which says all
         raise SystemExit(int(Exit.USAGE))
     if saved.is_empty:
         die(Exit.USAGE, f"{where}: empty; name a file that `analyze` or the daemon wrote")
-    die(Exit.NOT_FOUND, f"{looked_for} in {where}")
-
-
-def refusal(refused: Refused) -> str:
-    """Say what of a report could not be used, where, and why."""
-    reject = refused.reject
-    place = "".join(
-        [f" at byte {reject.offset}" if reject.offset is not None else "", f" in {reject.path}" if reject.path else ""]
-    )
-    said = f"{printable(refused.source)}: {reject.reason}{place}: {printable(reject.detail)}"
-    if reject.detail != NO_REPORT:
-        return said
-    if refused.source != STANDARD_INPUT and is_ours(refused.source):
-        return f"{said}, but lines that sysscan-agent wrote; `export`, `remediate` and `show --from` read them"
-    return f"{said}; needed is what sys-scan writes: JSON, NDJSON or SARIF"
+    there = saved.names()
+    if scan is None:
+        listed = among(host or "", {of_host for _, of_host in there})
+    else:
+        listed = among(scan, {f"{name[:_KEY]} of {of_host}" for name, of_host in there})
+    die(Exit.NOT_FOUND, f"{what(scan, host)} in {where}; there {listed}")
 
 
 def what(scan: str | None, host: str | None) -> str:
@@ -165,15 +157,6 @@ def _analyse(reports: Sequence[str], settings: Settings, into: BinaryIO) -> list
             for analysed in run.analyse(source, emit):
                 into.write(write(analysed.record) + b"\n")
         return run.refused
-
-
-def is_ours(source: str) -> bool:
-    """Say whether a file begins with a line of ours; what cannot be read is said where it is read."""
-    try:
-        with Path(source).open("rb") as file:
-            return _OURS in file.readline(_HEAD)
-    except OSError:
-        return True
 
 
 def some(scans: Iterator[Scan]) -> Iterator[Scan] | None:

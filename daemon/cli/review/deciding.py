@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from daemon.cli.exits import Exit, die, say
+from daemon.cli.filters import check_kept
 from daemon.cli.review.opened import open_desk
 from daemon.cli.review.shown import print_json, verdict_json
 from daemon.cli.review.stopping import Handing
@@ -39,8 +40,17 @@ def decide(
         die(Exit.USAGE, "--everywhere, --host: contradict each other; give one of them")
     if not wish.keys and wish.wanted == type(wish.wanted)():
         die(Exit.USAGE, f"{kind.replace('_', '-')}: give a key, or a filter such as --class or --level")
+    for value, flag in (
+        (wish.wanted.class_, "--class"),
+        (wish.wanted.level, "--level"),
+        (wish.wanted.scanner, "--scanner"),
+    ):
+        if wish.keys and value is not None:
+            die(Exit.USAGE, f"{flag}: has no effect beside a key; give keys or filters")
     handing = Handing()
     with handing.undecided(), open_desk(given, config, to_write=True) as desk:
+        wanted = wish.wanted
+        check_kept(wanted.class_, wanted.host, wanted.scanner, desk.ledger.reviews, desk.settings.knowledge_dirs)
         if decision.correction is not None:
             try:
                 check(decision.correction, load_knowledge(load_features, desk.settings.knowledge_dirs))
@@ -77,7 +87,7 @@ def undo(given: Mapping[str, Any], config: Path | None, seq: int, *, reason: str
 
 
 def _refuse(error: Unfit) -> NoReturn:
-    die(Exit.USAGE, f"--{error.field}: {error}")
+    die(Exit.USAGE, error.of_option())
 
 
 def _ask(what: str, *, yes: bool) -> None:

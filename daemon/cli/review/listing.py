@@ -7,8 +7,9 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from daemon.cli.exits import Exit, die
+from daemon.cli.exits import Exit, die, say
 from daemon.cli.explain import show_finding
+from daemon.cli.filters import check_kept
 from daemon.cli.review.opened import open_desk
 from daemon.cli.review.shown import entry_json, finding_json, print_json, verdict_json
 from daemon.cli.summary import LEVEL_STYLES
@@ -23,6 +24,7 @@ from pipeline.knowledge.load import load_knowledge
 from pipeline.output.read import read_finding
 
 _ALL_DONE = "Nothing is left to review."
+_NONE_FIT = "Nothing that is left to review fits; leave a filter out."
 
 
 def list_unreviewed(
@@ -35,15 +37,19 @@ def list_unreviewed(
     if not all_:
         wanted = Filter(wanted.class_, wanted.host, wanted.level, wanted.scanner, AT_STAKE)
     with open_desk(given, config, listing=True) as desk:
+        check_kept(wanted.class_, wanted.host, wanted.scanner, desk.ledger.reviews, desk.settings.knowledge_dirs)
         entries = desk.queue.unreviewed(wanted)
         if text:
             found = desk.holding(text, wanted)
             entries = [entry for entry in entries if entry.situation in found]
         shown = entries if limit == 0 else entries[:limit]
         lines = {row: read_finding(line) for row, line in desk.ledger.reviews.lines([e.worst for e in shown]).items()}
+    is_filtered = bool(text) or wanted != Filter(statuses=() if all_ else AT_STAKE)
     if wants_json(as_json):
         for entry in shown:
             print_json(entry_json(entry, lines.get(entry.worst)))
+        if not entries and is_filtered:
+            say(f"sysscan-agent: {_NONE_FIT}")
         return Exit.DONE
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
     for heading in ("situation", "level", "lines", "hosts", "what", "worst of them"):
@@ -57,8 +63,7 @@ def list_unreviewed(
             label_of(line) if line is not None else "",
         )  # fmt: skip
     console = terminal()
-    nothing = "Nothing that is left to review fits." if text or wanted != Filter(statuses=AT_STAKE) else _ALL_DONE
-    console.print(table if entries else nothing)
+    console.print(table if entries else _NONE_FIT if is_filtered else _ALL_DONE)
     if len(shown) < len(entries):
         console.print(f"and {len(entries) - len(shown):,} more; --limit 0 shows all", style="dim")
     return Exit.DONE

@@ -9,13 +9,14 @@ from daemon.ledger.retained import Retained
 from daemon.review.queue import Entry
 from daemon.review.words import label_of, title_of
 from pipeline.display import printable
+from pipeline.harmless import as_json
 from pipeline.output.records import EnrichedFinding
 from pipeline.review.verdict import Verdict, encode
 
 
 def print_json(value: Any) -> None:
     """Print one line of JSON."""
-    sys.stdout.buffer.write(orjson.dumps(value, option=orjson.OPT_SORT_KEYS) + b"\n")
+    sys.stdout.buffer.write(as_json(value) + b"\n")
     sys.stdout.buffer.flush()
 
 

@@ -152,7 +152,7 @@ class ReportDirectory:
                 result = SweepResult()
                 await self._go_through(self._sweeper.final_steps(result), result)
                 for root in (*result.missing_roots, *result.awaited):
-                    raise SourceError(f"{root}: is not there")
+                    raise SourceError(f"{root}: is not there; check the name, or create or mount it")
                 if not result.unread_bytes:
                     break
                 await asyncio.sleep(_BLOCKED_S)

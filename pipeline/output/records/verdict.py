@@ -42,8 +42,8 @@ class SupersededFinding:
     dedupe_keys: Annotated[tuple[Digest, ...], Items(most=64), Doc("Its latest lines, which this supersedes.")]
     status: Annotated[Status, Doc("Its status from now on.")]
     level: Annotated[Level, Doc("Its level from now on.")]
-    status_before: Annotated[Status, Doc("The status that those lines have.")]
-    level_before: Annotated[Level, Doc("The level that those lines have.")]
+    status_before: Annotated[Status, Doc("Its status until then, by the verdicts before this one.")]
+    level_before: Annotated[Level, Doc("Its level until then, by the verdicts before this one.")]
     overruled: Annotated[str | None, Doc("Why the verdict does not count in full. Left out where it does.")] = None
 
 

@@ -54,9 +54,9 @@ class Brokers:
         return Place(0, offset)
 
 
-def run(brokers: Brokers, names: list[str], *, as_json: bool = True, **given: Any) -> _Run:
+def run(brokers: Brokers, names: list[str], *, as_json: bool = True, option: str | None = None, **given: Any) -> _Run:
     settings = load_settings({}, {"kafka": {"brokers": ["b:1"], "input_topic": "t"}, **given})
-    one = _Run(settings, as_json, lambda *_: None)
+    one = _Run(settings, as_json, lambda *_: None, option)
 
     async def connect() -> Brokers:
         return brokers
@@ -143,6 +143,20 @@ def test_hidden_and_temporary_files_of_a_directory_are_passed_over(tmp_path: Pat
     brokers = Brokers()
     assert not run(brokers, [str(tmp_path)]).failed
     assert brokers.keys == ["h"]
+
+
+def test_a_host_that_a_report_names_counts_and_the_option_is_said_not_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    brokers = Brokers()
+    (name,) = files(tmp_path, 1, CONTENT + CONTENT)
+    assert not run(brokers, [name], host="other", option="other").failed
+    assert set(brokers.keys) == {"h"}
+    assert capsys.readouterr().err == (
+        f"sysscan-agent: --host other: {name} names its host, h, and that counts\n"
+    )  # once, though the file has two scans
+    run(brokers, [name], host="other")  # of the settings, which are for all reports
+    assert capsys.readouterr().err == ""
 
 
 def test_the_host_of_the_settings_is_for_reports_that_name_none(tmp_path: Path) -> None:

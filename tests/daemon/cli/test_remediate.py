@@ -49,6 +49,13 @@ def test_filters_and_what_needs_a_look(cli: Cli) -> None:
     assert ("zz-sysscan-ip-forward.conf" in plain, "zz-sysscan-ip-forward.conf" in asked) == (False, True)
 
 
+def test_an_action_to_be_included_that_nothing_asks_for_is_named(cli: Cli) -> None:
+    ended = cli("remediate", "--format", "bash", "--include", "sysctl.ip_forward_off", REPORT)
+    assert ended.code == 0
+    assert ended.err.startswith("sysscan-agent: --include sysctl.ip_forward_off: has no effect; nothing here asks")
+    assert cli("remediate", "--format", "bash", "--include", "sysctl.ip_forward_off", HARDENING).err == ""
+
+
 def test_what_the_operator_accepted_is_no_part_of_it(cli: Cli, tmp_path: Path) -> None:
     policy = tmp_path / "policy.yaml"
     policy.write_text(

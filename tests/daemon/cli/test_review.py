@@ -101,7 +101,7 @@ def test_filters_keys_and_scopes_name_what_is_meant(place: Place) -> None:
     queue = place.json("review", "list", "--json", "--limit", "0")
     high = place.json("review", "list", "--json", "--level", "high")
     assert [one["situation"] for one in high] == [one["situation"] for one in queue if one["score"] >= 60]
-    assert place.json("review", "list", "--json", "--host", "db02") == []
+    assert place.json("review", "list", "--json", "--host", "db02", code=4) == []
     some = place.json("review", "list", "--json", "--class", "ioc.suspicious_*")
     assert some and all(one["class"].startswith("ioc.suspicious_") for one in some)
     assert place.json("review", "list", "--json", "--scanner", "ioc", "--limit", "1")[0]["scanner"] == "ioc"
@@ -177,7 +177,8 @@ def test_to_undo_a_correction_takes_it_back_whatever_was_approved_since(place: P
         (("review", "approve", "nohex!", "--yes"), 2, "hex digits"),
         (("review", "undo", "9", "--yes"), 4, "no verdict 9"),
         (("review", "show", "ffffffff"), 4, "no finding"),
-        (("review", "approve", "--class", "no.such", "--yes"), 4, "nothing that is to be reviewed"),
+        (("review", "approve", "--class", "no.such", "--yes"), 2, "--class no.such: no such class"),
+        (("review", "approve", "--class", "mounts.*", "--yes"), 4, "nothing that is to be reviewed"),
     ],
 )
 def test_mistakes_are_one_line_and_decide_nothing(

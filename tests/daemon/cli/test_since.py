@@ -93,7 +93,7 @@ def test_a_text_narrows_the_list(place: Place) -> None:
     assert 0 < len(some) < len(queue) and all(entry in queue for entry in some)
     assert all("/tmp/.cache-helper" in json.dumps(entry) for entry in some)
     assert place.json("review", "list", "--json", "--text", "no such text") == []
-    assert place.json("review", "list", "--json", "--text", "/tmp/.cache-helper", "--host", "other") == []
+    assert place.json("review", "list", "--json", "--text", "/tmp/.cache-helper", "--host", "other", code=4) == []
 
 
 def test_explain_says_what_came_after_the_line(place: Place) -> None:

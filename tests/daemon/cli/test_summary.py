@@ -288,3 +288,22 @@ def test_what_is_known_can_be_listed(cli: Cli) -> None:
     assert "mounts.tmp_noexec_missing" in cli("list", "classes", "--search", "noexec", "--format", "text").out
     assert cli("list", "classes", "--search", "no such thing").code == 4
     assert cli("list", "remediations", "--kind", "magic").code == 2
+
+
+@pytest.mark.parametrize("columns", [72, 80, 120])
+def test_a_framework_has_one_line_of_the_compliance_table(
+    columns: int, monkeypatch: pytest.MonkeyPatch, cli: Cli
+) -> None:
+    monkeypatch.setenv("SYSSCAN_MODEL__ENABLED", "false")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    lines = cli("analyze", "--format", "text", "--detail", REPORT).out.splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("Compliance: controls with evidence"))
+    table = lines[start + 1 : next(number for number, line in enumerate(lines) if line.startswith("  Failing: "))]
+    names = ["NIST 800-53", "NIST CSF 2.0", "PCI DSS 4.0", "HIPAA"]
+    assert [next(name for name in names if name in line) for line in table[-4:]] == names
+    assert all(re.search(r" \d+ +\d+ +\d+ +\d+ +\d+ of \d+ *$", line) for line in table[-4:])
+    assert all(len(line) <= columns for line in table)
+    heading = " ".join(" ".join(table[:-4]).split())
+    assert sorted(heading.replace(",", "").split()) == sorted(
+        ["framework", "failing", "sourced", "failing", "other", "supporting", "disputed", "covered"]
+    )

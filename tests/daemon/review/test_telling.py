@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,38 @@ def test_a_verdict_supersedes_lines_at_once_and_the_next_scan_is_judged_with_it(
 
     house.run(script)
     assert len(told(house)) == 1
+
+
+def test_a_record_says_what_a_finding_was_until_this_verdict_and_not_what_its_line_says(tmp_path: Path) -> None:
+    """Whoever follows the records alone sees each finding go from one state to the next, without a gap."""
+    house = House(tmp_path)
+    steps: list[tuple[str, str, str, str]] = []
+
+    async def script(house: House) -> None:
+        house.feed("web01-ioc.json")
+        await house.quiet()
+        line = worst(house.findings())
+        accept = Draft("accept", "known", on(line), owner="ops", until="2030-01-01")
+        lower = Draft("correct", "a test host", on(line), Correction(level="low"))
+        for number, draft in enumerate(
+            (lower, accept, Draft("undo", "no", on(line), undoes=2), Draft("undo", "yes", on(line), undoes=3)), 1
+        ):
+            decide(house.state, draft)
+            await house.until(lambda number=number: len(told(house)) == number, "told")  # type: ignore[misc]
+        steps.append(("open", line["risk"]["level"], "", ""))
+        for record in told(house):
+            contract("verdict-1").whole.validate(record)
+            (one,) = record["findings"]
+            steps.append((one["status"], one["level"], one["status_before"], one["level_before"]))
+
+    house.run(script)
+    assert [now for *now, _, _ in steps[1:]] == [
+        ["open", "low"],
+        ["accepted", "info"],
+        ["open", "low"],
+        ["accepted", "info"],
+    ]
+    assert all(tuple(before) == tuple(earlier[:2]) for earlier, (_, _, *before) in pairwise(steps))
 
 
 def test_a_verdict_on_a_harmless_process_settles_no_miner_of_the_same_program(tmp_path: Path) -> None:

@@ -53,10 +53,10 @@ def told(given: Sequence[Verdict], named: int = 100) -> list[VerdictRecord]:
             or (target.situation is not None and target.situation.covers(spelt[key]))
         ]
         digests = tuple({one.line.analysis.situation for one in reached})
-        standing = Standing(given[: verdict.seq])
+        earlier, standing = Standing(given[: verdict.seq - 1]), Standing(given[: verdict.seq])
         head = Head(verdict.seq, f"{verdict.seq:064x}")
         reach = Reach(len(reached), len(reached), 1, digests if target.fingerprint is None else ())
-        records.append(verdict_record(verdict, about, head, standing, reached[:named], reach, Policy()))
+        records.append(verdict_record(verdict, about, head, earlier, standing, reached[:named], reach, Policy()))
     return records
 
 

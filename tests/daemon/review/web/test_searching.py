@@ -18,6 +18,7 @@ from daemon.ledger import Ledger
 from daemon.ledger.retained import Filter
 from daemon.ledger.searching import held_in, holding
 from daemon.review.web import desk
+from pipeline.harmless import as_json
 from tests.daemon.ledger.reports import SINK, open_ledger
 from tests.daemon.ledger.test_faults import reviewable
 from tests.daemon.ledger.test_reviewing import scan_with
@@ -43,7 +44,7 @@ def naive(ledger: Ledger, text: str, wanted: Filter) -> set[str]:
     rows = ledger.reviews.findings(Filter())
     there = {one.row for one in ledger.reviews.findings(wanted)}
     lines = ledger.reviews.lines([one.row for one in rows])
-    spelt = orjson.dumps(text)[1:-1]
+    spelt = as_json(text)[1:-1]
     return {
         one.situation
         for one in rows
