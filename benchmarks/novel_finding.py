@@ -52,7 +52,7 @@ def novel_lines(count: int) -> list[dict[str, Any]]:
         for raw in (raw for source in SOURCES for raw in source(host)):
             line = {"type": "finding", "scanner": raw.scanner, "id": raw.id, "severity": raw.severity,
                     "base_severity_score": raw.points}  # fmt: skip
-            for asked in questions(_burst("host", line), resources):
+            for asked in questions(burst("host", line), resources):
                 if asked.question.key not in seen:
                     seen.add(asked.question.key)
                     by_class.setdefault(asked.question.class_id, []).append(line)
@@ -63,7 +63,8 @@ def novel_lines(count: int) -> list[dict[str, Any]]:
     return in_turn[:count]
 
 
-def _burst(host: str, line: dict[str, Any]) -> bytes:
+def burst(host: str, line: dict[str, Any]) -> bytes:
+    """Give a scan of one finding, as the scanner writes it to a stream."""
     meta = {"type": "meta", "tool_version": "6.0.0", "schema": "2", "hostname": host, "cmdline": "sys-scan --ndjson "}
     summary = {"type": "summary", "finding_count_emitted": 1, "finding_count_total": 1}
     return b"".join(json.dumps(one).encode() + b"\n" for one in (meta, summary, line))
@@ -98,7 +99,7 @@ class Feed:
     def ask(self, host: str, line: dict[str, Any]) -> tuple[float, dict[str, Any]]:
         """Append a finding; gives the milliseconds until its enriched line is on disk, and that line."""
         started = time.perf_counter()
-        self._stream.write(_burst(host, line))
+        self._stream.write(burst(host, line))
         while (enriched := self._finding()) is None:
             if time.perf_counter() - started > _TIMEOUT_S:
                 raise SystemExit(f"no line for {line} after {_TIMEOUT_S} s")

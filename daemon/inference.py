@@ -11,7 +11,8 @@ from concurrent.futures import Future
 
 from daemon.asked import Asked
 from daemon.child import serve_command
-from daemon.supervisor import Patience, Supervisor
+from daemon.patience import Patience
+from daemon.supervisor import Supervisor
 from pipeline.engine.errors import TooLong
 from pipeline.engine.generator import Grammar, Health
 from pipeline.engine.messages import Ask, BadMessage, Measure, pack
@@ -37,7 +38,7 @@ class ModelProcess:
         command: Sequence[str] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take a model; no process is started before a question needs one.
+        """Take a model; no process is started before a question needs one, or `begin` is called.
 
         Args:
             tell: is told, on another thread, of ``model.died`` (`reason`, `in_a_row`) and ``model.refused`` (`reason`).
@@ -89,6 +90,14 @@ class ModelProcess:
             EngineError: as `Generator.generate`; `RuntimeFault` where the process died again and again.
         """
         return self.submit(prompt, grammar, max_tokens).result()
+
+    def begin(self) -> None:
+        """Start the process and return at once: it loads the model while nothing is asked yet.
+
+        Raises:
+            OSError: if there is no descriptor left for it.
+        """
+        self._supervisor.begin()
 
     def load(self) -> float:
         """Start the process, if it does not run, and return the seconds that loading the model took it.

@@ -1,18 +1,14 @@
 """Puts the pipeline's resources together from the settings."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from daemon.inference import ModelProcess
-from daemon.settings import ModelSettings, Settings
-from daemon.supervisor import Patience
+from daemon.models import Tell, model_process, open_model
+from daemon.settings import Settings
 from daemon.version import VERSION
 from pipeline.analysis.model import ModelAnalyst, knows_unknown, trained_classes
 from pipeline.analysis.question import AnalysisStore
-from pipeline.engine.address import parse_address
 from pipeline.engine.errors import EngineError
-from pipeline.engine.identity import choose_device
 from pipeline.engine.model import Model
 from pipeline.engine.reading import is_meant
 from pipeline.errors import ConfigError, RegistryError
@@ -21,25 +17,22 @@ from pipeline.graph.resources import Resources
 from pipeline.intel.match import Intel, load_intel
 from pipeline.knowledge.load import load_knowledge
 from pipeline.knowledge.schema import Knowledge
-from pipeline.models.registry import Registry
 from pipeline.rules.policy import Policy, load_policy
 from pipeline.shortage import is_shortage
 
-if TYPE_CHECKING:
-    from pipeline.engine.endpoint import Endpoint
-
-Tell = Callable[..., object]
-
-_MORE_S = 15.0  # than a server has for an answer: it is asked first which model it has
-_ENDPOINT_REST_S = 60.0  # before a server that could not be asked is tried again
-
 
 def open_resources(
-    settings: Settings, store: AnalysisStore | None = None, tell: Tell = lambda event, **details: None
+    settings: Settings,
+    store: AnalysisStore | None = None,
+    tell: Tell = lambda event, **details: None,
+    process: ModelProcess | None = None,
 ) -> Resources:
     """Load knowledge, policy and intelligence, and find the model.
 
     A model that cannot be used is no error: `Resources.notice` says why, and the rules answer.
+
+    Args:
+        process: of the model that is to answer, where it was opened before.
 
     Raises:
         ConfigError: names the file, the line and the reason; of a shortage, as its cause (`is_shortage`).
@@ -48,7 +41,7 @@ def open_resources(
     analyst, notice = None, None
     if settings.model.enabled:
         try:
-            analyst = _analyst(open_model(settings), knowledge, tell)
+            analyst = _analyst(process or model_process(open_model(settings), tell), knowledge)
         except (EngineError, RegistryError) as error:
             if is_shortage(error):  # of which the model is not to blame, and for which nobody is to go without it
                 raise ConfigError(f"the model cannot be looked at: {error}") from error
@@ -80,7 +73,7 @@ def reopen_resources(settings: Settings, before: Resources, tell: Tell = lambda 
             if isinstance(analyst, ModelAnalyst) and analyst.model == model.name and analyst.asks(model.digest):
                 analyst = analyst.with_knowledge(knowledge)
             else:
-                analyst, notice = _analyst(model, knowledge, tell), None
+                analyst, notice = _analyst(model_process(model, tell), knowledge), None
     return Resources(
         knowledge, policy, intel, version=VERSION, analyst=analyst, store=before.store, notice=notice,
         texts=before.texts,
@@ -93,57 +86,18 @@ def _read(settings: Settings) -> tuple[Knowledge, Policy, Intel]:
     return knowledge, policy, load_intel(_expand(settings.intel_files, None))
 
 
-def _analyst(model: "Model | Endpoint", knowledge: Knowledge, tell: Tell) -> ModelAnalyst:
+def _analyst(process: ModelProcess, knowledge: Knowledge) -> ModelAnalyst:
+    model = process.model
     # A server on this machine was trained on nothing of ours: it is asked about every class that is known.
     manifest = model.manifest if isinstance(model, Model) else None
     return ModelAnalyst(
-        model_process(model, tell),
+        process,
         knowledge,
         model.name,
         None if manifest is None else trained_classes(manifest),
         model.shipped_answer,
         knows_unknown=manifest is not None and knows_unknown(manifest),
     )
-
-
-def model_process(model: "Model | Endpoint", tell: Tell = lambda event, **details: None) -> ModelProcess:
-    """Give what asks a model. How long an answer of a server may take is set; its process is given a little more."""
-    if isinstance(model, Model):
-        return ModelProcess(model, tell=tell)
-    patience = Patience(
-        load_s=2 * model.timeout_s + _MORE_S, answer_s=model.timeout_s + _MORE_S, rest_s=_ENDPOINT_REST_S
-    )
-    return ModelProcess(model, patience, tell=tell)
-
-
-def open_model(settings: Settings) -> "Model | Endpoint":
-    """Find and verify the model that is to answer; its weights are loaded when they are needed.
-
-    Raises:
-        EngineError: if it cannot be used.
-        RegistryError: if the registry does not say which one it is.
-    """
-    if settings.model.endpoint is not None:
-        from pipeline.engine.endpoint import Endpoint  # brings an HTTP client along
-
-        address = parse_address(settings.model.endpoint)
-        return Endpoint(address, settings.model.endpoint_model or "", settings.model.endpoint_timeout_s)
-    if settings.model.path is not None:
-        return open_directory(settings.model.path, settings.model)
-    entry = Registry(settings.models_dir).incumbent()
-    if entry.fault is not None:
-        raise RegistryError(f"model {entry.digest[:12]}: {entry.fault}")
-    return open_directory(entry.directory, settings.model)
-
-
-def open_directory(directory: Path, settings: ModelSettings) -> Model:
-    """Verify a model directory, to be run as the settings say.
-
-    Raises:
-        EngineError: if it cannot be used.
-    """
-    device = choose_device(directory, settings.runtime) if settings.device == "auto" else settings.device
-    return Model(directory, settings.runtime, threads=settings.threads, device=device, shipped=settings.shipped)
 
 
 def _expand(paths: tuple[Path, ...], suffixes: tuple[str, ...] | None) -> list[Path]:

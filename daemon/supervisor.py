@@ -1,9 +1,9 @@
 """The thread that owns the model's process.
 
-It starts the process for the first question, sends questions in the order in which they came, and ends it when an
-answer does not come. The questions in its hands are asked again of the next one, which gives the same answers, since
-no answer depends on what is asked before it or beside it. Each of them is then asked alone, so that it shows which of
-them a process dies of.
+It starts the process for the first question, or when it is told to begin, sends questions in the order in which they
+came, and ends it when an answer does not come. The questions in its hands are asked again of the next one, which gives
+the same answers, since no answer depends on what is asked before it or beside it. Each of them is then asked alone, so
+that it shows which of them a process dies of.
 """
 
 import selectors
@@ -13,12 +13,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 from daemon.asked import Asked
 from daemon.bell import Bell
 from daemon.child import Child
+from daemon.patience import Patience
 from pipeline.engine import errors
 from pipeline.engine.errors import EngineError, NotEnoughMemory, RuntimeFault
 from pipeline.engine.generator import Health
@@ -42,30 +42,8 @@ _AHEAD = 2  # questions that the process has beyond those that it answers: they 
 _REFUSED = 1000  # questions that are remembered because the process died of them
 _ENOUGH_TOKENS = 16  # for a speed that means something
 _HAND_OVER_S = 0.0002
+_BEGINNING_S = 1.0
 _NEVER = float("inf")
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long the process is waited for, and how often it may die. docs/reliability.md has the reasons.
-
-    Attributes:
-        load_s, load_bytes_per_s: for loading: so long, and at this rate for weights of so many bytes.
-        answer_s, factor: for an answer: so many times what it takes at the lowest speed that was seen, and so long at
-            least.
-        back_off_s: before the process is started again, after so many deaths in a row.
-        deaths: so many in a row, without an answer, and no model is asked for `rest_s`. Then one more is enough.
-        deaths_of_one: a question that the process died of so often is not asked again.
-    """
-
-    load_s: float = 60.0
-    load_bytes_per_s: float = 10e6
-    answer_s: float = 10.0
-    factor: float = 5.0
-    back_off_s: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0, 4.0)
-    deaths: int = 8  # two questions that kill it, together and then one after the other, are not its end
-    rest_s: float = 600.0
-    deaths_of_one: int = 3
 
 
 class Supervisor:
@@ -88,6 +66,8 @@ class Supervisor:
         self._lock = threading.Lock()  # over starting, asking and closing
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._begins = False  # the process is to start, although nothing is asked
+        self._begun = threading.Event()  # the thread has seen that
         self._waiting: deque[Asked] = deque()
         self._in_hand: deque[Asked] = deque()
         self._child: Child[Message] | None = None
@@ -121,16 +101,34 @@ class Supervisor:
             if self._closed:
                 asked.fail(RuntimeFault("the model was closed"))
                 return
-            if self._thread is None:
-                self._open()
-                self._thread = threading.Thread(target=self._run, name="model", daemon=True)
-                self._thread.start()
+            self._start_thread()
             self._inbox.put(asked)
             self._bell.ring()
         if not self._in_hand:
             # Else the thread would get the interpreter's lock only when the asker has worked on for 5 ms, and the
             # process would have nothing to do for as long.
             time.sleep(_HAND_OVER_S)
+
+    def begin(self) -> None:
+        """Have the process start before anything is asked of it; one that dies before that waits for a question.
+
+        Raises:
+            OSError: if there is no descriptor left for the thread.
+        """
+        with self._lock:
+            if self._closed:
+                return
+            self._start_thread()
+            self._begins = True
+            self._bell.ring()
+        # Beside a caller who works on, starting a process would take the thread a fifth of a second.
+        self._begun.wait(_BEGINNING_S)
+
+    def _start_thread(self) -> None:
+        if self._thread is None:
+            self._open()
+            self._thread = threading.Thread(target=self._run, name="model", daemon=True)
+            self._thread.start()
 
     def _open(self) -> None:
         """Open what the thread waits at; here, so that a shortage of descriptors is the asker's to wait out.
@@ -182,8 +180,11 @@ class Supervisor:
         if not self._take_in():
             return False
         self._weed()
-        if self._child is None and self._waiting and self._clock() >= self._start_at:
+        begins, self._begins = self._begins and self._given_up is None, False
+        if self._child is None and (self._waiting or begins) and self._clock() >= self._start_at:
             self._start()
+        if begins:
+            self._begun.set()
         self._hand_out()
         ready = self._selector.select(self._wait_s())
         child = self._child

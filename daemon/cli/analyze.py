@@ -1,14 +1,12 @@
 """`sysscan-agent analyze`."""
 
-import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
 
 from daemon.analysis_cache import analysis_cache
 from daemon.cli import startup
@@ -23,10 +21,11 @@ from daemon.cli.summary import LISTED, Shown, settled
 from daemon.cli.target import explained, open_target
 from daemon.cli.terminal import terminal
 from daemon.cli.unheeded import unheeded
+from daemon.inference import ModelProcess
 from daemon.ledger import Ledger
 from daemon.one_shot import OneShot
 from daemon.resources import open_resources
-from daemon.settings import load_settings
+from daemon.settings import Settings
 from pipeline.analysis.question import AnalysisStore
 from pipeline.bars import bars
 from pipeline.display import printable
@@ -48,8 +47,8 @@ _SECONDS = len("2026-11-04T03:00:44")
 
 def analyze_reports(
     reports: Sequence[str],
-    given: Mapping[str, Any],
-    config: Path | None,
+    settings: Settings,
+    process: ModelProcess | None,
     *,
     output: Path | None,
     as_json: bool,
@@ -66,10 +65,10 @@ def analyze_reports(
     """Analyse reports; enriched findings and scan records go to a file or a pipe, a summary to a terminal.
 
     Args:
+        process: of the model that is to answer, where it was opened before.
         form: what to write; default: a summary to a terminal, NDJSON anywhere else.
         wanted: which findings; scan records say what the whole scan comes to.
     """
-    settings = load_settings(os.environ, given, config)
     if as_of is not None:
         try:
             as_of = f"{utc(as_of)[:_SECONDS]}Z"
@@ -93,7 +92,7 @@ def analyze_reports(
         store: AnalysisStore | None = ledger.analyses if ledger is not None else None
         if store is None and settings.model.enabled:
             store = stack.enter_context(analysis_cache(settings.given_state_dir))
-        resources = open_resources(settings, store)
+        resources = open_resources(settings, store, process=process)
         stack.callback(resources.close)
         startup.loaded()
         check_classes(wanted.classes, settings.knowledge_dirs)

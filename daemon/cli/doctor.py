@@ -21,7 +21,8 @@ from daemon.cli.sinks_check import check_sinks
 from daemon.compose import kafka_client
 from daemon.ledger import Ledger
 from daemon.ledger.database import FILE_NAME
-from daemon.resources import model_process, open_model, open_resources
+from daemon.models import model_process, open_model
+from daemon.resources import open_resources
 from daemon.review.audit import open_log, verify
 from daemon.settings import KNOWLEDGE_DIR, Settings, load_settings
 from daemon.sources.bindings import Bindings

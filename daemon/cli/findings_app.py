@@ -1,5 +1,6 @@
 """The commands that say what findings are, and their options."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -76,19 +77,21 @@ def analyze(
     intel: IntelFiles = None,
 ) -> None:
     """Analyse reports once: enriched NDJSON to a pipe, a readable summary to a terminal."""
-    from daemon.cli.analyze import analyze_reports
-    from pipeline.output.formats.wanted import Wanted
+    from daemon.ahead import opened_ahead
+    from daemon.settings import load_settings
 
-    given = flags(state_dir, host, policy, knowledge, intel)
-    raise typer.Exit(
-        int(
-            analyze_reports(
-                reports, given, config, output=output, as_json=as_json, all_issues=all_issues, as_of=as_of,
-                record=record, verdicts=verdicts, form=form, detail=detail,
-                wanted=Wanted(level, tuple(class_ or ()), new), show_accepted=show_accepted, fail_on=fail_on,
-            )
-        )
-    )  # fmt: skip
+    settings = load_settings(os.environ, flags(state_dir, host, policy, knowledge, intel), config)
+    with opened_ahead(settings) as process:
+        # Importing the rest takes as long as loading a model.
+        from daemon.cli.analyze import analyze_reports
+        from pipeline.output.formats.wanted import Wanted
+
+        ended = analyze_reports(
+            reports, settings, process, output=output, as_json=as_json, all_issues=all_issues, as_of=as_of,
+            record=record, verdicts=verdicts, form=form, detail=detail,
+            wanted=Wanted(level, tuple(class_ or ()), new), show_accepted=show_accepted, fail_on=fail_on,
+        )  # fmt: skip
+    raise typer.Exit(int(ended))
 
 
 def show(

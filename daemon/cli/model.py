@@ -15,7 +15,7 @@ from rich.table import Table
 from daemon.cli.exits import Exit, die
 from daemon.cli.terminal import terminal, wants_json
 from daemon.inference import ModelProcess
-from daemon.resources import open_directory
+from daemon.models import open_directory
 from daemon.settings import Settings, load_settings
 from pipeline.analysis.prompt import PROMPT_VERSION
 from pipeline.display import printable

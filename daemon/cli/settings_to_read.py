@@ -5,9 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from daemon.settings import SERVICE_STATE, Settings, default_state_dir, load_settings
-
-_LEDGER = "ledger.db"
+from daemon.settings import LEDGER_NAME, SERVICE_STATE, Settings, default_state_dir, load_settings
 
 
 def settings_to_read(given: Mapping[str, Any], config: Path | None) -> Settings:
@@ -26,4 +24,4 @@ def settings_to_read(given: Mapping[str, Any], config: Path | None) -> Settings:
 
 def _has_ledger(directory: Path | None) -> bool:
     """Say whether there is a ledger that this user may read."""
-    return directory is not None and os.access(directory / _LEDGER, os.R_OK)
+    return directory is not None and os.access(directory / LEDGER_NAME, os.R_OK)

@@ -17,7 +17,7 @@ import pytest
 import daemon.supervisor
 from daemon.child import Child
 from daemon.inference import ModelProcess
-from daemon.supervisor import Patience
+from daemon.patience import Patience
 from pipeline.engine.errors import EngineError, ModelDamaged, NotEnoughMemory, RuntimeFault, TooLong, Unsupported
 from pipeline.engine.generator import Grammar
 from pipeline.engine.manifest import relist
@@ -292,6 +292,58 @@ def test_deaths_are_told_of_in_one_line_each(make: Make) -> None:
     assert [event for event, _ in told] == ["model.died"] * QUICK.deaths + ["model.refused"]
     assert [details["in_a_row"] for _, details in told[:-1]] == list(range(1, QUICK.deaths + 1))
     assert all("\n" not in str(details["reason"]) for _, details in told)
+
+
+# The process before the first question
+
+
+def test_a_process_that_is_begun_loads_while_nothing_is_asked_and_answers_what_is_asked_later(
+    make: Make, tmp_path: Path
+) -> None:
+    process = make()
+    process.begin()
+    process.begin()
+    assert process.health.running and process.num_fresh == 0
+    until(lambda: starts(tmp_path) == 1)
+    assert ask(process, "new") == "new!"
+    process.begin()
+    assert ask(process, "newer") == "newer!"
+    assert (starts(tmp_path), process.health.deaths) == (1, 0)
+
+
+def test_a_process_that_dies_before_anything_is_asked_is_started_again_by_the_first_question(
+    make: Make, tmp_path: Path
+) -> None:
+    told: list[str] = []
+    process = make("leave", tell=lambda event, **details: told.append(event))
+    process.begin()
+    until(lambda: process.health.deaths == 1)
+    until(lambda: not process.health.running)
+    assert (starts(tmp_path), told) == (1, ["model.died"]), "nobody asks, so it is not tried again and again"
+    refusal(process)
+    assert starts(tmp_path) == QUICK.deaths
+
+
+def test_a_model_that_cannot_be_loaded_ahead_is_refused_to_whoever_asks(make: Make, tmp_path: Path) -> None:
+    process = make("failed-Unsupported")
+    process.begin()
+    until(lambda: process.health.refused is not None)
+    assert isinstance(refusal(process), Unsupported)
+    process.begin()
+    assert isinstance(refusal(process), Unsupported)
+    assert starts(tmp_path) == 1
+
+
+def test_closing_ends_a_process_that_was_only_begun_and_nothing_begins_afterwards(make: Make, tmp_path: Path) -> None:
+    process = make("hang", Patience())
+    process.begin()
+    pid = process.pid
+    assert pid is not None and is_alive(pid)
+    process.close()
+    assert not is_alive(pid)
+    before = starts(tmp_path)
+    process.begin()
+    assert (process.pid, starts(tmp_path)) == (None, before)
 
 
 # The end

@@ -8,13 +8,14 @@ from tempfile import TemporaryDirectory
 
 from pipeline.errors import ConfigError
 from trainer.preflight import check_disk, check_empty
+from trainer.recipes.adapter import CONFIG, WEIGHTS
 from trainer.recipes.base import read_plan
 from trainer.recipes.checkpoint import PLAN
 from trainer.recipes.package import PACKAGE, VERSION, find_package
 from trainer.settings import BuildSettings
 from trainer.steps import Steps
 
-_NEEDED = ("run.json", "adapter/adapter_config.json", "adapter/adapter_model.safetensors", f"adapter/{PLAN}")
+_NEEDED = ("run.json", f"adapter/{CONFIG}", f"adapter/{WEIGHTS}", f"adapter/{PLAN}")
 _DISK = 3 << 30  # of the whole base as floats, merged, quantised and exported
 
 Say = Callable[[str], None]
@@ -82,7 +83,7 @@ class Build:
         settings = self.settings
         plain, merged, data, gptq = (str(work / name) for name in ("base", "merged", "data", "gptq"))
         adapter = self.tuned / "adapter"
-        rank = json.loads((adapter / "adapter_config.json").read_bytes()).get("r")
+        rank = json.loads((adapter / CONFIG).read_bytes()).get("r")
         return (
             ["base", "--gguf", str(base), "--plan", str(adapter / PLAN), "--output", plain],
             ["merge", "--base", plain, "--adapter", str(adapter), "--output", merged],

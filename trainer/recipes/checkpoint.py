@@ -10,14 +10,12 @@ from typing import Any
 
 from pipeline.errors import ConfigError
 from trainer.recipes.tokenizer import load_encoder
-from trainer.record.run_directory import files_digest
 
 ARCHITECTURES = ("llama", "mistral")
 
 _HEADER_LIMIT = 100 * 1024 * 1024  # the format's own
 _DTYPE_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 PLAN = "base.json"  # how a base was cut out of another model, where it was
-_BOUND = "made_for.json"
 # Beside weights, what a checkpoint needs to be read again.
 _COMPANIONS = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "tokenizer.model", "generation_config.json",
@@ -77,34 +75,6 @@ def copy_companions(source: Path, target: Path) -> None:
     for name in _COMPANIONS:
         if (source / name).is_file() and not (target / name).exists():
             shutil.copyfile(source / name, target / name)
-
-
-def bind_adapter(adapter: Path, base: Path) -> None:
-    """Write beside an adapter which base it was trained on, and how that is made where it was cut out of another."""
-    (adapter / _BOUND).write_text(json.dumps({"base": files_digest(base)}) + "\n")
-    if (base / PLAN).is_file():
-        shutil.copyfile(base / PLAN, adapter / PLAN)
-
-
-def check_bound(adapter: Path, base: Path) -> None:
-    """Refuse an adapter that says that it was trained on another base; one that says nothing is taken.
-
-    Raises:
-        ConfigError: if it is another one.
-    """
-    file = adapter / _BOUND
-    if not file.is_file():
-        return
-    try:
-        wanted = json.loads(file.read_bytes())["base"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{file}: damaged: {error}; take the adapter as `finetune` wrote it") from error
-    found = files_digest(base)
-    if wanted != found:
-        raise ConfigError(
-            f"{adapter}: trained on another base (digest {str(wanted)[:12]}…) than {base} ({found[:12]}…); "
-            "name the one that it was trained on"
-        )
 
 
 def _config(path: Path) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from pipeline.errors import ConfigError
 from trainer.data.dataset import HIDDEN_FOLD, dataset_digest, hidden_fold
 from trainer.data.examples import classes_of, questions_of, read_split, read_training
 from trainer.preflight import check_disk, check_empty, check_memory
-from trainer.recipes.checkpoint import Checkpoint, bind_adapter, inspect_checkpoint
+from trainer.recipes.adapter import finish_adapter
+from trainer.recipes.checkpoint import Checkpoint, inspect_checkpoint
 from trainer.recipes.encode import encode_examples
 from trainer.recipes.keras.llama import Llama, Lora, Shape
 from trainer.recipes.keras.training import Trained, Training
@@ -85,7 +86,8 @@ class Finetune:
             weights = dump_weights(model)
         else:
             write_adapter(model, lora, base, self.directory.path / ADAPTER)
-            bind_adapter(self.directory.path / ADAPTER, self.base)
+            finish_adapter(self.directory.path / ADAPTER, self.base)
+            read_adapter(model, self.directory.path / ADAPTER)  # what is merged is what is kept
             weights = merged(model, lora, weights, settings.merge_share)
         write_checkpoint(weights, base, self.directory.model)
         self.directory.finish(

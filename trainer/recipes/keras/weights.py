@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from pipeline.errors import ConfigError
+from trainer.recipes.adapter import CONFIG, WEIGHTS
 from trainer.recipes.checkpoint import Checkpoint, copy_companions
 from trainer.recipes.keras.llama import Llama, Lora, Weights, room_of
 
@@ -53,7 +54,7 @@ def dump_weights(model: Llama) -> Weights:
 
 def read_adapter(model: Llama, directory: Path) -> None:
     """Go on from an adapter that PEFT or `write_adapter` wrote."""
-    found = load_file(directory / "adapter_model.safetensors")
+    found = load_file(directory / WEIGHTS)
     for name, variable in model.adapters_by_name():
         variable.assign(found[_PREFIX + name].astype(np.float32).T)
 
@@ -62,13 +63,13 @@ def write_adapter(model: Llama, lora: Lora, base: Checkpoint, directory: Path) -
     """Write the adapter as PEFT does, so that `merge` and any other program can take it."""
     directory.mkdir(parents=True, exist_ok=True)
     made = {_PREFIX + name: np.ascontiguousarray(_array(variable).T) for name, variable in model.adapters_by_name()}
-    save_file(made, directory / "adapter_model.safetensors", metadata={"format": "pt"})
+    save_file(made, directory / WEIGHTS, metadata={"format": "pt"})
     config = {
         "peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": str(base.path), "bias": "none",
         "r": lora.rank, "lora_alpha": lora.alpha, "lora_dropout": lora.dropout, "inference_mode": True,
         "target_modules": sorted(lora.targets), "fan_in_fan_out": False, "use_rslora": False,
     }  # fmt: skip
-    (directory / "adapter_config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+    (directory / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
 def merged(model: Llama, lora: Lora, weights: Weights, share: float) -> Weights:

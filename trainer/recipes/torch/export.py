@@ -1,7 +1,9 @@
 """Recipe: a GPTQ checkpoint as a model directory that the daemon runs, ONNX and manifest included."""
 
+import contextlib
+import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -96,7 +98,7 @@ class Export:
         elif self.settings.lm_head == "float":
             wanted.append("nodes_to_exclude=/lm_head/MatMul")
         arguments = ("", str(self.base), str(target), _PRECISION, provider, str(work / "cache"))
-        with quiet():
+        with quiet(), _without_repository():
             create_model(*arguments, **parse_extra_options(*arguments, wanted))
         missing = [name for name in _NEEDED if not (target / name).is_file()]
         if missing:
@@ -144,3 +146,20 @@ class Export:
             )
         except EngineError as error:
             raise ConfigError(f"{self.output}: {error}") from error
+
+
+@contextlib.contextmanager
+def _without_repository() -> Iterator[None]:
+    """Keep the commit of whatever repository the exporter's package lies in out of the graph that it writes.
+
+    It stands for nothing that the graph depends on, and the same model would have other bytes after each commit.
+    """
+    before = os.environ.get("GIT_DIR")
+    os.environ["GIT_DIR"] = os.devnull  # git finds none, and the exporter writes the version of its package alone
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["GIT_DIR"]
+        else:
+            os.environ["GIT_DIR"] = before

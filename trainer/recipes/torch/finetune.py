@@ -15,7 +15,8 @@ from trainer.data.dataset import Example
 from trainer.data.examples import read_training
 from trainer.preflight import check_disk, check_memory
 from trainer.quiet import quiet
-from trainer.recipes.checkpoint import Checkpoint, bind_adapter, copy_companions, inspect_checkpoint
+from trainer.recipes.adapter import finish_adapter
+from trainer.recipes.checkpoint import Checkpoint, copy_companions, inspect_checkpoint
 from trainer.recipes.tokenizer import TextEncoder, load_encoder
 from trainer.recipes.torch.device import Device
 from trainer.recipes.torch.dropout import quicken
@@ -111,7 +112,7 @@ class Finetune(TrainingRecipe[FinetuneSettings]):
         trained = sum(each.numel() for each in model.parameters() if each.requires_grad)
         if self.settings.adapter == "lora":
             model.save_pretrained(self.directory.path / ADAPTER)
-            bind_adapter(self.directory.path / ADAPTER, self.base)
+            finish_adapter(self.directory.path / ADAPTER, self.base)
         else:
             model.config.use_cache = True
             model.to(stored_dtype(self._base)).save_pretrained(self.directory.model)

@@ -7,10 +7,10 @@ from peft import PeftModel
 from peft.tuners.lora import LoraLayer
 from transformers import AutoModelForCausalLM
 
-from pipeline.errors import ConfigError
 from trainer.preflight import check_disk, check_empty
 from trainer.quiet import quiet
-from trainer.recipes.checkpoint import Checkpoint, check_bound, copy_companions, inspect_checkpoint
+from trainer.recipes.adapter import check_adapter
+from trainer.recipes.checkpoint import Checkpoint, copy_companions, inspect_checkpoint
 
 
 def merge(base: Path, adapter: Path, output: Path, share: float = 1.0) -> None:
@@ -25,9 +25,7 @@ def merge(base: Path, adapter: Path, output: Path, share: float = 1.0) -> None:
         ConfigError: if base or adapter is none.
     """
     found = inspect_checkpoint(base)
-    if not (adapter / "adapter_config.json").is_file() or not (adapter / "adapter_model.safetensors").is_file():
-        raise ConfigError(f"{adapter}: not an adapter, it needs adapter_config.json and adapter_model.safetensors")
-    check_bound(adapter, base)
+    check_adapter(adapter, base)
     # On the CPU, whatever trained: the sum is the same everywhere, and it has the room.
     plain = AutoModelForCausalLM.from_pretrained(
         base, dtype=stored_dtype(found), local_files_only=True, trust_remote_code=False, use_safetensors=True

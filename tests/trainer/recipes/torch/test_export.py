@@ -2,6 +2,7 @@
 # ruff: noqa: E402  (what the guard below lets through)
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Literal
 
@@ -34,8 +35,17 @@ def test_a_float_checkpoint_is_not_exported(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def make_repository(place: Path) -> str:
+    """Make a repository with a commit, and give its name."""
+    git = ["git", "-C", str(place), "-c", "user.name=a", "-c", "user.email=a@example.org"]
+    place.mkdir()
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "empty"], check=True)
+    return subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+
+
 @pytest.mark.slow
-def test_the_chain_ends_in_a_model_that_the_engine_runs(tmp_path: Path) -> None:
+def test_the_chain_ends_in_a_model_that_the_engine_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = make_dataset(tmp_path / "data")
     shape = {"hidden": 128, "layers": 2, "heads": 2, "kv_heads": 1, "intermediate": 256, "vocabulary": 384}
     pretrained = Pretrain(data, tmp_path / "pre", make_settings(PretrainSettings, TRAINING | shape)).run()
@@ -43,8 +53,12 @@ def test_the_chain_ends_in_a_model_that_the_engine_runs(tmp_path: Path) -> None:
     quantised = Quantize(
         tuned, data, tmp_path / "gptq", make_settings(QuantizeSettings, {**COMMON, "examples": 8})
     ).run()
+    commit = make_repository(tmp_path / "repository")
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "repository" / ".git"))
     model = Export(quantised, tmp_path / "model", ExportSettings(), name="tiny", origin="a test").run()
+    monkeypatch.undo()
 
+    assert commit[:7].encode() not in (model / "onnx" / "model.onnx").read_bytes(), "of a repository that is not ours"
     manifest = verify(model)
     assert (manifest.name, manifest.kind, manifest.prompt_version) == ("tiny", "llama", PROMPT_VERSION)
     assert set(manifest.parts) == {"gptq", "onnx"}

@@ -3,6 +3,8 @@
 
 import json
 import shutil
+from collections.abc import Callable
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import torch
 
 from pipeline.errors import ConfigError
 from tests.trainer.small import lines, make_checkpoint, make_dataset
+from trainer.recipes.adapter import WEIGHTS, finish_adapter
 from trainer.recipes.torch.finetune import Finetune
 from trainer.recipes.torch.merge import merge
 from trainer.settings import FinetuneSettings, make_settings
@@ -58,6 +61,22 @@ def weights(directory: Path) -> dict[str, Any]:
 
     loaded: dict[str, Any] = load_file(directory / "model.safetensors")
     return loaded
+
+
+def numbers(file: Path) -> dict[str, Any]:
+    from safetensors.torch import load_file
+
+    loaded: dict[str, Any] = load_file(file)
+    return loaded
+
+
+def copy_with(run: Path, place: Path, change: Callable[[Any], Any]) -> Path:
+    """Copy the adapter of a run, with other numbers."""
+    from safetensors.torch import save_file
+
+    shutil.copytree(run / "adapter", place)
+    save_file({name: change(weight) for name, weight in numbers(place / WEIGHTS).items()}, place / WEIGHTS)
+    return place
 
 
 def logits(directory: Path, adapter: Path | None = None) -> Any:
@@ -136,3 +155,55 @@ def test_bad_input_is_refused_before_anything_is_made(base: Path, data: Path, tm
 def test_an_adapter_that_is_none_is_not_merged(base: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="not an adapter"):
         merge(base, tmp_path, tmp_path / "merged")
+
+
+def test_an_adapter_is_stored_in_half_the_bytes_and_loses_less_than_as_bfloat16(finished: Path) -> None:
+    file = finished / "adapter" / WEIGHTS
+    stored = numbers(file)
+    assert {weight.dtype for weight in stored.values()} == {torch.float16}
+    assert file.stat().st_size < 2.1 * sum(weight.numel() for weight in stored.values()) + 20_000
+    # What training left, from its last checkpoint, as far as it has the adapter.
+    trained = numbers(max((finished / "checkpoints").glob("checkpoint-*")) / WEIGHTS)
+    assert {weight.dtype for weight in trained.values()} == {torch.float32} and trained.keys() == stored.keys()
+    for name, weight in trained.items():
+        torch.testing.assert_close(stored[name], weight.half(), rtol=0, atol=0)
+    errors = [
+        sum(float((weight - weight.to(kind).float()).square().sum()) for weight in trained.values())
+        for kind in (torch.float16, torch.bfloat16)
+    ]
+    assert 30 * errors[0] < errors[1]
+
+
+def test_an_adapter_of_an_earlier_build_and_a_foreign_one_in_bfloat16_are_merged_too(
+    finished: Path, base: Path, tmp_path: Path
+) -> None:
+    whole = weights(finished / "model")
+    for kind, within in ((torch.float32, 1e-6), (torch.bfloat16, 1e-3)):
+        place = copy_with(finished, tmp_path / str(kind), methodcaller("to", kind))
+        merge(base, place, tmp_path / f"merged-{kind}")
+        for name, weight in weights(tmp_path / f"merged-{kind}").items():
+            torch.testing.assert_close(weight, whole[name], rtol=0, atol=within)
+
+
+def test_numbers_that_16_bits_cannot_hold_stay_as_they_are(finished: Path, base: Path, tmp_path: Path) -> None:
+    place = copy_with(finished, tmp_path / "large", lambda weight: weight.float() * 1e9)
+    finish_adapter(place, base)
+    assert {weight.dtype for weight in numbers(place / WEIGHTS).values()} == {torch.float32}
+
+
+def test_a_damaged_adapter_one_of_other_numbers_and_one_of_another_base_are_refused(
+    finished: Path, base: Path, tmp_path: Path
+) -> None:
+    damaged = copy_with(finished, tmp_path / "damaged", lambda weight: weight)
+    content = (damaged / WEIGHTS).read_bytes()
+    for left in (b"", b"damaged", content[: len(content) // 2]):
+        (damaged / WEIGHTS).write_bytes(left)
+        with pytest.raises(ConfigError, match=f"{WEIGHTS}: damaged"):
+            merge(base, damaged, tmp_path / "merged")
+    whole = copy_with(finished, tmp_path / "whole", lambda weight: (weight * 100).to(torch.int8))
+    with pytest.raises(ConfigError, match="numbers of type I8"):
+        merge(base, whole, tmp_path / "merged")
+    other = make_checkpoint(tmp_path / "other", seed=9)
+    with pytest.raises(ConfigError, match="trained on another base"):
+        merge(other, finished / "adapter", tmp_path / "merged")
+    assert not (tmp_path / "merged").exists()
