@@ -55,6 +55,7 @@ def analyze_reports(
     all_issues: bool,
     as_of: str | None,
     record: bool,
+    host: str | None = None,
     verdicts: Path | None = None,
     form: ReportForm | None = None,
     detail: bool = False,
@@ -66,6 +67,7 @@ def analyze_reports(
 
     Args:
         process: of the model that is to answer, where it was opened before.
+        host: that was named beside the reports.
         form: what to write; default: a summary to a terminal, NDJSON anywhere else.
         wanted: which findings; scan records say what the whole scan comes to.
     """
@@ -125,7 +127,7 @@ def analyze_reports(
         for source in reports:
             for analysed in run.analyse(source, emit, partial(advance, f"findings of {printable(source, 40)}")):
                 gate.look(analysed.record)
-                said.update(dict.fromkeys(unheeded(source, analysed.record, given.get("host"), as_of, recorded=record)))
+                said.update(dict.fromkeys(unheeded(source, analysed.record, host, as_of, recorded=record)))
                 if not to_terminal:
                     record_lines = scan_lines(analysed.record) if as_lines else [write(analysed.record)]
                     lines.write(b"".join([line + b"\n" for line in record_lines]))

@@ -88,7 +88,7 @@ def analyze(
 
         ended = analyze_reports(
             reports, settings, process, output=output, as_json=as_json, all_issues=all_issues, as_of=as_of,
-            record=record, verdicts=verdicts, form=form, detail=detail,
+            record=record, host=host, verdicts=verdicts, form=form, detail=detail,
             wanted=Wanted(level, tuple(class_ or ()), new), show_accepted=show_accepted, fail_on=fail_on,
         )  # fmt: skip
     raise typer.Exit(int(ended))
