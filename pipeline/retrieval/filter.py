@@ -83,20 +83,31 @@ class WordFilter:
         self._names = vocabulary.names
         self._places = vocabulary.places
 
-    def filter(self, texts: Iterable[str]) -> Filtered:
-        """Say what is left of texts, as one bag."""
+    def filter(self, texts: Iterable[str], label: str = "") -> Filtered:
+        """Say what is left of texts, as one bag.
+
+        Args:
+            label: a technical id. A single word of it does not count: "test:17" is about no test, and
+                "no_empty_passwords" is about passwords.
+        """
         words: dict[str, None] = {}
         names: dict[str, None] = {}
         kinds: set[str] = set()
-        for text in texts:
+        labelled: dict[str, None] = {}
+        labelled_kinds: set[str] = set()
+        said = [(text, words, kinds) for text in texts]
+        for text, into, others in (*said, (label, labelled, labelled_kinds)):
             for found in _CHUNK.finditer(text[:MAX_TEXT]):
                 for kind, token in self._chunk(found[0]):
                     if kind == "word":
-                        words.setdefault(token)
+                        into.setdefault(token)
                     elif kind == "name":
                         names.setdefault(token)
                     else:
-                        kinds.add(token)
+                        others.add(token)
+        if len(labelled) > 1:
+            words.update(labelled)
+            kinds |= labelled_kinds
         return Filtered(
             tuple(sorted(list(words)[:MAX_WORDS])), tuple(sorted(list(names)[:MAX_WORDS])), tuple(sorted(kinds))
         )

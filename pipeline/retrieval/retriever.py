@@ -1,6 +1,6 @@
 """Says what an unknown finding looks like, by its words alone."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline.finding import RawFinding
 from pipeline.knowledge.schema import Knowledge
 from pipeline.remembered import Remembered
-from pipeline.retrieval.filter import MAX_TEXT, Filtered, WordFilter
+from pipeline.retrieval.filter import Filtered, WordFilter
 from pipeline.retrieval.index import TopicIndex, Weights, is_name
 from pipeline.retrieval.likely import FirstLook, Likely, LikelyBasis, LikelyControl, LikelyTopic
 from pipeline.retrieval.ranking import FILE as RANKING
@@ -81,10 +81,10 @@ class Retriever:
         """Give what is left of a finding's texts, or None where the closed list is damaged."""
         if self._filter is None:
             return None
-        texts = tuple(_texts(raw))
+        texts = (raw.title or "", raw.description or "", raw.id)
         known = self._words.get(texts)
         if known is None:
-            known = self._words[texts] = self._filter.filter(texts)
+            known = self._words[texts] = self._filter.filter(texts[:2], label=raw.id)
         return known
 
     def known_names(self) -> tuple[str, ...]:
@@ -199,10 +199,3 @@ def look_for(knowledge: Knowledge, topic: str) -> str | None:
         (-len(start), key) for key, look in knowledge.looks.items() for start in look.topics if topic.startswith(start)
     ]
     return min(fitting)[1] if fitting else None
-
-
-def _texts(raw: RawFinding) -> Iterator[str]:
-    """Give what the scanner says of a finding."""
-    for text in (raw.title, raw.description, raw.id):
-        if text:
-            yield text[:MAX_TEXT]

@@ -97,7 +97,7 @@ def test_without_brokers_it_ends_with_the_code_that_is_not_started_again() -> No
         ("LISTEN", "fleet.example.org:9475", "is not an address of this machine alone"),
         ("LISTEN", "127.0.0.1", "is not an address of this machine alone"),
         ("LISTEN", "::1:9475", "is not an address of this machine alone"),
-        ("POSTURE_TOPIC", "a b", "string should match"),
+        ("POSTURE_TOPIC", "a b", "must match pattern"),
         ("WINDOW_H", "1000", "less than or equal to 168"),
         ("SILENT", "1", "no such setting: fleet.silent; did you mean fleet."),
     ],

@@ -87,6 +87,23 @@ def test_an_operators_own_words_for_a_topic_are_found() -> None:
     assert (found := Retriever(own).likely(raw)) is not None and found.topics[0].topic == "encryption.disk"
 
 
+@pytest.mark.parametrize(
+    "title", ["/tmp mounted without noexec", "rpcbind listens on 111", "AIDE database missing"]
+)
+@pytest.mark.parametrize("label", ["x", "real:73", "test:1", "rule:55", "server/web01", "check-0042"])
+def test_a_title_alone_is_enough_under_any_id(title: str, label: str) -> None:
+    likely = retriever().likely(replace(titled(title), id=label))
+    assert likely is not None and likely.claimed
+    assert likely == retriever().likely(titled(title))
+
+
+def test_an_id_that_says_what_is_checked_counts() -> None:
+    raw = titled("Rule not satisfied", "Result: fail")
+    assert (without := retriever().likely(raw)) is not None and not without.claimed
+    named = replace(raw, id="xccdf_rule_package_telnet-server_removed")
+    assert (found := retriever().likely(named)) is not None and found.topics[0].topic == "service.telnet_server"
+
+
 @pytest.mark.parametrize("title", ["PermitRootLogin yes", "sudo NOPASSWD", "SSH root login is permitted"])
 def test_what_no_topic_is_about_is_not_taken_for_a_neighbour(title: str) -> None:
     assert (likely := retriever().likely(titled(title))) is not None

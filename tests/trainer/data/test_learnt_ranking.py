@@ -25,7 +25,7 @@ def test_the_shipped_weights_are_those_of_the_findings_that_are_here(lists: List
 
 def test_an_author_whom_it_did_not_learn_from_is_understood() -> None:
     for name, quality in cross_checked(*measure(load_knowledge(load_features), WRITTEN)):
-        assert quality.first > 0.8 and quality.three > 0.88 and quality.silent > 0.7, (name, quality)
+        assert quality.first > 0.78 and quality.three > 0.82 and quality.silent > 0.7, (name, quality)
 
 
 def test_findings_of_an_author_are_searched_without_their_own_phrases() -> None:
