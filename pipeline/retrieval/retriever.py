@@ -20,6 +20,7 @@ SHOWN = 3
 _MAX_KNOWN = 4096  # bags whose topics are remembered
 _MAX_TEXTS = 512  # findings whose words are remembered: a batch asks for those of each several times
 _EVIDENCE = 6
+_SURE = 0.8  # how likely a topic has to be that shares one word with a finding
 # Of a topic as many as there is room for in the prompt of five.
 _ASKED_CONTROLS = {"nist_800_53_r5": 2, "nist_csf_2_0": 1, "pci_dss_4_0": 1}
 
@@ -166,10 +167,11 @@ class Retriever:
         )
 
     def _claims(self, candidates: Sequence[Candidate]) -> bool:
-        """Say whether the first topic is likelier than none of them; it never is by one common word alone."""
+        """Say whether the first topic is likelier than none of them; by one common word alone it has to be sure."""
         first = candidates[0]
         none = 1 - sum(one.score for one in candidates[:RANKED])
-        return first.score > none and (any(map(is_name, first.evidence)) or len(first.evidence) > 1)
+        is_thin = len(first.evidence) == 1 and not is_name(first.evidence[0])
+        return first.score > (_SURE if is_thin else none)
 
     def look(self, topic: str) -> FirstLook | None:
         """Give the look with the longest beginning of a topic's id."""
