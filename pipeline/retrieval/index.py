@@ -98,6 +98,7 @@ class TopicIndex:
     def __init__(self, knowledge: Knowledge, words: WordFilter, weights: Weights) -> None:
         self._weights = weights
         named: dict[str, list[tuple[str, ...]]] = {}  # in an order: sums of floats depend on it
+        worded: dict[str, list[tuple[str, ...]]] = {}
         self._names: dict[str, _Named] = {}
         counts: dict[str, dict[str, float]] = {}
         titles: dict[str, tuple[str, ...]] = {}
@@ -105,19 +106,22 @@ class TopicIndex:
         for key, named_by, texts in _things(knowledge, weights):
             weighted: dict[str, float] = defaultdict(float)
             phrases: list[tuple[str, ...]] = []
+            plain: list[tuple[str, ...]] = []
             for weight, is_phrase, text in texts:
-                terms = list(_terms(words.filter_ours([text])))
+                tokens = list(words.filter_ours([text]))
+                terms = list(_terms(tokens))
                 for term in terms:
                     weighted[term] += weight
                 if is_phrase:
                     phrases.append(tuple(dict.fromkeys(terms)))
+                    plain.append(tuple(dict.fromkeys(_terms(one for one in tokens if one[0] == "word"))))
             if not key.startswith(_OFF_TOPIC):
                 for phrase in phrases:
                     for term in phrase:
                         of_topics[term].append(frozenset(phrase))
             elif _is_said_in(phrases[0], of_topics):
                 continue  # somebody, perhaps the operator, has a topic for it
-            counts[key], named[key] = weighted, phrases
+            counts[key], named[key], worded[key] = weighted, phrases, plain
             titles[key] = tuple(dict.fromkeys(_terms(words.filter_ours(named_by[-1:]))))
             names = words.filter_ours(named_by)
             self._names[key] = _Named.of(token for kind, token in names if kind == "name")
@@ -132,10 +136,15 @@ class TopicIndex:
             term: math.log(1 + (total - len(found) + 0.5) / (len(found) + 0.5))
             for term, found in self._postings.items()
         }
-        self._phrases = {
-            key: [(phrase, max(sum(self._idf[term] for term in phrase), weights.least_phrase)) for phrase in phrases]
-            for key, phrases in named.items()
-        }
+        self._phrases, self._worded = (
+            {
+                key: [
+                    (phrase, max(sum(self._idf[term] for term in phrase), weights.least_phrase)) for phrase in phrases
+                ]
+                for key, phrases in listed.items()
+            }
+            for listed in (named, worded)
+        )
         self._titles = {
             key: (terms, sum(self._idf[term] for term in terms), max(terms, key=self._idf.__getitem__, default=""))
             for key, terms in titles.items()
@@ -151,6 +160,8 @@ class TopicIndex:
         """Give the topics that share most with a finding, the best first, and the best of what no topic is about."""
         shared: dict[str, _Shared] = defaultdict(_Shared)
         said: dict[str, float] = {}
+        said_plainly: dict[str, float] = {}  # by words, not by what a setting or place is made of
+        words = frozenset(filtered.words)
         mass, length, unknown = self._weights.prior, 0, 0
         for shown, wanted in _wanted(filtered):
             best: dict[str, float] = {}
@@ -161,6 +172,8 @@ class TopicIndex:
                     continue
                 strongest = max(strongest, idf * weight)
                 said[term] = max(said.get(term, 0.0), min(weight, 1.0) * idf)
+                if shown in words:
+                    said_plainly[term] = said[term]
                 for key, share in self._postings[term]:
                     best[key] = max(best.get(key, 0.0), idf * weight * share)
             length += 1
@@ -176,7 +189,7 @@ class TopicIndex:
             if len(listed) >= room and one.gained / mass < -listed[room - 1][0]:
                 continue  # what it gained is as much as what these have
             elsewhere = self._weights.elsewhere if self._names[key].is_elsewhere(named, is_named) else 1.0
-            insort(listed, (-one.gained / mass * self._said_of(key, said) * elsewhere, key))
+            insort(listed, (-one.gained / mass * _most(self._phrases[key], said) * elsewhere, key))
 
         def match(negative: float, key: str) -> Match:
             terms, whole, rarest = self._titles[key]
@@ -185,7 +198,8 @@ class TopicIndex:
                 topic=key,
                 score=-negative,
                 covered=shared[key].gained / mass,
-                said=self._said_of(key, said),
+                said=_most(self._phrases[key], said),
+                worded=_most(self._worded[key], said_plainly),
                 titled=titled / whole if whole else 0.0,
                 rarest=said.get(rarest, 0.0) / self._idf[rarest] if rarest else 0.0,
                 strongest=shared[key].strongest,
@@ -202,18 +216,19 @@ class TopicIndex:
             unknown / length if length else 0.0,
         )
 
-    def _said_of(self, topic: str, said: Mapping[str, float]) -> float:
-        """Give how much of a topic's title, or of the best of its other phrases, was said, from 0 to 1."""
-        most = 0.0
-        for phrase, whole in self._phrases[topic]:
-            most = max(most, sum(said.get(term, 0.0) for term in phrase) / whole)
-        return most
-
     def _expanded(self, wanted: Iterable[tuple[str, float]]) -> Iterator[tuple[str, float]]:
         for term, weight in wanted:
             yield term, weight
             for other in self._synonyms.get(term, ()):
                 yield other, weight * self._weights.synonym
+
+
+def _most(phrases: Iterable[tuple[tuple[str, ...], float]], said: Mapping[str, float]) -> float:
+    """Give how much of the best of some phrases was said, from 0 to 1."""
+    most = 0.0
+    for phrase, whole in phrases:
+        most = max(most, sum(said.get(term, 0.0) for term in phrase) / whole)
+    return most
 
 
 def is_name(token: str) -> bool:

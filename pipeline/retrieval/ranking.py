@@ -27,7 +27,7 @@ RANKED = 5  # topics that are weighed against each other: the first ones of the 
 MEASURES = (
     "score", "covered", "said", "titled", "rarest", "evidence", "strongest", "named", "is_named", "is_elsewhere",
     "gained", "unknown", "length", "lead", "is_first", "is_single", "said_title", "off_topic",
-    "off_topic_lead", "off_topic_covered", "off_topic_said",
+    "off_topic_lead", "off_topic_covered", "off_topic_said", "worded",
 )  # fmt: skip
 _LEAST = 1e-3
 
@@ -45,6 +45,7 @@ class Match:
         score: `covered` times `said`, halved where the finding names another setting or place.
         covered: how much of what the finding says it has, from 0 to 1; rare words count for more.
         said: how much of its title, or of the best of its other phrases, the finding says, from 0 to 1.
+        worded: the same by words alone: of "Permissions of /etc/shadow" the place says nothing.
         titled: how much of its title.
         rarest: whether the rarest word of its title is said: 1, in part where only a word is said that means nearly the
             same, 0.
@@ -59,6 +60,7 @@ class Match:
     score: float
     covered: float
     said: float
+    worded: float
     titled: float
     rarest: float
     strongest: float
@@ -113,6 +115,7 @@ def measures(found: Found, number: int) -> list[float]:
         off_topic - score,
         other.covered if other is not None else 0.0,
         other.said if other is not None else 0.0,
+        match.worded,
     ]
 
 
