@@ -142,9 +142,9 @@ def test_the_best_topics_are_the_first_of_all_topics() -> None:
 
 def test_scores_are_the_same_to_the_last_digit_in_every_process() -> None:
     program = (
-        "from pipeline.retrieval.index import TopicIndex as I;"
+        "from pipeline.retrieval.index import _most;"
         "from tests.pipeline.retrieval.test_retriever import SIXTY, kinds, retriever as r;"
-        "print([{t: I._said_of(r()._index, t, dict.fromkeys(r()._index._idf, 0.1)) for t in r()._index._phrases},"
+        "print([{t: _most(p, dict.fromkeys(r()._index._idf, 0.1)) for t, p in r()._index._phrases.items()},"
         "[r().search(r().words(one.raw), 9) for one in kinds(SIXTY)]])"
     )
     said = {
