@@ -26,6 +26,7 @@ class Step:
         command: for a root shell, or None.
         check: how to see that it worked, or None.
         key: dedupe key of a finding that it is for.
+        is_look: nothing is changed by it.
     """
 
     level: Level
@@ -33,10 +34,11 @@ class Step:
     command: str | None
     check: str | None
     key: str = ""
+    is_look: bool = False
 
 
 def first_steps(issues: Iterable[Issue], most: int) -> list[Step]:
-    """Take what is to be done about the first issues, in their order, the same thing once.
+    """Take what is to be done about the first issues, in their order, the same thing once: so is a look, whatever for.
 
     For findings of a kind that nobody knows it is the first look; where there is none, either, and the scanner holds
     them for urgent, that somebody reads what it says. An issue of which nothing can be done, or nothing without harm,
@@ -46,7 +48,7 @@ def first_steps(issues: Iterable[Issue], most: int) -> list[Step]:
     for issue in issues:
         step = _step(issue)
         if step is not None:
-            steps.setdefault(step.summary, step)
+            steps.setdefault(step.command if step.is_look and step.command else step.summary, step)
         if len(steps) == most:
             break
     return list(steps.values())
@@ -90,9 +92,8 @@ def _step(issue: Issue) -> Step | None:
     if action is None and look is not None:
         things = labels(issue, _DONE_TO)
         subject = f"{called(issue)} ({things})" if things else called(issue)
-        return Step(
-            issue.level, f"For {subject}, look first: {ended(look.summary)}", look.command, None, issue.examples[0]
-        )
+        summary = f"For {subject}, look first: {ended(look.summary)}"
+        return Step(issue.level, summary, look.command, None, issue.examples[0], is_look=True)
     if action is None and issue.class_.startswith(UNKNOWN) and issue.level in _URGENT:
         return Step(
             issue.level,

@@ -7,6 +7,8 @@ import orjson
 import pytest
 
 from pipeline.finding import RawFinding
+from pipeline.output.read import read_scan
+from pipeline.output.todo import first_steps
 from pipeline.scorecard.hidden_answers import kinds
 from pipeline.scorecard.hostile import Traces
 from pipeline.scorecard.payloads import HOSTILE
@@ -56,6 +58,16 @@ def test_every_unknown_finding_is_an_issue_under_its_own_title_and_a_question_of
     assert sorted(issue["title"] for issue in record["issues"]) == sorted(str(raw.title) for raw in raws)
     # Two with the same words, severity and scanner are one question; all of these differ.
     assert len({line["analysis"]["key"] for line in lines}) == len(raws)
+
+
+def test_the_same_first_look_is_said_once_among_what_is_to_be_done() -> None:
+    raw = finding("docker:socket")
+    others = [replace(raw, id=f"other:{word}", title=f"{raw.title} {word}") for word in ("again", "here", "now")]
+    record = read_scan(orjson.dumps(told(raw, *others)[1]))
+    assert len({issue.likely.look.command for issue in record.issues if issue.likely and issue.likely.look}) == 1
+    assert len(record.issues) == 4
+    (step,) = first_steps(record.issues, 3)
+    assert step.is_look and step.command is not None
 
 
 def test_the_scanners_severity_stands() -> None:
