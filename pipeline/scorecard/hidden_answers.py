@@ -25,8 +25,9 @@ from pipeline.scorecard.hidden import Column, Gold, Said, find, folds, hide, sco
 
 _DATA = Path(__file__).parent / "data"
 # Findings of kinds that no class describes. Half of the forty were used to tune the search, and all of the sixty were
-# read when it was changed; the eighty were measured when the ranking was chosen; the hundred and twenty once, when all
-# was done. All but the forty are by other authors, one each, who had seen nothing but the topics' titles.
+# read when it was changed; the eighty were measured when the ranking was chosen; the hundred and twenty before and
+# after each change, unread, and nothing was chosen by them. All but the forty are by other authors, one each, who had
+# seen nothing but the topics' titles.
 FORTY, SIXTY, EIGHTY, HUNDRED_TWENTY = (
     _DATA / f"unknown_{number}.json" for number in ("forty", "sixty", "eighty", "hundred_twenty")
 )
